@@ -1,0 +1,35 @@
+# The words a user needs: generate, test. For developers: check, bench, and the longer tests.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: generate test check bench clean
+
+generate: .venv/installed  ## grow outputs/demo to 200 tasks with the built-in model, and export it
+	@$(BIN)/python -m selfinstruct generate --pool outputs/demo --target 200
+
+test: .venv/installed-dev  ## run the test suite
+	@$(BIN)/python -m pytest -q
+
+check: .venv/installed-dev  ## style, types, import directions
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: .venv/installed-dev  ## figures quoted in the README
+	$(BIN)/python benchmarks/novelty.py
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "selfinstruct needs Python 3.11 or later; set PYTHON=")'
+	$(PYTHON) -m venv .venv
+
+.venv/installed: .venv/bin/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+.venv/installed-dev: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+clean:  ## remove the environment and caches; pools stay
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,18 @@
+"""`python -m selfinstruct`."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run the command line; expected failures become one clear line and an exit code."""
+    if sys.platform == "win32":
+        sys.exit("selfinstruct runs on Linux and macOS; on Windows use it inside WSL (wsl --install)")
+    from selfinstruct.cli import run  # noqa: PLC0415 - after the check of the platform
+
+    sys.exit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,185 @@
+"""The commands. Thin: each reads its options, calls one function and shows what came of it.
+
+Data goes to stdout, progress and messages to stderr. What a command needs is imported when it runs, so that `--help`
+and `status` answer at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import click
+import typer
+
+from selfinstruct.errors import SelfInstructError
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Grow instruction data from a handful of seed tasks, with a local model or any API.",
+)
+seeds_app = typer.Typer(no_args_is_help=True, help="Seed files.")
+app.add_typer(seeds_app, name="seeds")
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a command line; its exit code."""
+    try:
+        result = app(list(arguments), standalone_mode=False, prog_name="python -m selfinstruct")
+    except SelfInstructError as error:
+        say(f"error: {error}")
+        return error.exit_code
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.exceptions.Abort:
+        return 130
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except BrokenPipeError:
+        return 0
+    return result if isinstance(result, int) else 0
+
+
+def say(line: str) -> None:
+    """One line of progress or message, to stderr."""
+    typer.echo(line, err=True)
+
+
+PoolOption = Annotated[Path | None, typer.Option(help="The pool's folder; made if missing.  [default: outputs/pool]")]
+PoolArgument = Annotated[Path, typer.Argument(help="The pool's folder.", metavar="POOL")]
+ConfigOption = Annotated[Path | None, typer.Option("--config", help="A TOML file with any of these settings and more.")]
+
+
+@app.command()
+def generate(
+    pool: PoolOption = None,
+    seeds: Annotated[Path | None, typer.Option(help="Seed tasks of a new pool.  [default: 175 English ones]")] = None,
+    target: Annotated[
+        int | None, typer.Option(help="Stop at this many generated tasks in all.  [default: 200]")
+    ] = None,
+    more: Annotated[int | None, typer.Option(help="Add this many tasks to what the pool has.")] = None,
+    recipe: Annotated[str | None, typer.Option(help="chat (instruction-tuned models) or paper (base models).")] = None,
+    backend: Annotated[
+        str | None, typer.Option(help="offline (the built-in model) or openai (any OpenAI-compatible server).")
+    ] = None,
+    base_url: Annotated[
+        list[str] | None, typer.Option(help="Where the model is served, such as http://localhost:8000/v1; repeatable.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="The model's name at the server.")] = None,
+    config: ConfigOption = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of every random choice.  [default: 42]")] = None,
+    rouge_threshold: Annotated[
+        str | None, typer.Option(help="Reject instructions above this ROUGE-L to any other.  [default: 0.7]")
+    ] = None,
+    concurrency: Annotated[int | None, typer.Option(help="Requests in flight at once.  [default: 32]")] = None,
+    round_size: Annotated[int | None, typer.Option(help="Propose requests a round.  [default: 8]")] = None,
+    lookahead: Annotated[int | None, typer.Option(help="Rounds in flight at once.  [default: 2]")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the pool's status as JSON at the end.")] = False,
+) -> int:
+    """Grow a pool: creates it on the first run, goes on with it later."""
+    from selfinstruct import console  # noqa: PLC0415
+    from selfinstruct.config import load  # noqa: PLC0415
+
+    options: dict[str, Any] = {
+        "pool": pool, "seeds": seeds, "target": target, "more": more, "recipe": recipe, "backend": backend,
+        "base_url": base_url, "model": model, "seed": seed, "rouge_threshold": rouge_threshold,
+        "concurrency": concurrency, "round_size": round_size, "lookahead": lookahead,
+    }  # fmt: skip
+    return console.generate(load(config, options), as_json=as_json)
+
+
+@app.command()
+def replay(
+    sources: Annotated[list[Path], typer.Argument(help="Pools, or folders of the original code.", metavar="SOURCE...")],
+    pool: Annotated[Path, typer.Option(help="The new pool's folder.")],
+    seeds: Annotated[Path | None, typer.Option(help="Seed tasks, where the sources' differ or are not known.")] = None,
+    recipe: Annotated[str | None, typer.Option(help="How the recorded answers are to be read.")] = None,
+    config: ConfigOption = None,
+    rouge_threshold: Annotated[str | None, typer.Option(help="Another threshold to judge by.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the new pool's status as JSON.")] = False,
+) -> int:
+    """Judge recorded completions again, in recorded order, under another configuration: no model, no cost."""
+    from selfinstruct import console  # noqa: PLC0415
+    from selfinstruct.config import load  # noqa: PLC0415
+    from selfinstruct.replay import replay as replay_sources  # noqa: PLC0415
+
+    options = {"pool": pool, "seeds": seeds, "recipe": recipe, "rouge_threshold": rouge_threshold}
+    replay_sources(sources, load(config, options), say)
+    console.show_status(pool, as_json=as_json)
+    return 0
+
+
+@app.command()
+def status(
+    pool: PoolArgument, as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False
+) -> None:
+    """Show a pool in figures: tasks, rates, tokens, and what was rejected for which reason."""
+    from selfinstruct import console  # noqa: PLC0415
+
+    console.show_status(pool, as_json=as_json)
+
+
+@app.command()
+def explain(
+    pool: PoolArgument,
+    what: Annotated[str, typer.Argument(help="A task id, a request id, or a piece of a text.", metavar="X")],
+) -> None:
+    """Tell where a task came from, or why a candidate was rejected and what it resembled."""
+    from selfinstruct import console  # noqa: PLC0415
+
+    console.show_explanations(pool, what)
+
+
+@app.command()
+def export(
+    pool: PoolArgument,
+    formats: Annotated[
+        list[str] | None, typer.Option("--format", help="alpaca or messages; repeatable.  [default: both]")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Where to write.  [default: POOL/export]")] = None,
+) -> None:
+    """Write a pool as training data."""
+    from selfinstruct import console  # noqa: PLC0415
+
+    console.export_files(pool, formats, out)
+
+
+@seeds_app.command("check")
+def seeds_check(
+    path: Annotated[Path, typer.Argument(help="JSONL, JSON, CSV or Parquet.", metavar="FILE")],
+) -> int:
+    """Say whether a seed file is good: faults with line and remedy, near-duplicates, figures."""
+    from selfinstruct import console  # noqa: PLC0415
+
+    return console.show_seed_check(path)
+
+
+@app.command("offline-server")
+def offline_server(
+    port: Annotated[int, typer.Option(help="Port on loopback; 0 takes a free one.")] = 8765,
+    style: Annotated[str, typer.Option(help="tasks, or words for unlimited plain text.")] = "tasks",
+) -> None:
+    """Serve the built-in model as an OpenAI-compatible server, until Ctrl-C."""
+    from selfinstruct.llm.offline.server import run as serve  # noqa: PLC0415
+
+    serve(port=port, style=style, on_ready=lambda url: say(f"the offline model is served at {url}"))
+
+
+@app.command()
+def schedule(
+    pool: Annotated[Path, typer.Option(help="The pool's folder.")],
+    cron: Annotated[str, typer.Option(help="When, such as '0 2 * * *' for two o'clock each night.")],
+    more: Annotated[int, typer.Option(help="Tasks to add each time.", min=1)],
+    seeds: Annotated[Path | None, typer.Option(help="Seed tasks of a new pool.")] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Grow a pool by a Prefect schedule, until Ctrl-C."""
+    from flows.grow import Grow  # noqa: PLC0415
+    from flows.grow import schedule as serve  # noqa: PLC0415
+
+    serve(Grow(pool=pool, more=more, seeds=seeds, config=config), cron)

@@ -1,0 +1,368 @@
+"""The configuration: options over environment over config file over defaults, checked once at the edge."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+from selfinstruct.errors import ConfigError
+from selfinstruct.filters.instructions import DEFAULT_BLOCKED_WORDS
+from selfinstruct.novelty.tokens import TOKENIZERS
+from selfinstruct.recipes import RECIPES
+from selfinstruct.records import Settings, StageModel
+
+OFFLINE_MODEL = "offline"
+OPTIONS: Mapping[str, str] = {
+    "pool": "pool",
+    "seeds": "seeds",
+    "target": "target",
+    "more": "more",
+    "seed": "seed",
+    "concurrency": "concurrency",
+    "round_size": "round_size",
+    "lookahead": "lookahead",
+    "rouge_threshold": "filters.rouge_threshold",
+    "recipe": "recipe.name",
+    "backend": "model.backend",
+    "base_url": "model.base_url",
+    "model": "model.name",
+}
+"""Where an option, or the environment variable SELFINSTRUCT_<OPTION>, stands in the config file."""
+
+
+class Section(BaseModel):
+    """A table of the config file; an unknown key in it is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RecipeSection(Section):
+    """How tasks are asked for."""
+
+    name: str = "chat"
+    guidance: str = ""
+    topics: Path | None = None
+    """A text file, one topic or persona a line; each propose request draws one."""
+    prompts: Path | None = None
+    """A folder whose files replace prompts of the recipe by name."""
+    compat: bool = False
+    tasks_per_request: int = Field(6, ge=1, le=50)
+    inputs_per_task: int = Field(2, ge=1, le=5)
+    demonstrations: int = Field(8, ge=1, le=50)
+    generated_demonstrations: int = Field(2, ge=0, le=50)
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in RECIPES:
+            raise ValueError(f"unknown recipe {name!r}; known: {', '.join(RECIPES)}")
+        return name
+
+
+class Role(Section):
+    """A model and where it is served."""
+
+    name: str | None = None
+    base_url: tuple[str, ...] = ()
+    api_key_env: str = "OPENAI_API_KEY"
+    extra_body: dict[str, Any] = {}
+    extra_headers: dict[str, str] = {}
+    timeout_s: float = Field(600.0, gt=0)
+    temperature: float | None = Field(None, ge=0, le=2)
+    top_p: float | None = Field(None, gt=0, le=1)
+    max_tokens: int | None = Field(None, ge=1)
+    presence_penalty: float | None = Field(None, ge=-2, le=2)
+    frequency_penalty: float | None = Field(None, ge=-2, le=2)
+    stop: tuple[str, ...] | None = None
+
+    @field_validator("base_url", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: Any) -> Any:
+        urls = [value] if isinstance(value, str) else value
+        for url in urls if isinstance(urls, list | tuple) else []:
+            if not str(url).startswith(("http://", "https://")):
+                raise ValueError(f"{url!r} is no http:// or https:// URL")
+        return urls
+
+
+class ModelSection(Role):
+    """The model of all stages that name none of their own."""
+
+    backend: Literal["offline", "openai"] | None = None
+
+
+class FiltersSection(Section):
+    """What a candidate must pass."""
+
+    rouge_threshold: Annotated[str, Field(validate_default=True)] = "0.7"
+    tokenizer: str = "unicode"
+    min_words: int = Field(4, ge=1)
+    max_words: int = Field(150, ge=1)
+    blocked_words: tuple[str, ...] = DEFAULT_BLOCKED_WORDS
+    max_instances: int = Field(5, ge=1, le=100)
+
+    @field_validator("rouge_threshold", mode="before")
+    @classmethod
+    def _decimal(cls, value: Any) -> str:
+        try:
+            number = Decimal(str(value))
+        except InvalidOperation:
+            raise ValueError(f"{value!r} is no number") from None
+        if not 0 <= number <= 1:
+            raise ValueError(f"{value} is not between 0 and 1")
+        return format(number.normalize(), "f")
+
+    @field_validator("tokenizer")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in TOKENIZERS:
+            raise ValueError(f"unknown tokenizer {name!r}; known: {', '.join(TOKENIZERS)}")
+        return name
+
+
+class _Environment(PydanticBaseSettingsSource):
+    """SELFINSTRUCT_<OPTION>, for each of `OPTIONS`."""
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
+        del field
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for option in OPTIONS:
+            value = os.environ.get(f"SELFINSTRUCT_{option.upper()}")
+            if value is not None:
+                set_option(found, option, value.split() if option == "base_url" else value)
+        return found
+
+
+class Config(BaseSettings):
+    """Everything `generate` can be told. Keys and words stay in the environment: a key is named, never written."""
+
+    model_config = SettingsConfigDict(extra="forbid", frozen=True, nested_model_default_partial_update=True)
+
+    pool: Path = Path("outputs/pool")
+    seeds: Path | None = None
+    target: int | None = Field(None, ge=1)
+    more: int | None = Field(None, ge=1)
+    seed: int = 42
+    concurrency: int = Field(32, ge=1, le=4096)
+    round_size: int = Field(8, ge=1, le=1000)
+    lookahead: int = Field(2, ge=1, le=100)
+    recipe: RecipeSection = RecipeSection()
+    model: ModelSection = ModelSection()
+    stages: dict[str, Role] = {}
+    filters: FiltersSection = FiltersSection()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Options first, then the environment; the config file is the third (`load`)."""
+        del env_settings, dotenv_settings, file_secret_settings
+        return init_settings, _Environment(settings_cls), InitSettingsSource(settings_cls, _FILE)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Config:
+        if self.target is not None and self.more is not None:
+            raise ValueError("target and more: give one of them")
+        known = RECIPES[self.recipe.name].stages
+        for stage in self.stages:
+            if stage not in known:
+                raise ValueError(
+                    f"stages.{stage}: the recipe {self.recipe.name} has no such stage; its stages: {', '.join(known)}"
+                )
+        if self.filters.min_words > self.filters.max_words:
+            raise ValueError("filters.min_words is larger than filters.max_words")
+        return self
+
+    @property
+    def is_offline(self) -> bool:
+        """Nothing names another model: the built-in one is meant."""
+        if self.model.backend is not None:
+            return self.model.backend == "offline"
+        return not self.model.name and not self.model.base_url
+
+    @property
+    def model_name(self) -> str | None:
+        """The model of the stages that name none; None when only a URL is given and the server is to be asked."""
+        return OFFLINE_MODEL if self.is_offline else self.model.name
+
+
+_FILE: dict[str, Any] = {}
+
+
+def set_option(tree: dict[str, Any], option: str, value: Any) -> None:
+    """Put the value of an option at its place in a configuration tree."""
+    *sections, key = OPTIONS[option].split(".")
+    for section in sections:
+        tree = tree.setdefault(section, {})
+    tree[key] = value
+
+
+def load(path: Path | None, options: Mapping[str, Any]) -> Config:
+    """The configuration from options (None: not given), environment, config file and defaults.
+
+    Raises:
+        ConfigError: one line that names the option or key, what was found and what is wanted.
+    """
+    tree: dict[str, Any] = {}
+    for option, value in options.items():
+        if value is not None and value != ():
+            set_option(tree, option, list(value) if isinstance(value, tuple | list) else value)
+    _FILE.clear()
+    _FILE.update(_read(path) if path else {})
+    try:
+        return Config(**tree)
+    except ValidationError as error:
+        raise ConfigError(_first_line(error, path)) from error
+    finally:
+        _FILE.clear()
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: the config file cannot be read ({error.strerror})") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: this is not TOML: {error}") from error
+    for section in ("recipe", "model"):
+        if isinstance(tree.get(section), str):
+            tree[section] = {"name": tree[section]}
+    return tree
+
+
+def _first_line(error: ValidationError, path: Path | None) -> str:
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"])
+    options = {where: option for option, where in OPTIONS.items()}
+    name = f"--{options[place].replace('_', '-')} ({place})" if place in options else place
+    if first["type"] == "extra_forbidden":
+        known = ", ".join(_keys_beside(place))
+        return f"{path or 'configuration'}: unknown key {place!r}; known here: {known}"
+    message = first["msg"].removeprefix("Value error, ")
+    if not place:
+        return message
+    found = "" if repr(first["input"]) in message else f", found {first['input']!r}"
+    return f"{name}: {message}{found}"
+
+
+def _keys_beside(place: str) -> list[str]:
+    section: Any = Config
+    for part in place.split(".")[:-1]:
+        if section is Config and part == "stages":
+            return sorted(Role.model_fields)
+        annotation = section.model_fields[part].annotation if part in section.model_fields else None
+        section = annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else section
+    return sorted(section.model_fields)
+
+
+def pool_settings(config: Config, model: str) -> Settings:
+    """The pool-shaping values of a configuration, files by content; `model` serves stages that name none."""
+    return Settings(
+        seed=config.seed,
+        recipe=config.recipe.name,
+        guidance=config.recipe.guidance.strip(),
+        prompts=_prompts(config.recipe),
+        topics=_topics(config.recipe.topics),
+        tasks_per_request=config.recipe.tasks_per_request,
+        inputs_per_task=config.recipe.inputs_per_task,
+        demonstrations=config.recipe.demonstrations,
+        generated_demonstrations=config.recipe.generated_demonstrations,
+        round_size=config.round_size,
+        lookahead=config.lookahead,
+        compat=config.recipe.compat,
+        rouge_threshold=config.filters.rouge_threshold,
+        tokenizer="rouge_score" if config.recipe.compat else config.filters.tokenizer,
+        min_words=config.filters.min_words,
+        max_words=config.filters.max_words,
+        blocked_words=config.filters.blocked_words,
+        max_instances=config.filters.max_instances,
+        stages=stage_models(config, config.recipe.name, model),
+    )
+
+
+def stage_models(config: Config, recipe: str, model: str) -> dict[str, StageModel]:
+    """Which model answers each stage of a recipe, and how it samples."""
+    return {
+        stage: StageModel(role_of(config, stage).name or model, RECIPES[recipe].api, _sampling(config, recipe, stage))
+        for stage in RECIPES[recipe].stages
+    }
+
+
+def role_of(config: Config, stage: str) -> Role:
+    """The model and endpoints of a stage: its own where it names them, else those of all."""
+    own = config.stages.get(stage)
+    if own is None:
+        return config.model
+    given = own.model_dump(exclude_unset=True)
+    return Role(**{**config.model.model_dump(exclude={"backend"}), **given})
+
+
+def _sampling(config: Config, recipe: str, stage: str) -> dict[str, Any]:
+    """The recipe's parameters of a stage, those of [model] and [stages.X] over them."""
+    sampling = dict(RECIPES[recipe].sampling[stage])
+    role = role_of(config, stage)
+    for name in ("temperature", "top_p", "max_tokens", "presence_penalty", "frequency_penalty", "stop"):
+        value = getattr(role, name)
+        if value is not None:
+            sampling[name] = list(value) if isinstance(value, tuple) else value
+    if role.extra_body:
+        sampling["extra_body"] = role.extra_body
+    return sampling
+
+
+def _prompts(section: RecipeSection) -> dict[str, str]:
+    packaged = resources.files("selfinstruct.recipes") / "prompts" / section.name
+    prompts = {
+        entry.name.removesuffix(".txt"): entry.read_text(encoding="utf-8")
+        for entry in sorted(packaged.iterdir(), key=lambda entry: entry.name)
+        if entry.name.endswith(".txt")
+    }
+    if section.prompts is None:
+        return prompts
+    if not section.prompts.is_dir():
+        raise ConfigError(
+            f"recipe.prompts: {section.prompts} is no folder; it is to hold files such as {next(iter(prompts))}.txt"
+        )
+    for path in sorted(section.prompts.glob("*.txt")):
+        if path.stem not in prompts:
+            names = ", ".join(f"{name}.txt" for name in prompts)
+            raise ConfigError(f"{path}: the recipe {section.name} has no such prompt; it has {names}")
+        prompts[path.stem] = path.read_text(encoding="utf-8")
+    return prompts
+
+
+def _topics(path: Path | None) -> tuple[str, ...]:
+    if path is None:
+        return ()
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"recipe.topics: {path} cannot be read as UTF-8 text ({error})") from error
+    topics = tuple(line.strip() for line in lines if line.strip() and not line.startswith("#"))
+    if not topics:
+        raise ConfigError(f"recipe.topics: {path} holds no topic; give one a line")
+    return topics
+
+
+def default_seeds() -> Path:
+    """The seeds that come with the package, or those of a checkout."""
+    for path in (Path(str(resources.files("selfinstruct"))) / "seed_files", Path(__file__).parents[1] / "seeds"):
+        if (path / "en.jsonl").is_file():
+            return path / "en.jsonl"
+    raise ConfigError("the default seeds are missing from this installation; name a file by --seeds")

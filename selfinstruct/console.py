@@ -1,0 +1,199 @@
+"""What the commands show: plain words and aligned figures, model text always escaped."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from selfinstruct.config import Config, load, pool_settings
+from selfinstruct.growth import Growth, Outcome
+from selfinstruct.store import reading
+from selfinstruct.store.pool import is_pool
+
+OUT = Console(highlight=False, soft_wrap=True)
+ERR = Console(stderr=True, highlight=False, soft_wrap=True)
+
+REAL_MODELS = """\
+The built-in offline model only shows how it works; real data needs a real model:
+  an API        OPENAI_API_KEY=... python -m selfinstruct generate --pool outputs/mine --model gpt-4o-mini --target 200
+  a local vLLM  vllm serve Qwen/Qwen3-8B, then
+                python -m selfinstruct generate --pool outputs/mine --base-url http://localhost:8000/v1 --target 200
+  Ollama        python -m selfinstruct generate --pool outputs/mine --base-url http://localhost:11434/v1 --model qwen3:8b
+"""
+
+
+def say(line: str) -> None:
+    """One plain line to stderr; nothing in it is read as markup."""
+    ERR.print(Text(line))
+
+
+def generate(config: Config, *, as_json: bool) -> int:
+    """Grow a pool in this process, with its summary at the end; the exit code."""
+    from selfinstruct import runs  # noqa: PLC0415 - brings the HTTP client, which takes a second to import
+
+    started = time.monotonic()
+    outcome = asyncio.run(_interruptible(lambda begun: runs.run(config, say, started=begun)))
+    seconds = time.monotonic() - started
+    if outcome.exit_code == 5:
+        say(f"error: {outcome.reason}")
+    _summary(config.pool, outcome, seconds, as_json=as_json)
+    return outcome.exit_code
+
+
+async def _interruptible(start: Callable[[Callable[[Growth], None]], Any]) -> Outcome:
+    """Run, minding Ctrl-C and SIGTERM: the first lets what is in flight finish, the second stops now."""
+    loop = asyncio.get_running_loop()
+    task: asyncio.Future[Outcome]
+    growths: list[Growth] = []
+
+    def interrupt() -> None:
+        if growths and not halted:
+            halted.append(True)
+            say("stopping: nothing more is sent; waiting for what is in flight (again to stop now)")
+            growths[0].halt(Outcome(130, "interrupted"))
+        else:
+            task.cancel()
+
+    halted: list[bool] = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, interrupt)
+    task = asyncio.ensure_future(start(growths.append))
+    try:
+        return await task
+    except asyncio.CancelledError:
+        return Outcome(130, "interrupted")
+
+
+def _summary(pool: Path, outcome: Outcome, seconds: float, *, as_json: bool) -> None:
+    if outcome.exit_code == 5 and not is_pool(pool):
+        return
+    status = reading.status(pool)
+    if as_json:
+        OUT.print(json.dumps(status, ensure_ascii=False), markup=False)
+        return
+    ERR.print(Text(f"\n{outcome.reason} ({seconds:.1f} s)"))
+    _table(status)
+    if status["tasks"]:
+        _samples(pool)
+        export_files(pool, None, None)
+    if status["models"] in ([], ["offline"]):
+        OUT.print(Text("\n" + REAL_MODELS))
+
+
+def show_status(pool: Path, *, as_json: bool) -> None:
+    """The pool in figures."""
+    status = reading.status(pool)
+    if as_json:
+        OUT.print(json.dumps(status, ensure_ascii=False), markup=False)
+    else:
+        _table(status)
+
+
+def _table(status: dict[str, Any]) -> None:
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(justify="left")
+    table.add_column(justify="right")
+    table.add_column(justify="left", style="dim")
+
+    def line(name: str, value: object, note: str = "") -> None:
+        shown = f"{value:,}" if isinstance(value, int) else str(value)
+        table.add_row(Text(name), Text(shown), Text(note))
+
+    models = ", ".join(status["models"]) or "none yet"
+    line("pool", status["pool"], f"recipe {status['recipe'] or 'none yet'}, models: {models}")
+    line("seeds", status["seeds"])
+    line("rounds", status["rounds"])
+    line("requests", status["requests"], f"{status['completions']:,} completions, {status['failed']:,} failed")
+    line("tokens", status["prompt_tokens"] + status["completion_tokens"],
+         f"{status['prompt_tokens']:,} of prompts, {status['completion_tokens']:,} of completions")  # fmt: skip
+    line("candidates", status["candidates"])
+    note = f"{status['classification_tasks']:,} classification"
+    if status["tasks_pending"]:
+        note += f"; {status['tasks_pending']:,} more on their way"
+    line("  accepted tasks", status["tasks"], note)
+    line("  their instances", status["instances"])
+    if status["tasks_pending"]:
+        line("  tasks pending", status["tasks_pending"], "accepted, waiting for inputs and outputs")
+    if status["tasks_without_instances"]:
+        line("  tasks without", status["tasks_without_instances"], "accepted, but no instance passed the filters")
+    if status["waiting"]:
+        line("  waiting", status["waiting"], "read, not yet judged")
+    line("  rejections", sum(status["rejections"].values()))
+    for reason, count in status["rejections"].items():
+        line(f"    {reason}", count)
+    if status["acceptance_rate"] is not None:
+        line("acceptance", f"{status['acceptance_rate']:.0%}", "of judged instructions")
+    OUT.print(table)
+
+
+def _samples(pool: Path, wanted: int = 3) -> None:
+    """Some rows, spread over the pool, shortened to be read at a glance."""
+    with reading.snapshot(pool) as connection:
+        rows = list(reading.rows(connection))
+    places = sorted({len(rows) * (2 * number + 1) // (2 * wanted) for number in range(wanted)}) if rows else []
+    for place in places:
+        row = rows[place]
+        OUT.print()
+        OUT.print(Text("instruction  " + _short(row.instruction)))
+        if row.instance.input:
+            OUT.print(Text("input        " + _short(row.instance.input)))
+        OUT.print(Text("output       " + _short(row.instance.output)))
+
+
+def _short(text: str, limit: int = 240) -> str:
+    line = " ".join("".join(character if character.isprintable() else " " for character in text).split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def show_explanations(pool: Path, wanted: str) -> None:
+    """What became of a task or candidate."""
+    for place, found in enumerate(reading.explain(pool, wanted)):
+        if place:
+            OUT.print()
+        OUT.print(Text(found.title, style="bold"))
+        for label, text in found.lines:
+            OUT.print(Text(f"  {label:<18} ").append(Text(text)))
+
+
+def export_files(pool: Path, formats: Sequence[str] | None, out: Path | None) -> None:
+    """Write training data and say where it is."""
+    from selfinstruct.export.files import export  # noqa: PLC0415
+    from selfinstruct.export.formats import FORMATS  # noqa: PLC0415
+
+    exported = export(pool, formats or list(FORMATS), out or pool / "export")
+    OUT.print()
+    for path in exported.paths:
+        OUT.print(Text(f"{exported.rows:,} rows  {path}"))
+    if exported.held_back:
+        say(f"{exported.held_back:,} finished tasks wait behind one that is not; they follow with the next run")
+
+
+def show_seed_check(path: Path) -> int:
+    """The report on a seed file; 2 if it has errors."""
+    from selfinstruct.rounds import faults_of_seed  # noqa: PLC0415
+    from selfinstruct.seeds import check_seeds  # noqa: PLC0415
+
+    settings = pool_settings(load(None, {}), "")
+    report = check_seeds(path, lambda task: faults_of_seed(task, settings))
+    for fault in report.faults:
+        OUT.print(Text(f"{fault.severity}: {fault.text(path)}"))
+    for pair in report.near_duplicates:
+        OUT.print(Text(f"near-duplicate: {pair.text(path)}"))
+    OUT.print(
+        Text(
+            f"{report.tasks:,} tasks with {report.instances:,} instances ({report.instances_without_input:,} without "
+            f"input), {report.classifications:,} classification, {report.mean_words:.1f} words on average, "
+            f"{report.leading_words:,} different first words; {len(report.errors):,} errors, "
+            f"{len(report.warnings):,} warnings, {report.near_duplicate_count:,} near-duplicates"
+        )
+    )
+    return 2 if report.errors else 0

@@ -1,0 +1,1 @@
+"""The pool as training data."""

@@ -1,0 +1,15 @@
+"""Whether an input is worth an answer, before one is paid for."""
+
+from __future__ import annotations
+
+from selfinstruct.filters.instances import attachment, broken_text, cut_off, merged_tasks, placeholder
+from selfinstruct.filters.wording import Fault
+from selfinstruct.records import InstanceCandidate, Task
+
+_RULES = (broken_text, cut_off, placeholder, merged_tasks, attachment)
+
+
+def fault_of_input(task: Task, text: str) -> Fault | None:
+    """What is wrong with an input whatever the output will be; None when nothing is."""
+    candidate = InstanceCandidate("", 0, text, "An answer.")
+    return next((fault for rule in _RULES if (fault := rule(task, candidate, ()))), None)

@@ -1,0 +1,199 @@
+"""The rules an instruction must pass by itself. Likeness to other tasks is judged by the round, with its index."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable, Iterable
+
+import regex
+
+from selfinstruct.filters.beyond_text import beyond_text
+from selfinstruct.filters.holes import hole_to_fill, named_hole, speaks_of_holes
+from selfinstruct.filters.merged import merged_tasks
+from selfinstruct.filters.unfinished import unfinished
+from selfinstruct.filters.wording import UNSPACED, Fault, broken_text, comparable, excerpt, word_count
+from selfinstruct.records import Settings
+
+__all__ = [
+    "DEFAULT_BLOCKED_WORDS",
+    "Fault",
+    "InstructionRule",
+    "beyond_text",
+    "blocked_words",
+    "broken_text",
+    "copy_of_demonstration",
+    "fault_of_instruction",
+    "instruction_rules",
+    "merged_tasks",
+    "placeholder",
+    "starts_with_punctuation",
+    "too_long",
+    "too_short",
+    "unfinished",
+]
+
+InstructionRule = Callable[[str], Fault | None]
+"""A check of an instruction's text that has bound its settings."""
+
+DEFAULT_BLOCKED_WORDS: tuple[str, ...] = (
+    *(
+        "image",
+        "images",
+        "picture",
+        "pictures",
+        "photo",
+        "photos",
+        "photograph",
+        "photographs",
+        "screenshot",
+        "screenshots",
+    ),
+    *("graph", "graphs", "diagram", "diagrams", "flowchart", "flowcharts", "map", "maps", "draw", "plot"),
+    *("pie chart", "bar chart", "line chart"),
+    *("file", "files", "video", "videos", "audio", "go to"),
+    *(
+        "图片",
+        "图像",
+        "照片",
+        "截图",
+        "插图",
+        "示意图",
+        "流程图",
+        "折线图",
+        "柱状图",
+        "饼图",
+        "地图",
+        "绘制",
+        "画图",
+        "绘图",
+    ),
+    *("画一幅", "画一张", "画一个", "视频", "音频", "录音", "附件", "文件夹"),
+)
+"""Words of tasks that need more than text. "chart" and "music" are missing on purpose: tables and talk are text."""
+
+_FITS_AT_THE_START = frozenset("¿¡")
+_QUOTES = {"《": "》", "「": "」", "『": "』", "“": "”", "„": "“", "«": "»", "‘": "’", "〈": "〉"}
+_WORD = r"\p{L}\p{N}\p{M}_"
+
+_BLANK = regex.compile(r"_{3,}|＿{2,}")
+_CROSSES = regex.compile(r"(?<![\w-])X{3,}(?![\w-])")
+_ROMAN = regex.compile(r"\b(?:roman|numerals?)\b|罗马", regex.IGNORECASE)
+_ABOUT_BLANKS = regex.compile(
+    r"\b(?:fill|blanks?|complet\w*|missing|cloze|gaps?|underscores?|lücken?|ergänz\w*|trous?|hueco\w*|espacio\w*)\b"
+    r"|填|补全|空格|空白|完成|空欄",
+    regex.IGNORECASE,
+)
+
+
+def instruction_rules(settings: Settings) -> tuple[InstructionRule, ...]:
+    """All rules for an instruction, the cheapest first."""
+    return (
+        broken_text,
+        starts_with_punctuation(),
+        too_short(settings.min_words),
+        too_long(settings.max_words),
+        blocked_words(settings.blocked_words),
+        unfinished(),
+        placeholder(),
+        merged_tasks(),
+        beyond_text(),
+    )
+
+
+def fault_of_instruction(text: str, rules: Iterable[InstructionRule]) -> Fault | None:
+    """What the first of the rules that hits says; None: no rule does."""
+    return next((fault for rule in rules if (fault := rule(text))), None)
+
+
+def starts_with_punctuation() -> InstructionRule:
+    """A check that finds a mark or symbol as the first character, `starts_with_punctuation`.
+
+    As in Wang et al. 2022, and for all of Unicode. "¿" and "¡" are fine, and so is a typographic quote that closes
+    before the end: "《红楼梦》的作者是谁？".
+    """
+
+    def check(text: str) -> Fault | None:
+        stripped = text.strip()
+        first = stripped[:1]
+        if not first or unicodedata.category(first)[0] not in "PS" or first in _FITS_AT_THE_START:
+            return None
+        if first in _QUOTES and _QUOTES[first] in stripped[1:-1]:
+            return None
+        return Fault("starts_with_punctuation", f'"{excerpt(stripped, 20)}"')
+
+    return check
+
+
+def too_short(min_words: int) -> InstructionRule:
+    """A check that finds texts of fewer words, `too_short`; `word_count` says what a word is."""
+
+    def check(text: str) -> Fault | None:
+        words = word_count(text)
+        return (
+            Fault("too_short", f"{float(words):.1f} words, at least {min_words} wanted") if words < min_words else None
+        )
+
+    return check
+
+
+def too_long(max_words: int) -> InstructionRule:
+    """A check that finds texts of more words, `too_long`; `word_count` says what a word is."""
+
+    def check(text: str) -> Fault | None:
+        words = word_count(text)
+        return Fault("too_long", f"{float(words):.1f} words, at most {max_words} wanted") if words > max_words else None
+
+    return check
+
+
+def blocked_words(words: Iterable[str]) -> InstructionRule:
+    """A check that finds the words as whole words in any case, `blocked_words`.
+
+    White space in an entry matches any white space. Where an entry begins or ends with a letter of a script that does
+    not part words, it matches within longer ones there.
+    """
+    entries = sorted({" ".join(unicodedata.normalize("NFKC", word).split()) for word in words} - {""})
+    if not entries:
+        return lambda text: None
+    pattern = regex.compile("|".join(_whole(entry) for entry in entries), regex.IGNORECASE)
+
+    def check(text: str) -> Fault | None:
+        found = pattern.search(unicodedata.normalize("NFKC", text))
+        return Fault("blocked_words", f'"{excerpt(found[0])}"') if found else None
+
+    return check
+
+
+def placeholder() -> InstructionRule:
+    """A check that finds instructions that are templates with a hole, `placeholder`.
+
+    "[insert topic]", "<your text>", "{language}", "XXX". Holes are fine where the text is about templates, and a blank
+    where something is to be filled in or completed.
+    """
+
+    def check(text: str) -> Fault | None:
+        found = None if speaks_of_holes(text) else hole_to_fill(text) or named_hole(text)
+        if found is None and not _ABOUT_BLANKS.search(text) and (blank := _BLANK.search(text)):
+            found = blank[0]
+        if found is None and not _ROMAN.search(text) and (crosses := _CROSSES.search(text)):
+            found = crosses[0]
+        return Fault("placeholder", f'"{excerpt(found)}"') if found else None
+
+    return check
+
+
+def copy_of_demonstration(text: str, demonstrations: Iterable[str]) -> Fault | None:
+    """`copy_of_demonstration` if the text has the same words as an instruction shown in the request.
+
+    Case, compatibility forms, punctuation and white space do not count.
+    """
+    key = comparable(text)
+    shown = next((demonstration for demonstration in demonstrations if comparable(demonstration) == key), None)
+    return None if shown is None else Fault("copy_of_demonstration", f'shown: "{excerpt(shown)}"')
+
+
+def _whole(entry: str) -> str:
+    body = r"\s+".join(regex.escape(part) for part in entry.split(" "))
+    before = "" if regex.match(f"[{UNSPACED}]", entry[0]) else f"(?<![{_WORD}])"
+    after = "" if regex.match(f"[{UNSPACED}]", entry[-1]) else f"(?![{_WORD}])"
+    return before + body + after

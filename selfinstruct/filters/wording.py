@@ -1,0 +1,76 @@
+"""What every rule needs: the fault it reports, how long a text is in any script, and what makes a text broken."""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+from fractions import Fraction
+
+import regex
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why a text is not taken: a stable reason and what was found, in words."""
+
+    reason: str
+    evidence: str
+
+
+UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Bopomofo}ー\p{Hangul}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
+"""Inside of a character class: letters of scripts in which white space does not part words, or not only words."""
+
+_HAN_AND_KANA = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Bopomofo}ー]")
+_HANGUL = regex.compile(r"\p{Hangul}")
+_SOUTH_EAST_ASIAN = regex.compile(r"[\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]+")
+_GRAPHEME = regex.compile(r"\X")
+_UNSPACED = regex.compile(f"[{UNSPACED}]")
+_HAS_CONTENT = regex.compile(r"[\p{L}\p{N}\p{S}]")
+_LONGEST_WORD = 40
+
+_CONTROL = regex.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f]|\r(?!\n)|[\ud800-\udfff]")
+_REPLACEMENT = regex.compile(r"\ufffd{2,}|(?<=[\p{L}\p{N}])\ufffd|\ufffd(?=[\p{L}\p{N}])")
+
+
+def word_count(text: str) -> Fraction:
+    """How many words a text has, exactly, for texts in any mix of scripts.
+
+    Words between white space count one each, punctuation that stands alone counts nothing. Where white space does not
+    part words, characters count: Han and kana 2/3 of a word each ("解释这个成语。" is 4 words long, "排序。" 4/3),
+    Hangul syllables 1/2 (a Korean word carries its particles), Thai, Lao, Khmer and Myanmar graphemes 2/5. A run of
+    more than 40 characters counts one word for each 40 begun, so that no text is short by having no spaces.
+    """
+    graphemes = sum(len(_GRAPHEME.findall(run)) for run in _SOUTH_EAST_ASIAN.findall(text))
+    unspaced = (
+        Fraction(2, 3) * len(_HAN_AND_KANA.findall(text))
+        + Fraction(1, 2) * len(_HANGUL.findall(text))
+        + Fraction(2, 5) * graphemes
+    )
+    rest = _UNSPACED.sub(" ", text).split()
+    return unspaced + sum(-(-len(word) // _LONGEST_WORD) for word in rest if _HAS_CONTENT.search(word))
+
+
+def broken_text(text: str) -> Fault | None:
+    """`broken_text` for NUL, lone surrogates, other control characters and what bad decoding left behind.
+
+    Tab, newline, CR LF and NEL are white space. U+FFFD counts when it is doubled or stands at a letter; one that stands
+    alone may be the subject.
+    """
+    if control := _CONTROL.search(text):
+        return Fault("broken_text", f"U+{ord(control[0]):04X} at character {control.start()}")
+    if replaced := _REPLACEMENT.search(text):
+        return Fault("broken_text", f"U+FFFD at character {replaced.start()}")
+    return None
+
+
+def excerpt(text: str, limit: int = 80) -> str:
+    """The text on one line, cut to a length that suits an evidence."""
+    line = " ".join(text[: 4 * limit].split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def comparable(text: str) -> str:
+    """The text without case, compatibility forms, punctuation and white space: equal for the same words."""
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    kept = "".join(c for c in folded if not c.isspace() and not unicodedata.category(c).startswith("P"))
+    return kept or "".join(folded.split())

@@ -1,0 +1,481 @@
+"""The pump: keeps requests in flight, journals what comes back, settles rounds in order.
+
+It decides nothing about content; `rounds.py` does. What it may decide is when to send, and only that: rounds ahead of
+judging as far as `lookahead` allows and the goal needs, follow-ups of accepted tasks in between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect_right
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from selfinstruct import rounds
+from selfinstruct.errors import AccessError, PoolError
+from selfinstruct.llm.slots import Halted
+from selfinstruct.recipes import RECIPES
+from selfinstruct.recipes.steps import Settled
+from selfinstruct.records import Candidate, Completion, Request, Settings, StageModel, Task, canonical_json
+from selfinstruct.store import statements
+from selfinstruct.store.pool import Contents, OpenRound, OpenTask, Pool
+from selfinstruct.store.writer import Statement
+
+FRUITLESS_ROUNDS = 20
+"""Rounds settled in this run without one accepted task, after which it ends."""
+GRACE_S = 60.0
+"""How long requests in flight are awaited when a run ends."""
+
+Tell = Callable[[str], None]
+
+
+class Asks(Protocol):
+    """What the pump needs of a client."""
+
+    async def complete(self, request: Request, priority: int) -> Completion:
+        """The final answer to a request."""
+
+    def halt(self) -> None:
+        """Send nothing more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended."""
+
+    exit_code: int
+    reason: str
+
+
+@dataclass(slots=True)
+class Round:
+    """A round under way."""
+
+    number: int
+    settings: Settings
+    requests: list[Request] = field(default_factory=list)
+    completions: dict[str, Completion] = field(default_factory=dict)
+    waiting: list[Candidate] = field(default_factory=list)
+    """Read and not yet judged, in order."""
+    is_read: bool = False
+
+    @property
+    def is_answered(self) -> bool:
+        """Every request has its final answer."""
+        return bool(self.requests) and all(request.id in self.completions for request in self.requests)
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """The steps of the algorithm, as the pump calls them. A caller may wrap them, never replace what they do."""
+
+    sample: Callable[[Growth, Round], Awaitable[None]]
+    prompt: Callable[[Growth, Round], Awaitable[None]]
+    filter: Callable[[Growth, Round], Awaitable[Sequence[rounds.Verdict]]]
+    grow: Callable[[Growth, Round, Sequence[rounds.Verdict]], Awaitable[Sequence[OpenTask]]]
+    follow_up: Callable[[Growth, Sequence[OpenTask]], Awaitable[None]]
+
+
+class Growth:
+    """One run's view of a pool: what is known, under way and still wanted."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        contents: Contents,
+        settings: Settings,
+        stages_for: Callable[[str], Mapping[str, StageModel]],
+        clients: Mapping[str, Asks],
+        goal: int,
+        run: int,
+        tell: Tell,
+    ) -> None:
+        self.settings = settings
+        self.goal = goal
+        self.run_number = run
+        self.seeds = contents.seeds
+        self.generated: list[Task] = []
+        self.done = contents.done
+        self.pending = 0
+        self.accepted_by_round: list[int] = []
+        self.judging = contents.rounds[0].number if contents.rounds else contents.next_round
+        self.rounds: dict[int, Round] = {}
+        self._next_round = contents.next_round
+        self._rounds_of_generated: list[int] = []
+        self._resumed = contents
+        self._stages_for = stages_for
+        self._clients = clients
+        self._tell = tell
+        self._fruitless = 0
+        self._halted: Outcome | None = None
+        self._changed = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._writer = pool.writer(self._committed)
+        self._judge = rounds.Judge(settings.tokenizer)
+        for seed in self.seeds:
+            self._judge.know(seed.id, seed.instruction, is_seed=True)
+        for identity, instruction, is_classification, number in contents.generated:
+            self._remember(Task(identity, instruction, is_classification), number)
+            self._judge.know(identity, instruction)
+
+    # What is known
+
+    @property
+    def room(self) -> int:
+        """How many more tasks may be accepted before the goal could be passed."""
+        return self.goal - self.done - self.pending
+
+    @property
+    def is_reached(self) -> bool:
+        """As many tasks with an instance as wanted, and none on its way."""
+        return self.done >= self.goal and self.pending == 0
+
+    def _remember(self, task: Task, number: int) -> None:
+        self.generated.append(task)
+        self._rounds_of_generated.append(number)
+
+    # The steps
+
+    async def sample(self, round_: Round) -> None:
+        """Draw a round's demonstrations, plan its requests and store them, before any is sent."""
+        settings = round_.settings
+        shown = bisect_right(self._rounds_of_generated, round_.number - settings.lookahead)
+        round_.requests = rounds.plan_round(round_.number, settings, self.seeds, self.generated[:shown])
+        await self._write(statements.plan_round(round_.number, settings, round_.requests, self.run_number))
+
+    async def prompt(self, round_: Round) -> None:
+        """Get a final answer to each of a round's requests."""
+        await self._gather(self._answer(request, round_.completions) for request in round_.requests)
+
+    async def filter(self, round_: Round) -> Sequence[rounds.Verdict]:
+        """Read the round's answers if that is still to be done, then judge candidates in order as far as the goal asks."""
+        if not round_.is_read:
+            candidates, rejections = rounds.read_round(round_.requests, round_.completions, round_.settings)
+            await self._write(statements.read_round(round_.number, candidates, rejections, round_.requests))
+            round_.waiting = candidates
+            round_.is_read = True
+        shown = {request.id: request.demonstrations for request in round_.requests}
+        instructions = self._instructions({one for ids in shown.values() for one in ids})
+        verdicts: list[rounds.Verdict] = []
+        room = self.room
+        for candidate in round_.waiting:
+            if room <= 0:
+                break
+            examples = [instructions[one] for one in shown.get(candidate.request_id, ()) if one in instructions]
+            verdict = self._judge.verdict(candidate, examples, round_.settings)
+            verdicts.append(verdict)
+            room -= isinstance(verdict, rounds.Accepted)
+        return verdicts
+
+    async def grow(self, round_: Round, verdicts: Sequence[rounds.Verdict]) -> Sequence[OpenTask]:
+        """Store what was decided; the accepted tasks, whose follow-ups are now to be asked."""
+        shown = {request.id: request.demonstrations for request in round_.requests}
+        transaction: list[Statement] = []
+        accepted = []
+        position = len(self.seeds) + len(self.generated)
+        for verdict in verdicts:
+            if isinstance(verdict, rounds.Accepted):
+                parents = shown.get(verdict.candidate.request_id, ())
+                transaction += statements.accept(
+                    verdict.task,
+                    position,
+                    round_.number,
+                    verdict.candidate,
+                    likeness_columns(verdict.likeness),
+                    parents,
+                )
+                position += 1
+                self._remember(verdict.task, round_.number)
+                accepted.append(OpenTask(verdict.task, round_.number, round_.settings, (), {}))
+            else:
+                transaction.append(statements.add_rejection(verdict, round_.number))
+                transaction.append(statements.no_longer_waiting("instruction", verdict))
+        round_.waiting = round_.waiting[len(verdicts) :]
+        self.pending += len(accepted)
+        if not round_.waiting:
+            transaction.append(statements.settle_round(round_.number))
+        await self._write(transaction)
+        return accepted
+
+    async def follow_up(self, tasks: Sequence[OpenTask]) -> None:
+        """Ask for inputs and outputs of accepted tasks until each has its instances or has ended without one."""
+        await self._gather(self._finish(task) for task in tasks)
+
+    # The run
+
+    async def run(self, steps: Steps) -> Outcome:
+        """Grow until the goal is reached, nothing new comes any more, or something stops it."""
+        children = _Children()
+        try:
+            self._resume(steps, children)
+            outcome = await self._judge_rounds(steps, children)
+            self._stop_sending()
+            await children.wait(GRACE_S)
+            children.raise_first()
+            return self._halted if self._halted and not self.is_reached else outcome
+        finally:
+            await children.cancel()
+            await asyncio.to_thread(self._writer.close)
+
+    def halt(self, outcome: Outcome) -> None:
+        """Send nothing more, let what is in flight finish, then end with this outcome."""
+        if self._halted is None:
+            self._halted = outcome
+        self._stop_sending()
+        self._changed.set()
+
+    def _stop_sending(self) -> None:
+        for client in self._clients.values():
+            client.halt()
+
+    def _resume(self, steps: Steps, children: _Children) -> None:
+        for opened in self._resumed.rounds:
+            round_ = Round(
+                opened.number, opened.settings, list(opened.requests), dict(opened.completions), list(opened.waiting),
+                is_read=opened.state == "judging",
+            )  # fmt: skip
+            self.rounds[opened.number] = round_
+            if not round_.is_answered:
+                children.start(self._guard(self._ask_again(steps, round_, opened)))
+        self.pending += len(self._resumed.tasks)
+        if self._resumed.tasks:
+            children.start(self._guard(steps.follow_up(self, self._resumed.tasks)))
+        self._resumed = Contents(self.seeds, [], 0, 0)
+
+    async def _ask_again(self, steps: Steps, round_: Round, opened: OpenRound) -> None:
+        """Ask the open requests of a round planned earlier, for today's model and sampling."""
+        settings = self._today(opened.settings)
+        transaction: list[Statement] = []
+        for place, request in enumerate(round_.requests):
+            if request.id not in round_.completions:
+                again = rounds.plan_again(request, settings)
+                if again.id != request.id:
+                    transaction += [statements.supersede(request), statements.add_request(again)]
+                    round_.requests[place] = again
+        if transaction:
+            await self._write(transaction)
+        await steps.prompt(self, round_)
+        self._changed.set()
+
+    async def _judge_rounds(self, steps: Steps, children: _Children) -> Outcome:
+        while True:
+            self._changed.clear()
+            if self.is_reached:
+                return Outcome(0, f"the target of {self.goal} tasks is reached")
+            if self._fruitless >= FRUITLESS_ROUNDS:
+                return Outcome(4, f"nothing was accepted in the last {FRUITLESS_ROUNDS} rounds")
+            if self._halted is None:
+                self._send_ahead(steps, children)
+            elif children.are_done:
+                await self._settle_what_is_there(steps)
+                return self._halted
+            children.raise_first()
+            round_ = self.rounds.get(self.judging)
+            if round_ and round_.is_answered and self.room > 0:
+                children.start(self._guard(steps.follow_up(self, await self._settle(steps, round_))))
+                continue
+            await children.wait_for(self._changed, GRACE_S if self._halted else None)
+
+    async def _settle_what_is_there(self, steps: Steps) -> None:
+        """Judge the rounds whose answers are all there, so that a stopped run leaves no more open than it must."""
+        round_ = self.rounds.get(self.judging)
+        while round_ and round_.is_answered and self.room > 0:
+            await self._settle(steps, round_)
+            round_ = self.rounds.get(self.judging)
+
+    async def _settle(self, steps: Steps, round_: Round) -> Sequence[OpenTask]:
+        before = len(self.generated)
+        accepted = await steps.grow(self, round_, await steps.filter(self, round_))
+        if not round_.waiting:
+            number = round_.number
+            self.accepted_by_round.append(len(self.generated) - bisect_right(self._rounds_of_generated, number - 1))
+            self._fruitless = 0 if self.accepted_by_round[-1] else self._fruitless + 1
+            del self.rounds[number]
+            self.judging += 1
+            self._tell(
+                f"round {number}: {self.accepted_by_round[-1]} tasks accepted, "
+                f"{self.done} of {self.goal} finished, {self.pending} on their way"
+            )
+        elif len(self.generated) == before and not accepted:
+            raise AssertionError("a round with room was neither settled nor advanced")
+        return accepted
+
+    def _send_ahead(self, steps: Steps, children: _Children) -> None:
+        """Start the rounds that may be planned now and are expected to be needed."""
+        for number in range(self.judging, self.judging + self.settings.lookahead):
+            if number in self.rounds:
+                continue
+            unjudged = [round_ for round_ in self.rounds.values() if not round_.is_read]
+            waiting = sum(len(round_.waiting) for round_ in self.rounds.values())
+            per_round = rounds.expected_yield(self.settings, self.accepted_by_round)
+            if self.room <= len(unjudged) * per_round + waiting / 2 and (self.rounds or self.room <= 0):
+                break
+            self.rounds[number] = Round(number, self.settings)
+            children.start(self._guard(self._open_round(steps, self.rounds[number])))
+
+    async def _open_round(self, steps: Steps, round_: Round) -> None:
+        await steps.sample(self, round_)
+        await steps.prompt(self, round_)
+        self._changed.set()
+
+    async def _finish(self, opened: OpenTask) -> None:
+        task, settings = opened.task, self._today(opened.settings)
+        asked = {(request.stage, request.index): request for request in opened.requests}
+        answers = {
+            key: opened.completions[request.id] for key, request in asked.items() if request.id in opened.completions
+        }
+        while True:
+            step = rounds.follow_up(task, answers, asked, settings, self.seeds)
+            if isinstance(step, Settled):
+                break
+            planned = [rounds.plan_request(prompt, settings, opened.round, task.id) for prompt in step.prompts]
+            transaction = [
+                statements.supersede(asked[request.stage, request.index])
+                for request in planned
+                if (request.stage, request.index) in asked and asked[request.stage, request.index].id != request.id
+            ]
+            answered = [asked[key] for key in answers]
+            transaction += map(statements.add_request, planned)
+            transaction += statements.read_follow_up(task, opened.round, step.waiting, step.rejections, answered)
+            await self._write(transaction)
+            asked |= {(request.stage, request.index): request for request in planned}
+            fresh: dict[str, Completion] = {}
+            await self._gather(self._answer(request, fresh) for request in planned)
+            answers |= {(request.stage, request.index): fresh[request.id] for request in planned}
+        named, kept, rejected = rounds.settle_task(task, step, settings)
+        answered = [asked[key] for key in answers]
+        await self._write(statements.finish_task(named, opened.round, kept, rejected, answered))
+        self.pending -= 1
+        self.done += bool(kept)
+        self._changed.set()
+
+    async def _answer(self, request: Request, completions: dict[str, Completion]) -> None:
+        """Put the final answer to a request into `completions`, journaled; nothing is asked whose answer is there."""
+        if request.id in completions:
+            return
+        stages = RECIPES[self.settings.recipe].stages
+        place = stages.index(request.stage) if request.stage in stages else 0
+        completion = await self._clients[request.stage].complete(request, priority=-place if place else -len(stages))
+        await self._write(statements.journal(completion, self.run_number, now()))
+        completions[request.id] = completion
+
+    def _today(self, settings: Settings) -> Settings:
+        """Settings of an earlier round with the models and sampling of today."""
+        return replace(settings, stages=self._stages_for(settings.recipe))
+
+    def _instructions(self, ids: set[str]) -> dict[str, str]:
+        known = {task.id: task.instruction for task in self.seeds if task.id in ids}
+        return known | {task.id: task.instruction for task in self.generated if task.id in ids}
+
+    def note_capabilities(self, url: str, model: str, capabilities: str) -> None:
+        """Keep what was learned of an endpoint, as JSON, for later runs."""
+        self._writer.submit([statements.note_capabilities(url, model, capabilities)], self._loop.create_future())
+
+    # Writing and waiting
+
+    async def _write(self, transaction: Sequence[Statement]) -> None:
+        """Hand a transaction to the writer and wait until it is durable."""
+        future = self._loop.create_future()
+        self._writer.submit(transaction, future)
+        await future
+
+    def _committed(self, tokens: list[Any], error: Exception | None) -> None:
+        self._loop.call_soon_threadsafe(_resolve, tokens, error)
+
+    async def _guard(self, work: Awaitable[Any]) -> None:
+        """Work of a child: a halt ends it quietly, a fault of access stops the run."""
+        try:
+            await work
+        except Halted:
+            pass
+        except AccessError as error:
+            self.halt(Outcome(error.exit_code, str(error)))
+        finally:
+            self._changed.set()
+
+    @staticmethod
+    async def _gather(work: Any) -> None:
+        """Run all to their end; then raise the first error, a halt only if there is no other."""
+        results = await asyncio.gather(*work, return_exceptions=True)
+        errors = [result for result in results if isinstance(result, BaseException)]
+        for error in errors:
+            if not isinstance(error, Halted):
+                raise error
+        if errors:
+            raise errors[0]
+
+
+STEPS = Steps(Growth.sample, Growth.prompt, Growth.filter, Growth.grow, Growth.follow_up)
+"""The steps as they are."""
+
+
+class _Children:
+    """Tasks that run beside the judging."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._failed: BaseException | None = None
+
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    @property
+    def are_done(self) -> bool:
+        return not self._tasks
+
+    def raise_first(self) -> None:
+        if self._failed is not None:
+            raise self._failed
+
+    async def wait(self, timeout_s: float) -> None:
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=timeout_s)
+
+    async def wait_for(self, event: asyncio.Event, timeout_s: float | None) -> None:
+        """Until the event is set; after the time-out what still runs is cancelled."""
+        try:
+            await asyncio.wait_for(event.wait(), timeout_s)
+        except TimeoutError:
+            await self.cancel()
+
+    async def cancel(self) -> None:
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._tasks.clear()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None and self._failed is None:
+            self._failed = task.exception()
+
+
+def _resolve(tokens: list[Any], error: Exception | None) -> None:
+    for future in tokens:
+        if future.done():
+            continue
+        if error is None:
+            future.set_result(None)
+        else:
+            future.set_exception(PoolError(f"the pool cannot be written: {error}; what was committed is kept"))
+
+
+def likeness_columns(likeness: rounds.Likeness) -> dict[str, Any]:
+    """Likeness as columns of the table of tasks."""
+    top = [[near.id, near.score] for near in likeness.top]
+    return {
+        "nearest_score": likeness.nearest.score if likeness.nearest else None,
+        "nearest_task": likeness.nearest.id if likeness.nearest else None,
+        "mean_score": likeness.mean,
+        "most_similar": canonical_json(top) if top else None,
+    }
+
+
+def now() -> str:
+    """The time in UTC, as it is kept in the database."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

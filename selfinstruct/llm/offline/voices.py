@@ -1,0 +1,199 @@
+"""Who writes: `tasks`, with families of computed tasks, or `words`, with endless text for load tests."""
+
+from __future__ import annotations
+
+import random
+from bisect import bisect
+from collections.abc import Sequence
+from functools import cache
+from itertools import accumulate
+from typing import NamedTuple, Protocol
+
+from selfinstruct.llm.offline import flaws, knowledge, openings
+from selfinstruct.llm.offline.words import sentence
+
+REPEATED = 0.06
+NEARLY_REPEATED = 0.06
+FLAWED = 0.07
+LIKE_A_DEMONSTRATION = 0.4
+"""Shares of the proposed items; the last is a share of what remains: the family of a task that was shown."""
+
+_WANTS_INPUT = ("following", "given", "below", "input", "this ", "these ", "the text", "the sentence", "paragraph")
+_CLASSIFIES = (
+    "classif",
+    "yes or no",
+    "true or false",
+    "positive or negative",
+    "categor",
+    "label",
+    "sentiment",
+    "detect",
+)
+
+
+class Proposal(NamedTuple):
+    """An instruction and whether it is a classification."""
+
+    instruction: str
+    is_classification: bool
+
+
+class Labelled(NamedTuple):
+    """The labels of a classification, whether it needs an input, and inputs with their labels."""
+
+    labels: tuple[str, ...]
+    needs_input: bool
+    inputs: list[tuple[str, str]]
+
+
+class Voice(Protocol):
+    """What a writer must be able to say, whatever the form it is asked for in."""
+
+    def propose(self, shown: Sequence[str], count: int, rng: random.Random) -> list[Proposal]:
+        """New tasks after seeing others."""
+
+    def is_classification(self, instruction: str) -> bool:
+        """Whether the answers come from a fixed set."""
+
+    def inputs(self, instruction: str, count: int, rng: random.Random) -> tuple[bool, list[str]]:
+        """Whether the task needs an input, and up to `count` of them."""
+
+    def labelled(self, instruction: str, count: int, rng: random.Random) -> Labelled:
+        """Up to `count` inputs of a classification with their labels."""
+
+    def respond(self, instruction: str, text: str, rng: random.Random) -> str:
+        """The answer to an instruction with its input, which may be empty."""
+
+
+class Tasks:
+    """Writes tasks of the families, answers them by computation and errs now and then."""
+
+    def propose(self, shown: Sequence[str], count: int, rng: random.Random) -> list[Proposal]:
+        """Fresh tasks for the most part; some repeat what was shown, some are faulty."""
+        return [self._one(shown, rng) for _ in range(count)]
+
+    def _one(self, shown: Sequence[str], rng: random.Random) -> Proposal:
+        roll = rng.random()
+        if shown and roll < REPEATED + NEARLY_REPEATED:
+            text = rng.choice(shown)
+            copy = text if roll < REPEATED else flaws.nearly(text, rng)
+            return Proposal(copy, self.is_classification(copy))
+        fresh = _fresh(shown, rng)
+        if roll < REPEATED + NEARLY_REPEATED + FLAWED:
+            return Proposal(
+                flaws.instruction(fresh.instruction, _fresh((), rng).instruction, rng), fresh.is_classification
+            )
+        return fresh
+
+    def is_classification(self, instruction: str) -> bool:
+        """By its family, else by its words."""
+        known = knowledge.identify(instruction)
+        if known:
+            return known[0].is_classification
+        return any(word in instruction.lower() for word in _CLASSIFIES)
+
+    def inputs(self, instruction: str, count: int, rng: random.Random) -> tuple[bool, list[str]]:
+        """Inputs of the task's family, with a rare fault among them."""
+        known = knowledge.identify(instruction)
+        if known and known[0].make_input is None:
+            return (True, [rng.choice(flaws.PLACEHOLDERS)]) if rng.random() < 0.015 else (False, [])
+        if known:
+            return True, flaws.inputs(known[0].inputs(known[1], rng, count), rng)
+        if any(word in instruction.lower() for word in _WANTS_INPUT):
+            return True, [sentence(rng) for _ in range(count)]
+        return False, []
+
+    def labelled(self, instruction: str, count: int, rng: random.Random) -> Labelled:
+        """Labels and inputs of the task's family, with a rare fault among them."""
+        known = knowledge.identify(instruction)
+        if known is None or known[0].labels is None:
+            needs, texts = self.inputs(instruction, count, rng)
+            labels = (
+                ("Yes", "No")
+                if known is None
+                else tuple(self.respond(instruction, text, rng) for text in texts or [""])
+            )
+            return Labelled(labels, needs, [(labels[i % len(labels)], text) for i, text in enumerate(texts or [""])])
+        family, params = known
+        labels = known[0].labels(params)
+        if family.make_input is None:
+            return Labelled(labels, False, [(family.compute(params, ""), "")])
+        pairs = [
+            (family.answer(params, text) or labels[0], text)
+            for text in flaws.inputs(family.inputs(params, rng, count), rng)
+        ]
+        if pairs and rng.random() < 0.03:
+            pairs[0] = (rng.choice(flaws.WRONG_LABELS), pairs[0][1])
+        return Labelled(labels, True, pairs)
+
+    def respond(self, instruction: str, text: str, rng: random.Random) -> str:
+        """The computed answer, or a plain word that the offline model has none."""
+        answer = knowledge.answer(instruction, text)
+        if answer is None:
+            return f"The offline model knows no rule for this task: {' '.join(instruction.split()[:12])}"
+        return flaws.output(answer, text or instruction, rng)
+
+
+def _fresh(shown: Sequence[str], rng: random.Random) -> Proposal:
+    family = knowledge.any_family(rng)
+    if shown and rng.random() < LIKE_A_DEMONSTRATION:
+        known = knowledge.identify(rng.choice(shown))
+        family = known[0] if known else family
+    text = family.write(rng)
+    lead = openings.write(rng) if rng.random() < openings.SHARE else ""
+    return Proposal(lead + text, family.is_classification)
+
+
+@cache
+def _vocabulary(size: int = 4000) -> tuple[list[str], list[float]]:
+    """Made-up words, the shortest first, and how often the first i of them come (Zipf's law)."""
+    starts = "b br c ch d dr f fl g gr h j k l m n p pl qu r s sh st t th tr v w y z".split()
+    ends = "a an ar e el en er i in ing ir o on or ot u un us".split()
+    rng = random.Random(4000)
+    words: dict[str, None] = {}
+    while len(words) < size:
+        syllables = 1 + (len(words) > 300) + (len(words) > 2000)
+        words["".join(rng.choice(starts) + rng.choice(ends) for _ in range(syllables + (rng.random() < 0.3)))] = None
+    return list(words), list(accumulate(1 / (rank + 2.7) for rank in range(size)))
+
+
+def zipf_words(count: int, rng: random.Random) -> list[str]:
+    """Words in natural frequency."""
+    words, cumulative = _vocabulary()
+    return [words[bisect(cumulative, rng.random() * cumulative[-1])] for _ in range(count)]
+
+
+class Words:
+    """Writes endless made-up text: every proposal is new, inputs and answers are short, nothing is faulty."""
+
+    def propose(self, shown: Sequence[str], count: int, rng: random.Random) -> list[Proposal]:
+        """Distinct instructions of 8 to 24 words."""
+        found: dict[str, None] = {}
+        while len(found) < count:
+            found[_spoken(zipf_words(rng.randint(8, 24), rng))] = None
+        return [Proposal(text, self.is_classification(text)) for text in found]
+
+    def is_classification(self, instruction: str) -> bool:
+        """True for about one instruction in eight, always the same ones."""
+        return sum(map(ord, instruction)) % 8 == 0
+
+    def inputs(self, instruction: str, count: int, rng: random.Random) -> tuple[bool, list[str]]:
+        """Inputs for about half of the instructions."""
+        needs = len(instruction) % 2 == 0
+        return needs, [_spoken(zipf_words(rng.randint(3, 9), rng)) for _ in range(count if needs else 0)]
+
+    def labelled(self, instruction: str, count: int, rng: random.Random) -> Labelled:
+        """Inputs labelled Yes or No in turn."""
+        inputs = [(("Yes", "No")[i % 2], _spoken(zipf_words(rng.randint(3, 9), rng))) for i in range(count)]
+        return Labelled(("Yes", "No"), True, inputs)
+
+    def respond(self, instruction: str, text: str, rng: random.Random) -> str:
+        """A short sentence."""
+        return _spoken(zipf_words(rng.randint(5, 20), rng))
+
+
+def _spoken(words: list[str]) -> str:
+    return f"{' '.join(words).capitalize()}."
+
+
+VOICES: dict[str, Voice] = {"tasks": Tasks(), "words": Words()}

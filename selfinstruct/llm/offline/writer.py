@@ -1,0 +1,184 @@
+"""The answer of the offline model to a request, in the form that the request asks for.
+
+Pure: the same request always gives the same answer, whatever the machine, the process or the hash seed.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from selfinstruct.llm.offline import flaws
+from selfinstruct.llm.offline.knowledge import check, identify
+from selfinstruct.llm.offline.voices import VOICES, Proposal, Voice
+from selfinstruct.records import digest
+
+__all__ = ["MODEL", "Style", "Text", "chat", "check", "complete", "identify"]
+
+MODEL = "offline"
+
+Style = Literal["tasks", "words"]
+
+TRANSPORT = frozenset(
+    "n stream stream_options user store metadata service_tier safety_identifier prompt_cache_key prompt_cache_retention".split()
+)
+"""Fields of a request that do not shape its answer."""
+
+_STAGE_OF_SCHEMA = {"new_tasks": "propose", "task_inputs": "inputs", "labelled_inputs": "labelled"}
+_STAGE_OF_MARK = {'{"labels":': "labelled", '{"needs_input":': "inputs", '{"tasks":': "propose"}
+
+_MAX_ITEMS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """What was written, and whether it breaks off as if it had grown too long."""
+
+    text: str
+    is_cut: bool = False
+
+
+def chat(body: Mapping[str, Any], style: Style = "tasks") -> Text:
+    """The answer to the body of a chat request."""
+    rng, voice = _generator(body), VOICES[style]
+    message = _last_user_message(body["messages"])
+    form = body.get("response_format") or {"type": "text"}
+    stage = _STAGE_OF_SCHEMA.get(_schema_name(form)) or _marked_stage(message)
+    if stage == "respond":
+        instruction, text = _instruction_and_input(message)
+        return Text(voice.respond(instruction, text, rng))
+    if stage == "propose":
+        answer = _new_tasks(voice, message, rng)
+    else:
+        answer = _inputs(voice, message, rng, labelled=stage == "labelled")
+    return _as_json(answer, rng, style, free=form.get("type") == "text")
+
+
+def complete(body: Mapping[str, Any], style: Style = "tasks") -> Text:
+    """The continuation of the prompt of a completions request, as a base model would go on."""
+    rng, voice = _generator(body), VOICES[style]
+    prompt = body["prompt"] if isinstance(body["prompt"], str) else body["prompt"][0]
+    if numbered := re.search(r"(?:^|\n)(\d{1,4})\.\s*$", prompt):
+        return Text(_go_on_listing(voice, prompt, int(numbered[1]), rng))
+    task = _last_task(prompt)
+    if prompt.rstrip().endswith("Fixed labels:"):
+        word = "yes" if voice.is_classification(task) else "no"
+        word = rng.choice(("maybe", "labels", "")) if style == "tasks" and rng.random() < 0.01 else word
+        return Text(f" {word}\n\nTask: {_another(voice, rng)}\nFixed labels: no")
+    if task:
+        return Text(f"{_instances(voice, task, 'Class label:' in prompt, rng)}\n\nTask: {_another(voice, rng)}")
+    return Text(voice.respond(*_instruction_and_input(prompt), rng))
+
+
+def _generator(body: Mapping[str, Any]) -> random.Random:
+    shaping = {name: value for name, value in body.items() if name not in TRANSPORT and value is not None}
+    if "max_completion_tokens" in shaping:
+        shaping["max_tokens"] = shaping.pop("max_completion_tokens")
+    return random.Random(int(digest("offline", shaping)[:32], 16))
+
+
+def _last_user_message(messages: Sequence[Mapping[str, Any]]) -> str:
+    content = next((message["content"] for message in reversed(messages) if message["role"] == "user"), "")
+    if isinstance(content, str):
+        return content
+    return "".join(part.get("text", "") for part in content)
+
+
+def _schema_name(form: Mapping[str, Any]) -> str:
+    return str(form["json_schema"]["name"]) if form.get("type") == "json_schema" else ""
+
+
+def _marked_stage(message: str) -> str:
+    return next((stage for mark, stage in _STAGE_OF_MARK.items() if mark in message), "respond")
+
+
+def _number(pattern: str, message: str, default: int) -> int:
+    found = re.search(pattern, message)
+    return min(int(found[1]), _MAX_ITEMS) if found else default
+
+
+def _shown_instructions(message: str) -> list[str]:
+    """The instructions of the lines that are JSON objects with one."""
+    found = []
+    for line in message.splitlines():
+        if line.lstrip().startswith("{") and '"instruction"' in line:
+            try:
+                value = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(value.get("instruction"), str):
+                found.append(value["instruction"])
+    return found
+
+
+def _new_tasks(voice: Voice, message: str, rng: random.Random) -> dict[str, Any]:
+    count = _number(r"Write (\d{1,4}) new task", message, 6)
+    tasks = voice.propose(_shown_instructions(message), count, rng)
+    return {"tasks": [task._asdict() for task in tasks]}
+
+
+def _inputs(voice: Voice, message: str, rng: random.Random, labelled: bool) -> dict[str, Any]:
+    count = _number(r"up to (\d{1,4}) input", message, 3)
+    instruction = (_shown_instructions(message) or [message])[-1]
+    if not labelled:
+        needs, inputs = voice.inputs(instruction, count, rng)
+        return {"needs_input": needs, "inputs": inputs}
+    labels, needs, pairs = voice.labelled(instruction, count, rng)
+    inputs_with_labels = [{"label": label, "input": text} for label, text in pairs]
+    return {"labels": list(labels), "needs_input": needs, "inputs": inputs_with_labels}
+
+
+def _as_json(answer: dict[str, Any], rng: random.Random, style: Style, free: bool) -> Text:
+    text = json.dumps(answer, ensure_ascii=False)
+    if style == "words":
+        return Text(text)
+    if rng.random() < 0.005 and "tasks" in answer:
+        return Text('{"tasks": []}')
+    if broken := flaws.unreadable(text, rng):
+        return Text(*broken)
+    return Text(flaws.wrapped(text, rng) if free else text)
+
+
+def _instruction_and_input(message: str) -> tuple[str, str]:
+    """The two halves of what a user sends: an instruction and, after an empty line, its input."""
+    instruction, _, text = message.strip().partition("\n\n")
+    return instruction.strip(), text.strip().removeprefix("Input:").strip()
+
+
+def _go_on_listing(voice: Voice, prompt: str, number: int, rng: random.Random) -> str:
+    shown = [found[1] for found in re.finditer(r"(?m)^\d{1,4}\. (\S.*)$", prompt)]
+    texts = voice.propose(shown, max(17 - number, 8), rng)
+    lines = [f"{number + i}. {_one_line(task)}" for i, task in enumerate(texts)]
+    return "\n".join(lines).removeprefix(f"{number}.")
+
+
+def _one_line(task: Proposal) -> str:
+    return " ".join(task.instruction.split())
+
+
+def _another(voice: Voice, rng: random.Random) -> str:
+    return _one_line(voice.propose((), 1, rng)[0])
+
+
+def _last_task(prompt: str) -> str:
+    tasks: list[str] = re.findall(r"(?m)^Task: *(.+)$", prompt)
+    return tasks[-1].strip() if tasks else ""
+
+
+def _instances(voice: Voice, task: str, output_first: bool, rng: random.Random) -> str:
+    count = rng.randint(2, 4)
+    if output_first:
+        pairs = voice.labelled(task, count, rng).inputs
+        return "\n\n".join(
+            f"Class label: {label}\nInput: {text}" if text else f"Class label: {label}" for label, text in pairs
+        )
+    _, inputs = voice.inputs(task, count, rng)
+    if not inputs:
+        return f"Output: {voice.respond(task, '', rng)}"
+    return "\n\n".join(
+        f"Example {i}\nInput: {text}\nOutput: {voice.respond(task, text, rng)}" for i, text in enumerate(inputs, 1)
+    )

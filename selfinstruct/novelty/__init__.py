@@ -1,0 +1,1 @@
+"""How alike two instructions are, and which one is nearest."""

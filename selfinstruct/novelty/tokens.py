@@ -1,0 +1,43 @@
+"""Texts as token sequences, for ROUGE-L in any script."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable
+
+import regex
+
+Tokenizer = Callable[[str], tuple[str, ...]]
+
+_ASCII_WORD = re.compile(r"[a-z0-9]+")
+_TOKEN = regex.compile(
+    r"""(?V1)
+      [\p{Han}\p{Hiragana}\p{Katakana}\N{KATAKANA-HIRAGANA PROLONGED SOUND MARK}]   # one token a character
+    | (?=[\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]) \X                                   # one token a grapheme
+    | [[\p{L}\p{M}\p{N}]--[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]]+
+    """,
+    regex.VERBOSE,
+)
+
+
+def tokenize(text: str) -> tuple[str, ...]:
+    """The tokens of a text in any script; on ASCII text those of `rouge_score`.
+
+    Words are runs of letters, marks and digits, case-folded after NFKC. Han, Hiragana and Katakana give one token a
+    character, Thai, Lao, Khmer and Myanmar one a grapheme, since these scripts do not separate words. A text without
+    any such token gives its characters, so that it is never novel for having no tokens; white space alone gives none.
+    """
+    if text.isascii():
+        return tuple(_ASCII_WORD.findall(text.lower())) or tuple("".join(text.split()))
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    return tuple(_TOKEN.findall(folded)) or tuple("".join(folded.split()))
+
+
+def tokenize_as_rouge_score(text: str) -> tuple[str, ...]:
+    """The tokens of `rouge_score` 0.1.2 without stemming: runs of a-z and 0-9, everything else lost."""
+    return tuple(_ASCII_WORD.findall(text.lower()))
+
+
+TOKENIZERS: dict[str, Tokenizer] = {"unicode": tokenize, "rouge_score": tokenize_as_rouge_score}
+"""The choices of the setting `tokenizer`."""

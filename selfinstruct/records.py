@@ -1,0 +1,221 @@
+"""The nouns of the project as frozen values. Everything else turns one of these into another."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+Origin = Literal["seed", "generated"]
+Api = Literal["chat", "completions"]
+CandidateKind = Literal["instruction", "instance"]
+CompletionKind = Literal["answer", "failed"]
+
+PROPOSE = "propose"
+"""The stage that every recipe begins with: it asks for new instructions and belongs to a round, not to a task."""
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One (input, output) of a task; the input may be empty."""
+
+    input: str
+    output: str
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """An instruction, whether it is a classification (None: nobody has said yet), and its instances."""
+
+    id: str
+    instruction: str
+    is_classification: bool | None
+    instances: tuple[Instance, ...] = ()
+    origin: Origin = "generated"
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation. A plain completion prompt is a single message of role `prompt`."""
+
+    role: Literal["system", "user", "assistant", "prompt"]
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """A named JSON schema that an answer is asked to follow."""
+
+    name: str
+    body: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What a recipe wants to ask: the stage, its index within the round or task, the words and the wanted form."""
+
+    stage: str
+    index: int
+    messages: tuple[Message, ...]
+    schema: Schema | None = None
+    demonstrations: tuple[str, ...] = ()
+    """Ids of the tasks shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class StageModel:
+    """Which model answers a stage and how it samples."""
+
+    model: str
+    api: Api
+    sampling: Mapping[str, Any]
+    """Parameters as the API names them (temperature, top_p, max_tokens, stop, ..., extra_body)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One planned question to a model. Its id is the SHA-256 of everything that decides the answer (law 3)."""
+
+    id: str
+    stage: str
+    round: int | None
+    task_id: str | None
+    index: int
+    api: Api
+    model: str
+    sampling: Mapping[str, Any]
+    messages: tuple[Message, ...]
+    schema: Schema | None = None
+    demonstrations: tuple[str, ...] = ()
+    source: int = 0
+    """0 for the pool's own requests; replayed sources are numbered from 0 as well, in the order given."""
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What came back for a request: an answer, or a failure that will not be tried again."""
+
+    request_id: str
+    kind: CompletionKind
+    text: str
+    finish_reason: str
+    """As the server said: `stop`, `length`, `content_filter`, ...; for a failure the kind of fault."""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    latency_s: float = 0.0
+    endpoint: str = ""
+    sent: str = ""
+    """JSON of the wire form: how structure was asked for and how parameters were spelled."""
+    body: bytes = b""
+    """The response body as it came."""
+    reasoning: str = ""
+    """What the model thought aloud; never part of a candidate."""
+    source: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An instruction read out of a propose completion, not yet judged."""
+
+    request_id: str
+    position: int
+    """Place within the completion, from 0."""
+    instruction: str
+    is_classification: bool | None = None
+    source: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceCandidate:
+    """An input and its output read out of follow-up completions, not yet judged."""
+
+    request_id: str
+    """The request in which the candidate first appeared."""
+    position: int
+    input: str
+    output: str
+    finish_reason: str = "stop"
+    source: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A candidate that was not taken: a stable reason, the evidence and the text."""
+
+    kind: CandidateKind
+    reason: str
+    request_id: str
+    position: int
+    text: str
+    """The instruction, or the output of an instance."""
+    input: str = ""
+    evidence: str = ""
+    """What was found, in words: the rule's measure, the offending piece of text."""
+    score: float | None = None
+    """ROUGE-L F1 to the nearest task, where the reason is about likeness."""
+    nearest: str | None = None
+    """Id of that task."""
+    task_id: str | None = None
+    source: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The values that shape a pool. They are stored with each round; a round is judged by those it was planned with."""
+
+    seed: int
+    recipe: str
+    guidance: str
+    prompts: Mapping[str, str]
+    """Prompt templates of the recipe by name, by content."""
+    topics: tuple[str, ...]
+    tasks_per_request: int
+    inputs_per_task: int
+    demonstrations: int
+    """Tasks shown in a propose prompt."""
+    generated_demonstrations: int
+    """How many of them are generated ones, when there are any."""
+    round_size: int
+    lookahead: int
+    compat: bool
+    rouge_threshold: str
+    """A decimal, kept as text so that the test of it is exact."""
+    tokenizer: str
+    min_words: int
+    max_words: int
+    blocked_words: tuple[str, ...]
+    max_instances: int
+    stages: Mapping[str, StageModel]
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """The same text for equal settings, whatever the order they were given in."""
+        return canonical_json(asdict(self))
+
+    @staticmethod
+    def from_json(text: str) -> Settings:
+        """The settings that `to_json` wrote."""
+        raw = json.loads(text)
+        raw["topics"] = tuple(raw["topics"])
+        raw["blocked_words"] = tuple(raw["blocked_words"])
+        raw["stages"] = {name: StageModel(**stage) for name, stage in raw["stages"].items()}
+        return Settings(**raw)
+
+
+def canonical_json(value: Any) -> str:
+    """JSON with sorted keys and no spaces, so that equal values give equal text."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def digest(*parts: Any) -> str:
+    """SHA-256 of the parts as canonical JSON, in hexadecimal. Lone surrogates are kept apart, not merged."""
+    return hashlib.sha256(canonical_json(parts).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def task_id(source: int, request_id: str, position: int) -> str:
+    """The id of the task that a candidate becomes."""
+    return "t" + digest(source, request_id, position)[:20]

@@ -1,0 +1,249 @@
+"""The algorithm of Self-Instruct, pure: plan a round, read its answers, judge candidates in order, settle a task.
+
+Wang et al. 2022, section 2: sample demonstrations, ask for new instructions, keep what is valid and new, give each its
+instances. Everything here is plain values in, plain values out; the pump around it (`growth.py`) does the waiting.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from selfinstruct.filters.inputs import fault_of_input
+from selfinstruct.filters.instances import judge_instances
+from selfinstruct.filters.instructions import copy_of_demonstration, fault_of_instruction, instruction_rules
+from selfinstruct.novelty.index import Index, Neighbour
+from selfinstruct.recipes import RECIPES, compat
+from selfinstruct.recipes.steps import Ask, Settled
+from selfinstruct.records import (
+    Candidate,
+    Completion,
+    InstanceCandidate,
+    Prompt,
+    Rejection,
+    Request,
+    Settings,
+    Task,
+    digest,
+    task_id,
+)
+from selfinstruct.sampling import draw_demonstrations, draw_topic
+
+FULL_LIKENESS = 20_000
+"""Nearest scores are computed for this many tasks of a pool, for all of them in `compat`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Likeness:
+    """How like the earlier instructions an accepted one is; `top` and `mean` in `compat` only."""
+
+    nearest: Neighbour | None = None
+    mean: float | None = None
+    top: tuple[Neighbour, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A candidate that became a task."""
+
+    candidate: Candidate
+    task: Task
+    likeness: Likeness
+
+
+Verdict = Accepted | Rejection
+
+
+def plan_request(prompt: Prompt, settings: Settings, round_number: int | None, task: str | None) -> Request:
+    """The request for a prompt. Its id covers everything that decides the answer, and nothing else (law 3)."""
+    stage = settings.stages[prompt.stage]
+    identity = digest(
+        settings.seed,
+        prompt.stage,
+        round_number if task is None else task,
+        prompt.index,
+        stage.api,
+        stage.model,
+        stage.sampling,
+        [[message.role, message.content] for message in prompt.messages],
+        [prompt.schema.name, prompt.schema.body] if prompt.schema else None,
+    )
+    return Request(
+        id=identity,
+        stage=prompt.stage,
+        round=round_number,
+        task_id=task,
+        index=prompt.index,
+        api=stage.api,
+        model=stage.model,
+        sampling=stage.sampling,
+        messages=prompt.messages,
+        schema=prompt.schema,
+        demonstrations=prompt.demonstrations,
+    )
+
+
+def plan_again(request: Request, settings: Settings) -> Request:
+    """The same question for today's model and sampling; the very same request when neither has changed."""
+    prompt = Prompt(request.stage, request.index, request.messages, request.schema, request.demonstrations)
+    return plan_request(prompt, settings, request.round, request.task_id)
+
+
+def plan_round(number: int, settings: Settings, seeds: Sequence[Task], generated: Sequence[Task]) -> list[Request]:
+    """The propose requests of a round.
+
+    `generated` are the instructions accepted in rounds up to `number - lookahead`, in order. The draw depends on these,
+    the seeds, the settings and the round's number alone.
+    """
+    generator = random.Random(f"{settings.seed}/{number}")
+    recipe = RECIPES[settings.recipe]
+    requests = []
+    for index in range(settings.round_size):
+        drawn = draw_demonstrations(
+            generator, len(seeds), len(generated), settings.demonstrations, settings.generated_demonstrations
+        )
+        shown = [generated[place] if is_generated else seeds[place] for is_generated, place in drawn]
+        topic = draw_topic(generator, settings.topics)
+        requests.append(plan_request(recipe.propose(settings, shown, index, topic), settings, number, None))
+    return requests
+
+
+def read_round(
+    requests: Sequence[Request], completions: Mapping[str, Completion], settings: Settings
+) -> tuple[list[Candidate], list[Rejection]]:
+    """What a round's completions hold, in order of request and position: candidates, and what cannot be read."""
+    read = compat.read_proposals if settings.compat else RECIPES[settings.recipe].read_proposals
+    candidates: list[Candidate] = []
+    rejections: list[Rejection] = []
+    for request in requests:
+        for item in read(request, completions[request.id], settings):
+            if isinstance(item, Candidate):
+                candidates.append(item)
+            else:
+                rejections.append(item)
+    return candidates, rejections
+
+
+class Judge:
+    """Says of each candidate, one after the other, whether it joins the pool (law 4).
+
+    Knows all seeds and every instruction accepted so far, those of the same round included.
+    """
+
+    def __init__(self, tokenizer: str) -> None:
+        self.index = Index(tokenizer)
+        self._tokenizer = tokenizer
+        self._known: list[tuple[str, str]] = []
+        self._generated = 0
+
+    def know(self, identity: str, instruction: str, *, is_seed: bool = False) -> None:
+        """Add an instruction that new ones are compared with."""
+        self.index.add(identity, instruction)
+        self._known.append((identity, instruction))
+        self._generated += not is_seed
+
+    def verdict(self, candidate: Candidate, shown: Sequence[str], settings: Settings) -> Verdict:
+        """The task that this candidate becomes, or its rejection. `shown` are the demonstrations of its request."""
+        self._use(settings.tokenizer)
+        text = candidate.instruction
+        fault = _fault(text, shown, settings)
+        if fault is not None:
+            return _reject(candidate, fault[0], fault[1])
+        near = self.index.near_duplicate(text, settings.rouge_threshold)
+        if near is not None:
+            evidence = f"ROUGE-L {near.score:.4f} > {settings.rouge_threshold}"
+            return _reject(candidate, "near_duplicate", evidence, near)
+        return self.take(candidate, settings)
+
+    def take(self, candidate: Candidate, settings: Settings) -> Accepted:
+        """The task that this candidate becomes, unjudged."""
+        self._use(settings.tokenizer)
+        likeness = self._likeness(candidate.instruction, compat=settings.compat)
+        identity = task_id(candidate.source, candidate.request_id, candidate.position)
+        self.know(identity, candidate.instruction)
+        return Accepted(candidate, Task(identity, candidate.instruction, candidate.is_classification), likeness)
+
+    def _likeness(self, text: str, *, compat: bool) -> Likeness:
+        if compat:
+            top = tuple(self.index.top(text, 10))
+            return Likeness(top[0] if top else None, self.index.mean_score(text), top)
+        return Likeness(self.index.nearest(text) if self._generated < FULL_LIKENESS else None)
+
+    def _use(self, tokenizer: str) -> None:
+        """Index anew when the tokenizer has changed from one round to the next."""
+        if tokenizer != self._tokenizer:
+            self.index = Index(tokenizer)
+            self._tokenizer = tokenizer
+            for identity, text in self._known:
+                self.index.add(identity, text)
+
+
+def _fault(text: str, shown: Sequence[str], settings: Settings) -> tuple[str, str] | None:
+    if settings.compat:
+        return compat.fault_of_instruction(text)
+    fault = fault_of_instruction(text, instruction_rules(settings)) or copy_of_demonstration(text, shown)
+    return None if fault is None else (fault.reason, fault.evidence)
+
+
+def _reject(candidate: Candidate, reason: str, evidence: str, near: Neighbour | None = None) -> Rejection:
+    return Rejection(
+        kind="instruction",
+        reason=reason,
+        request_id=candidate.request_id,
+        position=candidate.position,
+        text=candidate.instruction,
+        evidence=evidence,
+        score=near.score if near else None,
+        nearest=near.id if near else None,
+        source=candidate.source,
+    )
+
+
+def follow_up(
+    task: Task,
+    answers: Mapping[tuple[str, int], Completion],
+    asked: Mapping[tuple[str, int], Request],
+    settings: Settings,
+    seeds: Sequence[Task],
+) -> Ask | Settled:
+    """What an accepted task needs next, as a function of the answers so far."""
+    if settings.compat:
+        return compat.follow_up(task, answers, asked, settings, seeds)
+
+    def fault(of: Task, text: str) -> tuple[str, str] | None:
+        found = fault_of_input(of, text)
+        return None if found is None else (found.reason, found.evidence)
+
+    return RECIPES[settings.recipe].follow_up(task, answers, asked, settings, seeds, fault)
+
+
+def settle_task(
+    task: Task, settled: Settled, settings: Settings
+) -> tuple[Task, tuple[InstanceCandidate, ...], tuple[Rejection, ...]]:
+    """The finished task, the instances it keeps, and the rejections of all its other candidates."""
+    named = Task(task.id, task.instruction, settled.is_classification)
+    judge = compat.judge_instances if settings.compat else judge_instances
+    kept, rejected = judge(named, settled.candidates, settings, settled.labels)
+    return named, kept, (*settled.rejections, *rejected)
+
+
+def faults_of_seed(task: Task, settings: Settings) -> list[str]:
+    """The rules that a seed would break if it had to be judged, each in a few words."""
+    found = []
+    fault = fault_of_instruction(task.instruction, instruction_rules(settings))
+    if fault is not None:
+        found.append(f"{fault.reason}: {fault.evidence}")
+    candidates = [
+        InstanceCandidate("", place, instance.input, instance.output) for place, instance in enumerate(task.instances)
+    ]
+    _, rejected = judge_instances(task, candidates, settings)
+    return found + [f"instance {one.position + 1}: {one.reason}: {one.evidence}" for one in rejected]
+
+
+def expected_yield(settings: Settings, accepted: Sequence[int]) -> float:
+    """How many tasks a round is expected to bring: the mean of the last five, or half of what is asked for."""
+    recent = accepted[-5:]
+    if recent:
+        return sum(recent) / len(recent)
+    return settings.round_size * settings.tasks_per_request / 2

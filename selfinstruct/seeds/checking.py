@@ -1,0 +1,114 @@
+"""Is this a good seed file? Everything wrong or doubtful in it, and what it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+
+import numpy as np
+
+from selfinstruct.novelty.tokens import tokenize
+from selfinstruct.records import Task
+from selfinstruct.seeds.faults import Place, SeedFault
+from selfinstruct.seeds.likeness import Pairs, pair_blocks
+from selfinstruct.seeds.reading import fill_sheet
+
+MAX_PAIRS = 10_000
+"""Near-duplicates that a report names; a file of copies has millions, which are only counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class NearDuplicate:
+    """Two tasks of a file whose instructions are alike, in file order, with their ROUGE-L F1."""
+
+    place: Place
+    other_place: Place
+    score: float
+    text: str
+    other_text: str
+
+
+@dataclass(frozen=True, slots=True)
+class SeedReport:
+    """What a seed file holds. The counts are of the rows that could be read."""
+
+    path: Path
+    container: str
+    """`JSON Lines`, `JSON array`, `CSV` or `Parquet`; empty if the file is none of them."""
+    forms: Mapping[str, int]
+    """Rows by form: `own`, `Alpaca`, `Dolly`, `chat`."""
+    tasks: int
+    instances: int
+    classifications: int
+    """Tasks that are a classification."""
+    instances_without_input: int
+    mean_words: float
+    """Words of an instruction on average, characters in scripts that do not separate words; 0.0 without tasks."""
+    leading_words: int
+    """Distinct first words of the instructions."""
+    faults: tuple[SeedFault, ...]
+    """Errors in file order, then warnings."""
+    near_duplicates: tuple[NearDuplicate, ...]
+    """The most alike first, at most `MAX_PAIRS`."""
+    near_duplicate_count: int
+    threshold: float
+
+    @property
+    def errors(self) -> tuple[SeedFault, ...]:
+        """The faults for which `read_seeds` refuses the file."""
+        return tuple(fault for fault in self.faults if fault.severity == "error")
+
+    @property
+    def warnings(self) -> tuple[SeedFault, ...]:
+        """The faults with which the file is read all the same."""
+        return tuple(fault for fault in self.faults if fault.severity == "warning")
+
+
+def check_seeds(path: Path, faults_of: Callable[[Task], list[str]] | None = None, threshold: float = 0.7) -> SeedReport:
+    """All faults, doubts and near-duplicates of a seed file; never raises for what the file holds or lacks.
+
+    `faults_of` gives the rules that a task would break if the pipeline had to judge it; each is a warning.
+    """
+    sheet = fill_sheet(path, with_doubts=True)
+    tasks = list(sheet.tasks())
+    places = [entry.place for entry in sheet.entries]
+    broken_rules = [
+        SeedFault(
+            place, "", said, "a task that the pipeline's own rules accept", "change it or leave it out", "warning"
+        )
+        for task, place in zip(tasks, places, strict=True)
+        for said in (faults_of(task) if faults_of else ())
+    ]
+    instructions = [task.instruction for task in tasks]
+    tokens = [tokenize(text) for text in instructions]
+    instances = [instance for task in tasks for instance in task.instances]
+    pairs, count = _most_alike(instructions, threshold)
+    return SeedReport(
+        path=path,
+        container=sheet.container,
+        forms=dict(sheet.forms),
+        tasks=len(tasks),
+        instances=len(instances),
+        classifications=sum(task.is_classification is True for task in tasks),
+        instances_without_input=sum(not instance.input for instance in instances),
+        mean_words=fmean(map(len, tokens)) if tasks else 0.0,
+        leading_words=len({words[:1] for words in tokens}),
+        faults=(*sheet.faults, *sheet.doubts, *broken_rules),
+        near_duplicates=tuple(
+            NearDuplicate(places[i], places[j], score, instructions[i], instructions[j])
+            for i, j, score in zip(pairs.first.tolist(), pairs.second.tolist(), pairs.score.tolist(), strict=True)
+        ),
+        near_duplicate_count=count,
+        threshold=threshold,
+    )
+
+
+def _most_alike(texts: Sequence[str], threshold: float) -> tuple[Pairs, int]:
+    none = np.zeros(0, np.int64)
+    best, count = Pairs(none, none, np.zeros(0, np.float64)), 0
+    for pairs in pair_blocks(texts, threshold):
+        count += len(pairs.first)
+        best = best.joined(pairs).best(MAX_PAIRS)
+    return best, count

@@ -1,0 +1,1 @@
+"""The pool's database; the only code that speaks SQL."""

@@ -1,0 +1,362 @@
+"""A pool on disk: made, opened, locked for growth, and loaded."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import socket
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from selfinstruct.errors import PoolError
+from selfinstruct.records import Candidate, Completion, Request, Settings, Task, digest
+from selfinstruct.store import statements
+from selfinstruct.store.schema import SCHEMA_VERSION, TABLES
+from selfinstruct.store.writer import Notify, Statement, Writer, connect
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRound:
+    """A round that is planned or half judged."""
+
+    number: int
+    settings: Settings
+    state: str
+    requests: tuple[Request, ...]
+    """In order; those that were superseded are left out."""
+    completions: dict[str, Completion]
+    """By request id."""
+    waiting: tuple[Candidate, ...]
+    """What is still to be judged, in order, once the round has been read."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenTask:
+    """An accepted task whose follow-ups are not finished."""
+
+    task: Task
+    round: int
+    settings: Settings
+    requests: tuple[Request, ...]
+    completions: dict[str, Completion]
+
+
+@dataclass(slots=True)
+class Contents:
+    """What growth needs to know of a pool when it starts."""
+
+    seeds: tuple[Task, ...]
+    generated: list[tuple[str, str, bool | None, int]]
+    """(id, instruction, is_classification, round) of each accepted task, in order."""
+    done: int
+    """Generated tasks with at least one instance."""
+    without_instances: int
+    rounds: list[OpenRound] = field(default_factory=list)
+    tasks: list[OpenTask] = field(default_factory=list)
+    next_round: int = 0
+    last_settings: Settings | None = None
+    """Those of the round planned last."""
+    answered: set[tuple[str, str, str]] = field(default_factory=set)
+    """(stage, model, sampling as JSON) of the questions that have had an answer."""
+
+
+def seeds_digest(seeds: Sequence[Task]) -> str:
+    """What tells one set of seeds from another: instructions, kinds and instances, in order."""
+    return digest([[s.instruction, s.is_classification, [[i.input, i.output] for i in s.instances]] for s in seeds])
+
+
+def is_pool(folder: Path) -> bool:
+    """Does this folder hold a pool?"""
+    path = folder / "pool.db"
+    if not path.is_file() or path.stat().st_size == 0:
+        return False
+    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+        try:
+            found = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone()
+        except sqlite3.DatabaseError as error:
+            raise PoolError(f"{path}: this is not a readable pool database ({error})") from error
+    return found is not None
+
+
+def read_meta(connection: sqlite3.Connection) -> dict[str, str]:
+    """The pool's own facts: schema_version, seed, seeds, offline."""
+    return dict(connection.execute("SELECT key, value FROM meta"))
+
+
+def open_for_reading(folder: Path) -> sqlite3.Connection:
+    """A read-only connection with rows by name; works while a run is going.
+
+    Raises:
+        PoolError: there is no pool here, or a later version made it.
+    """
+    if not folder.exists():
+        raise PoolError(f"{folder}: no such pool; `generate --pool {folder}` makes one")
+    if not is_pool(folder):
+        raise PoolError(f"{folder}: this folder holds no pool (no pool.db in it)")
+    path = folder / "pool.db"
+    connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None, timeout=30)
+    connection.row_factory = sqlite3.Row
+    _check_version(read_meta(connection), path)
+    return connection
+
+
+def _check_version(meta: dict[str, str], path: Path) -> None:
+    version = int(meta["schema_version"])
+    if version > SCHEMA_VERSION:
+        raise PoolError(
+            f"{path}: made by a later version (schema {version}, this one knows {SCHEMA_VERSION}); upgrade selfinstruct"
+        )
+
+
+class Pool:
+    """A pool opened for growth. Only one process has it at a time; the kernel frees the lock whatever happens."""
+
+    def __init__(self, folder: Path, lock: int) -> None:
+        self.folder = folder
+        self.path = folder / "pool.db"
+        self._lock = lock
+
+    @property
+    def meta(self) -> dict[str, str]:
+        """The pool's own facts; empty in a pool just being made."""
+        with self._connect() as connection:
+            return read_meta(connection)
+
+    @classmethod
+    def open(cls, folder: Path) -> Pool:
+        """The pool in this folder, locked; an empty or missing folder becomes the place of a new one.
+
+        Raises:
+            PoolError: the folder is something else, cannot be written, or another run is growing the pool.
+        """
+        if folder.exists() and not folder.is_dir():
+            raise PoolError(f"{folder}: this is a file; a pool is a folder")
+        if folder.is_dir() and not (folder / "pool.db").exists() and _holds_something(folder):
+            raise PoolError(f"{folder}: this folder holds other things and no pool; name a new or empty folder")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = os.open(folder / "pool.lock", os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise PoolError(f"{folder}: a pool cannot be written here ({error.strerror})") from error
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(lock)
+            raise PoolError(f"{folder}: {_holder(folder)}; one run at a time grows a pool") from error
+        pool = cls(folder, lock)
+        try:
+            if is_pool(folder):
+                _check_version(pool.meta, pool.path)
+        except BaseException:
+            pool.close()
+            raise
+        return pool
+
+    def close(self) -> None:
+        """Give the pool free for others."""
+        os.close(self._lock)
+
+    @property
+    def is_new(self) -> bool:
+        """True until `create` was called once."""
+        return not is_pool(self.folder)
+
+    def create(self, seeds: Sequence[Task], seed: int, *, offline: bool, more: Iterable[Statement] = ()) -> None:
+        """Make the database with its seeds and whatever `more` adds, whole or not at all."""
+        meta = {
+            "schema_version": str(SCHEMA_VERSION),
+            "seed": str(seed),
+            "seeds": seeds_digest(seeds),
+            "offline": json.dumps(offline),
+        }
+        try:
+            with self._connect() as connection:
+                connection.execute("BEGIN IMMEDIATE")
+                for table in TABLES.split(";\n"):
+                    if table.strip():
+                        connection.execute(table)
+                for key, value in meta.items():
+                    connection.execute("INSERT INTO meta VALUES (?, ?)", (key, value))
+                for position, task in enumerate(seeds):
+                    for sql, values in statements.add_seed(position, task):
+                        connection.execute(sql, values)
+                for sql, values in more:
+                    connection.execute(sql, values)
+                connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise PoolError(f"{self.path}: the pool cannot be written ({error})") from error
+
+    def writer(self, notify: Notify) -> Writer:
+        """The thread that writes to this pool."""
+        return Writer(self.path, notify)
+
+    def start_run(self, started_at: str, goal: int | None, more: int | None) -> int:
+        """Note that a run begins and what it is to reach; its number."""
+        row = {
+            "started_at": started_at, "host": socket.gethostname(), "pid": os.getpid(), "goal": goal, "more": more,
+        }  # fmt: skip
+        with self._connect() as connection:
+            return int(connection.execute(*statements.insert("runs", row)).lastrowid or 0)
+
+    def end_run(self, run: int, ended_at: str, exit_code: int, outcome: str) -> None:
+        """Note how a run ended."""
+        sql = "UPDATE runs SET ended_at = ?, exit_code = ?, outcome = ? WHERE id = ?"
+        with self._connect() as connection:
+            connection.execute(sql, (ended_at, exit_code, outcome, run))
+
+    def last_goal(self) -> tuple[int | None, int | None]:
+        """(goal, more) of the last run; (None, None) before the first."""
+        with self._connect() as connection:
+            row = connection.execute("SELECT goal, more FROM runs ORDER BY id DESC LIMIT 1").fetchone()
+        return (row["goal"], row["more"]) if row else (None, None)
+
+    def capabilities(self) -> dict[tuple[str, str], dict[str, Any]]:
+        """What is known of endpoints, by (URL, model)."""
+        with self._connect() as connection:
+            rows = connection.execute("SELECT url, model, capabilities FROM endpoints").fetchall()
+        return {(row["url"], row["model"]): json.loads(row["capabilities"]) for row in rows}
+
+    def load(self) -> Contents:
+        """What growth needs to know, read once at its start."""
+        with self._connect() as connection:
+            connection.execute("BEGIN")
+            contents = _load(connection)
+            connection.execute("COMMIT")
+        return contents
+
+    @contextlib.contextmanager
+    def _connect(self) -> Iterator[sqlite3.Connection]:
+        with contextlib.closing(connect(self.path)) as connection:
+            connection.row_factory = sqlite3.Row
+            yield connection
+
+
+def _holds_something(folder: Path) -> bool:
+    return any(entry.name not in {"pool.lock", ".gitkeep", ".DS_Store"} for entry in folder.iterdir())
+
+
+def _holder(folder: Path) -> str:
+    try:
+        with contextlib.closing(open_for_reading(folder)) as connection:
+            row = connection.execute("SELECT pid, host, started_at FROM runs ORDER BY id DESC LIMIT 1").fetchone()
+    except (PoolError, sqlite3.Error):
+        row = None
+    if row is None:
+        return "another run is growing this pool"
+    return f"another run is growing this pool (process {row['pid']} on {row['host']}, since {row['started_at']})"
+
+
+def _load(connection: sqlite3.Connection) -> Contents:
+    settings = {
+        row["id"]: Settings.from_json(row["settings"])
+        for row in connection.execute("SELECT id, settings FROM configurations")
+    }
+    of_round = {
+        row["number"]: settings[row["configuration"]]
+        for row in connection.execute("SELECT number, configuration FROM rounds ORDER BY number")
+    }
+    generated = [
+        (row["id"], row["instruction"], _flag(row["is_classification"]), row["round"])
+        for row in connection.execute(
+            "SELECT id, instruction, is_classification, round FROM tasks WHERE origin = 'generated' ORDER BY position"
+        )
+    ]
+    states = dict(
+        connection.execute("SELECT state, COUNT(*) FROM tasks WHERE origin = 'generated' GROUP BY state").fetchall()
+    )
+    return Contents(
+        seeds=load_seeds(connection),
+        generated=generated,
+        done=states.get("done", 0),
+        without_instances=states.get("without_instances", 0),
+        rounds=_open_rounds(connection, of_round),
+        tasks=_open_tasks(connection, of_round),
+        next_round=max(of_round, default=-1) + 1,
+        last_settings=of_round[max(of_round)] if of_round else None,
+        answered={
+            (row["stage"], row["model"], row["sampling"])
+            for row in connection.execute(
+                "SELECT DISTINCT stage, model, sampling FROM requests WHERE state = 'answered'"
+            )
+        },
+    )
+
+
+def _flag(value: int | None) -> bool | None:
+    return None if value is None else bool(value)
+
+
+def load_seeds(connection: sqlite3.Connection) -> tuple[Task, ...]:
+    """The pool's seeds in their order."""
+    instances: dict[str, list[sqlite3.Row]] = defaultdict(list)
+    for row in connection.execute(
+        "SELECT i.* FROM instances i JOIN tasks t ON t.id = i.task_id WHERE t.origin = 'seed' "
+        "ORDER BY t.position, i.position"
+    ):
+        instances[row["task_id"]].append(row)
+    return tuple(
+        Task(
+            id=row["id"],
+            instruction=row["instruction"],
+            is_classification=bool(row["is_classification"]),
+            instances=statements.instances_of(instances[row["id"]]),
+            origin="seed",
+            name=row["name"],
+        )
+        for row in connection.execute("SELECT * FROM tasks WHERE origin = 'seed' ORDER BY position")
+    )
+
+
+def _open_rounds(connection: sqlite3.Connection, of_round: dict[int, Settings]) -> list[OpenRound]:
+    opened = []
+    for row in connection.execute("SELECT number, state FROM rounds WHERE state != 'settled' ORDER BY number"):
+        number = row["number"]
+        requests, completions = asked_of(connection, "r.round = ?", number)
+        waiting = tuple(
+            Candidate(
+                request_id=item["request_id"],
+                position=item["request_position"],
+                instruction=item["text"],
+                is_classification=_flag(item["is_classification"]),
+                source=item["source"],
+            )
+            for item in connection.execute(
+                "SELECT * FROM waiting WHERE kind = 'instruction' AND round = ? ORDER BY place", (number,)
+            )
+        )
+        opened.append(OpenRound(number, of_round[number], row["state"], requests, completions, waiting))
+    return opened
+
+
+def _open_tasks(connection: sqlite3.Connection, of_round: dict[int, Settings]) -> list[OpenTask]:
+    opened = []
+    for row in connection.execute("SELECT * FROM tasks WHERE state = 'pending' ORDER BY position"):
+        task = Task(row["id"], row["instruction"], _flag(row["is_classification"]))
+        requests, completions = asked_of(connection, "r.task_id = ?", row["id"])
+        opened.append(OpenTask(task, row["round"], of_round[row["round"]], requests, completions))
+    return opened
+
+
+def asked_of(
+    connection: sqlite3.Connection, where: str, value: object
+) -> tuple[tuple[Request, ...], dict[str, Completion]]:
+    """The requests of a round or a task that were not superseded, and their completions by request id.
+
+    `where` is a condition on the requests `r` with one mark, for `value`.
+    """
+    rows = connection.execute(
+        f"SELECT r.* FROM requests r WHERE {where} AND r.state != 'superseded' ORDER BY r.position, r.number",  # noqa: S608
+        (value,),
+    ).fetchall()
+    answers = connection.execute(
+        f"SELECT c.* FROM completions c JOIN requests r ON r.source = c.source AND r.id = c.request_id WHERE {where}",  # noqa: S608 - one of two conditions of this module
+        (value,),
+    ).fetchall()
+    requests = tuple(statements.request_from_row(row) for row in rows)
+    return requests, {row["request_id"]: statements.completion_from_row(row) for row in answers}

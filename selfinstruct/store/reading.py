@@ -1,0 +1,196 @@
+"""What people and programs want to know of a pool. Reads only, and works while a run is going."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from selfinstruct.errors import PoolError
+from selfinstruct.records import Instance
+from selfinstruct.store.pool import open_for_reading
+
+
+@contextlib.contextmanager
+def snapshot(folder: Path) -> Iterator[sqlite3.Connection]:
+    """A reader that sees the pool as it was at one moment."""
+    with contextlib.closing(open_for_reading(folder)) as connection:
+        connection.execute("BEGIN")
+        yield connection
+
+
+def status(folder: Path) -> dict[str, Any]:
+    """The pool in figures, all of one moment; `candidates` is the sum of what became of them."""
+    with snapshot(folder) as connection:
+        one = _single(connection)
+        states = dict(
+            connection.execute("SELECT state, COUNT(*) FROM tasks WHERE origin = 'generated' GROUP BY state").fetchall()
+        )
+        reasons = connection.execute(
+            "SELECT reason, COUNT(*) AS n FROM rejections GROUP BY reason ORDER BY n DESC, reason"
+        )
+        rejections = {row["reason"]: row["n"] for row in reasons}
+        instruction_rejections = one("SELECT COUNT(*) FROM rejections WHERE kind = 'instruction'")
+        accepted = sum(states.values())
+        judged = accepted + instruction_rejections
+        usage = connection.execute(
+            "SELECT COALESCE(SUM(prompt_tokens), 0) AS prompt, COALESCE(SUM(completion_tokens), 0) AS completion, "
+            "COALESCE(SUM(cached_tokens), 0) AS cached, COUNT(*) AS n, "
+            "COALESCE(SUM(kind = 'failed'), 0) AS failed FROM completions"
+        ).fetchone()
+        settings = connection.execute(
+            "SELECT c.settings FROM rounds r JOIN configurations c ON c.id = r.configuration "
+            "ORDER BY r.number DESC LIMIT 1"
+        ).fetchone()
+        models = connection.execute("SELECT DISTINCT model FROM requests ORDER BY model").fetchall()
+        runs = connection.execute("SELECT * FROM runs ORDER BY id DESC LIMIT 1").fetchone()
+        return {
+            "pool": str(folder),
+            "seeds": one("SELECT COUNT(*) FROM tasks WHERE origin = 'seed'"),
+            "tasks": states.get("done", 0),
+            "tasks_pending": states.get("pending", 0),
+            "tasks_without_instances": states.get("without_instances", 0),
+            "classification_tasks": one(
+                "SELECT COUNT(*) FROM tasks WHERE origin = 'generated' AND state = 'done' AND is_classification"
+            ),
+            "instances": one("SELECT COUNT(*) FROM instances WHERE request_id IS NOT NULL"),
+            "waiting": one("SELECT COUNT(*) FROM waiting"),
+            "rounds": one("SELECT COUNT(*) FROM rounds"),
+            "requests": one("SELECT COUNT(*) FROM requests WHERE state != 'superseded'"),
+            "completions": usage["n"],
+            "failed": usage["failed"],
+            "candidates": one("SELECT COALESCE(SUM(candidates), 0) FROM requests"),
+            "rejections": rejections,
+            "acceptance_rate": round(accepted / judged, 4) if judged else None,
+            "prompt_tokens": usage["prompt"],
+            "completion_tokens": usage["completion"],
+            "cached_tokens": usage["cached"],
+            "recipe": json.loads(settings["settings"])["recipe"] if settings else None,
+            "models": [row["model"] for row in models],
+            "goal": runs["goal"] if runs else None,
+            "last_run": {key: runs[key] for key in ("started_at", "ended_at", "exit_code", "outcome")}
+            if runs
+            else None,
+        }
+
+
+def _single(connection: sqlite3.Connection) -> Any:
+    return lambda sql: connection.execute(sql).fetchone()[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One instance of a finished task, as training data."""
+
+    task_id: str
+    instruction: str
+    instance: Instance
+
+
+def rows(connection: sqlite3.Connection) -> Iterator[Row]:
+    """The instances of generated tasks in task order, up to the first task whose follow-ups are unfinished."""
+    found = connection.execute(
+        "SELECT t.id, t.instruction, i.input, i.output FROM tasks t JOIN instances i ON i.task_id = t.id "
+        "WHERE t.origin = 'generated' AND t.position < ? ORDER BY t.position, i.position",
+        (_first_pending(connection),),
+    )
+    for row in found:
+        yield Row(row["id"], row["instruction"], Instance(row["input"], row["output"]))
+
+
+def finished_behind(connection: sqlite3.Connection) -> int:
+    """How many finished tasks wait behind the first unfinished one, and are not exported yet."""
+    sql = "SELECT COUNT(*) FROM tasks WHERE origin = 'generated' AND state = 'done' AND position > ?"
+    return int(connection.execute(sql, (_first_pending(connection),)).fetchone()[0])
+
+
+def _first_pending(connection: sqlite3.Connection) -> int:
+    found = connection.execute("SELECT MIN(position) FROM tasks WHERE state = 'pending'").fetchone()[0]
+    return 2**62 if found is None else int(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Everything the pool knows of one task or rejection, as (label, text) in reading order."""
+
+    title: str
+    lines: Sequence[tuple[str, str]]
+
+
+def explain(folder: Path, wanted: str) -> list[Explanation]:
+    """What became of `wanted`: a task id, a request id (or the beginning of one), or a piece of an instruction.
+
+    Raises:
+        PoolError: nothing in the pool matches.
+    """
+    with snapshot(folder) as connection:
+        found = [
+            *(_explain_task(connection, row) for row in _matching(connection, "tasks", "id", "instruction", wanted)),
+            *(
+                _explain_rejection(connection, row)
+                for row in _matching(connection, "rejections", "request_id", "text", wanted)
+            ),
+        ]
+    if not found:
+        raise PoolError(f"{folder}: no task or rejection is {wanted!r}, and none contains it")
+    return found
+
+
+def _matching(connection: sqlite3.Connection, table: str, identity: str, text: str, wanted: str) -> list[sqlite3.Row]:
+    """Rows by exact id first, then by the beginning of the id, then by a piece of the text; twenty at most."""
+    order = "position" if table == "tasks" else "number"
+    conditions = [(f"{identity} = ?", wanted), (f"substr({identity}, 1, length(?1)) = ?1 AND length(?1) >= 6", wanted),
+                  (f"instr(lower({text}), lower(?)) > 0", wanted)]  # fmt: skip
+    for condition, value in conditions:
+        sql = f"SELECT * FROM {table} WHERE {condition} ORDER BY {order} LIMIT 20"  # noqa: S608 - names are ours
+        rows_ = connection.execute(sql, (value,)).fetchall()
+        if rows_:
+            return rows_
+    return []
+
+
+def _explain_task(connection: sqlite3.Connection, row: sqlite3.Row) -> Explanation:
+    lines = [("instruction", row["instruction"]), ("origin", row["origin"]), ("state", row["state"])]
+    lines.append(("classification", {None: "not known yet", 0: "no", 1: "yes"}[row["is_classification"]]))
+    if row["origin"] == "generated":
+        lines.append(("round", str(row["round"])))
+        lines.append(("request", f"{row['request_id']} position {row['request_position']}"))
+        lines += [("shown", _instruction(connection, one)) for one in json.loads(row["parents"])]
+        if row["nearest_task"]:
+            lines.append(("nearest", f"{row['nearest_score']:.4f} {_instruction(connection, row['nearest_task'])}"))
+        if row["mean_score"] is not None:
+            lines.append(("mean score", f"{row['mean_score']:.4f}"))
+    for instance in connection.execute("SELECT * FROM instances WHERE task_id = ? ORDER BY position", (row["id"],)):
+        lines += [("input", instance["input"]), ("output", instance["output"])]
+    lines += [
+        (
+            "rejected instance",
+            f"{other['reason']}: {other['evidence']} | input: {other['input']} | output: {other['text']}",
+        )
+        for other in connection.execute("SELECT * FROM rejections WHERE task_id = ? ORDER BY number", (row["id"],))
+    ]
+    return Explanation(f"task {row['id']}", lines)
+
+
+def _explain_rejection(connection: sqlite3.Connection, row: sqlite3.Row) -> Explanation:
+    lines = [("reason", row["reason"]), ("evidence", row["evidence"]), ("text", row["text"])]
+    if row["input"]:
+        lines.append(("input", row["input"]))
+    if row["task_id"]:
+        lines.append(("of task", _instruction(connection, row["task_id"])))
+    if row["nearest_task"]:
+        lines.append(("nearest", f"{row['score']:.4f} {_instruction(connection, row['nearest_task'])}"))
+    lines.append(("request", f"{row['request_id']} position {row['request_position']}"))
+    lines.append(("round", str(row["round"])))
+    return Explanation(f"rejected {row['kind']} {row['request_id'][:12]}/{row['request_position']}", lines)
+
+
+def _instruction(connection: sqlite3.Connection, identity: str) -> str:
+    row: Mapping[str, Any] | None = connection.execute(
+        "SELECT instruction FROM tasks WHERE id = ?", (identity,)
+    ).fetchone()
+    return f"{row['instruction']} ({identity})" if row else identity

@@ -1,0 +1,139 @@
+"""The tables of a pool. `docs/pool.md` describes them for readers with their own SQL."""
+
+from __future__ import annotations
+
+SCHEMA_VERSION = 1
+
+TABLES = """
+CREATE TABLE meta (
+  key   TEXT PRIMARY KEY,
+  value TEXT NOT NULL
+);
+CREATE TABLE configurations (
+  id       TEXT PRIMARY KEY,
+  settings TEXT NOT NULL
+);
+CREATE TABLE runs (
+  id         INTEGER PRIMARY KEY,
+  started_at TEXT NOT NULL,
+  ended_at   TEXT,
+  host       TEXT NOT NULL,
+  pid        INTEGER NOT NULL,
+  goal       INTEGER,
+  more       INTEGER,
+  exit_code  INTEGER,
+  outcome    TEXT
+);
+CREATE TABLE rounds (
+  number        INTEGER PRIMARY KEY,
+  source        INTEGER NOT NULL,
+  configuration TEXT NOT NULL REFERENCES configurations (id),
+  run           INTEGER NOT NULL REFERENCES runs (id),
+  state         TEXT NOT NULL CHECK (state IN ('planned', 'judging', 'settled')),
+  last_event    INTEGER NOT NULL DEFAULT 0
+);
+CREATE TABLE requests (
+  number         INTEGER PRIMARY KEY,
+  source         INTEGER NOT NULL,
+  id             TEXT NOT NULL,
+  stage          TEXT NOT NULL,
+  round          INTEGER,
+  task_id        TEXT,
+  position       INTEGER NOT NULL,
+  api            TEXT NOT NULL,
+  model          TEXT NOT NULL,
+  sampling       TEXT NOT NULL,
+  messages       TEXT NOT NULL,
+  schema         TEXT,
+  demonstrations TEXT NOT NULL,
+  state          TEXT NOT NULL CHECK (state IN ('open', 'answered', 'failed', 'superseded')),
+  candidates     INTEGER,
+  UNIQUE (source, id)
+);
+CREATE INDEX requests_of_round ON requests (round) WHERE round IS NOT NULL;
+CREATE INDEX requests_of_task ON requests (task_id) WHERE task_id IS NOT NULL;
+CREATE TABLE completions (
+  number            INTEGER PRIMARY KEY,
+  source            INTEGER NOT NULL,
+  request_id        TEXT NOT NULL,
+  kind              TEXT NOT NULL CHECK (kind IN ('answer', 'failed')),
+  text              TEXT NOT NULL,
+  reasoning         TEXT NOT NULL,
+  body              BLOB NOT NULL,
+  finish_reason     TEXT NOT NULL,
+  prompt_tokens     INTEGER NOT NULL,
+  completion_tokens INTEGER NOT NULL,
+  cached_tokens     INTEGER NOT NULL,
+  latency_s         REAL NOT NULL,
+  endpoint          TEXT NOT NULL,
+  sent              TEXT NOT NULL,
+  run               INTEGER NOT NULL REFERENCES runs (id),
+  received_at       TEXT NOT NULL,
+  UNIQUE (source, request_id)
+);
+CREATE TABLE tasks (
+  id                TEXT PRIMARY KEY,
+  position          INTEGER NOT NULL UNIQUE,
+  origin            TEXT NOT NULL CHECK (origin IN ('seed', 'generated')),
+  state             TEXT NOT NULL CHECK (state IN ('pending', 'done', 'without_instances')),
+  name              TEXT NOT NULL,
+  instruction       TEXT NOT NULL,
+  is_classification INTEGER,
+  round             INTEGER,
+  source            INTEGER,
+  request_id        TEXT,
+  request_position  INTEGER,
+  parents           TEXT NOT NULL,
+  nearest_score     REAL,
+  nearest_task      TEXT,
+  mean_score        REAL,
+  most_similar      TEXT
+);
+CREATE INDEX tasks_pending ON tasks (position) WHERE state = 'pending';
+CREATE TABLE instances (
+  task_id          TEXT NOT NULL REFERENCES tasks (id),
+  position         INTEGER NOT NULL,
+  input            TEXT NOT NULL,
+  output           TEXT NOT NULL,
+  source           INTEGER,
+  request_id       TEXT,
+  request_position INTEGER,
+  PRIMARY KEY (task_id, position)
+) WITHOUT ROWID;
+CREATE TABLE rejections (
+  number           INTEGER PRIMARY KEY,
+  kind             TEXT NOT NULL CHECK (kind IN ('instruction', 'instance')),
+  reason           TEXT NOT NULL,
+  source           INTEGER NOT NULL,
+  request_id       TEXT NOT NULL,
+  request_position INTEGER NOT NULL,
+  round            INTEGER,
+  task_id          TEXT,
+  text             TEXT NOT NULL,
+  input            TEXT NOT NULL,
+  evidence         TEXT NOT NULL,
+  score            REAL,
+  nearest_task     TEXT,
+  UNIQUE (source, request_id, request_position, kind)
+);
+CREATE TABLE waiting (
+  kind              TEXT NOT NULL CHECK (kind IN ('instruction', 'instance')),
+  source            INTEGER NOT NULL,
+  request_id        TEXT NOT NULL,
+  request_position  INTEGER NOT NULL,
+  round             INTEGER,
+  place             INTEGER NOT NULL,
+  task_id           TEXT,
+  text              TEXT NOT NULL,
+  is_classification INTEGER,
+  PRIMARY KEY (kind, source, request_id, request_position)
+) WITHOUT ROWID;
+CREATE INDEX waiting_of_round ON waiting (round, place);
+CREATE INDEX waiting_of_task ON waiting (task_id) WHERE task_id IS NOT NULL;
+CREATE TABLE endpoints (
+  url          TEXT NOT NULL,
+  model        TEXT NOT NULL,
+  capabilities TEXT NOT NULL,
+  PRIMARY KEY (url, model)
+) WITHOUT ROWID;
+"""

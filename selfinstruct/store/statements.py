@@ -1,0 +1,263 @@
+"""What happens to a pool, as SQL: each function returns the statements of one transaction."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from selfinstruct.records import (
+    Candidate,
+    Completion,
+    Instance,
+    InstanceCandidate,
+    Message,
+    Rejection,
+    Request,
+    Schema,
+    Settings,
+    Task,
+    canonical_json,
+    digest,
+)
+from selfinstruct.store.writer import Statement
+
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+
+
+def storable(text: str) -> str:
+    """The text with NUL and lone surrogates, which the database cannot hold, as U+FFFD."""
+    return _UNSTORABLE.sub("\ufffd", text)
+
+
+def insert(table: str, row: Mapping[str, Any], *, once: bool = False) -> Statement:
+    """One INSERT; with `once` a row that is there already is left as it is."""
+    columns = ", ".join(row)
+    marks = ", ".join("?" * len(row))
+    verb = "INSERT OR IGNORE" if once else "INSERT"
+    values = [storable(value) if isinstance(value, str) else value for value in row.values()]
+    return f"{verb} INTO {table} ({columns}) VALUES ({marks})", values
+
+
+def configuration_id(settings: Settings) -> str:
+    """The id under which settings are stored: equal settings, equal id."""
+    return digest(settings.to_json())[:16]
+
+
+def add_configuration(settings: Settings) -> Statement:
+    """Store settings, once however often they are used."""
+    row = {"id": configuration_id(settings), "settings": settings.to_json()}
+    return insert("configurations", row, once=True)
+
+
+def add_seed(position: int, task: Task) -> list[Statement]:
+    """A seed and its instances."""
+    row = {
+        "id": task.id, "position": position, "origin": "seed", "state": "done", "name": task.name,
+        "instruction": task.instruction, "is_classification": task.is_classification, "parents": "[]",
+    }  # fmt: skip
+    instances = [
+        insert("instances", {"task_id": task.id, "position": place, **asdict(instance)})
+        for place, instance in enumerate(task.instances)
+    ]
+    return [insert("tasks", row), *instances]
+
+
+def plan_round(
+    number: int, settings: Settings, requests: Iterable[Request], run: int, source: int = 0
+) -> list[Statement]:
+    """A round and its requests, before any of them is sent."""
+    row = {
+        "number": number, "source": source, "configuration": configuration_id(settings), "run": run,
+        "state": "planned",
+    }  # fmt: skip
+    return [add_configuration(settings), insert("rounds", row), *map(add_request, requests)]
+
+
+def add_request(request: Request) -> Statement:
+    """A planned request, open until its completion is journaled."""
+    row = {
+        "source": request.source, "id": request.id, "stage": request.stage, "round": request.round,
+        "task_id": request.task_id, "position": request.index, "api": request.api, "model": request.model,
+        "sampling": canonical_json(request.sampling),
+        "messages": canonical_json([[message.role, message.content] for message in request.messages]),
+        "schema": canonical_json([request.schema.name, request.schema.body]) if request.schema else None,
+        "demonstrations": canonical_json(request.demonstrations), "state": "open",
+    }  # fmt: skip
+    return insert("requests", row, once=True)
+
+
+def supersede(request: Request) -> Statement:
+    """An open request that will not be asked, since models or sampling have changed."""
+    sql = "UPDATE requests SET state = 'superseded' WHERE source = ? AND id = ? AND state = 'open'"
+    return sql, (request.source, request.id)
+
+
+def journal(completion: Completion, run: int, received_at: str) -> list[Statement]:
+    """A completion, raw, and its request's new state."""
+    row = {
+        "source": completion.source, "request_id": completion.request_id, "kind": completion.kind,
+        "text": completion.text, "reasoning": completion.reasoning, "body": completion.body,
+        "finish_reason": completion.finish_reason, "prompt_tokens": completion.prompt_tokens,
+        "completion_tokens": completion.completion_tokens, "cached_tokens": completion.cached_tokens,
+        "latency_s": completion.latency_s, "endpoint": completion.endpoint, "sent": completion.sent,
+        "run": run, "received_at": received_at,
+    }  # fmt: skip
+    state = "answered" if completion.kind == "answer" else "failed"
+    mark = "UPDATE requests SET state = ? WHERE source = ? AND id = ?"
+    return [insert("completions", row), (mark, (state, completion.source, completion.request_id))]
+
+
+def read_round(
+    number: int, candidates: Sequence[Candidate], rejections: Sequence[Rejection], requests: Sequence[Request]
+) -> list[Statement]:
+    """What was read out of a round's completions: candidates wait to be judged, what cannot be read is rejected."""
+    statements = _count_candidates(requests, [*candidates, *rejections])
+    for place, candidate in enumerate(candidates):
+        row = {
+            "kind": "instruction", "source": candidate.source, "request_id": candidate.request_id,
+            "request_position": candidate.position, "round": number, "place": place,
+            "text": candidate.instruction, "is_classification": candidate.is_classification,
+        }  # fmt: skip
+        statements.append(insert("waiting", row))
+    statements += [add_rejection(rejection, number) for rejection in rejections]
+    statements.append(("UPDATE rounds SET state = 'judging' WHERE number = ?", (number,)))
+    return statements
+
+
+def settle_round(number: int) -> Statement:
+    """A round none of whose candidates is waiting any more."""
+    return "UPDATE rounds SET state = 'settled' WHERE number = ?", (number,)
+
+
+def add_rejection(rejection: Rejection, round_number: int | None) -> Statement:
+    """A rejection with its evidence."""
+    row = {
+        "kind": rejection.kind, "reason": rejection.reason, "source": rejection.source,
+        "request_id": rejection.request_id, "request_position": rejection.position, "round": round_number,
+        "task_id": rejection.task_id, "text": rejection.text, "input": rejection.input,
+        "evidence": rejection.evidence, "score": rejection.score, "nearest_task": rejection.nearest,
+    }  # fmt: skip
+    return insert("rejections", row, once=True)
+
+
+def no_longer_waiting(kind: str, item: Candidate | Rejection) -> Statement:
+    """A candidate that has been judged."""
+    sql = "DELETE FROM waiting WHERE kind = ? AND source = ? AND request_id = ? AND request_position = ?"
+    return sql, (kind, item.source, item.request_id, item.position)
+
+
+def accept(task: Task, position: int, round_number: int, candidate: Candidate, likeness: Mapping[str, Any],
+           parents: Sequence[str]) -> list[Statement]:  # fmt: skip
+    """A candidate that became a task, whose follow-ups are still to be asked.
+
+    `likeness` gives nearest_score, nearest_task, mean_score and most_similar where they were computed.
+    """
+    row = {
+        "id": task.id, "position": position, "origin": "generated", "state": "pending", "name": task.name,
+        "instruction": task.instruction, "is_classification": task.is_classification, "round": round_number,
+        "source": candidate.source, "request_id": candidate.request_id, "request_position": candidate.position,
+        "parents": canonical_json(list(parents)), **likeness,
+    }  # fmt: skip
+    return [insert("tasks", row), no_longer_waiting("instruction", candidate)]
+
+
+def read_follow_up(
+    task: Task,
+    round_number: int,
+    waiting: Sequence[InstanceCandidate],
+    rejections: Sequence[Rejection],
+    requests: Sequence[Request],
+) -> list[Statement]:
+    """What was read so far out of a task's follow-ups, some of whose answers are still wanted."""
+    statements = _count_candidates(requests, [*waiting, *rejections])
+    for place, item in enumerate(waiting):
+        row = {
+            "kind": "instance", "source": item.source, "request_id": item.request_id,
+            "request_position": item.position, "round": round_number, "place": place, "task_id": task.id,
+            "text": item.input,
+        }  # fmt: skip
+        statements.append(insert("waiting", row, once=True))
+    return statements + [add_rejection(rejection, round_number) for rejection in rejections]
+
+
+def finish_task(
+    task: Task,
+    round_number: int,
+    instances: Sequence[InstanceCandidate],
+    rejections: Sequence[Rejection],
+    requests: Sequence[Request],
+) -> list[Statement]:
+    """A task whose follow-ups are over: its instances, and the rejections of the others."""
+    statements = _count_candidates(requests, [*instances, *rejections])
+    statements.append(("DELETE FROM waiting WHERE task_id = ?", (task.id,)))
+    for place, item in enumerate(instances):
+        row = {
+            "task_id": task.id, "position": place, "input": item.input, "output": item.output,
+            "source": item.source, "request_id": item.request_id, "request_position": item.position,
+        }  # fmt: skip
+        statements.append(insert("instances", row))
+    statements += [add_rejection(rejection, round_number) for rejection in rejections]
+    state = "done" if instances else "without_instances"
+    sql = "UPDATE tasks SET state = ?, is_classification = ? WHERE id = ?"
+    return [*statements, (sql, (state, task.is_classification, task.id))]
+
+
+def _count_candidates(
+    requests: Iterable[Request], items: Iterable[Candidate | InstanceCandidate | Rejection]
+) -> list[Statement]:
+    """Write down with each answered request how many candidates were read out of it."""
+    counts = Counter((item.source, item.request_id) for item in items)
+    sql = "UPDATE requests SET candidates = ? WHERE source = ? AND id = ?"
+    return [(sql, (counts[request.source, request.id], request.source, request.id)) for request in requests]
+
+
+def note_capabilities(url: str, model: str, capabilities: str) -> Statement:
+    """What is known of an endpoint, as JSON, over what was known before."""
+    return "INSERT OR REPLACE INTO endpoints VALUES (?, ?, ?)", (url, model, capabilities)
+
+
+def request_from_row(row: Mapping[str, Any]) -> Request:
+    """The request that `add_request` stored."""
+    schema = json.loads(row["schema"]) if row["schema"] else None
+    return Request(
+        id=row["id"],
+        stage=row["stage"],
+        round=row["round"],
+        task_id=row["task_id"],
+        index=row["position"],
+        api=row["api"],
+        model=row["model"],
+        sampling=json.loads(row["sampling"]),
+        messages=tuple(Message(role, content) for role, content in json.loads(row["messages"])),
+        schema=Schema(schema[0], schema[1]) if schema else None,
+        demonstrations=tuple(json.loads(row["demonstrations"])),
+        source=row["source"],
+    )
+
+
+def completion_from_row(row: Mapping[str, Any]) -> Completion:
+    """The completion that `journal` stored."""
+    return Completion(
+        request_id=row["request_id"],
+        kind=row["kind"],
+        text=row["text"],
+        finish_reason=row["finish_reason"],
+        prompt_tokens=row["prompt_tokens"],
+        completion_tokens=row["completion_tokens"],
+        cached_tokens=row["cached_tokens"],
+        latency_s=row["latency_s"],
+        endpoint=row["endpoint"],
+        sent=row["sent"],
+        body=row["body"],
+        reasoning=row["reasoning"],
+        source=row["source"],
+    )
+
+
+def instances_of(rows: Iterable[Any]) -> tuple[Instance, ...]:
+    """Instances from rows of that table."""
+    return tuple(Instance(row["input"], row["output"]) for row in rows)

@@ -1,0 +1,80 @@
+"""A real HTTP server whose answers a test decides."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiohttp import web
+
+Answer = Callable[[int, str, dict[str, Any], web.Request], Awaitable[web.StreamResponse]]
+"""(how many requests came before, path, body, request) -> response."""
+
+
+def completion(text: str, finish_reason: str = "stop", **usage: int) -> web.Response:
+    """An answer in OpenAI's form, for both APIs."""
+    choice = {"index": 0, "finish_reason": finish_reason, "text": text, "message": {"role": "assistant", "content": text}}
+    counted = {"prompt_tokens": 7, "completion_tokens": 3, **usage}
+    return web.json_response({"id": "x", "object": "completion", "choices": [choice], "usage": counted})
+
+
+def error(status: int, message: str, headers: dict[str, str] | None = None, **more: Any) -> web.Response:
+    """An error in OpenAI's form."""
+    return web.json_response({"error": {"message": message, "type": "error", **more}}, status=status, headers=headers)
+
+
+class ScriptedServer:
+    """Serves `/v1/...` on loopback in a thread; `bodies` are the POST bodies in the order they came."""
+
+    def __init__(self, answer: Answer, models: tuple[str, ...] = ("m",)) -> None:
+        self._answer = answer
+        self._models = models
+        self.bodies: list[dict[str, Any]] = []
+        self.keys: list[str] = []
+        self._loop = asyncio.new_event_loop()
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self.base_url = ""
+
+    def __enter__(self) -> ScriptedServer:
+        self._thread.start()
+        self._ready.wait(10)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(10)
+        self._loop.close()
+
+    def _serve(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_until_complete(self._run())
+
+    async def _run(self) -> None:
+        self._stop = asyncio.Event()
+        app = web.Application()
+        app.router.add_get("/v1/models", self._list)
+        app.router.add_post("/v1/{path:.*}", self._post)
+        runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=0.1)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        port = runner.addresses[0][1]
+        self.base_url = f"http://127.0.0.1:{port}/v1"
+        self._ready.set()
+        await self._stop.wait()
+        await runner.cleanup()
+
+    async def _list(self, request: web.Request) -> web.Response:
+        self.keys.append(request.headers.get("Authorization", ""))
+        return web.json_response({"object": "list", "data": [{"id": name, "object": "model"} for name in self._models]})
+
+    async def _post(self, request: web.Request) -> web.StreamResponse:
+        body = json.loads(await request.read())
+        place = len(self.bodies)
+        self.bodies.append(body)
+        self.keys.append(request.headers.get("Authorization", ""))
+        return await self._answer(place, request.match_info["path"], body, request)

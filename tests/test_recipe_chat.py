@@ -1,0 +1,237 @@
+"""The `chat` recipe: its prompts against golden files, its reading in tables, and that no text is too much for it."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from selfinstruct.recipes import chat
+from selfinstruct.recipes.answers import read_items, read_object, tidy_instruction
+from selfinstruct.recipes.steps import Ask, Settled
+from selfinstruct.recipes.templates import fill
+from selfinstruct.records import Candidate, Completion, Prompt, Rejection, Request, Task
+from selfinstruct.rounds import plan_request
+from tests.builders import answer, settings, task
+
+GOLDEN = Path(__file__).parent / "golden"
+SETTINGS = settings()
+SHOWN = [
+    task('Explain "osmosis" to a child in two sentences.', 1),
+    task("Is the following review positive or negative?", 2, is_classification=True),
+    task("List three uses of {{vinegar}} at home.", 3),
+]
+OPEN = Task("t1", "Shorten the given sentence to at most eight words.", False)
+LABELLED = Task("t2", "Say whether the message is spam or not spam.", True)
+
+
+def is_golden(name: str, prompt: Prompt) -> None:
+    text = "".join(f"=== {message.role}\n{message.content}\n" for message in prompt.messages) + "=== end\n"
+    path = GOLDEN / name
+    if os.environ.get("UPDATE_GOLDEN"):
+        path.write_text(text, encoding="utf-8")
+    assert path.read_text(encoding="utf-8") == text, (
+        f"the prompt differs from {path}; if that is meant, write it anew with UPDATE_GOLDEN=1 and look at the difference"
+    )
+
+
+def asked(prompt: Prompt, of: Task | None = None) -> Request:
+    return plan_request(prompt, SETTINGS, 0 if of is None else None, None if of is None else of.id)
+
+
+def step(of: Task, *texts: tuple[str, int, str], fault: chat.InputFault = lambda *_: None) -> Ask | Settled:
+    """`follow_up` after these answers, given as (stage, index, text)."""
+    stage_requests = {(name, index): asked(Prompt(name, index, ()), of) for name, index, _ in texts}
+    answers = {(name, index): answer(stage_requests[name, index], text) for name, index, text in texts}
+    return chat.follow_up(of, answers, stage_requests, SETTINGS, fault)
+
+
+def inputs(*texts: Any, needs_input: bool | None = True) -> tuple[str, int, str]:
+    return ("inputs", 0, json.dumps({"needs_input": needs_input, "inputs": list(texts)}))
+
+
+def test_the_propose_prompt_is_as_written_down() -> None:
+    prompt = chat.propose(SETTINGS, SHOWN, 2, None)
+    assert prompt.demonstrations == ("s1", "s2", "s3")
+    assert prompt.schema is chat.NEW_TASKS
+    is_golden("chat_propose.txt", prompt)
+
+
+def test_guidance_and_topic_have_their_place_in_the_propose_prompt() -> None:
+    guided = settings(guidance="Write for nurses on a ward. Be brief.")
+    is_golden("chat_propose_guided.txt", chat.propose(guided, SHOWN, 0, "night shifts"))
+
+
+def test_the_inputs_prompt_is_as_written_down() -> None:
+    first = step(OPEN)
+    assert isinstance(first, Ask)
+    assert first.prompts[0].schema is chat.TASK_INPUTS
+    is_golden("chat_inputs.txt", first.prompts[0])
+
+
+def test_the_labelled_inputs_prompt_is_as_written_down() -> None:
+    first = step(LABELLED)
+    assert isinstance(first, Ask)
+    assert first.prompts[0].schema is chat.LABELLED_INPUTS
+    is_golden("chat_labelled_inputs.txt", first.prompts[0])
+
+
+def test_the_respond_prompt_is_what_a_user_would_send() -> None:
+    then = step(OPEN, inputs("It rained all day, {{and}} we stayed in."))
+    assert isinstance(then, Ask)
+    is_golden("chat_respond.txt", then.prompts[0])
+    without = step(OPEN, inputs(needs_input=False))
+    assert isinstance(without, Ask)
+    assert without.prompts[0].messages[-1].content == OPEN.instruction
+
+
+def test_what_is_the_same_for_all_requests_of_a_stage_comes_first() -> None:
+    one = chat.propose(SETTINGS, SHOWN, 0, "a")
+    other = chat.propose(SETTINGS, SHOWN[:1], 1, "b")
+    assert one.messages[0] == other.messages[0]
+
+
+GOOD = '{"tasks": [{"instruction": "Name a river.", "is_classification": false}, {"instruction": "Is 7 prime?", "is_classification": true}]}'
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        (GOOD, ["Name a river.", "Is 7 prime?"]),
+        (f"```json\n{GOOD}\n```", ["Name a river.", "Is 7 prime?"]),
+        (f"Here you are:\n{GOOD}\nEnjoy!", ["Name a river.", "Is 7 prime?"]),
+        ('[{"instruction": "Name a river."}]', ["Name a river."]),
+        ('{"tasks": ["Name a river.", "Name a lake."]}', ["Name a river.", "Name a lake."]),
+        ('{"tasks": [{"instruction": "1. Name a river."}]}', ["Name a river."]),
+        ('{"tasks": [{"instruction": "\\"Name a river.\\""}]}', ["Name a river."]),
+        ('{"tasks": [{"instruction": "Line\none"}]}', ["Line\none"]),
+        ('{"tasks": [{"task": "Name a river."}, {"instruction": "Name a lake."}]}', ["unreadable", "Name a lake."]),
+        ('{"tasks": [{"instruction": 7}]}', ["unreadable"]),
+        (GOOD[:100], ["Name a river.", "unreadable"]),
+        ("I would rather not.", ["unreadable"]),
+        ('{"tasks": []}', ["unreadable"]),
+        ('{"tasks": "none"}', ["unreadable"]),
+        ("", ["unreadable"]),
+    ],
+)
+def test_tasks_are_read_out_of_what_models_send(text: str, wanted: list[str]) -> None:
+    request = asked(chat.propose(SETTINGS, SHOWN, 0, None))
+    found = chat.read_proposals(request, answer(request, text), SETTINGS)
+    assert [one.instruction if isinstance(one, Candidate) else one.reason for one in found] == wanted
+    assert [one.position for one in found] == list(range(len(found)))
+
+
+def test_a_cut_completion_loses_only_its_last_item() -> None:
+    request = asked(chat.propose(SETTINGS, SHOWN, 0, None))
+    found = chat.read_proposals(request, answer(request, GOOD[:112], "length"), SETTINGS)
+    assert isinstance(found[0], Candidate)
+    assert isinstance(found[1], Rejection)
+    assert (found[1].reason, "Is 7" in found[1].text) == ("cut_off", True)
+
+
+def test_a_failed_request_is_no_data() -> None:
+    request = asked(chat.propose(SETTINGS, SHOWN, 0, None))
+    found = chat.read_proposals(request, Completion(request.id, "failed", "too long", "too_long"), SETTINGS)
+    assert [(one.reason, one.evidence) for one in found if isinstance(one, Rejection)] == [
+        ("unreadable", "the request failed: too long")
+    ]
+
+
+def test_inputs_are_answered_and_become_candidates() -> None:
+    then = step(OPEN, inputs("One.", "Two."))
+    assert isinstance(then, Ask)
+    assert [prompt.index for prompt in then.prompts] == [0, 1]
+    assert [one.input for one in then.waiting] == ["One.", "Two."]
+    halfway = step(OPEN, inputs("One.", "Two."), ("respond", 1, "B"))
+    assert isinstance(halfway, Ask)
+    assert [prompt.index for prompt in halfway.prompts] == [0]
+    end = step(OPEN, inputs("One.", "Two."), ("respond", 1, " B\n"), ("respond", 0, "A"))
+    assert isinstance(end, Settled)
+    assert [(one.input, one.output) for one in end.candidates] == [("One.", "A"), ("Two.", "B")]
+
+
+def test_inputs_that_are_no_good_are_rejected_before_an_answer_is_paid_for() -> None:
+    then = step(OPEN, inputs("One.", "bad", "One.", {"a": 1}), fault=lambda _, text: ("placeholder", "") if text == "bad" else None)
+    assert isinstance(then, Ask)
+    assert [one.input for one in then.waiting] == ["One.", '{"a": 1}']
+    assert [(one.reason, one.input, one.position) for one in then.rejections] == [
+        ("placeholder", "bad", 1), ("duplicate", "One.", 2),
+    ]  # fmt: skip
+
+
+def test_inputs_beside_the_word_that_none_is_needed_do_not_vanish() -> None:
+    then = step(OPEN, inputs("One.", needs_input=False))
+    assert isinstance(then, Ask)
+    assert [one.input for one in then.waiting] == [""]
+    assert [one.reason for one in then.rejections] == ["input_not_needed"]
+
+
+def test_cases_of_a_classification_come_label_first_and_need_no_answer() -> None:
+    text = json.dumps({
+        "labels": ["spam", "not spam"], "needs_input": True,
+        "inputs": [{"label": "spam", "input": "Win!"}, {"label": "not spam", "input": "See you at six."}],
+    })  # fmt: skip
+    end = step(LABELLED, ("inputs", 0, text))
+    assert isinstance(end, Settled)
+    assert end.labels == ("spam", "not spam")
+    assert [(one.input, one.output) for one in end.candidates] == [("Win!", "spam"), ("See you at six.", "not spam")]
+
+
+def test_a_classification_that_needs_no_case_is_answered() -> None:
+    then = step(LABELLED, ("inputs", 0, '{"labels": ["yes", "no"], "needs_input": false, "inputs": []}'))
+    assert isinstance(then, Ask)
+    end = step(LABELLED, ("inputs", 0, '{"labels": ["yes", "no"], "needs_input": false, "inputs": []}'), ("respond", 0, "yes"))
+    assert isinstance(end, Settled)
+    assert ([one.output for one in end.candidates], end.labels) == (["yes"], ("yes", "no"))
+
+
+@pytest.mark.parametrize("of", [OPEN, LABELLED])
+def test_inputs_that_cannot_be_read_end_the_task_with_one_rejection(of: Task) -> None:
+    end = step(of, ("inputs", 0, "no idea"))
+    assert isinstance(end, Settled)
+    assert (end.candidates, [one.reason for one in end.rejections]) == ((), ["unreadable"])
+
+
+@given(st.text(), st.booleans())
+def test_no_answer_whatever_raises_or_vanishes(text: str, cut: bool) -> None:
+    request = asked(chat.propose(SETTINGS, SHOWN, 0, None))
+    assert chat.read_proposals(request, answer(request, text, "length" if cut else "stop"), SETTINGS)
+    for of in (OPEN, LABELLED):
+        assert isinstance(step(of, ("inputs", 0, text)), Ask | Settled)
+
+
+JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["tasks", "inputs", "labels", "instruction", "label", "input", "needs_input"]), inner), max_leaves=12)  # fmt: skip
+
+
+@given(JSON)
+def test_no_json_whatever_raises_or_vanishes(value: Any) -> None:
+    text = json.dumps(value)
+    request = asked(chat.propose(SETTINGS, SHOWN, 0, None))
+    assert chat.read_proposals(request, answer(request, text), SETTINGS)
+    for of in (OPEN, LABELLED):
+        then = step(of, ("inputs", 0, text))
+        assert isinstance(then, Ask | Settled)
+        if isinstance(then, Ask):
+            assert then.prompts
+
+
+def test_the_readers_take_the_first_object_and_the_whole_items() -> None:
+    assert read_object('say {oops} then {"a": 1} and {"b": 2}') == {"a": 1}
+    assert read_object("[1]") is None
+    items = read_items('{"tasks": [1, [2], {"a": "}"}, "x', "tasks")
+    assert items is not None
+    assert (items.whole, items.broken) == ((1, [2], {"a": "}"}), '"x')
+    assert tidy_instruction("Task 12: Name it.") == "Name it."
+    assert tidy_instruction('"A" and "B"') == '"A" and "B"'
+    assert tidy_instruction("3.5 is what fraction?") == "3.5 is what fraction?"
+
+
+def test_what_is_filled_into_a_template_is_never_a_template() -> None:
+    assert fill("{{a}} {{b}}", {"a": "{{b}}", "b": "x"}) == "{{b}} x"
+    assert fill("one\n{{a?}} line\ntwo", {"a": ""}) == "one\ntwo"
+    assert fill("one\nsay {{a?}}\ntwo", {"a": "it"}) == "one\nsay it\ntwo"

@@ -1,0 +1,788 @@
+"""Seed files of every form and container, good ones and bad ones."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import random
+import re
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from fractions import Fraction
+from functools import partial
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from rapidfuzz.distance import LCSseq
+
+from selfinstruct.errors import SeedError
+from selfinstruct.novelty.tokens import tokenize
+from selfinstruct.records import Instance, Task
+from selfinstruct.seeds import Place, check_seeds, near_duplicates, read_seeds
+from selfinstruct.seeds.checking import MAX_PAIRS
+
+Rows = Sequence[dict[str, Any]]
+
+OWN: Rows = [
+    {
+        "id": "capital",
+        "name": "capitals",
+        "instruction": "Name the capital of the country.",
+        "instances": [{"input": "France", "output": "Paris"}, {"input": "Peru", "output": "Lima, a\ncity"}],
+        "is_classification": False,
+    },
+    {
+        "id": "mood",
+        "name": "",
+        "instruction": "Is the sentence happy or sad?",
+        "instances": [{"input": "I won!", "output": "happy"}],
+        "is_classification": True,
+    },
+    {
+        "id": "诗",
+        "name": "poem",
+        "instruction": '写一首关于"秋天"的诗。',
+        "instances": [{"input": "", "output": "秋风起,\n  叶落, 无声。"}],
+        "is_classification": False,
+    },
+]
+ALPACA: Rows = [
+    {"instruction": "Name the capital.", "input": "France", "output": "Paris"},
+    {"instruction": "写一首诗。", "input": "", "output": "秋风起,\n叶落。"},
+    {"instruction": "Name the capital.", "input": "Peru", "output": 'Lima, "city"'},
+]
+DOLLY: Rows = [
+    {"instruction": "Name the capital.", "context": "France", "response": "Paris", "category": "closed_qa"},
+    {"instruction": "Happy or sad?", "context": "I won!", "response": "happy", "category": "classification"},
+    {"instruction": "Tell a joke.", "context": "", "response": "No.", "category": "creative_writing"},
+]
+CHAT: Rows = [
+    {"messages": [{"role": "user", "content": "Name a city."}, {"role": "assistant", "content": "Paris"}]},
+    {
+        "messages": [
+            {"role": "system", "content": "Be short."},
+            {"role": "user", "content": "Tell a joke."},
+            {"role": "assistant", "content": "No."},
+            {"role": "user", "content": "Please."},
+            {"role": "assistant", "content": "Fine."},
+        ]
+    },
+]
+
+
+def seed(
+    instruction: str, *instances: tuple[str, str], task_id: str = "", name: str = "", is_classification: bool = False
+) -> Task:
+    return Task(task_id, instruction, is_classification, tuple(Instance(*pair) for pair in instances), "seed", name)
+
+
+FORMS: dict[str, tuple[Rows, list[Task]]] = {
+    "own": (
+        OWN,
+        [
+            seed(
+                "Name the capital of the country.",
+                ("France", "Paris"),
+                ("Peru", "Lima, a\ncity"),
+                task_id="capital",
+                name="capitals",
+            ),
+            seed("Is the sentence happy or sad?", ("I won!", "happy"), task_id="mood", is_classification=True),
+            seed('写一首关于"秋天"的诗。', ("", "秋风起,\n  叶落, 无声。"), task_id="诗", name="poem"),
+        ],
+    ),
+    "Alpaca": (
+        ALPACA,
+        [
+            seed("Name the capital.", ("France", "Paris"), ("Peru", 'Lima, "city"')),
+            seed("写一首诗。", ("", "秋风起,\n叶落。")),
+        ],
+    ),
+    "Dolly": (
+        DOLLY,
+        [
+            seed("Name the capital.", ("France", "Paris")),
+            seed("Happy or sad?", ("I won!", "happy"), is_classification=True),
+            seed("Tell a joke.", ("", "No.")),
+        ],
+    ),
+    "chat": (CHAT, [seed("Name a city.", ("", "Paris")), seed("Tell a joke.", ("", "No."))]),
+}
+
+
+def write_jsonl(path: Path, rows: Rows) -> None:
+    path.write_bytes("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode())
+
+
+def write_jsonl_of_windows(path: Path, rows: Rows) -> None:
+    lines = "\r\n\r\n".join(json.dumps(row) for row in rows)
+    path.write_bytes(b"\xef\xbb\xbf" + lines.encode())
+
+
+def write_json(path: Path, rows: Rows) -> None:
+    path.write_bytes(json.dumps(rows, ensure_ascii=False, indent=2).encode())
+
+
+def write_json_on_one_line(path: Path, rows: Rows) -> None:
+    path.write_text(json.dumps(rows))
+
+
+def write_csv(path: Path, rows: Rows, delimiter: str = ",", encoding: str = "utf-8") -> None:
+    cells = [{k: json.dumps(v) if isinstance(v, list) else v for k, v in row.items()} for row in rows]
+    with path.open("w", encoding=encoding, newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]), delimiter=delimiter)
+        writer.writeheader()
+        writer.writerows(cells)
+
+
+def write_parquet(path: Path, rows: Rows) -> None:
+    pq.write_table(pa.Table.from_pylist(list(rows)), path)
+
+
+CONTAINERS: dict[str, tuple[str, str, Callable[[Path, Rows], None]]] = {
+    "JSON Lines": ("x.jsonl", "JSON Lines", write_jsonl),
+    "JSON Lines of Windows": ("x.ndjson", "JSON Lines", write_jsonl_of_windows),
+    "JSON Lines called .json": ("x.json", "JSON Lines", write_jsonl),
+    "JSON Lines without an extension": ("x", "JSON Lines", write_jsonl),
+    "JSON array": ("x.json", "JSON array", write_json),
+    "JSON array called .jsonl": ("x.jsonl", "JSON array", write_json),
+    "JSON array on one line": ("x.txt", "JSON array", write_json_on_one_line),
+    "CSV": ("x.csv", "CSV", write_csv),
+    "CSV of Excel": ("x.csv", "CSV", partial(write_csv, delimiter=";", encoding="utf-8-sig")),
+    "tab-separated": ("x.tsv", "CSV", partial(write_csv, delimiter="\t")),
+    "CSV called .txt": ("x.txt", "CSV", write_csv),
+    "Parquet": ("x.parquet", "Parquet", write_parquet),
+    "Parquet without an extension": ("x", "Parquet", write_parquet),
+}
+
+
+def without_derived_id(task: Task) -> Task:
+    return replace(task, id="") if re.fullmatch("s[0-9a-f]{20}", task.id) else task
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_in_every_container_gives_the_same_tasks(form: str, container: str, tmp_path: Path) -> None:
+    rows, tasks = FORMS[form]
+    name, kind, write = CONTAINERS[container]
+    write(tmp_path / name, rows)
+    assert [without_derived_id(task) for task in read_seeds(tmp_path / name)] == tasks
+    report = check_seeds(tmp_path / name)
+    assert (report.errors, report.container, dict(report.forms)) == ((), kind, {form: len(rows)})
+
+
+def test_forms_may_be_mixed_in_one_file(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    write_jsonl(path, [*OWN, *ALPACA, *DOLLY, *CHAT])
+    assert check_seeds(path).forms == {"own": 3, "Alpaca": 3, "Dolly": 3, "chat": 2}
+    capital = next(task for task in read_seeds(path) if task.instruction == "Name the capital.")
+    assert [instance.input for instance in capital.instances] == ["France", "Peru", "France"]
+
+
+def test_a_parquet_file_of_two_forms_has_nulls_where_a_form_has_no_field(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "x.parquet", [*ALPACA[:2], DOLLY[1]])
+    table = pq.read_table(tmp_path / "x.parquet").to_pylist()
+    columns = {key for row in [*ALPACA, *DOLLY] for key in row}
+    write_parquet(tmp_path / "y.parquet", [dict.fromkeys(columns) | row for row in [*ALPACA[:2], DOLLY[1]]])
+    assert set(table[0]) == set(ALPACA[0])
+    assert [task.instances[0].output for task in read_seeds(tmp_path / "y.parquet")] == [
+        "Paris",
+        "秋风起,\n叶落。",
+        "happy",
+    ]
+
+
+def test_derived_ids_follow_from_the_instruction_alone(tmp_path: Path) -> None:
+    def ids(rows: Rows) -> dict[str, str]:
+        write_jsonl(tmp_path / "x.jsonl", rows)
+        return {task.instruction: task.id for task in read_seeds(tmp_path / "x.jsonl")}
+
+    assert ids(ALPACA) == ids(ALPACA[::-1])
+    assert ids(DOLLY)["Name the capital."] == ids(ALPACA)["Name the capital."]
+    own = [{"instruction": "Do.", "instances": [{"output": word}]} for word in ("a", "b")]
+    write_jsonl(tmp_path / "x.jsonl", own)
+    assert len({task.id for task in read_seeds(tmp_path / "x.jsonl")}) == 2
+
+
+@pytest.mark.parametrize(
+    ("row", "task"),
+    [
+        ({"id": 7, "instruction": " Do.\n", "instances": [{"output": " a "}]}, seed("Do.", ("", " a "), task_id="7")),
+        ({"id": "", "instruction": "Do.", "output": "a", "input": " \n"}, seed("Do.", ("", "a"))),
+        ({"instruction": "Do.", "output": "a", "input": math.nan}, seed("Do.", ("", "a"))),
+        ({"id": None, "name": None, "instruction": "Do.", "output": "a", "input": None}, seed("Do.", ("", "a"))),
+        ({"id": "a", "instruction": "Do.", "response": "b", "category": None}, seed("Do.", ("", "b"), task_id="a")),
+        ({"instruction": "Do.", "output": "a", "messages": []}, seed("Do.", ("", "a"))),
+        *(
+            (
+                {"instruction": "Do.", "output": "a", "is_classification": yes},
+                seed("Do.", ("", "a"), is_classification=True),
+            )
+            for yes in (True, "true", "yes", "Yes", " TRUE", "1", 1, 1.0)
+        ),
+        *(
+            (
+                {"instruction": "Do.", "response": "a", "is_classification": no, "category": "classification"},
+                seed("Do.", ("", "a")),
+            )
+            for no in (False, "false", "No", "0", 0)
+        ),
+        (
+            {"instruction": "Do.", "response": "a", "is_classification": "", "category": " Classification"},
+            seed("Do.", ("", "a"), is_classification=True),
+        ),
+    ],
+)
+def test_what_may_be_left_out_or_written_in_another_way(row: dict[str, Any], task: Task, tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "x.jsonl", [row])
+    assert [without_derived_id(read) for read in read_seeds(tmp_path / "x.jsonl")] == [task]
+
+
+GOOD = '{"instruction": "Do.", "output": "a"}'
+OWN_INSTANCE = '{"input", "output"}'
+UNREAD = "correct it there; what follows was not read"
+CELL = 'write the cell as JSON, such as [{"input": "", "output": "Paris"}]'
+LINE = "write one complete JSON object a line"
+TASK = 'write each task as {"instruction": ..., "instances": [{"input": ..., "output": ...}]}'
+ALL = 'give "instruction" with "instances" (own form), "output" (Alpaca) or "response" (Dolly), or "messages" (chat)'
+KINDS = "save it as .jsonl, .json, .csv or .parquet"
+TURNS = 'give a "user" and an "assistant" turn'
+ROLES = 'write turns as {"role", "content"} with the roles "system", "user" and "assistant"'
+
+BAD: list[tuple[str, str | bytes, str]] = [
+    # Files as a whole.
+    ("x.jsonl", "", ": the file is empty; write one task a line"),
+    ("x.csv", "\ufeff", ": the file is empty; write one task a line"),
+    ("x.jsonl", "\n  \r\n\n", ": only blank lines; write one task a line"),
+    ("x.jsonl", "\u3000\n", ": only blank lines; write one task a line"),
+    ("x.csv", "\u3000\n", ": only blank lines; write one task a line"),
+    ("x.csv", ",,\n", ": only blank lines; write one task a line"),
+    ("x.jsonl", GOOD.encode("utf-16"), ": UTF-16 text; save the file as UTF-8"),
+    ("x.jsonl", GOOD.encode("utf-16-be"), ": UTF-16 text; save the file as UTF-8"),
+    ("x.csv", "instruction,output".encode("utf-16-le"), ": UTF-16 text; save the file as UTF-8"),
+    ("x.json", GOOD.encode("utf-32"), ": UTF-32 text; save the file as UTF-8"),
+    ("x.jsonl", b"\x1f\x8b\x08\0", f": gzip data; unpack it, or {KINDS}"),
+    ("x.xlsx", b"PK\x03\x04\0", f": a ZIP archive or a spreadsheet; unpack it, or {KINDS}"),
+    ("x.txt", "Dear all,\nhello", f': begins with "Dear all,", which no seed file does; {KINDS}'),
+    ("x.json", "[]", f": an empty list; {TASK}"),
+    (
+        "x.json",
+        '{"data":\n []}',
+        ": an object where a list of tasks belongs; write [{...}, {...}] with one {...} a task",
+    ),
+    ("x.json", "3", ": a number where a list of tasks belongs; write [{...}, {...}] with one {...} a task"),
+    ("x.csv", "instruction,output\n", ":1: a header and no rows; write one task a row below the header"),
+    (
+        "x.parquet",
+        "nonsense",
+        ": not a Parquet file; write the file anew",
+    ),
+    # Bytes.
+    ("x.jsonl", GOOD.encode() + b"\n{\xe9", ":2: not UTF-8: byte 0xe9 at byte offset 39; save the file as UTF-8"),
+    ("x.jsonl", b"\xef\xbb\xbf\n\xff", ":2: not UTF-8: byte 0xff at byte offset 4; save the file as UTF-8"),
+    (
+        "x.csv",
+        b"instruction,output\nDo.,caf\xe9\n",
+        ":2: not UTF-8: byte 0xe9 at byte offset 26; save the file as UTF-8",
+    ),
+    ("x.csv", b"\xef\xbb\xbfinstruction\n\xff", ":2: not UTF-8: byte 0xff at byte offset 15; save the file as UTF-8"),
+    # JSON.
+    ("x.jsonl", GOOD + '\n{"instruction": }', f":2: malformed JSON at column 17 (expecting value); {LINE}"),
+    ("x.jsonl", '{"a": "b', f":1: malformed JSON at column 7 (unterminated string starting); {LINE}"),
+    ("x.jsonl", GOOD + GOOD, f":1: malformed JSON at column {len(GOOD) + 1} (extra data); {LINE}"),
+    ("x.jsonl", "[" * 100_000, f":1: item 1: JSON nested too deeply; {UNREAD}"),
+    ("x.jsonl", '{"a": ' + "[" * 100_000, f":1: JSON nested too deeply; {LINE}"),
+    ("x.jsonl", '{"a": ' + "9" * 5000 + "}", f":1: JSON with a number too long to read; {LINE}"),
+    ("x.jsonl", GOOD + '\n"Do."', f":2: text where an object belongs; {TASK}"),
+    ("x.jsonl", '["Do."]\n' + GOOD, f":1: a list where an object belongs; {TASK}"),
+    ("x.jsonl", "null", f":1: null where an object belongs; {TASK}"),
+    ("x.json", f"[{GOOD},\n{GOOD},\n 3]", f":3: item 3: a number where an object belongs; {TASK}"),
+    (
+        "x.json",
+        f"[{GOOD},\n]",
+        f":2: item 2: malformed JSON at column 1 (expecting value); {UNREAD}",
+    ),
+    (
+        "x.json",
+        f"[{GOOD}\n{GOOD}]",
+        f":2: item 1: malformed JSON at column 1 (expecting ',' or ']'); {UNREAD}",
+    ),
+    (
+        "x.json",
+        f"[{GOOD}] x",
+        f":1: item 1: malformed JSON at column {len(GOOD) + 4} (extra data); {UNREAD}",
+    ),
+    (
+        "x.json",
+        f"[{GOOD}",
+        f":1: item 1: malformed JSON at column {len(GOOD) + 2} (expecting ',' or ']'); {UNREAD}",
+    ),
+    (
+        "x.json",
+        '{\n"instruction": Do}',
+        ":2: malformed JSON at column 16 (expecting value); write one JSON list of tasks",
+    ),
+    # CSV.
+    (
+        "x.csv",
+        "instruction,output\nDo.\n",
+        ":2: 1 cell where the header has 2; give every row as many; quote cells that hold the delimiter",
+    ),
+    (
+        "x.csv",
+        'instruction,output\n"Do\nit.",a\n\nDo,a,b\n',
+        ":5: 3 cells where the header has 2; give every row as many; quote cells that hold the delimiter",
+    ),
+    (
+        "x.csv",
+        'instruction,output\nDo.,a\n"Do,b\nc,d\n',
+        ':3: a quoted cell that is never closed; close it with ", and write " inside a cell as ""',
+    ),
+    (
+        "x.csv",
+        'instruction,output\n"Do" it,b\n',
+        ':2: text behind the closing quote of a cell; write " inside a quoted cell as ""',
+    ),
+    (
+        "x.csv",
+        '"instruction,output\n',
+        ':1: a quoted cell that is never closed; close it with ", and write " inside a cell as ""',
+    ),
+    ("x.csv", "instruction,output,output\nDo.,a,b\n", ':1: the header has "output" twice; remove one of them'),
+    (
+        "x.csv",
+        "\ninstruction,outptu\nDo.,a\nDo,b\n",
+        ':2: no "output", but "outptu" looks like it; rename "outptu" to "output"',
+    ),
+    ("x.csv", "a,b\n1,2\n", f':1: no task form is made of "a" and "b"; {ALL}'),
+    (
+        "x.csv",
+        "instruction,instances\nDo.,[{'output': 'a'}]\n",
+        f""":2: "instances" is not JSON: "[{{'output': 'a'}}]"; {CELL}""",
+    ),
+    ("x.csv", "instruction,instances\nDo.,\n", f':2: "instances" is null; write [{OWN_INSTANCE}, ...]'),
+    ("x.csv", "instruction,output\nDo.,\n", ':2: "output" is empty; write it, or leave the task out'),
+    # Forms.
+    ("x.jsonl", "{}", f":1: an empty object; {ALL}"),
+    ("x.jsonl", '{"prompt": "a", "completion": "b"}', f':1: no task form is made of "prompt" and "completion"; {ALL}'),
+    ("x.jsonl", '{"instruction": "a"}', f':1: no task form is made of "instruction"; {ALL}'),
+    (
+        "x.jsonl",
+        '{"\\n": 1, "b": 1, "c": 1, "d": 1, "e": 1, "f": 1, "g": 1, "h": 1}',
+        f':1: no task form is made of "\\n", "b", "c", "d", "e", "f" and 2 more; {ALL}',
+    ),
+    (
+        "x.jsonl",
+        '{"instruction": "a", "input": "b"}',
+        ':1: no "output" beside "instruction" and "input"; the Alpaca form needs "instruction" and "output"',
+    ),
+    (
+        "x.jsonl",
+        '{"instuction": "a", "output": "b"}',
+        ':1: no "instruction", but "instuction" looks like it; rename "instuction" to "instruction"',
+    ),
+    (
+        "x.jsonl",
+        '{"Instruction": "a", "response": "b"}',
+        ':1: no "instruction", but "Instruction" looks like it; rename "Instruction" to "instruction"',
+    ),
+    (
+        "x.jsonl",
+        '{"instruction": "a", "context": "b"}',
+        ':1: no "response" beside "instruction" and "context"; the Dolly form needs "instruction" and "response"',
+    ),
+    (
+        "x.jsonl",
+        '{"instances": []}',
+        ':1: no "instruction" beside "instances"; the own form needs "instruction" and "instances"',
+    ),
+    ("x.jsonl", '{"message": []}', ':1: no "messages", but "message" looks like it; rename "message" to "messages"'),
+    # Values.
+    ("x.jsonl", '{"instruction": "a", "instances": []}', f':1: "instances" is empty; give at least one {OWN_INSTANCE}'),
+    (
+        "x.jsonl",
+        '{"instruction": "a", "instances": {"output": "b"}}',
+        f':1: "instances" is an object; write [{OWN_INSTANCE}, ...]',
+    ),
+    ("x.jsonl", '{"instruction": "a", "instances": ["b"]}', f":1: instance 1 is text; write it as {OWN_INSTANCE}"),
+    (
+        "x.jsonl",
+        '{"instruction": "a", "instances": [{"output": "b"}, {"input": "c"}]}',
+        f':1: instance 2 has no "output"; write it as {OWN_INSTANCE}',
+    ),
+    (
+        "x.jsonl",
+        '{"instruction": "a", "instances": [{"ouput": "b"}]}',
+        ':1: instance 1 has no "output", but "ouput" looks like it; rename "ouput" to "output"',
+    ),
+    (
+        "x.jsonl",
+        '{"instruction": "a", "instances": [{"input": 4.5, "output": "b"}]}',
+        ':1: "input" of instance 1 is a number (4.5); write it as text: "4.5"',
+    ),
+    (
+        "x.jsonl",
+        '{"instruction": "a", "instances": [{"output": " \\n"}]}',
+        ':1: "output" of instance 1 is empty; write it, or leave the task out',
+    ),
+    ("x.jsonl", '{"instruction": "  ", "output": "b"}', ':1: "instruction" is empty; write it, or leave the task out'),
+    ("x.jsonl", '{"instruction": ["a"], "output": "b"}', ':1: "instruction" is a list; write it as text in quotes'),
+    ("x.jsonl", '{"instruction": "a", "output": null}', ':1: "output" is null; write it, or leave the task out'),
+    ("x.jsonl", '{"instruction": "a", "output": 42}', ':1: "output" is a number (42); write it as text: "42"'),
+    (
+        "x.jsonl",
+        '{"instruction": "a", "output": true}',
+        ':1: "output" is the truth value true; write it as text in quotes',
+    ),
+    (
+        "x.jsonl",
+        '{"instruction": "a", "output": "b", "is_classification": "maybe"}',
+        ':1: "is_classification" is "maybe"; write true or false',
+    ),
+    (
+        "x.jsonl",
+        '{"instruction": "a", "output": "b", "is_classification": 2}',
+        ':1: "is_classification" is a number; write true or false',
+    ),
+    ("x.jsonl", '{"instruction": "a", "output": "b", "id": [1]}', ':1: "id" is a list; write it as text in quotes'),
+    ("x.jsonl", '{"instruction": "a\\u0000", "output": "b"}', ':1: "instruction" holds a NUL character; remove it'),
+    (
+        "x.jsonl",
+        '{"instruction": "a", "output": "b\\ud83d"}',
+        ':1: "output" holds a lone surrogate (\\ud83d); remove it',
+    ),
+    (
+        "x.jsonl",
+        '{"id": "a", "instruction": "a", "output": "b"}\n\n{"id": "a", "instruction": "c", "output": "b"}',
+        ':3: "id" is "a", as at line 1; give every task an id of its own',
+    ),
+    (
+        "x.json",
+        '[{"id": 1, "instruction": "a", "output": "b"},\n{"id": "1", "instruction": "c", "output": "b"}]',
+        ':2: item 2: "id" is "1", as at line 1, item 1; give every task an id of its own',
+    ),
+    # Conversations.
+    ("x.jsonl", '{"messages": []}', f':1: "messages" is empty; {TURNS}'),
+    ("x.jsonl", '{"messages": "hello"}', f':1: "messages" is text; {TURNS}'),
+    ("x.jsonl", '{"messages": ["hello"]}', f":1: turn 1 is text; {ROLES}"),
+    ("x.jsonl", '{"messages": [{"from": "human", "value": "a"}]}', f':1: turn 1 has no "role"; {ROLES}'),
+    (
+        "x.jsonl",
+        '{"messages": [{"role": "user", "content": "a"}, {"role": "gpt", "content": "b"}]}',
+        f':1: "role" of turn 2 is "gpt"; {ROLES}',
+    ),
+    ("x.jsonl", '{"messages": [{"role": ["user"], "content": "a"}]}', f':1: "role" of turn 1 is a list; {ROLES}'),
+    ("x.jsonl", '{"messages": [{"role": "assistant", "content": "a"}]}', f':1: "messages" has no "user" turn; {TURNS}'),
+    (
+        "x.jsonl",
+        '{"messages": [{"role": "user", "content": "a"}]}',
+        f':1: "messages" has no "assistant" turn after the first "user" turn; {TURNS}',
+    ),
+    (
+        "x.jsonl",
+        '{"messages": [{"role": "user"}, {"role": "assistant", "content": "b"}]}',
+        ':1: "content" of turn 1 is missing; write it, or leave the task out',
+    ),
+    (
+        "x.jsonl",
+        '{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": null}]}',
+        ':1: "content" of turn 2 is null; write it, or leave the task out',
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "message"), BAD)
+def test_a_bad_file_is_refused_with_one_clear_line(
+    name: str, content: str | bytes, message: str, tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(SeedError) as caught:
+        read_seeds(path)
+    assert str(caught.value) == f"{path}{message}"
+    errors = check_seeds(path).errors
+    assert [error.text(path) for error in errors] == [f"{path}{message}"]
+    assert errors[0].wanted
+    assert "\n" not in message
+
+
+def test_a_path_without_a_file_is_refused(tmp_path: Path) -> None:
+    def said(path: Path) -> str:
+        with pytest.raises(SeedError) as caught:
+            read_seeds(path)
+        return str(caught.value).removeprefix(str(path))
+
+    name = "name a seed file: .jsonl, .json, .csv or .parquet"
+    assert said(tmp_path / "none.jsonl") == f": no such file; {name}"
+    assert said(tmp_path) == ": a directory; name one seed file in it"
+    (tmp_path / "x").write_text("")
+    assert said(tmp_path / "x" / "y.jsonl") == ": cannot be read (Not a directory); make it readable"
+    assert check_seeds(tmp_path / "none.jsonl").errors[0].place == Place()
+
+
+def test_faults_in_parquet_name_the_row(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+
+    def said(table: pa.Table) -> list[str]:
+        pq.write_table(table, path)
+        return [error.text(path).removeprefix(str(path)) for error in check_seeds(path).errors]
+
+    assert said(pa.table({"instruction": ["a", "b"], "output": [1, 2]}))[1] == (
+        ': row 2: "output" is a number (2); write it as text: "2"'
+    )
+    assert said(pa.table({"instruction": ["a"], "outputs": ["b"]})) == [
+        ': no "output", but "outputs" looks like it; rename "outputs" to "output"'
+    ]
+    assert said(pa.table({"instruction": [b"a"], "output": ["b"]})) == [
+        ': row 1: "instruction" is bytes; write it as text in quotes'
+    ]
+    assert said(pa.table({"instruction": pa.array([], pa.string()), "output": pa.array([], pa.string())})) == [
+        ": a Parquet file without rows; write one task a row"
+    ]
+    broken = pa.array([b"a", b"caf\xe9", b"c"]).view(pa.string())
+    assert said(pa.table({"instruction": ["a", "b", "c"], "output": broken})) == [
+        ": row 2: text that is not UTF-8 (byte 0xe9); write it as UTF-8"
+    ]
+    assert said(pa.table({"id": [1, 1], "instruction": ["a", "b"], "output": ["c", "c"]})) == [
+        ': row 2: "id" is "1", as at row 1; give every task an id of its own'
+    ]
+    whole = path.read_bytes()
+    path.write_bytes(whole[:4] + bytes(40) + whole[44:])
+    assert check_seeds(path).errors[0].text(path).startswith(f"{path}: row 1: not readable as Parquet (")
+    path.write_bytes(whole[:-20])
+    assert check_seeds(path).errors[0].found.startswith("not readable as Parquet (")
+
+
+def test_reading_names_the_first_fault_and_checking_lists_all(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_text(f'{GOOD}\n{{"instruction": "", "output": 1}}\nnonsense\n{GOOD}\n{{"messages": []}}\n')
+    with pytest.raises(SeedError) as caught:
+        read_seeds(path)
+    assert str(caught.value) == (
+        f'{path}:2: "instruction" is empty; write it, or leave the task out '
+        f"(3 more: python -m selfinstruct seeds check {path} lists all)"
+    )
+    report = check_seeds(path)
+    assert [(error.line, error.field) for error in report.errors] == [
+        (2, "instruction"),
+        (2, "output"),
+        (3, ""),
+        (5, "messages"),
+    ]
+    assert (report.tasks, report.instances) == (1, 2)
+
+
+def test_doubts_are_warnings_and_the_same_doubt_about_many_rows_is_one(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    rows: Rows = [
+        *({"instruction": f"Do {word}.", "inptu": "x", "output": "y", "source": "web"} for word in ("this", "that")),
+        {"instruction": "Sing.", "instances": [{"Input": "x", "output": "y"}], "is_clasification": True},
+        *CHAT,
+        {"instruction": "Name a city.", "response": "Paris", "category": "classification"},
+    ]
+    write_jsonl(path, rows)
+    assert len(read_seeds(path)) == 5
+    report = check_seeds(path)
+    assert report.errors == ()
+    assert [warning.text(path).removeprefix(str(path)) for warning in report.warnings] == [
+        (
+            ":6: the instruction of line 4 again, but not alike in whether it is a classification; "
+            "make both rows say the same; the first one counts"
+        ),
+        ":6: the instruction, input and output of line 4 again; remove one of the rows",
+        (
+            ':1: "inptu" is not read, but looks like "input"; rename it to "input" if that is meant '
+            "(2 rows, the first is named)"
+        ),
+        (
+            ':3: "is_clasification" is not read, but looks like "is_classification"; '
+            'rename it to "is_classification" if that is meant'
+        ),
+        ':3: "Input" is not read, but looks like "input"; rename it to "input" if that is meant',
+        ":5: a system turn, which is not read; move what matters into the first user turn",
+        ":5: 4 turns, of which the first exchange is read; give other exchanges rows of their own",
+    ]
+
+
+def test_the_report_counts_what_a_file_holds(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    again = OWN[0] | {"id": "again", "instruction": "name the capital of a country"}
+    write_jsonl(path, [*OWN[:2], again])
+    report = check_seeds(path, lambda task: ["starts small"] if task.instruction[0].islower() else [])
+    assert (report.tasks, report.instances, report.classifications, report.instances_without_input) == (3, 5, 1, 0)
+    assert (report.mean_words, report.leading_words) == (6.0, 2)
+    assert [(f.line, f.found, f.severity) for f in report.faults] == [(3, "starts small", "warning")]
+    [pair] = report.near_duplicates
+    assert (pair.place, pair.other_place, pair.score) == (Place(1), Place(3), 10 / 12)
+    assert (pair.text, pair.other_text) == (OWN[0]["instruction"], again["instruction"])
+    assert check_seeds(path, threshold=10 / 12).near_duplicate_count == 0
+
+
+def test_the_same_instruction_in_the_own_form_is_a_near_duplicate(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    write_jsonl(path, [{"instruction": "Do.", "instances": [{"output": "a"}]}] * 2)
+    report = check_seeds(path)
+    assert (report.tasks, report.near_duplicate_count, report.near_duplicates[0].score) == (2, 1, 1.0)
+
+
+def test_an_empty_file_has_an_empty_report(tmp_path: Path) -> None:
+    report = check_seeds(tmp_path / "none.jsonl")
+    assert (report.tasks, report.mean_words, report.container, len(report.faults)) == (0, 0.0, "", 1)
+
+
+text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
+not_blank = text.filter(lambda value: bool(value.strip()))
+tasks = st.builds(
+    Task,
+    id=not_blank.map(str.strip),
+    instruction=not_blank.map(str.strip),
+    is_classification=st.booleans(),
+    instances=st.lists(
+        st.builds(Instance, input=text.map(lambda value: value if value.strip() else ""), output=not_blank),
+        min_size=1,
+        max_size=3,
+    ).map(tuple),
+    origin=st.just("seed"),
+    name=text,
+)
+
+
+@given(
+    st.lists(tasks, min_size=1, max_size=5, unique_by=lambda task: task.id), st.sampled_from(["jsonl", "json", "csv"])
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_tasks_written_in_the_own_form_are_read_back_equal(tmp_path: Path, written: list[Task], suffix: str) -> None:
+    rows = [{key: value for key, value in asdict(task).items() if key != "origin"} for task in written]
+    for row in rows:
+        row["instances"] = list(row["instances"])
+    path = tmp_path / f"x.{suffix}"
+    {"jsonl": write_jsonl, "json": write_json, "csv": write_csv}[suffix](path, rows)
+    assert read_seeds(path) == tuple(written)
+
+
+@given(st.binary(), st.sampled_from(["x.jsonl", "x.json", "x.csv", "x.parquet", "x"]))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_no_bytes_make_anything_but_tasks_or_faults(tmp_path: Path, raw: bytes, name: str) -> None:
+    (tmp_path / name).write_bytes(raw)
+    report = check_seeds(tmp_path / name)
+    assert report.errors or report.tasks
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=5),
+    lambda values: (
+        st.lists(values, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "id",
+                    "instruction",
+                    "instances",
+                    "input",
+                    "output",
+                    "response",
+                    "messages",
+                    "role",
+                    "is_classification",
+                ]
+            ),
+            values,
+            max_size=5,
+        )
+    ),
+)
+
+
+@given(st.lists(json_values, min_size=1, max_size=4))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_no_json_makes_anything_but_tasks_or_faults(tmp_path: Path, values: list[Any]) -> None:
+    (tmp_path / "x.jsonl").write_text("\n".join(map(json.dumps, values)))
+    report = check_seeds(tmp_path / "x.jsonl")
+    assert report.errors or report.tasks
+    for fault in report.faults:
+        assert "\n" not in fault.text(Path("x.jsonl"))
+
+
+def pairs_one_by_one(texts: list[str], threshold: str) -> list[tuple[int, int, float]]:
+    tokens = [tokenize(text) for text in texts]
+    found = []
+    for j, other in enumerate(tokens):
+        for i, one in enumerate(tokens[:j]):
+            common = LCSseq.similarity(one, other)
+            if common and Fraction(2 * common, len(one) + len(other)) > Fraction(threshold):
+                found.append((i, j, 2 * common / (len(one) + len(other))))
+    return sorted(found)
+
+
+@given(
+    st.lists(st.lists(st.sampled_from("abcdefgh"), max_size=12).map(" ".join), max_size=30),
+    st.sampled_from(["0", "0.3", "0.5", "0.7", "0.75", "0.8", "1"]),
+)
+@settings(deadline=None)
+def test_near_duplicates_are_those_of_a_comparison_one_by_one(texts: list[str], threshold: str) -> None:
+    assert near_duplicates(texts, float(threshold)) == pairs_one_by_one(texts, threshold)
+
+
+@pytest.mark.parametrize("vocabulary", [30, 3000])
+def test_near_duplicates_among_long_texts_are_those_of_a_comparison_one_by_one(vocabulary: int) -> None:
+    """Few words make many pairs worth comparing, so that the bound is of no use; many words leave few pairs."""
+    draw = random.Random(vocabulary)
+    words = [f"w{i}" for i in range(vocabulary)]
+    texts = []
+    for _ in range(200):
+        texts.append(draw.choices(words, k=draw.randint(1, 150)))
+        texts.append([word if draw.random() < 0.7 else draw.choice(words) for word in texts[-1]])
+    joined = [" ".join(text) for text in texts]
+    found = near_duplicates(joined, 0.7)
+    assert found == pairs_one_by_one(joined, "0.7")
+    assert any(len(texts[i]) > 64 for i, _, _ in found)
+
+
+def test_of_a_file_of_copies_all_pairs_are_counted_and_some_are_named(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "x.jsonl", [{"instruction": "Do it.", "instances": [{"output": "a"}]}] * 200)
+    report = check_seeds(tmp_path / "x.jsonl")
+    assert (report.near_duplicate_count, len(report.near_duplicates)) == (200 * 199 // 2, MAX_PAIRS)
+
+
+def test_fifteen_thousand_rows_are_read_in_5_s_and_checked_in_60_s(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    draw = random.Random(1)
+    words = ["".join(draw.choices("abcdefghijklmnopqrstuvwxyz", k=draw.randint(2, 10))) for _ in range(8000)]
+    often = list(accumulate(1 / (rank + 1) for rank in range(len(words))))
+
+    def sentence(low: int, high: int) -> str:
+        return " ".join(draw.choices(words, cum_weights=often, k=draw.randint(low, high)))
+
+    rows = [
+        {
+            "instruction": sentence(5, 25),
+            "context": sentence(40, 200) if draw.random() < 0.3 else "",
+            "response": sentence(20, 100),
+            "category": draw.choice(["open_qa", "classification"]),
+        }
+        for _ in range(15_000)
+    ]
+    rows[9] = rows[8] | {"instruction": rows[8]["instruction"] + " indeed"}
+    path = tmp_path / "x.jsonl"
+    write_jsonl(path, rows)
+    start = time.perf_counter()
+    tasks = read_seeds(path)
+    read_s = time.perf_counter() - start
+    start = time.perf_counter()
+    report = check_seeds(path)
+    check_s = time.perf_counter() - start
+    with capsys.disabled():
+        print(f"\n15,000 rows ({path.stat().st_size / 1e6:.0f} MB): read {read_s:.2f} s, checked {check_s:.2f} s")
+    assert sum(len(task.instances) for task in tasks) == report.instances == 15_000
+    assert (Place(9), Place(10)) in {(pair.place, pair.other_place) for pair in report.near_duplicates}
+    assert read_s < 5
+    assert check_s < 60
