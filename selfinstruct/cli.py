@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import typer
 
 from selfinstruct.errors import SelfInstructError
 
 app = typer.Typer(
     add_completion=False,
+    rich_markup_mode=None,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -29,20 +29,15 @@ app.add_typer(seeds_app, name="seeds")
 def run(arguments: Sequence[str]) -> int:
     """Run a command line; its exit code."""
     try:
-        result = app(list(arguments), standalone_mode=False, prog_name="python -m selfinstruct")
+        app(list(arguments), prog_name="python -m selfinstruct")
     except SelfInstructError as error:
         say(f"error: {error}")
         return error.exit_code
-    except click.exceptions.Exit as stop:
-        return stop.exit_code
-    except click.exceptions.Abort:
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+    except KeyboardInterrupt:
         return 130
-    except click.ClickException as error:
-        error.show()
-        return 2
-    except BrokenPipeError:
-        return 0
-    return result if isinstance(result, int) else 0
+    return 0
 
 
 def say(line: str) -> None:
@@ -80,7 +75,7 @@ def generate(
     round_size: Annotated[int | None, typer.Option(help="Propose requests a round.  [default: 8]")] = None,
     lookahead: Annotated[int | None, typer.Option(help="Rounds in flight at once.  [default: 2]")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the pool's status as JSON at the end.")] = False,
-) -> int:
+) -> None:
     """Grow a pool: creates it on the first run, goes on with it later."""
     from selfinstruct import console  # noqa: PLC0415
     from selfinstruct.config import load  # noqa: PLC0415
@@ -90,7 +85,7 @@ def generate(
         "base_url": base_url, "model": model, "seed": seed, "rouge_threshold": rouge_threshold,
         "concurrency": concurrency, "round_size": round_size, "lookahead": lookahead,
     }  # fmt: skip
-    return console.generate(load(config, options), as_json=as_json)
+    raise typer.Exit(console.generate(load(config, options), as_json=as_json))
 
 
 @app.command()
@@ -100,18 +95,20 @@ def replay(
     seeds: Annotated[Path | None, typer.Option(help="Seed tasks, where the sources' differ or are not known.")] = None,
     recipe: Annotated[str | None, typer.Option(help="How the recorded answers are to be read.")] = None,
     config: ConfigOption = None,
+    compat: Annotated[
+        bool | None, typer.Option("--compat", help="Read and judge as the original code did, to the letter (paper).")
+    ] = None,
     rouge_threshold: Annotated[str | None, typer.Option(help="Another threshold to judge by.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the new pool's status as JSON.")] = False,
-) -> int:
+) -> None:
     """Judge recorded completions again, in recorded order, under another configuration: no model, no cost."""
     from selfinstruct import console  # noqa: PLC0415
     from selfinstruct.config import load  # noqa: PLC0415
     from selfinstruct.replay import replay as replay_sources  # noqa: PLC0415
 
-    options = {"pool": pool, "seeds": seeds, "recipe": recipe, "rouge_threshold": rouge_threshold}
+    options = {"pool": pool, "seeds": seeds, "recipe": recipe, "compat": compat, "rouge_threshold": rouge_threshold}
     replay_sources(sources, load(config, options), say)
     console.show_status(pool, as_json=as_json)
-    return 0
 
 
 @app.command()
@@ -152,11 +149,11 @@ def export(
 @seeds_app.command("check")
 def seeds_check(
     path: Annotated[Path, typer.Argument(help="JSONL, JSON, CSV or Parquet.", metavar="FILE")],
-) -> int:
+) -> None:
     """Say whether a seed file is good: faults with line and remedy, near-duplicates, figures."""
     from selfinstruct import console  # noqa: PLC0415
 
-    return console.show_seed_check(path)
+    raise typer.Exit(console.show_seed_check(path))
 
 
 @app.command("offline-server")

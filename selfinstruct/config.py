@@ -31,6 +31,7 @@ OPTIONS: Mapping[str, str] = {
     "lookahead": "lookahead",
     "rouge_threshold": "filters.rouge_threshold",
     "recipe": "recipe.name",
+    "compat": "recipe.compat",
     "backend": "model.backend",
     "base_url": "model.base_url",
     "model": "model.name",
@@ -185,6 +186,8 @@ class Config(BaseSettings):
                 raise ValueError(
                     f"stages.{stage}: the recipe {self.recipe.name} has no such stage; its stages: {', '.join(known)}"
                 )
+        if self.recipe.compat and self.recipe.name != "paper":
+            raise ValueError("recipe.compat reproduces the original code, which is the recipe paper; add --recipe paper")
         if self.filters.min_words > self.filters.max_words:
             raise ValueError("filters.min_words is larger than filters.max_words")
         return self
@@ -240,6 +243,8 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: the config file cannot be read ({error.strerror})") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: this is not TOML: {error}") from error
+    if isinstance(tree.get("compat"), bool) and isinstance(tree.get("recipe", {}), dict):
+        tree.setdefault("recipe", {})["compat"] = tree.pop("compat")
     for section in ("recipe", "model"):
         if isinstance(tree.get(section), str):
             tree[section] = {"name": tree[section]}
@@ -250,7 +255,8 @@ def _first_line(error: ValidationError, path: Path | None) -> str:
     first = error.errors()[0]
     place = ".".join(str(part) for part in first["loc"])
     options = {where: option for option, where in OPTIONS.items()}
-    name = f"--{options[place].replace('_', '-')} ({place})" if place in options else place
+    option = f"--{options[place].replace('_', '-')}" if place in options else ""
+    name = f"{option} ({place} in a config file)" if option and option[2:] != place else option or place
     if first["type"] == "extra_forbidden":
         known = ", ".join(_keys_beside(place))
         return f"{path or 'configuration'}: unknown key {place!r}; known here: {known}"

@@ -187,7 +187,9 @@ def show_seed_check(path: Path) -> int:
     for fault in report.faults:
         OUT.print(Text(f"{fault.severity}: {fault.text(path)}"))
     for pair in report.near_duplicates:
-        OUT.print(Text(f"near-duplicate: {pair.text(path)}"))
+        where = f"{path}:{pair.other_place.line or pair.other_place.item}"
+        like = f"line {pair.place.line or pair.place.item}"
+        OUT.print(Text(f"near-duplicate: {where}: ROUGE-L {pair.score:.2f} to {like}: {_short(pair.other_text, 100)}"))
     OUT.print(
         Text(
             f"{report.tasks:,} tasks with {report.instances:,} instances ({report.instances_without_input:,} without "

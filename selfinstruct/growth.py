@@ -34,8 +34,10 @@ Tell = Callable[[str], None]
 class Asks(Protocol):
     """What the pump needs of a client."""
 
-    async def complete(self, request: Request, priority: int) -> Completion:
-        """The final answer to a request."""
+    async def complete(
+        self, request: Request, priority: int, keep: Callable[[Completion], Awaitable[None]]
+    ) -> Completion:
+        """The final answer to a request, kept."""
 
     def halt(self) -> None:
         """Send nothing more."""
@@ -207,7 +209,7 @@ class Growth:
 
     async def run(self, steps: Steps) -> Outcome:
         """Grow until the goal is reached, nothing new comes any more, or something stops it."""
-        children = _Children()
+        children = _Children(self._changed)
         try:
             self._resume(steps, children)
             outcome = await self._judge_rounds(steps, children)
@@ -357,9 +359,11 @@ class Growth:
             return
         stages = RECIPES[self.settings.recipe].stages
         place = stages.index(request.stage) if request.stage in stages else 0
-        completion = await self._clients[request.stage].complete(request, priority=-place if place else -len(stages))
+        priority = -place if place else -len(stages)
+        completions[request.id] = await self._clients[request.stage].complete(request, priority, self._journal)
+
+    async def _journal(self, completion: Completion) -> None:
         await self._write(statements.journal(completion, self.run_number, now()))
-        completions[request.id] = completion
 
     def _today(self, settings: Settings) -> Settings:
         """Settings of an earlier round with the models and sampling of today."""
@@ -392,8 +396,6 @@ class Growth:
             pass
         except AccessError as error:
             self.halt(Outcome(error.exit_code, str(error)))
-        finally:
-            self._changed.set()
 
     @staticmethod
     async def _gather(work: Any) -> None:
@@ -412,9 +414,10 @@ STEPS = Steps(Growth.sample, Growth.prompt, Growth.filter, Growth.grow, Growth.f
 
 
 class _Children:
-    """Tasks that run beside the judging."""
+    """Tasks that run beside the judging; the event is set when one has ended."""
 
-    def __init__(self) -> None:
+    def __init__(self, changed: asyncio.Event) -> None:
+        self._changed = changed
         self._tasks: set[asyncio.Task[None]] = set()
         self._failed: BaseException | None = None
 
@@ -453,6 +456,7 @@ class _Children:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None and self._failed is None:
             self._failed = task.exception()
+        self._changed.set()
 
 
 def _resolve(tokens: list[Any], error: Exception | None) -> None:

@@ -23,7 +23,7 @@ from selfinstruct.records import Candidate, Completion, Request, Settings, Task
 from selfinstruct.seeds import read_seeds
 from selfinstruct.store import statements
 from selfinstruct.store.originals import instruction_key, is_originals, read_originals
-from selfinstruct.store.pool import Pool, asked_of, is_pool, load_seeds, open_for_reading, read_meta
+from selfinstruct.store.pool import OF_ROUND, OF_TASK, Pool, asked_of, is_pool, load_seeds, open_for_reading, read_meta
 from selfinstruct.store.writer import Statement
 
 Exchange = tuple[Request, Completion]
@@ -105,7 +105,7 @@ class PoolSource(Source):
         for row in rows:
             recorded = Settings.from_json(row["settings"])
             settings = replace(self._settings, recipe=recorded.recipe, stages=recorded.stages, prompts=recorded.prompts)
-            requests, completions = asked_of(self._connection, "r.round = ?", row["number"])
+            requests, completions = asked_of(self._connection, OF_ROUND, row["number"])
             exchanges = tuple((one, completions[one.id]) for one in requests if one.id in completions)
             taken = tuple(self._taken(row["number"])) if not requests else ()
             ids = {identity for request, _ in exchanges for identity in request.demonstrations}
@@ -119,7 +119,7 @@ class PoolSource(Source):
         ).fetchone()
         if row is None:
             return ()
-        requests, completions = asked_of(self._connection, "r.task_id = ?", row["id"])
+        requests, completions = asked_of(self._connection, OF_TASK, row["id"])
         return [(request, completions[request.id]) for request in requests if request.id in completions]
 
     def _taken(self, number: int) -> Iterator[Candidate]:
@@ -207,7 +207,7 @@ def _judge_round(
     source: Source, number: int, recorded: RecordedRound, judge: rounds.Judge, seeds: Sequence[Task], counts: list[int]
 ) -> Iterator[Statement]:
     settings = recorded.settings
-    exchanges = [_of_source(source, exchange, round_number=number) for exchange in recorded.exchanges]
+    exchanges = [_of_source(source, exchange, number) for exchange in recorded.exchanges]
     requests = [request for request, _ in exchanges]
     yield from statements.plan_round(number, settings, requests, RUN, source.number)
     for _, completion in exchanges:
@@ -257,7 +257,7 @@ def _follow(
 ) -> Iterator[Statement]:
     """Read the recorded follow-ups of a task; it stays pending where some of their answers are missing."""
     stages = RECIPES[settings.recipe].stages
-    ours = [_of_source(source, exchange, task_id=task.id) for exchange in exchanges if exchange[0].stage in stages]
+    ours = [_of_source(source, exchange, number, task.id) for exchange in exchanges if exchange[0].stage in stages]
     asked = {(request.stage, request.index): request for request, _ in ours}
     answers = {(request.stage, request.index): completion for request, completion in ours}
     for request, completion in ours:
@@ -272,10 +272,10 @@ def _follow(
 
 
 def _of_source(
-    source: Source, exchange: Exchange, *, round_number: int | None = None, task_id: str | None = None
+    source: Source, exchange: Exchange, round_number: int, task_id: str | None = None
 ) -> Exchange:
     request, completion = exchange
     return (
-        replace(request, source=source.number, round=round_number if task_id is None else None, task_id=task_id),
+        replace(request, source=source.number, round=round_number, task_id=task_id),
         replace(completion, source=source.number),
     )

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from selfinstruct.filters.instances import judge_instances
 from selfinstruct.filters.labels import is_one_of, stated_labels
-from selfinstruct.records import InstanceCandidate, Settings, Task
+from selfinstruct.records import InstanceCandidate, Rejection, Settings, Task
 
 ROOT = Path(__file__).parents[1]
 PLAIN = "Explain the words to me."
@@ -447,7 +447,7 @@ def test_no_shipped_seed_has_a_fault(name: str) -> None:
     path = ROOT / "seeds" / f"{name}.jsonl"
     if not path.is_file():
         pytest.skip(f"{path} is absent")
-    found = []
+    found: list[Rejection] = []
     for line in path.read_text(encoding="utf-8").splitlines():
         seed = json.loads(line)
         pairs = [(each["input"], each["output"]) for each in seed["instances"]]

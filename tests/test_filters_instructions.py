@@ -286,6 +286,7 @@ def test_what_a_text_model_cannot_do_is_found(text: str) -> None:
         "Translate into German: stand up and send it to me.",
         "给客户写一封道歉邮件。",
         "打电话的礼仪有哪些？",
+        "给小朋友发短信祝福语，写三条。",
         "说明如何下载并安装软件。",
     ],
 )
@@ -348,6 +349,7 @@ def test_merged_tasks_are_found(text: str) -> None:
         "Read the poem. Name its theme. Explain your choice.",
         "Answer these questions:\n1. What is rain?\n2. Why does it fall?",
         "1. Write a haiku about rain.",
+        "1) Read the passage. 2) Answer the question.",
         "Pick a category: 1) orders; 2) returns; 3) faults.",
         "Write a story about a dog.\n\nUse at least three adjectives.",
         "Write a story about a dog.\n\nThen translate it into French.",

@@ -65,7 +65,7 @@ _ACTS = [
     rf"(?:run|execute|install|launch|test|deploy)\s.{{0,80}}\bon\s+(?:{_A})\s+(?:own\s+|local\s+|new\s+)?{_DEVICE}s?\b",
     (
         r"(?:turn|switch|shut)\s+(?:on|off|down|up)\s+(?:the|my|your|all)\s+(?:[\p{L}-]+\s+){0,2}"
-        r"(?:lights?|lamps?|tv|television|computer|radio|heat(?:ing|er)|thermostat|music|phone|device|oven|fan|volume)\b"
+        r"(?:lights?|lamps?|tv|television|computer|radio|heat(?:ing|er)|thermostat|music|phone|device|oven|fan)\b"
     ),
     rf"(?:down|up)load\s+(?:{_A}|it|them|all)\b",
 ]
@@ -117,7 +117,7 @@ _PERSONAL = regex.compile(r"\b(?:me|my|us|our|please)\b|\d", regex.IGNORECASE)
 _CHINESE_ACT = regex.compile(
     r"^(?:请|请你|帮我|麻烦你?|帮忙|你能|你可以|能否|可以){0,3}(?:"
     r"(?:发送|发|寄)(?:一?[封条个份])?[^，。写]{0,10}(?:邮件|短信|消息|微信)(?:给|到|通知)"
-    r"|给[^，。写]{1,12}(?:发送?|打)(?:一?[封条个份])?[^，。写]{0,6}(?:邮件|短信|消息|微信|电话)(?!的)"
+    r"|给[^，。写]{1,12}(?:发送?|打)(?:一?[封条个份])?[^，。写]{0,6}(?:邮件|短信|消息|微信|电话)(?!的|.{0,40}写)"
     r"|(?:每天|明天|今晚|到时)?[^，。]{0,8}提醒我"
     r"|(?:设置|设定|设|定)(?:一?个)?[^，。的]{0,10}(?:闹钟|闹铃|提醒|计时器)(?!的)"
     r"|(?:打开|访问|浏览|点击|登录)(?:这个|该|以下|下面的?|一个|我的|此)?[^，。]{0,8}(?:网页|网站|链接|网址|浏览器|应用)"

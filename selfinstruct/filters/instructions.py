@@ -48,7 +48,7 @@ DEFAULT_BLOCKED_WORDS: tuple[str, ...] = (
         "screenshot",
         "screenshots",
     ),
-    *("graph", "graphs", "diagram", "diagrams", "flowchart", "flowcharts", "map", "maps", "draw", "plot"),
+    *("graph", "graphs", "diagram", "diagrams", "flowchart", "flowcharts", "map", "maps", "draw"),
     *("pie chart", "bar chart", "line chart"),
     *("file", "files", "video", "videos", "audio", "go to"),
     *(

@@ -40,6 +40,7 @@ _ITEM = regex.compile(
     r"|(?:^|\n|(?<=[。！？]))[ \t]*(?:\d{1,2}[.、．)）][ \t]*)(?P<task>\p{Han}[^\n]*)",
     regex.IGNORECASE,
 )
+_FIRST_STEP = regex.compile(r"(?:^|\s)1[.)、．）]")
 _PARAGRAPHS = regex.compile(r"\n[ \t]*\n\s*")
 _COMMAND = regex.compile(rf"(?:please\s+)?(?:{_TASK_VERBS})\b", regex.IGNORECASE)
 _REFERS_BACK = regex.compile(
@@ -57,9 +58,10 @@ def own_instance(text: str) -> str | None:
 def merged_tasks() -> Callable[[str], Fault | None]:
     """A check that finds several tasks in one instruction, and debris around one, `merged_tasks`.
 
-    That is: numbered items that are instructions or questions themselves, unless a colon announces them; labels of a
-    prompt ("Task 2:", "Instruction:", "Input:" followed by "Output:"); pieces of JSON; a second command that has
-    a paragraph of its own and does not refer back. "List 3 tips" and instructions of several sentences are one task.
+    That is: numbered items that are instructions or questions themselves, unless a colon announces them or they are
+    further steps ("1. Read it. 2. Explain it."); labels of a prompt ("Task 2:", "Instruction:", "Input:" followed by
+    "Output:"); pieces of JSON; a second command that has a paragraph of its own and does not refer back. "List 3 tips"
+    and instructions of several sentences are one task.
     """
 
     def check(text: str) -> Fault | None:
@@ -91,7 +93,7 @@ def _numbered(text: str) -> str | None:
     if not items:
         return None
     before = text[: items[0].start()].rstrip()
-    if before.endswith((":", "：")) or (not before and len(items) == 1):
+    if before.endswith((":", "：")) or _FIRST_STEP.search(before) or (not before and len(items) == 1):
         return None
     return items[-1][0]
 

@@ -10,7 +10,7 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -31,6 +31,11 @@ _ACCESS = {401, 402, 403, 404, 405}
 _TOO_LONG = ("maximum context length", "context_length", "too long", "exceeds the model", "max_model_len")
 
 Tell = Callable[[str], None]
+Keep = Callable[[Completion], Awaitable[None]]
+
+
+async def _nothing(_: Completion) -> None:
+    """Keep an answer nowhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,8 +165,11 @@ class Client:
             raise fault or AccessError("no endpoint is configured")
         return listed
 
-    async def complete(self, request: Request, priority: int) -> Completion:
+    async def complete(self, request: Request, priority: int, keep: Keep = _nothing) -> Completion:
         """The final answer to a request.
+
+        `keep` is awaited with the answer before its slot is given to another request, so that no more answers than
+        there are slots can be lost at once.
 
         Raises:
             Halted: the run stops before there is one.
@@ -174,13 +182,16 @@ class Client:
             endpoint.in_flight += 1
             try:
                 answer = await self._attempt(endpoint, request)
+                await keep(answer)
             except _Left as left:
                 self._leave(endpoint, str(left))
                 continue
             except openai.APIConnectionError as error:
                 timeouts += _is_late(error)
                 if timeouts >= TOO_MANY_TIMEOUTS and endpoint.answers:
-                    return _failed(request, endpoint, "timeout", f"{timeouts} time-outs")
+                    answer = _failed(request, endpoint, "timeout", f"{timeouts} time-outs")
+                    await keep(answer)
+                    return answer
                 wait, why = self._backoff(attempt), _cause(error)
             except openai.APIStatusError as error:
                 wait, why = _retry_after(error) or self._backoff(attempt), f"HTTP {error.status_code}"

@@ -15,7 +15,8 @@ _TOKEN = regex.compile(
     r"""(?V1)
       [\p{Han}\p{Hiragana}\p{Katakana}\N{KATAKANA-HIRAGANA PROLONGED SOUND MARK}]   # one token a character
     | (?=[\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]) \X                                   # one token a grapheme
-    | [[\p{L}\p{M}\p{N}]--[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]]+
+    | [[\p{L}\p{N}]--[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]]         # a word
+      [[\p{L}\p{M}\p{N}]--[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Variation_Selector}]]*
     """,
     regex.VERBOSE,
 )
@@ -24,8 +25,8 @@ _TOKEN = regex.compile(
 def tokenize(text: str) -> tuple[str, ...]:
     """The tokens of a text in any script; on ASCII text those of `rouge_score`.
 
-    Words are runs of letters, marks and digits, case-folded after NFKC. Han, Hiragana and Katakana give one token a
-    character, Thai, Lao, Khmer and Myanmar one a grapheme, since these scripts do not separate words. A text without
+    Words are runs of letters, digits and their marks, case-folded after NFKC. Han, Hiragana and Katakana give one token
+    a character, Thai, Lao, Khmer and Myanmar one a grapheme, since these scripts do not separate words. A text without
     any such token gives its characters, so that it is never novel for having no tokens; white space alone gives none.
     """
     if text.isascii():

@@ -21,6 +21,12 @@ from selfinstruct.store.schema import SCHEMA_VERSION, TABLES
 from selfinstruct.store.writer import Notify, Statement, Writer, connect
 
 
+OF_ROUND = "r.round = ? AND r.task_id IS NULL"
+"""The propose requests `r` of a round; follow-ups of its tasks carry its number too."""
+OF_TASK = "r.task_id = ?"
+"""The follow-up requests `r` of a task."""
+
+
 @dataclass(frozen=True, slots=True)
 class OpenRound:
     """A round that is planned or half judged."""
@@ -317,7 +323,7 @@ def _open_rounds(connection: sqlite3.Connection, of_round: dict[int, Settings]) 
     opened = []
     for row in connection.execute("SELECT number, state FROM rounds WHERE state != 'settled' ORDER BY number"):
         number = row["number"]
-        requests, completions = asked_of(connection, "r.round = ?", number)
+        requests, completions = asked_of(connection, OF_ROUND, number)
         waiting = tuple(
             Candidate(
                 request_id=item["request_id"],
@@ -338,7 +344,7 @@ def _open_tasks(connection: sqlite3.Connection, of_round: dict[int, Settings]) -
     opened = []
     for row in connection.execute("SELECT * FROM tasks WHERE state = 'pending' ORDER BY position"):
         task = Task(row["id"], row["instruction"], _flag(row["is_classification"]))
-        requests, completions = asked_of(connection, "r.task_id = ?", row["id"])
+        requests, completions = asked_of(connection, OF_TASK, row["id"])
         opened.append(OpenTask(task, row["round"], of_round[row["round"]], requests, completions))
     return opened
 

@@ -15,7 +15,7 @@ Statement = tuple[str, Sequence[Any]]
 Notify = Callable[[list[Any], Exception | None], None]
 """Told after each commit: the tokens of the transactions in it, and the error if they were rolled back."""
 
-GROUP_S = 0.005
+GROUP_S = 0.002
 """How long a commit waits for company. The design allows 20 ms."""
 
 

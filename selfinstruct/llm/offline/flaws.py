@@ -32,26 +32,18 @@ _BLOCKED = (
 )
 
 _RAMBLE = (
-    "and please do not forget what {who} said about the {thing} at the last meeting, because it may or may not matter here",
+    "and please do not forget what {who} said about the {thing} at the last meeting, which may or may not matter here",
     "bearing in mind that the {thing} belong to {who} and that nobody else has been asked about them so far",
     "while keeping in view that {who} would rather have fewer {thing} than more of them, if it can be helped at all",
     "although {who} has written several times that the {thing} are no longer where they used to be",
 )
 
-PLACEHOLDERS = (
-    "[insert text here]",
-    "<noinput>",
-    "N/A",
-    "[your text]",
-    "...",
-    "None",
-    "Input text goes here",
-    "<input>",
-)
+PLACEHOLDERS = ("[insert text here]", "[your text]", "input goes here", "[Insert your input here]")
+NO_INPUT = ("<noinput>", "N/A", "None", "No input required")
 
 _LINKS = (
     "https://www.example.com/articles/{n}",
-    "See http://example.org/table/{n}.csv for the data.",
+    "http://example.org/table/{n}.csv",
     "www.example.net/page?id={n}",
 )
 
@@ -59,7 +51,7 @@ _REFUSALS = (
     "I'm sorry, but as a language model I cannot do that.",
     "As an AI language model, I am not able to help with this request.",
     "Sorry, I can't assist with that.",
-    "I'm sorry, but I need more information before I can answer.",
+    "I am unable to do this.",
 )
 
 _PREFACES = ("Sure! Here are the tasks you asked for:\n", "Here you are.\n\n", "Of course. The JSON is below.\n")
@@ -78,7 +70,8 @@ def instruction(good: str, another: str, rng: random.Random) -> str:
     if kind < 7:
         return rng.choice(_BLOCKED).format(**words)
     if kind < 9:
-        return f"{good} {rng.randint(2, 9)}. {rng.choice(('Then', 'Next', 'After that'))} {another[0].lower()}{another[1:]}"
+        follows = rng.choice(("Then", "Next", "After that"))
+        return f"{good} {rng.randint(2, 9)}. {follows} {another[0].lower()}{another[1:]}"
     parts = [rng.choice(_RAMBLE).format(who=rng.choice(NAMES), thing=rng.choice(OBJECTS)) for _ in range(9)]
     return f"{good.rstrip('.?')}, {', '.join(parts)}."
 
@@ -111,15 +104,15 @@ def inputs(good: list[str], rng: random.Random) -> list[str]:
     return []
 
 
-def output(good: str, prompt: str, rng: random.Random) -> str:
-    """The answer, now and then a refusal, nothing, an echo of what was asked, or with a further task at its end."""
+def output(good: str, given: str, rng: random.Random) -> str:
+    """The answer, now and then a refusal, nothing, an echo of the input, or with a further task at its end."""
     roll = rng.random()
     if roll < 0.012:
         return rng.choice(_REFUSALS)
     if roll < 0.018:
         return ""
-    if roll < 0.028:
-        return prompt
+    if given and roll < 0.028:
+        return given
     if roll < 0.04:
         return f"{good}\n\nInstruction: {sentence(rng)[:-1]}, and say why.\n\nResponse: Nobody knows."
     return good

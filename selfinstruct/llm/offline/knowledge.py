@@ -10,7 +10,12 @@ from selfinstruct.llm.offline.families import FAMILIES
 from selfinstruct.llm.offline.family import Family
 from selfinstruct.llm.offline.wording import Params
 
-_CUMULATIVE = list(accumulate(family.weight for family in FAMILIES))
+CLASSIFICATION_WEIGHT = 2.0
+"""Classifications are few among the families and hard to vary; they are chosen this much more often."""
+
+_CUMULATIVE = list(
+    accumulate(family.weight * (CLASSIFICATION_WEIGHT if family.is_classification else 1) for family in FAMILIES)
+)
 
 
 def any_family(rng: random.Random) -> Family:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 
-from selfinstruct.llm.offline.words import EVENTS, NAMES, PLACES, SHOPS, WEEKDAYS
 from selfinstruct.llm.offline.wording import wordings
+from selfinstruct.llm.offline.words import EVENTS, NAMES, PLACES, SHOPS, WEEKDAYS
 
 SHARE = 0.12
 """How many of the new instructions have one."""

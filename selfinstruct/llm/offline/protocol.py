@@ -14,7 +14,7 @@ from selfinstruct.records import digest
 REFUSABLE = frozenset({"json_schema", "json_object"})
 """Response formats that a server may be told to refuse; any other name is taken for a parameter."""
 
-_TOKEN = re.compile(r"\w+|[^\w\s]")
+_TOKEN = re.compile(r"\w+|[^\w\s]+")
 
 _FORMS = ("text", "json_object", "json_schema")
 
@@ -45,7 +45,7 @@ class Limits:
 
 
 def count_tokens(text: str) -> int:
-    """The number of words and punctuation marks: what this model calls tokens."""
+    """The number of words and of runs of punctuation marks: what this model calls tokens."""
     return sum(1 for _ in _TOKEN.finditer(text))
 
 
@@ -189,7 +189,10 @@ def _check_refused(body: Mapping[str, Any], refuse: frozenset[str]) -> None:
             continue
         if name == "temperature":
             if value != 1:
-                message = f"Unsupported value: 'temperature' does not support {value} with this model. Only the default (1) value is supported."
+                message = (
+                    f"Unsupported value: 'temperature' does not support {value} with this model. "
+                    "Only the default (1) value is supported."
+                )
                 raise RequestError(400, message, "unsupported_value", name)
             continue
         instead = " Use 'max_completion_tokens' instead." if name == "max_tokens" else ""

@@ -218,11 +218,15 @@ class OfflineServer:
         ready = threading.Event()
 
         async def main() -> None:
-            loop, task = asyncio.get_running_loop(), asyncio.current_task()
-            assert task is not None  # noqa: S101 - always so inside a coroutine
-            self._stop = lambda: loop.call_soon_threadsafe(task.cancel) and None  # type: ignore[func-returns-value]
+            server = asyncio.ensure_future(_serve(self._service, sock, on_ready))
+            loop = asyncio.get_running_loop()
+
+            def stop() -> None:
+                loop.call_soon_threadsafe(server.cancel)
+
+            self._stop = stop
             with contextlib.suppress(asyncio.CancelledError):
-                await _serve(self._service, sock, on_ready)
+                await server
 
         def on_ready(base_url: str) -> None:
             self.base_url = base_url
@@ -234,9 +238,10 @@ class OfflineServer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stop()
-        if self._thread is not None:
-            self._thread.join()
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            self._stop()
+            thread.join()
 
 
 def _bound(host: str, port: int) -> socket.socket:

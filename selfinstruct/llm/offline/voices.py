@@ -10,13 +10,16 @@ from itertools import accumulate
 from typing import NamedTuple, Protocol
 
 from selfinstruct.llm.offline import flaws, knowledge, openings
-from selfinstruct.llm.offline.words import sentence
+from selfinstruct.llm.offline.family import Family
+from selfinstruct.llm.offline.words import sentence, split_words
 
 REPEATED = 0.06
 NEARLY_REPEATED = 0.06
 FLAWED = 0.07
-LIKE_A_DEMONSTRATION = 0.4
-"""Shares of the proposed items; the last is a share of what remains: the family of a task that was shown."""
+LIKE_A_DEMONSTRATION = 0.5
+"""Shares of the proposed items, each of what the ones before leave; the last takes the family of a task shown."""
+
+NO_RULE = "I'm sorry, but I cannot do this: the offline model knows no rule for it."
 
 _WANTS_INPUT = ("following", "given", "below", "input", "this ", "these ", "the text", "the sentence", "paragraph")
 _CLASSIFIES = (
@@ -70,19 +73,18 @@ class Tasks:
 
     def propose(self, shown: Sequence[str], count: int, rng: random.Random) -> list[Proposal]:
         """Fresh tasks for the most part; some repeat what was shown, some are faulty."""
-        return [self._one(shown, rng) for _ in range(count)]
+        families = [known[0] for known in map(knowledge.identify, shown) if known]
+        return [self._one(shown, families, rng) for _ in range(count)]
 
-    def _one(self, shown: Sequence[str], rng: random.Random) -> Proposal:
-        roll = rng.random()
-        if shown and roll < REPEATED + NEARLY_REPEATED:
+    def _one(self, shown: Sequence[str], families: Sequence[Family], rng: random.Random) -> Proposal:
+        if shown and (roll := rng.random()) < REPEATED + NEARLY_REPEATED:
             text = rng.choice(shown)
             copy = text if roll < REPEATED else flaws.nearly(text, rng)
             return Proposal(copy, self.is_classification(copy))
-        fresh = _fresh(shown, rng)
-        if roll < REPEATED + NEARLY_REPEATED + FLAWED:
-            return Proposal(
-                flaws.instruction(fresh.instruction, _fresh((), rng).instruction, rng), fresh.is_classification
-            )
+        fresh = _fresh(families, rng)
+        if rng.random() < FLAWED:
+            text = flaws.instruction(fresh.instruction, _fresh((), rng).instruction, rng)
+            return Proposal(text, fresh.is_classification)
         return fresh
 
     def is_classification(self, instruction: str) -> bool:
@@ -96,7 +98,7 @@ class Tasks:
         """Inputs of the task's family, with a rare fault among them."""
         known = knowledge.identify(instruction)
         if known and known[0].make_input is None:
-            return (True, [rng.choice(flaws.PLACEHOLDERS)]) if rng.random() < 0.015 else (False, [])
+            return (True, [rng.choice(flaws.NO_INPUT)]) if rng.random() < 0.015 else (False, [])
         if known:
             return True, flaws.inputs(known[0].inputs(known[1], rng, count), rng)
         if any(word in instruction.lower() for word in _WANTS_INPUT):
@@ -127,18 +129,15 @@ class Tasks:
         return Labelled(labels, True, pairs)
 
     def respond(self, instruction: str, text: str, rng: random.Random) -> str:
-        """The computed answer, or a plain word that the offline model has none."""
+        """The computed answer; a refusal where there is none, so that no filter takes it for one."""
         answer = knowledge.answer(instruction, text)
-        if answer is None:
-            return f"The offline model knows no rule for this task: {' '.join(instruction.split()[:12])}"
-        return flaws.output(answer, text or instruction, rng)
+        return NO_RULE if answer is None else flaws.output(answer, text, rng)
 
 
-def _fresh(shown: Sequence[str], rng: random.Random) -> Proposal:
-    family = knowledge.any_family(rng)
-    if shown and rng.random() < LIKE_A_DEMONSTRATION:
-        known = knowledge.identify(rng.choice(shown))
-        family = known[0] if known else family
+def _fresh(families: Sequence[Family], rng: random.Random) -> Proposal:
+    """A task of any family, or of one of those given."""
+    imitates = families and rng.random() < LIKE_A_DEMONSTRATION
+    family = rng.choice(families) if imitates else knowledge.any_family(rng)
     text = family.write(rng)
     lead = openings.write(rng) if rng.random() < openings.SHARE else ""
     return Proposal(lead + text, family.is_classification)
@@ -147,8 +146,8 @@ def _fresh(shown: Sequence[str], rng: random.Random) -> Proposal:
 @cache
 def _vocabulary(size: int = 4000) -> tuple[list[str], list[float]]:
     """Made-up words, the shortest first, and how often the first i of them come (Zipf's law)."""
-    starts = "b br c ch d dr f fl g gr h j k l m n p pl qu r s sh st t th tr v w y z".split()
-    ends = "a an ar e el en er i in ing ir o on or ot u un us".split()
+    starts = split_words("b br c ch d dr f fl g gr h j k l m n p pl qu r s sh st t th tr v w y z")
+    ends = split_words("a an ar e el en er i in ing ir o on or ot u un us")
     rng = random.Random(4000)
     words: dict[str, None] = {}
     while len(words) < size:

@@ -9,7 +9,8 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def _split(text: str) -> tuple[str, ...]:
+def split_words(text: str) -> tuple[str, ...]:
+    """The words of a text."""
     return tuple(text.split())
 
 
@@ -17,131 +18,137 @@ def _lines(text: str) -> tuple[str, ...]:
     return tuple(line.strip() for line in text.strip().splitlines())
 
 
-NAMES = _split(
+NAMES = split_words(
     """Ada Amir Anika Anton Asha Aydin Beatriz Bela Bruno Carlos Chidi Clara Daria David Dina Eero Elif Elena Emeka
-    Esther Farid Femi Freya Gita Goran Greta Hana Hassan Helga Hugo Ida Ilya Imani Ines Ivan Jamal Jana Jonas Julia
-    Kaito Karim Keiko Kofi Lars Layla Leila Lena Liam Lucia Maja Malik Mara Marco Marta Mei Mila Mina Nadia Naomi
-    Nils Nora Oksana Olga Omar Oscar Paula Pedro Petra Priya Rafael Rania Ravi Rosa Ruth Samir Sanna Selma Silas
-    Sofia Stefan Sunil Tariq Tessa Thabo Theo Tomas Uma Vera Viktor Wanda Willem Yara Yusuf Zara Zoe"""
+    Esther Farid Femi Freya Gita Goran Greta Hana Hassan Helga Hugo Ida Ilya Imani Ines Ivan Jamal Jana Jonas
+    Julia Kaito Karim Keiko Kofi Lars Layla Leila Lena Liam Lucia Maja Malik Mara Marco Marta Mei Mila Mina
+    Nadia Naomi Nils Nora Oksana Olga Omar Oscar Paula Pedro Petra Priya Rafael Rania Ravi Rosa Ruth Samir Sanna
+    Selma Silas Sofia Stefan Sunil Tariq Tessa Thabo Theo Tomas Uma Vera Viktor Wanda Willem Yara Yusuf Zara Zoe"""
 )
 
-PLACES = _split(
-    """Aarhus Accra Ankara Bergen Bilbao Bologna Brno Cork Cusco Dakar Delft Durban Faro Fez Galway Gdansk Ghent Graz
-    Haifa Hanoi Izmir Jaipur Kampala Kobe Kyoto Leeds Leipzig Lima Ljubljana Lyon Malmo Maputo Mendoza Nairobi Nantes
-    Oaxaca Odense Osaka Oulu Perth Porto Pune Quito Riga Rosario Seville Split Tampere Tartu Tbilisi Toledo Trieste
-    Turin Uppsala Utrecht Valencia Vilnius Wroclaw York Zagreb"""
+PLACES = split_words(
+    """Aarhus Accra Ankara Bergen Bilbao Bologna Brno Cork Cusco Dakar Delft Durban Faro Fez Galway Gdansk Ghent
+    Graz Haifa Hanoi Izmir Jaipur Kampala Kobe Kyoto Leeds Leipzig Lima Ljubljana Lyon Malmo Maputo Mendoza
+    Nairobi Nantes Oaxaca Odense Osaka Oulu Perth Porto Pune Quito Riga Rosario Seville Split Tampere Tartu
+    Tbilisi Toledo Trieste Turin Uppsala Utrecht Valencia Vilnius Wroclaw York Zagreb"""
 )
 
 THINGS: dict[str, tuple[str, ...]] = {
-    "fruits": _split(
+    "fruits": split_words(
         """apple apricot banana blackberry cherry coconut cranberry date fig grape grapefruit guava kiwi lemon lime
-        mango melon nectarine orange papaya peach pear pineapple plum pomegranate quince raspberry strawberry tangerine
-        watermelon"""
+        mango melon nectarine orange papaya peach pear pineapple plum pomegranate quince raspberry strawberry
+        tangerine watermelon"""
     ),
-    "vegetables": _split(
-        """artichoke asparagus aubergine beetroot broccoli cabbage carrot cauliflower celery chard cucumber fennel garlic
-        kale leek lettuce okra onion parsnip pea pepper potato pumpkin radish spinach swede turnip zucchini"""
+    "vegetables": split_words(
+        """artichoke asparagus aubergine beetroot broccoli cabbage carrot cauliflower celery chard cucumber fennel
+        garlic kale leek lettuce okra onion parsnip pea pepper potato pumpkin radish spinach swede turnip
+        zucchini"""
     ),
-    "animals": _split(
-        """antelope badger bat bear beaver bison camel cat cheetah cow deer dog dolphin donkey elephant ferret fox giraffe
-        goat gorilla hamster hare hedgehog horse hyena kangaroo koala leopard lion llama mole monkey moose mouse
-        otter panda pig rabbit raccoon rat seal sheep squirrel tiger walrus weasel whale wolf zebra"""
+    "animals": split_words(
+        """antelope badger bat bear beaver bison camel cat cheetah cow deer dog dolphin donkey elephant ferret fox
+        giraffe goat gorilla hamster hare hedgehog horse hyena kangaroo koala leopard lion llama mole monkey
+        moose mouse otter panda pig rabbit raccoon rat seal sheep squirrel tiger walrus weasel whale wolf zebra"""
     ),
-    "birds": _split(
-        """blackbird crane crow cuckoo dove duck eagle falcon finch flamingo goose gull hawk heron kingfisher lark magpie
-        ostrich owl parrot peacock pelican penguin pigeon raven robin sparrow starling stork swallow swan thrush
-        vulture wren"""
+    "birds": split_words(
+        """blackbird crane crow cuckoo dove duck eagle falcon finch flamingo goose gull hawk heron kingfisher lark
+        magpie ostrich owl parrot peacock pelican penguin pigeon raven robin sparrow starling stork swallow swan
+        thrush vulture wren"""
     ),
-    "tools": _split(
-        """anvil axe chisel clamp crowbar drill gauge hammer hatchet ladder level mallet pickaxe plane pliers
-        rake rasp ruler saw screwdriver shovel spade spanner trowel tweezers vice wheelbarrow wrench"""
+    "tools": split_words(
+        """anvil axe chisel clamp crowbar drill gauge hammer hatchet ladder level mallet pickaxe plane pliers rake
+        rasp ruler saw screwdriver shovel spade spanner trowel tweezers vice wheelbarrow wrench"""
     ),
-    "clothes": _split(
-        """apron beanie belt blouse boots cap cardigan cloak coat dress gloves hat hoodie jacket jeans jumper kilt mittens
-        pyjamas sandals sari scarf shirt shorts skirt slippers socks suit sweater tie trousers vest"""
+    "clothes": split_words(
+        """apron beanie belt blouse boots cap cardigan cloak coat dress gloves hat hoodie jacket jeans jumper kilt
+        mittens pyjamas sandals sari scarf shirt shorts skirt slippers socks suit sweater tie trousers vest"""
     ),
-    "pieces of furniture": _split(
-        """armchair bed bench bookcase bureau cabinet chair chest cot couch cradle cupboard desk drawer dresser footstool
-        hammock lamp mattress mirror rug shelf sideboard sofa stool table wardrobe"""
+    "pieces of furniture": split_words(
+        """armchair bed bench bookcase bureau cabinet chair chest cot couch cradle cupboard desk drawer dresser
+        footstool hammock lamp mattress mirror rug shelf sideboard sofa stool table wardrobe"""
     ),
-    "instruments": _split(
-        """accordion banjo bassoon bugle cello clarinet cymbal drum fiddle flute gong guitar harmonica harp harpsichord
-        horn lute mandolin oboe organ piano piccolo recorder saxophone sitar tambourine triangle trombone trumpet tuba
-        ukulele viola violin xylophone zither"""
+    "instruments": split_words(
+        """accordion banjo bassoon bugle cello clarinet cymbal drum fiddle flute gong guitar harmonica harp
+        harpsichord horn lute mandolin oboe organ piano piccolo recorder saxophone sitar tambourine triangle
+        trombone trumpet tuba ukulele viola violin xylophone zither"""
     ),
-    "spices": _split(
-        """allspice anise basil caraway cardamom chili cinnamon clove coriander cumin dill ginger mace marjoram mint mustard
-        nutmeg oregano paprika parsley pepper rosemary saffron sage sesame sumac tarragon thyme turmeric vanilla"""
+    "spices": split_words(
+        """allspice anise basil caraway cardamom chili cinnamon clove coriander cumin dill ginger mace marjoram
+        mint mustard nutmeg oregano paprika parsley pepper rosemary saffron sage sesame sumac tarragon thyme
+        turmeric vanilla"""
     ),
-    "trees": _split(
-        """acacia alder ash aspen baobab beech birch cedar chestnut cypress ebony elder elm fir hawthorn hazel hemlock
-        hickory holly juniper larch laurel magnolia maple oak pine poplar redwood rowan spruce sycamore
+    "trees": split_words(
+        """acacia alder ash aspen baobab beech birch cedar chestnut cypress ebony elder elm fir hawthorn hazel
+        hemlock hickory holly juniper larch laurel magnolia maple oak pine poplar redwood rowan spruce sycamore
         walnut willow yew"""
     ),
-    "flowers": _split(
-        """aster azalea begonia bluebell buttercup camellia carnation crocus daffodil dahlia daisy foxglove freesia gardenia
-        geranium hyacinth iris jasmine lavender lilac lily lotus marigold orchid pansy peony petunia poppy primrose rose
-        snowdrop sunflower tulip violet"""
+    "flowers": split_words(
+        """aster azalea begonia bluebell buttercup camellia carnation crocus daffodil dahlia daisy foxglove freesia
+        gardenia geranium hyacinth iris jasmine lavender lilac lily lotus marigold orchid pansy peony petunia
+        poppy primrose rose snowdrop sunflower tulip violet"""
     ),
-    "vehicles": _split(
-        """ambulance barge bicycle bus canoe car cart coach dinghy ferry glider helicopter hovercraft kayak lorry minibus
-        moped motorbike raft rickshaw sailboat scooter sledge submarine taxi tractor train tram truck unicycle van
-        yacht"""
+    "vehicles": split_words(
+        """ambulance barge bicycle bus canoe car cart coach dinghy ferry glider helicopter hovercraft kayak lorry
+        minibus moped motorbike raft rickshaw sailboat scooter sledge submarine taxi tractor train tram truck
+        unicycle van yacht"""
     ),
-    "colours": _split(
-        """amber aqua beige black blue bronze brown copper coral cream crimson cyan gold green grey indigo ivory khaki
-        lavender magenta maroon mauve navy ochre olive orange peach pink purple red ruby rust scarlet silver teal
-        turquoise violet white yellow"""
+    "colours": split_words(
+        """amber aqua beige black blue bronze brown copper coral cream crimson cyan gold green grey indigo ivory
+        khaki lavender magenta maroon mauve navy ochre olive orange peach pink purple red ruby rust scarlet
+        silver teal turquoise violet white yellow"""
     ),
-    "kitchen things": _split(
+    "kitchen things": split_words(
         """blender bowl colander cup fork funnel glass grater jug kettle knife ladle mortar mug oven pan peeler
         plate pot saucepan saucer scale sieve spatula spoon steamer teapot toaster tray whisk wok"""
     ),
-    "things for the office": _split(
-        """binder board calculator calendar card chalk clip diary envelope eraser folder glue highlighter ink keyboard
-        label laptop marker monitor notebook paper pen pencil pin printer scanner scissors stamp stapler
-        sticker tape telephone"""
+    "things for the office": split_words(
+        """binder board calculator calendar card chalk clip diary envelope eraser folder glue highlighter ink
+        keyboard label laptop marker monitor notebook paper pen pencil pin printer scanner scissors stamp
+        stapler sticker tape telephone"""
     ),
-    "sports": _split(
-        """archery badminton baseball basketball biathlon bowling boxing canoeing climbing cricket croquet curling cycling
-        darts diving fencing football golf gymnastics handball hockey judo karate lacrosse polo rowing rugby sailing
-        skating skiing softball squash surfing swimming tennis volleyball wrestling"""
+    "sports": split_words(
+        """archery badminton baseball basketball biathlon bowling boxing canoeing climbing cricket croquet curling
+        cycling darts diving fencing football golf gymnastics handball hockey judo karate lacrosse polo rowing
+        rugby sailing skating skiing softball squash surfing swimming tennis volleyball wrestling"""
     ),
-    "foods": _split(
-        """bagel biscuit bread broth burger burrito butter cake cheese chocolate chutney couscous crepe curry dumpling
-        falafel honey hummus jam lasagne muffin noodles omelette pancake pasta pickle pie pizza porridge pretzel quiche
-        ravioli rice risotto salad sandwich sausage soup stew sushi taco toast tofu waffle yoghurt"""
+    "foods": split_words(
+        """bagel biscuit bread broth burger burrito butter cake cheese chocolate chutney couscous crepe curry
+        dumpling falafel honey hummus jam lasagne muffin noodles omelette pancake pasta pickle pie pizza
+        porridge pretzel quiche ravioli rice risotto salad sandwich sausage soup stew sushi taco toast tofu
+        waffle yoghurt"""
     ),
-    "jobs": _split(
-        """actor architect baker barber butcher carpenter chef clerk cook dentist diver doctor editor electrician engineer
-        farmer fisher florist gardener guard judge lawyer librarian mechanic miner nurse painter pilot plumber poet
-        porter sailor singer surgeon tailor teacher vet waiter weaver welder writer"""
+    "jobs": split_words(
+        """actor architect baker barber butcher carpenter chef clerk cook dentist diver doctor editor electrician
+        engineer farmer fisher florist gardener guard judge lawyer librarian mechanic miner nurse painter pilot
+        plumber poet porter sailor singer surgeon tailor teacher vet waiter weaver welder writer"""
     ),
-    "materials": _split(
+    "materials": split_words(
         """aluminium bamboo brass brick canvas cardboard cement clay concrete copper cork cotton denim felt flax
-        granite iron lace lead leather linen marble nylon plaster plastic rubber sand silk slate steel stone straw tin
-        velvet wax wicker wood wool zinc"""
+        granite iron lace lead leather linen marble nylon plaster plastic rubber sand silk slate steel stone
+        straw tin velvet wax wicker wood wool zinc"""
     ),
-    "landforms": _split(
-        """bay beach bluff canyon cape cave cliff coast delta desert dune estuary fjord forest geyser glacier gorge gulf
-        harbour hill island lagoon lake marsh meadow mesa mountain oasis peninsula plain plateau pond prairie ravine
-        reef ridge river spring steppe strait stream summit swamp valley volcano waterfall wetland"""
+    "landforms": split_words(
+        """bay beach bluff canyon cape cave cliff coast delta desert dune estuary fjord forest geyser glacier gorge
+        gulf harbour hill island lagoon lake marsh meadow mesa mountain oasis peninsula plain plateau pond
+        prairie ravine reef ridge river spring steppe strait stream summit swamp valley volcano waterfall
+        wetland"""
     ),
 }
 """Single words by kind; the key completes "names of"."""
 
-OBJECTS = _split(
-    """badges bags balls bananas batteries beads blankets boards bottles bricks brushes bulbs buttons cakes candles cards
-    chairs coins cups cushions eggs envelopes flags flowerpots forks hats helmets jars keys kites ladders
-    lamps leaflets lemons marbles melons mugs nails notebooks onions oranges pancakes parcels peaches pears pencils pens
-    pies pillows plates posters potatoes puzzles ribbons rolls ropes seedlings shells shirts socks spoons stamps
-    stickers stools tickets tiles towels toys tulips umbrellas vases whistles"""
+OBJECTS = split_words(
+    """badges bags balls bananas batteries beads blankets boards bottles bricks brushes bulbs buttons cakes candles
+    cards chairs coins cups cushions eggs envelopes flags flowerpots forks hats helmets jars keys kites ladders
+    lamps leaflets lemons marbles melons mugs nails notebooks onions oranges pancakes parcels peaches pears
+    pencils pens pies pillows plates posters potatoes puzzles ribbons rolls ropes seedlings shells shirts socks
+    spoons stamps stickers stools tickets tiles towels toys tulips umbrellas vases whistles"""
 )
 
-BOXES = _split("bags baskets boxes buckets cartons cases chests crates drawers jars packets sacks shelves trays tubs")
+BOXES = split_words(
+    "bags baskets boxes buckets cartons cases chests crates drawers jars packets sacks shelves trays tubs"
+)
 
-WEEKDAYS = _split("Monday Tuesday Wednesday Thursday Friday Saturday Sunday")
-MONTHS = _split("January February March April May June July August September October November December")
+WEEKDAYS = split_words("Monday Tuesday Wednesday Thursday Friday Saturday Sunday")
+MONTHS = split_words("January February March April May June July August September October November December")
 
 SHOPS = _lines(
     """
@@ -253,7 +260,7 @@ _DID = _lines(
     """
 )
 
-_WHEN = _lines(
+WHEN = _lines(
     """
     before breakfast
     after the storm
@@ -282,7 +289,7 @@ _WHEN = _lines(
 def sentence(rng: random.Random) -> str:
     """A plain sentence in the past tense, ending in a full stop."""
     who = rng.choice(NAMES) if rng.random() < 0.35 else rng.choice(_WHO)
-    return f"{who} {rng.choice(_DID)} {rng.choice(_WHEN)}."
+    return f"{who} {rng.choice(_DID)} {rng.choice(WHEN)}."
 
 
 def clause(rng: random.Random) -> str:

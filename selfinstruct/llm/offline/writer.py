@@ -15,6 +15,7 @@ from typing import Any, Literal
 from selfinstruct.llm.offline import flaws
 from selfinstruct.llm.offline.knowledge import check, identify
 from selfinstruct.llm.offline.voices import VOICES, Proposal, Voice
+from selfinstruct.llm.offline.words import split_words
 from selfinstruct.records import digest
 
 __all__ = ["MODEL", "Style", "Text", "chat", "check", "complete", "identify"]
@@ -23,8 +24,9 @@ MODEL = "offline"
 
 Style = Literal["tasks", "words"]
 
-TRANSPORT = frozenset(
-    "n stream stream_options user store metadata service_tier safety_identifier prompt_cache_key prompt_cache_retention".split()
+TRANSPORT = split_words(
+    """metadata n prompt_cache_key prompt_cache_retention safety_identifier service_tier store stream stream_options
+    user"""
 )
 """Fields of a request that do not shape its answer."""
 
@@ -108,7 +110,7 @@ def _shown_instructions(message: str) -> list[str]:
         if line.lstrip().startswith("{") and '"instruction"' in line:
             try:
                 value = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue
             if isinstance(value.get("instruction"), str):
                 found.append(value["instruction"])

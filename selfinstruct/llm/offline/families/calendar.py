@@ -5,11 +5,12 @@ from __future__ import annotations
 import random
 import re
 from calendar import isleap, monthrange
+from collections.abc import Callable
 from datetime import date, timedelta
 
 from selfinstruct.llm.offline.family import Family
-from selfinstruct.llm.offline.words import EVENTS, MONTHS, NAMES, WEEKDAYS, joined, plural_s
 from selfinstruct.llm.offline.wording import Params, wordings
+from selfinstruct.llm.offline.words import EVENTS, MONTHS, NAMES, WEEKDAYS, joined, plural_s
 
 
 def said(day: date) -> str:
@@ -121,7 +122,7 @@ def _from_twelve(_: Params, text: str) -> str:
     return clock((hour % 12 + (12 if half == "pm" else 0)) * 60 + minute)
 
 
-_FORMATS = {
+_FORMATS: dict[str, Callable[[date], str]] = {
     "year-month-day with digits, such as 2024-05-03": lambda d: d.isoformat(),
     "day.month.year with digits, such as 03.05.2024": lambda d: f"{d.day:02d}.{d.month:02d}.{d.year}",
     "month/day/year with digits, such as 05/03/2024": lambda d: f"{d.month:02d}/{d.day:02d}/{d.year}",
@@ -210,7 +211,8 @@ FAMILIES = (
     Family(
         "ends_at",
         wordings(
-            "A [film|lecture|rehearsal|football match] starts at {start:time} and lasts {length}. At what time is it over?",
+            "A [film|lecture|rehearsal|football match] starts at {start:time} and lasts {length}. At what time is it"
+            " over?",
             "Doors for {event} open at {start:time} and the whole evening takes {length}. When does it end?",
             "{who:word} puts a [casserole|loaf|roast] into the oven at {start:time} for {length}. When is it done?",
         ),
@@ -233,7 +235,8 @@ FAMILIES = (
         "lasts",
         wordings(
             "A [train|bus|ferry] leaves at {start:time} and arrives at {end:time}. How long is the journey?",
-            "{who:word} worked from {start:time} to {end:time} without a break. How much time is that in hours and minutes?",
+            "{who:word} worked from {start:time} to {end:time} without a break. How much time is that in hours and"
+            " minutes?",
         ),
         _draw_times,
         _lasts,
@@ -282,9 +285,11 @@ FAMILIES = (
     Family(
         "repeating_dates",
         wordings(
-            "A [choir|chess club|language class] meets every {step:int} days, first on {date}. List the first {count:int}"
+            "A [choir|chess club|language class] meets every {step:int} days, first on {date}. List the first"
+            " {count:int}"
             " dates.",
-            "{who:word} must water the ferns every {step:int} days, starting with {date}. Write down the first {count:int}"
+            "{who:word} must water the ferns every {step:int} days, starting with {date}. Write down the first"
+            " {count:int}"
             " watering dates.",
         ),
         lambda rng: (
@@ -308,7 +313,8 @@ FAMILIES = (
         wordings(
             "To which season does the date belong in the northern hemisphere, counting whole months from December as"
             " winter? Choose Winter, Spring, Summer or Autumn.",
-            "Label the date with its season (Winter is December to February, Spring March to May, Summer June to August,"
+            "Label the date with its season (Winter is December to February, Spring March to May, Summer June to"
+            " August,"
             " Autumn September to November).",
         ),
         lambda _: {},
@@ -330,7 +336,8 @@ FAMILIES = (
     Family(
         "before_time",
         wordings(
-            "Our [office|shop|surgery|museum] opens at {start:time}. Is the given time before that? Answer Before or Not"
+            "Our [office|shop|surgery|museum] opens at {start:time}. Is the given time before that? Answer Before or"
+            " Not"
             " before.",
             "Label a time of day as Before if it is earlier than {start:time}, else as Not before.",
         ),

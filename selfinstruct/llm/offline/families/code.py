@@ -7,8 +7,8 @@ import re
 
 from selfinstruct.llm.offline.families.text import any_word
 from selfinstruct.llm.offline.family import Family
-from selfinstruct.llm.offline.words import NAMES, items_of, listed, mixed, some
 from selfinstruct.llm.offline.wording import Params, wordings
+from selfinstruct.llm.offline.words import NAMES, items_of, joined, listed, mixed, some
 
 _FUNCTIONS = {
     "returns the sum of the numbers in a list that are divisible by {k}": (
@@ -46,7 +46,8 @@ _FUNCTIONS = {
     "turns minutes into a pair of whole hours and remaining minutes after adding {k} minutes": (
         "hours_and_minutes", "minutes", "return divmod(minutes + {k}, 60)"),
     "returns the distinct words of a text that occur {k} times or more, sorted": (
-        "frequent", "text", "words = text.split()\n    return sorted(word for word in set(words) if words.count(word) >= {k})"),
+        "frequent", "text",
+        "words = text.split()\n    return sorted(word for word in set(words) if words.count(word) >= {k})"),
 }  # fmt: skip
 
 
@@ -111,9 +112,8 @@ def _draw_sql(rng: random.Random) -> Params:
     number = rng.choice([column for column in _TABLES[table] if column in _COUNTABLE])
     order = rng.choice(_TABLES[table])
     return {
-        "table": table, "columns": " and ".join(columns) if len(columns) == 2 else f"{columns[0]}, {columns[1]} and {columns[2]}",
-        "number": number, "more": rng.choice(("greater", "less")), "n": str(rng.randint(5, 300)), "order": order,
-        "way": rng.choice(("ascending", "descending")),
+        "table": table, "columns": joined(columns), "number": number, "more": rng.choice(("greater", "less")),
+        "n": str(rng.randint(5, 300)), "order": order, "way": rng.choice(("ascending", "descending")),
     }  # fmt: skip
 
 
@@ -121,7 +121,8 @@ def _sql(p: Params, _: str) -> str:
     sign = {"greater": ">", "less": "<"}[p["more"]]
     way = {"ascending": "", "descending": " DESC"}[p["way"]]
     columns = p["columns"].replace(" and ", ", ")
-    return f"SELECT {columns} FROM {p['table']} WHERE {p['number']} {sign} {p['n']} ORDER BY {p['order']}{way};"
+    # Text for the reader; nothing here speaks to a database.
+    return f"SELECT {columns} FROM {p['table']} WHERE {p['number']} {sign} {p['n']} ORDER BY {p['order']}{way};"  # noqa: S608
 
 
 _FORMULAS = {
@@ -135,8 +136,10 @@ _FORMULAS = {
 
 def _draw_cells(rng: random.Random) -> Params:
     low = rng.randint(1, 9)
-    return {"what": rng.choice(sorted(_FORMULAS)), "column": rng.choice("ABCDEFGH"), "low": str(low),
-            "high": str(low + rng.randint(4, 60)), "other": rng.choice("JKLM"), "n": str(rng.randint(2, 50))}  # fmt: skip
+    return {
+        "what": rng.choice(sorted(_FORMULAS)), "column": rng.choice("ABCDEFGH"), "low": str(low),
+        "high": str(low + rng.randint(4, 60)), "n": str(rng.randint(2, 50)),
+    }  # fmt: skip
 
 
 def _formula(p: Params, _: str) -> str:
@@ -147,15 +150,17 @@ def _count_if(p: Params, _: str) -> str:
     return f'=COUNTIF({p["column"]}{p["low"]}:{p["column"]}{p["high"]},">{p["n"]}")'
 
 
-_EXPRESSIONS = ("len(x)", "x.upper()", "x[::-1]", "x[0]", "x[-1]", "x.count('a')", "x.title()", "x[1:4]", "sorted(x)[0]",
-                "x.replace('e', 'i')")  # fmt: skip
+_EXPRESSIONS = (
+    "len(x)", "x.upper()", "x[::-1]", "x[0]", "x[-1]", "x.count('a')", "x.title()", "x[1:4]", "sorted(x)[0]",
+    "x.replace('e', 'i')",
+)  # fmt: skip
 
 
 def _evaluate(p: Params, text: str) -> str:
     x = text
     table = {
         "len(x)": str(len(x)), "x.upper()": x.upper(), "x[::-1]": x[::-1], "x[0]": x[0], "x[-1]": x[-1],
-        "x.count('a')": str(x.count("a")), "x.title()": x.title(), "x[1:4]": x[1:4], "sorted(x)[0]": sorted(x)[0],
+        "x.count('a')": str(x.count("a")), "x.title()": x.title(), "x[1:4]": x[1:4], "sorted(x)[0]": min(x),
         "x.replace('e', 'i')": x.replace("e", "i"),
     }  # fmt: skip
     return table[p["code"]]
@@ -176,7 +181,8 @@ FAMILIES = (
     Family(
         "loop_value",
         wordings(
-            "A Python program sets {name:word} = {start:int} and then runs 'for i in range({n:int}): {name} += i * {step:int}'. What is"
+            "A Python program sets {name:word} = {start:int} and then runs 'for i in range({n:int}): {name} += i *"
+            " {step:int}'. What is"
             " {name} at the end?",
             "What value has {name:word} after {name} = {start:int}; for i in range({n:int}): {name} += i * {step:int}?",
         ),
@@ -186,8 +192,10 @@ FAMILIES = (
     Family(
         "slice_value",
         wordings(
-            "A Python tuple is ({items}). Which list do its elements from index {a:int} up to but not including {b:int} make?",
-            "Let words be a Python list holding {items}. What does the slice from index {a:int} up to, but without, index {b:int} hold?",
+            "A Python tuple is ({items}). Which list do its elements from index {a:int} up to but not including"
+            " {b:int} make?",
+            "Let words be a Python list holding {items}. What does the slice from index {a:int} up to, but without,"
+            " index {b:int} hold?",
         ),
         _draw_slice,
         _slice,
@@ -196,9 +204,11 @@ FAMILIES = (
     Family(
         "sql_query",
         wordings(
-            "Write an SQL query for the table {table:word} that selects {columns} where {number:word} is {more:word} than {n:int},"
+            "Write an SQL query for the table {table:word} that selects {columns} where {number:word} is {more:word}"
+            " than {n:int},"
             " ordered by {order:word}, {way:word}.",
-            "From the database table {table:word} we want {columns} of all rows whose {number:word} is {more:word} than {n:int}. Sort by"
+            "From the database table {table:word} we want {columns} of all rows whose {number:word} is {more:word}"
+            " than {n:int}. Sort by"
             " {order:word} {way:word}. Give the SQL.",
         ),
         _draw_sql,
@@ -209,7 +219,8 @@ FAMILIES = (
         "cell_formula",
         wordings(
             "Which spreadsheet formula gives the {what} of the cells {column:word}{low:int} to {column}{high:int}?",
-            "I keep my expenses in column {column:word}, rows {low:int} to {high:int}. What formula shows their {what}?",
+            "I keep my expenses in column {column:word}, rows {low:int} to {high:int}. What formula shows their"
+            " {what}?",
         ),
         _draw_cells,
         _formula,
@@ -217,7 +228,8 @@ FAMILIES = (
     Family(
         "count_if",
         wordings(
-            "What spreadsheet formula counts the cells from {column:word}{low:int} to {column}{high:int} with a value above {n:int}?",
+            "What spreadsheet formula counts the cells from {column:word}{low:int} to {column}{high:int} with a value"
+            " above {n:int}?",
         ),
         _draw_cells,
         _count_if,

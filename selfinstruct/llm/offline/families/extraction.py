@@ -7,8 +7,8 @@ import re
 
 from selfinstruct.llm.offline.families.calendar import any_day, clock, said
 from selfinstruct.llm.offline.family import Family
-from selfinstruct.llm.offline.words import EVENTS, MONTHS, NAMES, OBJECTS, PLACES, capital, joined, sentence
 from selfinstruct.llm.offline.wording import Params, wordings
+from selfinstruct.llm.offline.words import EVENTS, MONTHS, NAMES, OBJECTS, PLACES, capital, joined, sentence
 
 _DATE = re.compile(rf"\b\d{{1,2}} (?:{'|'.join(MONTHS)}) \d{{4}}\b")
 
@@ -16,13 +16,13 @@ _DATE = re.compile(rf"\b\d{{1,2}} (?:{'|'.join(MONTHS)}) \d{{4}}\b")
 def _order(rng: random.Random) -> str:
     who, other = rng.sample(NAMES, 2)
     a, b = rng.sample(OBJECTS, 2)
+    n, m, day, place = rng.randint(2, 60), rng.randint(2, 60), said(any_day(rng)), rng.choice(PLACES)
     return rng.choice(
         (
-            f"On {said(any_day(rng))} {who} ordered {rng.randint(2, 60)} {a} and {rng.randint(2, 60)} {b} from {rng.choice(PLACES)}.",
-            f"{who} sent {rng.randint(2, 90)} {a} to {other} in {rng.choice(PLACES)} and kept {rng.randint(2, 90)} for the shop.",
-            f"Of the {rng.randint(20, 90)} {a} that {who} brought, {rng.randint(2, 19)} were broken, so {other} paid only"
-            f" {rng.randint(5, 80)} euros.",
-            f"The {b} cost {rng.randint(3, 60)} euros and the {a} {rng.randint(3, 60)} euros, {who} wrote on {said(any_day(rng))}.",
+            f"On {day} {who} ordered {n} {a} and {m} {b} from {place}.",
+            f"{who} sent {n} {a} to {other} in {place} and kept {m} for the shop.",
+            f"Of the {n + m} {a} that {who} brought, {m} were broken, so {other} paid only {n * 2} euros.",
+            f"The {b} cost {n} euros and the {a} {m} euros, {who} wrote on {day}.",
         )
     )
 
@@ -92,7 +92,9 @@ def _questions_input(_: Params, rng: random.Random) -> str:
 
 
 def _nth_sentence(p: Params, text: str) -> str:
-    sentences = re.findall(r"[^.]+\.", text)
+    sentences: list[str] = re.findall(r"[^.]+\.", text)
+    if len(sentences) < 2:
+        raise ValueError(text)
     return sentences[{"first": 0, "second": 1, "last": -1}[p["nth"]]].strip()
 
 

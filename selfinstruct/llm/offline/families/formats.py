@@ -8,8 +8,8 @@ import json
 import random
 
 from selfinstruct.llm.offline.family import Family
-from selfinstruct.llm.offline.words import NAMES, OBJECTS, PLACES, THINGS, article, joined, listed, of_one_kind, some
 from selfinstruct.llm.offline.wording import Params, wordings
+from selfinstruct.llm.offline.words import NAMES, OBJECTS, PLACES, THINGS, article, joined, listed, of_one_kind, some
 
 Rows = list[list[str]]
 
@@ -63,7 +63,7 @@ def markdown(rows: Rows) -> str:
 
 
 def _column_sum(p: Params, text: str) -> str:
-    head, *rows = rows_of(text)
+    _, *rows = rows_of(text)
     numbers = [int(row[int(p["column"]) - 1]) for row in rows]
     return f"{' + '.join(map(str, numbers))} = {sum(numbers)}"
 
@@ -83,8 +83,8 @@ def _sorted_rows(p: Params, text: str) -> str:
 def _pairs(rng: random.Random) -> Params:
     facts = {
         "name": rng.choice(NAMES), "town": rng.choice(PLACES), "age": str(rng.randint(18, 80)),
-        "job": rng.choice(THINGS["jobs"]), "colour": rng.choice(THINGS["colours"]), "sport": rng.choice(THINGS["sports"]),
-        "pet": rng.choice(THINGS["animals"]), "room": str(rng.randint(1, 400)),
+        "job": rng.choice(THINGS["jobs"]), "colour": rng.choice(THINGS["colours"]),
+        "sport": rng.choice(THINGS["sports"]), "pet": rng.choice(THINGS["animals"]), "room": str(rng.randint(1, 400)),
     }  # fmt: skip
     keys = some(rng, sorted(facts), 4, 6)
     return {"pairs": "; ".join(f"{key}: {facts[key]}" for key in keys)}
@@ -162,7 +162,8 @@ FAMILIES = (
         "json_to_csv",
         wordings(
             "Write the JSON list of objects as CSV with a header line.",
-            "A spreadsheet should open these JSON records. [Produce|Give me] comma-separated lines with the keys on top.",
+            "A spreadsheet should open these JSON records. [Produce|Give me] comma-separated lines with the keys on"
+            " top.",
         ),
         lambda _: {},
         _to_csv,
@@ -191,7 +192,8 @@ FAMILIES = (
     Family(
         "top_row",
         wordings(
-            "Which row of the table has the {end:word} number in its second column? Answer with the first cell of that row.",
+            "Which row of the table has the {end:word} number in its second column? Answer with the first cell of"
+            " that row.",
             "Look at the second column of the CSV lines and name the entry with the {end:word} value.",
         ),
         lambda rng: {"end": rng.choice(("highest", "lowest"))},
@@ -231,7 +233,8 @@ FAMILIES = (
     Family(
         "stock_table",
         wordings(
-            "Set up today's {what:word} as a Markdown table with the columns Item and Number and a last row Total: {cells}",
+            "Set up today's {what:word} as a Markdown table with the columns Item and Number and a last row Total:"
+            " {cells}",
             "Turn the {what:word} list {cells} into a Markdown table (Item, Number) that ends with the total.",
         ),
         _draw_table_row,
@@ -252,7 +255,7 @@ FAMILIES = (
         "numbered_list",
         wordings(
             "Number the {kind} {items} from 1 upwards, one a line.",
-            "Set {items} as a numbered list.",
+            "Write {items} as a numbered list.",
         ),
         _draw_list,
         _numbered,
@@ -261,7 +264,8 @@ FAMILIES = (
     Family(
         "person_to_json",
         wordings(
-            "{who:word} is {n:int} years old and is fond of {items}. Put this into a JSON object with the keys name, age and"
+            "{who:word} is {n:int} years old and is fond of {items}. Put this into a JSON object with the keys name,"
+            " age and"
             " favourites.",
             "Store in JSON, under name, age and favourites: {who:word}, {n:int}, who likes {items}.",
         ),

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import re
+from collections.abc import Callable
 
 from selfinstruct.llm.offline.families.text import any_word, words_of
 from selfinstruct.llm.offline.family import Family
-from selfinstruct.llm.offline.words import NAMES, OBJECTS, PLACES, THINGS, clause, joined, listed, mixed, sentence
 from selfinstruct.llm.offline.wording import Params, wordings
+from selfinstruct.llm.offline.words import NAMES, OBJECTS, PLACES, clause, joined, listed, mixed
 
-_YES_NO = (("Yes", "No"), ("Accept", "Reject"), ("Keep", "Discard"), ("Match", "Other"), ("Pass", "Fail"), ("In", "Out"),
-           ("Approve", "Decline"), ("Green", "Red"))  # fmt: skip
+_YES_NO = (
+    ("Yes", "No"), ("Accept", "Reject"), ("Keep", "Discard"), ("Match", "Other"), ("Pass", "Fail"), ("In", "Out"),
+    ("Approve", "Decline"), ("Green", "Red"),
+)  # fmt: skip
 
 
 def two_labels(p: Params) -> tuple[str, ...]:
@@ -28,7 +32,7 @@ def _draw_labels(rng: random.Random) -> Params:
     return {"yes": yes, "no": no}
 
 
-_NUMBER_RULES = {
+_NUMBER_RULES: dict[str, Callable[[int], bool]] = {
     "even": lambda n: n % 2 == 0,
     "odd": lambda n: n % 2 == 1,
     "a multiple of three": lambda n: n % 3 == 0,
@@ -39,11 +43,11 @@ _NUMBER_RULES = {
     "a palindrome": lambda n: str(n) == str(n)[::-1],
 }
 
-_WORD_RULES = {
+_WORD_RULES: dict[str, Callable[[str], bool]] = {
     "has an even number of letters": lambda w: len(w) % 2 == 0,
     "begins with a vowel": lambda w: w[0] in "aeiou",
     "ends with a vowel": lambda w: w[-1] in "aeiou",
-    "has a double letter": lambda w: any(a == b for a, b in zip(w, w[1:], strict=False)),
+    "has a double letter": lambda w: any(a == b for a, b in itertools.pairwise(w)),
     "begins with a letter from a to m": lambda w: w[0] <= "m",
     "has more than six letters": lambda w: len(w) > 6,
     "has at least three vowels": lambda w: sum(c in "aeiou" for c in w) > 2,
@@ -75,8 +79,10 @@ def _word_input(_: Params, rng: random.Random) -> str:
     )
 
 
-_GOODS = ("ticket", "bottle of oil", "pair of socks", "bunch of flowers", "lunch", "haircut", "paperback", "box of chocolates",
-          "bag of oranges", "umbrella", "potted plant", "taxi ride", "cinema seat", "kilo of cheese")  # fmt: skip
+_GOODS = (
+    "ticket", "bottle of oil", "pair of socks", "bunch of flowers", "lunch", "haircut", "paperback",
+    "box of chocolates", "bag of oranges", "umbrella", "potted plant", "taxi ride", "cinema seat", "kilo of cheese",
+)  # fmt: skip
 
 
 def _draw_band(rng: random.Random) -> Params:
@@ -118,105 +124,6 @@ def _degrees(p: Params, text: str) -> str:
 
 def _three(p: Params) -> tuple[str, ...]:
     return p["x"], p["y"], p["z"]
-
-
-_ENDS = {"?": "Question", "!": "Exclamation", ".": "Statement"}
-
-
-def _sentence_type(_: Params, text: str) -> str:
-    return _ENDS[text.strip()[-1]]
-
-
-def _sentence_type_input(_: Params, rng: random.Random) -> str:
-    subject = rng.choice(NAMES)
-    return rng.choice(
-        (
-            sentence(rng),
-            f"What a lovely {rng.choice(THINGS[rng.choice(('birds', 'flowers', 'trees'))])} that is!",
-            f"Has {subject} seen the {rng.choice(THINGS['animals'])}?",
-            f"Where did {subject} put the {rng.choice(THINGS['kitchen things'])}?",
-            f"How fast {subject} can run!",
-        )
-    )
-
-
-def _draw_kind(rng: random.Random) -> Params:
-    kinds = rng.sample(sorted(set(THINGS) - {"colours", "spices"}), 3)
-    return {"one": kinds[0], "two": kinds[1], "three": kinds[2]}
-
-
-def _kind(p: Params, text: str) -> str:
-    found = [p[name] for name in ("one", "two", "three") if name in p and text.lower() in THINGS[p[name]]]
-    if len(found) != 1:
-        raise ValueError(text)
-    return found[0].capitalize()
-
-
-def _kind_input(p: Params, rng: random.Random) -> str:
-    for _ in range(99):
-        word = rng.choice(THINGS[p[rng.choice([name for name in ("one", "two", "three") if name in p])]])
-        if sum(word in THINGS[p[name]] for name in ("one", "two", "three") if name in p) == 1:
-            return word
-    raise AssertionError(p)
-
-
-def _kinds(p: Params) -> tuple[str, ...]:
-    return tuple(p[name].capitalize() for name in ("one", "two", "three") if name in p)
-
-
-_TEAMS = {
-    "Billing": ("The invoice shows the wrong amount", "I was charged twice", "My refund has not arrived", "Please explain this fee",
-                "My card payment was declined"),
-    "Delivery": ("My parcel is late", "The box arrived damaged", "The courier left it at the wrong door", "Can you deliver on Saturday",
-                 "The tracking number does not work"),
-    "Account": ("I forgot my password", "Please change my user name", "I cannot log in", "Delete my profile",
-                "The confirmation code never arrives"),
-}  # fmt: skip
-
-
-def _team(_: Params, text: str) -> str:
-    found = [team for team, lines in _TEAMS.items() if any(line in text for line in lines)]
-    if len(found) != 1:
-        raise ValueError(text)
-    return found[0]
-
-
-def _team_input(_: Params, rng: random.Random) -> str:
-    line = rng.choice(_TEAMS[rng.choice(sorted(_TEAMS))])
-    return rng.choice(
-        (f"{line}.", f"Hello, {rng.choice(NAMES)} here. {line}.", f"{line}. Thank you, {rng.choice(NAMES)}")
-    )
-
-
-_GOOD = ("delicious", "friendly", "spotless", "charming", "excellent", "comfortable", "helpful", "delightful")
-_BAD = ("cold", "rude", "dirty", "noisy", "terrible", "overpriced", "broken", "disappointing")
-_REVIEWED = (
-    "the room",
-    "the soup",
-    "the waiter",
-    "the breakfast",
-    "the guide",
-    "the view",
-    "the bathroom",
-    "the service",
-)
-
-
-def _mood(_: Params, text: str) -> str:
-    words = [word.lower() for word in words_of(text)]
-    score = sum(word in _GOOD for word in words) - sum(word in _BAD for word in words)
-    if not score:
-        raise ValueError(text)
-    return "Positive" if score > 0 else "Negative"
-
-
-def _mood_input(_: Params, rng: random.Random) -> str:
-    first, second = rng.sample(_REVIEWED, 2)
-    words = rng.sample(rng.choice((_GOOD, _BAD)), 2)
-    start = f"{first.capitalize()} was {words[0]} and {second} was {words[1]}"
-    return rng.choice(
-        (f"{start}.", f"We stayed in {rng.choice(PLACES)}. {start}.", f"{start}, {rng.choice(NAMES)} said.")
-    )
 
 
 def _contains(p: Params, text: str) -> str:
@@ -261,8 +168,8 @@ def _holds(p: Params, text: str) -> str:
     numbers = [int(number) for number in text.split(", ")]
     if len(numbers) < 2:
         raise ValueError(text)
-    up = all(a < b for a, b in zip(numbers, numbers[1:], strict=False))
-    down = all(a > b for a, b in zip(numbers, numbers[1:], strict=False))
+    up = all(a < b for a, b in itertools.pairwise(numbers))
+    down = all(a > b for a, b in itertools.pairwise(numbers))
     return "Rising" if up else "Falling" if down else "Mixed"
 
 
@@ -289,8 +196,10 @@ def _enough(p: Params, _: str) -> str:
 
 def _draw_enough(rng: random.Random) -> Params:
     a, b = rng.randint(3, 20), rng.randint(4, 30)
-    return {"a": str(a), "b": str(b), "c": str(a * b + rng.randint(-20, 20)), "what": rng.choice(OBJECTS), "who": rng.choice(NAMES),
-            "place": rng.choice(PLACES)}  # fmt: skip
+    return {
+        "a": str(a), "b": str(b), "c": str(a * b + rng.randint(-20, 20)), "what": rng.choice(OBJECTS),
+        "who": rng.choice(NAMES), "place": rng.choice(PLACES),
+    }  # fmt: skip
 
 
 FAMILIES = (
@@ -324,8 +233,10 @@ FAMILIES = (
     Family(
         "price_band",
         wordings(
-            "For the price of a {what}, say {x} below {low:int} euros, {y} from {low} to {high:int} euros and {z} above that.",
-            "Classify what a {what} costs: under {low:int} euros is {x}, over {high:int} euros is {z}, all else is {y}.",
+            "For the price of a {what}, say {x} below {low:int} euros, {y} from {low} to {high:int} euros and {z}"
+            " above that.",
+            "Classify what a {what} costs: under {low:int} euros is {x}, over {high:int} euros is {z}, all else is"
+            " {y}.",
         ),
         _draw_band,
         _band,
@@ -336,80 +247,27 @@ FAMILIES = (
     Family(
         "degree_band",
         wordings(
-            "The thermometer at {where} gives a value. Answer {x} if it is below {low:int} degrees, {z} if it is above {high:int}"
+            "The thermometer at {where} gives a value. Answer {x} if it is below {low:int} degrees, {z} if it is"
+            " above {high:int}"
             " degrees, and {y} otherwise.",
-            "Translate a temperature at {where} into one of three words: {x} (less than {low:int} degrees), {y} ({low} to {high:int}"
+            "Translate a temperature at {where} into one of three words: {x} (less than {low:int} degrees), {y}"
+            " ({low} to {high:int}"
             " degrees) or {z} (more).",
         ),
         _draw_degrees,
         _degrees,
-        lambda p, rng: f"{rng.choice([n for n in range(int(p['low']) - 9, int(p['high']) + 10) if abs(n) != 1])} degrees",
+        lambda p, rng: (
+            f"{rng.choice([n for n in range(int(p['low']) - 9, int(p['high']) + 10) if abs(n) != 1])} degrees"
+        ),
         _three,
         weight=1.5,
-    ),
-    Family(
-        "sentence_type",
-        wordings(
-            "Classify the sentence as Statement, Question or Exclamation.",
-            "What type of sentence is this? Choose Question, Exclamation or Statement.",
-        ),
-        lambda _: {},
-        _sentence_type,
-        _sentence_type_input,
-        lambda _: ("Statement", "Question", "Exclamation"),
-    ),
-    Family(
-        "kind_of_thing",
-        wordings(
-            "Does the word belong to {one}, to {two} or to {three}? Name the group.",
-            "[Assign|Allot] the word to one of three groups: {one}, {two}, {three}.",
-            "An encyclopedia has volumes on {one}, on {two} and on {three}. In which volume does the word belong?",
-        ),
-        _draw_kind,
-        _kind,
-        _kind_input,
-        _kinds,
-        weight=2.5,
-    ),
-    Family(
-        "kind_of_two",
-        wordings(
-            "Is the given word one of the {one} or one of the {two}? Answer with the name of the group.",
-            "We sell {one} downstairs and {two} upstairs. [Decide|Say] which of these two groups the word is part of.",
-        ),
-        lambda rng: {name: kind for name, kind in _draw_kind(rng).items() if name != "three"},
-        _kind,
-        _kind_input,
-        _kinds,
-        weight=2,
-    ),
-    Family(
-        "support_team",
-        wordings(
-            "Which team should answer the customer's message: Billing, Delivery or Account?",
-            "Route the message to Billing (money), Delivery (parcels) or Account (login and profile).",
-        ),
-        lambda _: {},
-        _team,
-        _team_input,
-        lambda _: tuple(_TEAMS),
-    ),
-    Family(
-        "review_mood",
-        wordings(
-            "Is the guest's review Positive or Negative?",
-            "[Judge|Rate] the tone of the comment on a hotel or a restaurant: Positive or Negative.",
-        ),
-        lambda _: {},
-        _mood,
-        _mood_input,
-        lambda _: ("Positive", "Negative"),
     ),
     Family(
         "contains_word",
         wordings(
             'Reply {yes:word} if the sentence contains the word "{word:word}" and {no:word} if it does not.',
-            'A filter looks for "{word:word}" as a whole word. Sentences with it get {yes:word}, the rest get {no:word}. Apply it.',
+            'A filter looks for "{word:word}" as a whole word. Sentences with it get {yes:word}, the rest get'
+            " {no:word}. Apply it.",
         ),
         lambda rng: _draw_labels(rng) | {"word": any_word(rng)},
         _contains,
@@ -421,7 +279,7 @@ FAMILIES = (
         "triangle",
         wordings(
             "Given three side lengths, name the triangle: Equilateral, Isosceles, Scalene or Impossible.",
-            "What sort of triangle do the three sides make (Equilateral, Isosceles, Scalene), or is it Impossible?",
+            "What do sides of these three lengths make: Equilateral, Isosceles, Scalene or Impossible?",
         ),
         lambda _: {},
         _triangle,
@@ -431,9 +289,11 @@ FAMILIES = (
     Family(
         "password",
         wordings(
-            "A password needs {n:int} or more characters, a digit and a capital letter. Answer {yes:word} if this one meets the"
+            "A password needs {n:int} or more characters, a digit and a capital letter. Answer {yes:word} if this one"
+            " meets the"
             " rules, else {no:word}.",
-            "Check a password: {yes:word} means that it has at least {n:int} characters including a digit and a capital,"
+            "Check a password: {yes:word} means that it has at least {n:int} characters including a digit and a"
+            " capital,"
             " {no:word} means anything else.",
         ),
         lambda rng: _draw_labels(rng) | {"n": str(rng.randint(6, 12))},
@@ -468,7 +328,8 @@ FAMILIES = (
         "is_enough",
         wordings(
             "{who:word} has {a:int} packs of {b:int} {what} and needs {c:int}. Is that enough? Answer Yes or No.",
-            "For a fair in {place:word} we need {c:int} {what}; {a:int} boxes with {b:int} each are in the cellar. Yes or No: will"
+            "For a fair in {place:word} we need {c:int} {what}; {a:int} boxes with {b:int} each are in the cellar."
+            " Yes or No: will"
             " they do?",
         ),
         _draw_enough,

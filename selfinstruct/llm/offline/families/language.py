@@ -6,8 +6,8 @@ import random
 import re
 
 from selfinstruct.llm.offline.family import Family
-from selfinstruct.llm.offline.words import NAMES, capital, joined, listed, some
 from selfinstruct.llm.offline.wording import Params, wordings
+from selfinstruct.llm.offline.words import NAMES, capital, joined, listed, some
 
 
 def _table(text: str) -> dict[str, str]:
@@ -19,65 +19,75 @@ def _table(text: str) -> dict[str, str]:
 PLURALS = _table(
     """apple=apples baby=babies bench=benches berry=berries box=boxes brush=brushes bus=buses butterfly=butterflies
     child=children church=churches city=cities class=classes country=countries day=days deer=deer diary=diaries
-    dish=dishes echo=echoes fairy=fairies family=families fish=fish fly=flies foot=feet fox=foxes glass=glasses goose=geese
-    half=halves hero=heroes key=keys kiss=kisses knife=knives lady=ladies leaf=leaves life=lives loaf=loaves lunch=lunches
-    man=men match=matches monkey=monkeys mouse=mice ox=oxen party=parties peach=peaches penny=pennies piano=pianos
-    potato=potatoes radio=radios scarf=scarves sheep=sheep shelf=shelves spy=spies story=stories thief=thieves tomato=tomatoes
-    tooth=teeth toy=toys tray=trays valley=valleys watch=watches wife=wives witch=witches wolf=wolves woman=women"""
+    dish=dishes echo=echoes fairy=fairies family=families fish=fish fly=flies foot=feet fox=foxes glass=glasses
+    goose=geese half=halves hero=heroes key=keys kiss=kisses knife=knives lady=ladies leaf=leaves life=lives
+    loaf=loaves lunch=lunches man=men match=matches monkey=monkeys mouse=mice ox=oxen party=parties
+    peach=peaches penny=pennies piano=pianos potato=potatoes radio=radios scarf=scarves sheep=sheep
+    shelf=shelves spy=spies story=stories thief=thieves tomato=tomatoes tooth=teeth toy=toys tray=trays
+    valley=valleys watch=watches wife=wives witch=witches wolf=wolves woman=women"""
 )
 
 PAST = _table(
-    """begin=began break=broke bring=brought build=built buy=bought catch=caught choose=chose come=came dig=dug draw=drew
-    drink=drank drive=drove eat=ate fall=fell feel=felt fight=fought find=found fly=flew forget=forgot freeze=froze
-    give=gave grow=grew hear=heard hide=hid hold=held keep=kept know=knew leave=left lend=lent lose=lost make=made
-    meet=met pay=paid ride=rode ring=rang rise=rose run=ran say=said see=saw sell=sold send=sent shake=shook sing=sang
-    sit=sat sleep=slept speak=spoke spend=spent stand=stood steal=stole sweep=swept swim=swam take=took teach=taught
-    tear=tore tell=told think=thought throw=threw wake=woke wear=wore win=won write=wrote"""
+    """begin=began break=broke bring=brought build=built buy=bought catch=caught choose=chose come=came dig=dug
+    drink=drank drive=drove eat=ate fall=fell feel=felt fight=fought find=found fly=flew forget=forgot
+    freeze=froze give=gave grow=grew hear=heard hide=hid hold=held keep=kept know=knew leave=left lend=lent
+    lose=lost make=made meet=met pay=paid ride=rode ring=rang rise=rose run=ran say=said see=saw sell=sold
+    send=sent shake=shook sing=sang sit=sat sleep=slept speak=spoke spend=spent stand=stood steal=stole
+    sweep=swept swim=swam take=took teach=taught tear=tore tell=told think=thought throw=threw wake=woke
+    wear=wore win=won write=wrote"""
 )
 
 OPPOSITES = _table(
-    """above=below absent=present always=never ancient=modern arrive=depart asleep=awake begin=end bitter=sweet borrow=lend
-    bright=dim buy=sell clean=dirty cold=hot cruel=kind deep=shallow difficult=easy dry=wet early=late empty=full enter=leave
-    expand=shrink expensive=cheap fast=slow first=last forget=remember freeze=melt generous=mean guilty=innocent hard=soft
-    heavy=light high=low include=exclude increase=decrease inside=outside long=short loose=tight loud=quiet lose=win
-    many=few maximum=minimum narrow=wide near=far noisy=silent open=closed polite=rude poor=rich public=private
-    push=pull raise=lower rough=smooth sharp=blunt sick=healthy strong=weak success=failure tall=short thick=thin true=false
-    ugly=beautiful victory=defeat young=old"""
+    """above=below absent=present always=never ancient=modern arrive=depart asleep=awake begin=end bitter=sweet
+    borrow=lend bright=dim buy=sell clean=dirty cold=hot cruel=kind deep=shallow difficult=easy dry=wet
+    early=late empty=full enter=leave expand=shrink expensive=cheap fast=slow first=last forget=remember
+    freeze=melt generous=mean guilty=innocent hard=soft heavy=light high=low include=exclude increase=decrease
+    inside=outside long=short loose=tight loud=quiet lose=win many=few maximum=minimum narrow=wide near=far
+    noisy=silent open=closed polite=rude poor=rich public=private push=pull raise=lower rough=smooth sharp=blunt
+    sick=healthy strong=weak success=failure tall=short thick=thin true=false ugly=beautiful victory=defeat
+    young=old"""
 )
 
 COMPARATIVES = _table(
-    """bad=worse big=bigger brave=braver bright=brighter busy=busier calm=calmer cheap=cheaper clean=cleaner clever=cleverer
-    cold=colder dark=darker deep=deeper dry=drier early=earlier easy=easier fast=faster funny=funnier good=better great=greater
-    happy=happier hard=harder heavy=heavier high=higher hot=hotter kind=kinder large=larger late=later lazy=lazier light=lighter
-    long=longer loud=louder near=nearer nice=nicer noisy=noisier old=older poor=poorer quick=quicker quiet=quieter rich=richer
-    sad=sadder safe=safer sharp=sharper short=shorter simple=simpler slow=slower small=smaller soft=softer strong=stronger
-    tall=taller thin=thinner tidy=tidier ugly=uglier warm=warmer weak=weaker wet=wetter wide=wider wise=wiser young=younger"""
+    """bad=worse big=bigger brave=braver bright=brighter busy=busier calm=calmer cheap=cheaper clean=cleaner
+    clever=cleverer cold=colder dark=darker deep=deeper dry=drier early=earlier easy=easier fast=faster
+    funny=funnier good=better great=greater happy=happier hard=harder heavy=heavier high=higher hot=hotter
+    kind=kinder large=larger late=later lazy=lazier light=lighter long=longer loud=louder near=nearer nice=nicer
+    noisy=noisier old=older poor=poorer quick=quicker quiet=quieter rich=richer sad=sadder safe=safer
+    sharp=sharper short=shorter simple=simpler slow=slower small=smaller soft=softer strong=stronger tall=taller
+    thin=thinner tidy=tidier ugly=uglier warm=warmer weak=weaker wet=wetter wide=wider wise=wiser young=younger"""
 )
 
 FORMAL = _table(
-    """ask=inquire buy=purchase enough=sufficient find_out=ascertain get=obtain give=provide help=assist keep=retain
-    look_at=examine need=require sorry_about=apologise_for start=commence tell=inform think_about=consider try=attempt
-    want=desire"""
+    """ask=consult buy=purchase enough=sufficient find_out=ascertain get=obtain give=provide help=assist
+    keep=retain look_at=examine need=require sorry_about=apologise_for start=commence tell=inform
+    think_about=consider try=attempt want=desire"""
 )
 
 CONTRACTIONS = _table(
     """can't=cannot didn't=did_not doesn't=does_not don't=do_not hasn't=has_not I'll=I_will I'm=I_am isn't=is_not
-    it'll=it_will shouldn't=should_not they're=they_are wasn't=was_not we'll=we_will we're=we_are weren't=were_not
-    won't=will_not wouldn't=would_not you're=you_are"""
+    it'll=it_will shouldn't=should_not they're=they_are wasn't=was_not we'll=we_will we're=we_are
+    weren't=were_not won't=will_not wouldn't=would_not you're=you_are"""
 )
 
 _ACTIONS = (
     ("opens", "is opened", "the gate"), ("paints", "is painted", "the fence"), ("cleans", "is cleaned", "the kitchen"),
-    ("repairs", "is repaired", "the roof"), ("prepares", "is prepared", "the soup"), ("carries", "is carried", "the trunk"),
-    ("washes", "is washed", "the blue shirt"), ("writes", "is written", "the report"), ("sells", "is sold", "the old boat"),
+    ("repairs", "is repaired", "the roof"), ("prepares", "is prepared", "the soup"),
+    ("carries", "is carried", "the trunk"), ("washes", "is washed", "the blue shirt"),
+    ("writes", "is written", "the report"), ("sells", "is sold", "the old boat"),
     ("builds", "is built", "the stone wall"), ("plants", "is planted", "the hedge"), ("reads", "is read", "the letter"),
-    ("locks", "is locked", "the front door"), ("bakes", "is baked", "the bread"), ("checks", "is checked", "the ticket"),
-    ("waters", "is watered", "the lawn"), ("translates", "is translated", "the poem"), ("feeds", "is fed", "the horse"),
+    ("locks", "is locked", "the front door"), ("bakes", "is baked", "the bread"),
+    ("checks", "is checked", "the ticket"), ("waters", "is watered", "the lawn"),
+    ("translates", "is translated", "the poem"), ("feeds", "is fed", "the horse"),
 )  # fmt: skip
-_ACTORS = ("the cook", "the gardener", "the mechanic", "my aunt", "the caretaker", "the tailor", "a volunteer", "the new clerk",
-           "the mayor", "our neighbour", "the carpenter", "the guard")  # fmt: skip
-_OFTEN = ("every morning", "on Mondays", "after lunch", "once a year", "before the guests arrive", "with great care",
-          "during the holidays", "at noon")  # fmt: skip
+_ACTORS = (
+    "the cook", "the gardener", "the mechanic", "my aunt", "the caretaker", "the tailor", "a volunteer",
+    "the new clerk", "the mayor", "our neighbour", "the carpenter", "the guard",
+)  # fmt: skip
+_OFTEN = (
+    "every morning", "on Mondays", "after lunch", "once a year", "before the guests arrive", "with great care",
+    "during the holidays", "at noon",
+)  # fmt: skip
 
 _PASSIVE = {active: passive for active, passive, _ in _ACTIONS}
 
@@ -99,9 +109,10 @@ def _active(rng: random.Random) -> str:
 
 
 _BASE = {
-    "opens": "open", "paints": "paint", "cleans": "clean", "repairs": "repair", "prepares": "prepare", "carries": "carry",
-    "washes": "wash", "writes": "write", "sells": "sell", "builds": "build", "plants": "plant", "reads": "read",
-    "locks": "lock", "bakes": "bake", "checks": "check", "waters": "water", "translates": "translate", "feeds": "feed",
+    "opens": "open", "paints": "paint", "cleans": "clean", "repairs": "repair", "prepares": "prepare",
+    "carries": "carry", "washes": "wash", "writes": "write", "sells": "sell", "builds": "build", "plants": "plant",
+    "reads": "read", "locks": "lock", "bakes": "bake", "checks": "check", "waters": "water", "translates": "translate",
+    "feeds": "feed",
 }  # fmt: skip
 
 
@@ -140,8 +151,8 @@ _TURNS = {
 _INFORMAL_LINES = (
     "We need your answer today.", "Please help us with the forms.", "I want to buy two tickets.", "We start on Friday.",
     "I will try to get the book.", "They did not give a reason.", "Please keep the receipt.", "There is enough room.",
-    "I need to find out the date.", "Please tell the office.", "Could you look at the roof?", "We want to start early.",
-    "I ask for a longer break.", "Please give us your address.", "Do not buy more than we need.",
+    "Please find out the date.", "Please tell the office.", "Could you look at the roof?", "We want to start early.",
+    "You should ask the manager.", "Please give us your address.", "Do not buy more than we need.",
 )  # fmt: skip
 
 
@@ -155,10 +166,11 @@ def _formal(_: Params, text: str) -> str:
 
 
 _SHORT_LINES = (
-    "I'm sure they're at home.", "We don't know why it isn't open.", "You're late and we can't wait.", "She didn't say it wasn't hers.",
-    "It'll rain, so we won't sail.", "He doesn't eat what he hasn't cooked.", "They weren't there and I wouldn't ask.",
-    "We'll see if you're right.", "You shouldn't run if it isn't safe.", "I'll call when we're ready.", "I'm afraid it won't fit.",
-    "We're glad you didn't leave.", "It isn't far, but I can't walk.", "They don't think we'll win.",
+    "I'm sure they're at home.", "We don't know why it isn't open.", "You're late and we can't wait.",
+    "She didn't say it wasn't hers.", "It'll rain, so we won't sail.", "He doesn't eat what he hasn't cooked.",
+    "They weren't there and I wouldn't ask.", "We'll see if you're right.", "You shouldn't run if it isn't safe.",
+    "I'll call when we're ready.", "I'm afraid it won't fit.", "We're glad you didn't leave.",
+    "It isn't far, but I can't walk.", "They don't think we'll win.",
 )  # fmt: skip
 
 
@@ -303,7 +315,7 @@ FAMILIES = (
         ),
         lambda _: {},
         _same_number,
-        lambda _, rng: (lambda word: rng.choice((word, PLURALS[word])))(rng.choice(_REGULAR_PLURALS)),
+        lambda _, rng: rng.choice((*_REGULAR_PLURALS, *(PLURALS[word] for word in _REGULAR_PLURALS))),
         lambda _: ("Singular", "Plural"),
     ),
     Family(
@@ -314,7 +326,7 @@ FAMILIES = (
         ),
         lambda _: {},
         _tense,
-        lambda _, rng: (lambda verb: rng.choice((verb, PAST[verb])))(rng.choice(sorted(PAST))),
+        lambda _, rng: rng.choice((*PAST, *PAST.values())),
         lambda _: ("Present", "Past"),
     ),
 )

@@ -8,11 +8,11 @@ from collections.abc import Callable
 
 from selfinstruct.llm.offline.families.sums import integers
 from selfinstruct.llm.offline.family import Family
-from selfinstruct.llm.offline.words import NAMES, PLACES, THINGS, items_of, joined, listed, mixed, of_one_kind, some
 from selfinstruct.llm.offline.wording import Params, wordings
+from selfinstruct.llm.offline.words import NAMES, PLACES, THINGS, items_of, joined, listed, mixed, of_one_kind, some
 
 _ORDERS: dict[str, Callable[[list[str]], list[str]]] = {
-    "alphabetically": lambda w: sorted(w),
+    "alphabetically": sorted,
     "in reverse alphabetical order": lambda w: sorted(w, reverse=True),
     "by length with the shortest first": lambda w: sorted(w, key=len),
     "by length with the longest first": lambda w: sorted(w, key=len, reverse=True),
@@ -91,9 +91,11 @@ def _commonest(p: Params, _: str) -> str:
     return f"{joined(top)} ({times})" if len(top) == 1 else f"{joined(top)} ({times} each)"
 
 
+_GOODS = ("clothes", "flowers", "foods", "fruits", "kitchen things", "things for the office", "tools", "vegetables")
+
+
 def _draw_two(rng: random.Random) -> Params:
-    kind = rng.choice(sorted(THINGS))
-    pool = some(rng, THINGS[kind], 8, 9)
+    pool = some(rng, THINGS[rng.choice(_GOODS)], 8, 9)
     who, other = rng.sample(NAMES, 2)
     cut, back = rng.randint(4, 6), rng.randint(2, 4)
     second = pool[back:]
@@ -215,9 +217,18 @@ def _pairs(p: Params, _: str) -> str:
 
 def _draw_pairs(rng: random.Random) -> Params:
     n = rng.randint(3, 5)
-    return {"first": joined(rng.sample(NAMES, n)), "second": joined(rng.sample(PLACES, n)), "what": rng.choice(
-        ("a speaker and a town", "a guide and a starting point", "a coach and a venue", "a driver and a destination")
-    )}  # fmt: skip
+    return {
+        "first": joined(rng.sample(NAMES, n)),
+        "second": joined(rng.sample(PLACES, n)),
+        "what": rng.choice(
+            (
+                "a speaker and a town",
+                "a guide and a starting point",
+                "a coach and a venue",
+                "a driver and a destination",
+            )
+        ),
+    }
 
 
 FAMILIES = (
@@ -317,7 +328,8 @@ FAMILIES = (
         "union",
         wordings(
             "Merge the lists {first} as well as {second} into one alphabetical list without repeats.",
-            "{who:word} brings {first} while {other:word} brings {second}. What is there altogether, in alphabetical order?",
+            "{who:word} brings {first} while {other:word} brings {second}. What is there altogether, in alphabetical"
+            " order?",
         ),
         _draw_two,
         _union,

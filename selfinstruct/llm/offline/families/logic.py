@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import random
-from itertools import permutations
+from itertools import pairwise, permutations
 
 from selfinstruct.llm.offline.family import Family
-from selfinstruct.llm.offline.words import NAMES, THINGS, joined
 from selfinstruct.llm.offline.wording import Params, wordings
+from selfinstruct.llm.offline.words import NAMES, THINGS, joined
 
-_MADE_UP = "blickets dorps feps glims jorns kivs lupins mips narks plims quogs rilks snids tarns ulks vints wugs yoffs zants".split()
+_MADE_UP = (
+    "blickets", "dorps", "feps", "glims", "jorns", "kivs", "mips", "narks", "plims", "quogs", "rilks", "snids", "tarns",
+    "ulks", "vints", "wugs", "yoffs", "zants",
+)  # fmt: skip
 
 _SCALES = {
     "taller": "tallest", "older": "oldest", "faster": "fastest", "stronger": "strongest", "younger": "youngest",
@@ -20,7 +23,7 @@ _SCALES = {
 def _draw_scale(rng: random.Random) -> Params:
     people = rng.sample(NAMES, rng.randint(3, 5))
     word = rng.choice(sorted(_SCALES))
-    facts = [f"{a} is {word} than {b}" for a, b in zip(people, people[1:], strict=False)]
+    facts = [f"{a} is {word} than {b}" for a, b in pairwise(people)]
     rng.shuffle(facts)
     return {"facts": "; ".join(facts), "word": word, "most": _SCALES[word]}
 
@@ -109,8 +112,8 @@ def _draw_owners(rng: random.Random) -> Params:
     first, second, _ = people
     wrong = rng.choice([thing for thing in things if thing != owner[second] and thing != owner[first]])
     return {
-        "people": joined(people), "things": joined([f"the {thing}" for thing in things]), "first": first, "second": second,
-        "has": owner[first], "not": wrong,
+        "people": joined(people), "things": joined([f"the {thing}" for thing in things]), "first": first,
+        "second": second, "has": owner[first], "not": wrong,
     }  # fmt: skip
 
 
@@ -131,8 +134,13 @@ def _owners(p: Params, _: str) -> str:
 def _draw_seats(rng: random.Random) -> Params:
     order = rng.sample(NAMES, 4)
     left, right = order[1], order[2]
-    return {"names": joined(sorted(order)), "end": order[0], "left": left, "right": right, "where": rng.choice(
-        ("a bench", "the front row of a bus", "a sofa", "a garden wall", "the judges' table"))}  # fmt: skip
+    return {
+        "names": joined(sorted(order)),
+        "end": order[0],
+        "left": left,
+        "right": right,
+        "where": rng.choice(("a bench", "the front row of a bus", "a sofa", "a garden wall", "the judges' table")),
+    }
 
 
 def _seats(p: Params, _: str) -> str:
@@ -216,9 +224,11 @@ FAMILIES = (
     Family(
         "who_owns",
         wordings(
-            "{people} have {things}, one each. {first:word} has the {has:word}. {second:word} does not have the {not:word}. Who has"
+            "{people} have {things}, one each. {first:word} has the {has:word}. {second:word} does not have the"
+            " {not:word}. Who has"
             " what?",
-            "Each of {people} owns one of {things}. The {has:word} is {first:word}'s and the {not:word} is not {second:word}'s. Find"
+            "Each of {people} owns one of {things}. The {has:word} is {first:word}'s and the {not:word} is not"
+            " {second:word}'s. Find"
             " the owners.",
         ),
         _draw_owners,
@@ -228,7 +238,8 @@ FAMILIES = (
     Family(
         "seats",
         wordings(
-            "{names} sit on {where}. {end:word} is at the far left, {left:word} is directly left of {right:word}, and {right:word} is"
+            "{names} sit on {where}. {end:word} is at the far left, {left:word} is directly left of {right:word}, and"
+            " {right:word} is"
             " not at the right end. What is the order?",
         ),
         _draw_seats,
@@ -237,7 +248,8 @@ FAMILIES = (
     Family(
         "switch",
         wordings(
-            "A [radio|fan|heater|desk lamp] is {state:word} and someone presses its switch {n:int} times. Is it on or off afterwards, and"
+            "A [radio|fan|heater|desk lamp] is {state:word} and someone presses its switch {n:int} times. Is it on or"
+            " off afterwards, and"
             " why?",
         ),
         _draw_parity,

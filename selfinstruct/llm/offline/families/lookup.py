@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 
 from selfinstruct.llm.offline.family import Family
-from selfinstruct.llm.offline.words import NAMES, joined, some
 from selfinstruct.llm.offline.wording import Params, wordings
+from selfinstruct.llm.offline.words import NAMES, joined, some
 
 
 def _rows(text: str) -> tuple[tuple[str, ...], ...]:

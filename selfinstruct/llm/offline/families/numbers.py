@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 
-from selfinstruct.llm.offline.family import Family
 from selfinstruct.llm.offline.families.sums import integers
-from selfinstruct.llm.offline.words import NAMES, capital, joined, listed
+from selfinstruct.llm.offline.family import Family
 from selfinstruct.llm.offline.wording import Params, wordings
+from selfinstruct.llm.offline.words import NAMES, capital, joined, listed, split_words
 
 _ROMAN = (
     (1000, "M"), (900, "CM"), (500, "D"), (400, "CD"), (100, "C"), (90, "XC"), (50, "L"), (40, "XL"), (10, "X"),
     (9, "IX"), (5, "V"), (4, "IV"), (1, "I"),
 )  # fmt: skip
 
-_ONES = (
+_ONES = split_words(
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen"
     " eighteen nineteen"
-).split()
-_TENS = ". . twenty thirty forty fifty sixty seventy eighty ninety".split()
+)
+_TENS = split_words(". . twenty thirty forty fifty sixty seventy eighty ninety")
 
 
 def roman(number: int) -> str:
@@ -92,13 +93,13 @@ def _draw_sequence(rng: random.Random) -> Params:
 
 def _sequence(p: Params, _: str) -> str:
     terms = integers(p["terms"])
-    gaps = [b - a for a, b in zip(terms, terms[1:], strict=False)]
+    gaps = [b - a for a, b in itertools.pairwise(terms)]
     if len(terms) < 4:
         raise ValueError(p["terms"])
     if len(set(gaps)) == 1:
         rule = f"{abs(gaps[0])} is {'added' if gaps[0] > 0 else 'subtracted'} each time"
         following = terms[-1] + gaps[0]
-    elif terms[0] and all(b * terms[0] == a * terms[1] for a, b in zip(terms, terms[1:], strict=False)):
+    elif terms[0] and all(b * terms[0] == a * terms[1] for a, b in itertools.pairwise(terms)):
         rule = f"each number is {terms[1] // terms[0]} times the one before"
         following = terms[-1] * terms[1] // terms[0]
     elif all(c == a + b for a, b, c in zip(terms, terms[1:], terms[2:], strict=False)):
@@ -140,7 +141,13 @@ def _draw_pair(rng: random.Random) -> Params:
     g = rng.randint(2, 14)
     a, b = rng.sample(range(2, 16), 2)
     first, second = rng.choice((("tram", "bus"), ("lighthouse", "buoy"), ("bell", "siren"), ("ferry", "water taxi")))
-    return {"a": str(a * g), "b": str(b * g), "first": first, "second": second, "unit": rng.choice(("minutes", "seconds"))}
+    return {
+        "a": str(a * g),
+        "b": str(b * g),
+        "first": first,
+        "second": second,
+        "unit": rng.choice(("minutes", "seconds")),
+    }
 
 
 def _bits(p: Params, text: str) -> str:
@@ -165,7 +172,7 @@ def _digit_sum(p: Params, _: str) -> str:
 
 def _multiples(p: Params, _: str) -> str:
     k, low, high = int(p["k"]), int(p["low"]), int(p["high"])
-    if not 0 < k or high - low > 1000:
+    if not k > 0 or high - low > 1000:
         raise ValueError(p)
     found = [str(n) for n in range(low, high + 1) if n % k == 0]
     return f"{joined(found)}" if found else "There are none."
@@ -235,7 +242,8 @@ FAMILIES = (
         wordings(
             "A {first} passes every {a:int} {unit} and a {second} every {b:int} {unit}. Both have just passed together."
             " When do they next [meet|coincide]?",
-            "If a {first} signals every {a:int} {unit} and a {second} every {b:int} {unit}, after how long do they signal at"
+            "If a {first} signals every {a:int} {unit} and a {second} every {b:int} {unit}, after how long do they"
+            " signal at"
             " the same moment again?",
         ),
         _draw_pair,

@@ -3,30 +3,35 @@
 from __future__ import annotations
 
 import random
-from itertools import combinations, permutations
+from itertools import combinations, pairwise, permutations
 
 from selfinstruct.llm.offline.families.calendar import clock, read_clock
 from selfinstruct.llm.offline.family import Family
-from selfinstruct.llm.offline.words import EVENTS, NAMES, OBJECTS, PLACES, THINGS, joined, some
 from selfinstruct.llm.offline.wording import Params, wordings
+from selfinstruct.llm.offline.words import EVENTS, NAMES, OBJECTS, PLACES, THINGS, WEEKDAYS, joined, some
 
 _CHORES = (
-    "sweeping the yard", "washing the windows", "baking a cake", "setting the table", "calling the suppliers", "writing the programme",
-    "ironing the tablecloths", "hanging up the lamps", "buying flowers", "tuning the piano", "folding the napkins", "cleaning the oven",
-    "sorting the post", "watering the plants", "packing the books", "mending the curtain", "peeling potatoes", "painting the sign",
-    "testing the microphones", "feeding the cats", "printing the tickets", "stacking the chairs", "making sandwiches", "checking the bill",
+    "sweeping the yard", "washing the windows", "baking a cake", "setting the table", "calling the suppliers",
+    "writing the programme", "ironing the tablecloths", "hanging up the lamps", "buying flowers", "tuning the piano",
+    "folding the napkins", "cleaning the oven", "sorting the post", "watering the plants", "packing the books",
+    "mending the curtain", "peeling potatoes", "painting the sign", "testing the microphones", "feeding the cats",
+    "printing the tickets", "stacking the chairs", "making sandwiches", "checking the bill",
 )  # fmt: skip
 
-_TALKS = ("budget", "holidays", "new website", "staff rota", "summer fair", "car park", "heating", "library", "canteen", "training day",
-          "safety rules", "garden", "newsletter", "bus shuttle", "roof repair", "opening hours")  # fmt: skip
+_TALKS = (
+    "budget", "holidays", "new website", "staff rota", "summer fair", "car park", "heating", "library", "canteen",
+    "training day", "safety rules", "garden", "newsletter", "bus shuttle", "roof repair", "opening hours",
+)  # fmt: skip
 
 
 def _draw_schedule(rng: random.Random) -> Params:
     talks = some(rng, _TALKS, 3, 5)
     parts = [f"{talk} ({rng.randint(1, 9) * 5} minutes)" for talk in talks]
     chores = [f"{chore} ({rng.randint(1, 12) * 5} minutes)" for chore in some(rng, _CHORES, 3, 5)]
-    return {"talks": ", ".join(parts), "chores": ", ".join(chores), "start": clock(rng.randrange(8 * 4, 17 * 4) * 15),
-            "break": str(rng.choice((5, 10, 15))), "who": rng.choice(NAMES)}  # fmt: skip
+    return {
+        "talks": ", ".join(parts), "chores": ", ".join(chores), "start": clock(rng.randrange(8 * 4, 17 * 4) * 15),
+        "break": str(rng.choice((5, 10, 15))), "who": rng.choice(NAMES),
+    }  # fmt: skip
 
 
 def _parts(text: str) -> list[tuple[str, int]]:
@@ -128,8 +133,8 @@ def _draw_route(rng: random.Random) -> Params:
 def _route(p: Params, _: str) -> str:
     ways: dict[tuple[str, str], int] = {}
     for way in p["ways"].split(", "):
-        a, _to, b, minutes, _unit = way.split()
-        ways[a, b] = ways[b, a] = int(minutes)
+        a, _to, b, length, _unit = way.split()
+        ways[a, b] = ways[b, a] = int(length)
     stops = sorted({stop for way in ways for stop in way} - {p["start"], p["end"]})
     if len(stops) > 4:
         raise ValueError(p["ways"])
@@ -137,7 +142,7 @@ def _route(p: Params, _: str) -> str:
     for size in range(len(stops) + 1):
         for between in permutations(stops, size):
             path = (p["start"], *between, p["end"])
-            legs = list(zip(path, path[1:], strict=False))
+            legs = list(pairwise(path))
             if all(leg in ways for leg in legs):
                 found.append((sum(ways[leg] for leg in legs), path))
     minutes, path = min(found)
@@ -157,8 +162,8 @@ def _draw_meeting(rng: random.Random) -> Params:
 def _meeting(p: Params, _: str) -> str:
     spans = []
     for part in p["free"].replace(" and ", ", ").split(", "):
-        _who, _from, start, _to, end = part.split()
-        spans.append((read_clock(start), read_clock(end)))
+        _who, _from, opens, _to, closes = part.split()
+        spans.append((read_clock(opens), read_clock(closes)))
     start, end = max(a for a, _ in spans), min(b for _, b in spans)
     if start >= end:
         return "There is no time at which all of them are free."
@@ -173,7 +178,7 @@ def _draw_rota(rng: random.Random) -> Params:
 
 def _rota(p: Params, _: str) -> str:
     names = p["names"].replace(" and ", ", ").split(", ")
-    days = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()[: int(p["days"])]
+    days = WEEKDAYS[: int(p["days"])]
     if int(p["days"]) > 7:
         raise ValueError(p["days"])
     return "\n".join(f"{day}: {names[i % len(names)]}" for i, day in enumerate(days))
@@ -183,7 +188,8 @@ FAMILIES = (
     Family(
         "schedule",
         wordings(
-            "A meeting begins at {start:time} and deals with these points in order: {talks}. Leave {break:int} minutes between two points"
+            "A meeting begins at {start:time} and deals with these points in order: {talks}. Leave {break:int}"
+            " minutes between two points"
             " and write the timetable.",
             "Make an agenda with times, starting at {start:time} with pauses of {break:int} minutes, for {talks}",
         ),
@@ -194,7 +200,8 @@ FAMILIES = (
     Family(
         "chores",
         wordings(
-            "From {start:time} on, {who:word} does one job after another without a break: {chores}. When does each begin and end?",
+            "From {start:time} on, {who:word} does one job after another without a break: {chores}. When does each"
+            " begin and end?",
             "Plan the jobs {chores} one after the other from {start:time}.",
         ),
         _draw_schedule,
@@ -204,7 +211,8 @@ FAMILIES = (
     Family(
         "plan_backwards",
         wordings(
-            "Guests arrive at {start:time}. By then {who:word} must be done with {chores}. What is the latest time to begin?",
+            "Guests arrive at {start:time}. By then {who:word} must be done with {chores}. What is the latest time to"
+            " begin?",
             "Everything has to be ready at {start:time}: {chores}. When must a single person start?",
         ),
         _draw_schedule,
@@ -215,7 +223,8 @@ FAMILIES = (
         "pack",
         wordings(
             "A {bag} may carry {limit:int} kg. Choose from {items} so that the load is as heavy as allowed.",
-            "{who:word} fills a {bag} with at most {limit:int} kg and wants to get as close to that as possible. The things are {items}."
+            "{who:word} fills a {bag} with at most {limit:int} kg and wants to get as close to that as possible. The"
+            " things are {items}."
             " What should go in?",
         ),
         _draw_pack,
@@ -236,7 +245,8 @@ FAMILIES = (
         "route",
         wordings(
             "Find the quickest way from {start:word} to {end:word}. The roads, usable both ways, are {ways}.",
-            "{who:word} drives from {start:word} to {end:word}. Times in both directions: {ways}. Which route is the fastest?",
+            "{who:word} drives from {start:word} to {end:word}. Times in both directions: {ways}. Which route is the"
+            " fastest?",
         ),
         _draw_route,
         _route,
@@ -255,7 +265,8 @@ FAMILIES = (
     Family(
         "rota",
         wordings(
-            "{names} take turns at {job}, one person a day in this order from Monday. Write the rota for {days:int} days.",
+            "{names} take turns at {job}, one person a day in this order from Monday. Write the rota for {days:int}"
+            " days.",
             "Write a rota for {days:int} days beginning on Monday in which {names} do the task of {job} in turn.",
         ),
         _draw_rota,

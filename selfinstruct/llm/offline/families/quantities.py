@@ -7,8 +7,8 @@ from fractions import Fraction
 
 from selfinstruct.llm.offline.families.sums import decimal
 from selfinstruct.llm.offline.family import Family
-from selfinstruct.llm.offline.words import NAMES, PLACES, joined, some
 from selfinstruct.llm.offline.wording import Params, wordings
+from selfinstruct.llm.offline.words import NAMES, PLACES, joined, some
 
 _UNITS = {
     "length": {
@@ -62,7 +62,8 @@ def _convert_input(p: Params, text: str) -> str:
 def _heat(p: Params, _: str) -> str:
     degrees = Fraction(p["n"])
     if p["from"] == "Celsius":
-        return f"{p['n']} x 9 / 5 + 32 = {decimal(degrees * 9 / 5 + 32)}, so it is {decimal(degrees * 9 / 5 + 32)} degrees Fahrenheit."
+        value = decimal(degrees * 9 / 5 + 32)
+        return f"{p['n']} x 9 / 5 + 32 = {value}, so it is {value} degrees Fahrenheit."
     value = decimal((degrees - 32) * 5 / 9, 1)
     return f"({p['n']} - 32) x 5 / 9 = {value}, so it is {value} degrees Celsius (rounded to one decimal)."
 
@@ -116,7 +117,14 @@ _MONEY = {
 def _draw_money(rng: random.Random) -> Params:
     source, target = rng.sample(sorted(_MONEY), 2)
     rate = f"{rng.randint(1, 9)}.{rng.choice((2, 4, 5, 6, 8))}"
-    return {"from": source, "to": target, "rate": rate, "one": _MONEY[source], "n": str(rng.randint(2, 80) * 5), "place": rng.choice(PLACES)}
+    return {
+        "from": source,
+        "to": target,
+        "rate": rate,
+        "one": _MONEY[source],
+        "n": str(rng.randint(2, 80) * 5),
+        "place": rng.choice(PLACES),
+    }
 
 
 def _exchange(p: Params, _: str) -> str:
@@ -167,7 +175,8 @@ def _room(p: Params, _: str) -> str:
 
 def _cover(p: Params, _: str) -> str:
     area = int(p["a"]) * int(p["b"])
-    return f"The area is {p['a']} x {p['b']} = {area} square metres, so the cost is {area} x {p['price']} = {area * int(p['price'])} euros."
+    cost = f"{area} x {p['price']} = {area * int(p['price'])} euros"
+    return f"The area is {p['a']} x {p['b']} = {area} square metres, so the cost is {cost}."
 
 
 FAMILIES = (
@@ -177,7 +186,8 @@ FAMILIES = (
             "[Convert|Change] {n:num} {from:word} [to|into] {to:word}.",
             "How many {to:word} are {n:num} {from:word}?",
             "{who:word} measured {n:num} {from:word} but the form asks for {to:word}. What should {who} enter?",
-            "The sign in {place} says {n:num} {from:word}. Express that in {to:word}, [to four decimals at most|rounding to"
+            "The sign in {place} says {n:num} {from:word}. Express that in {to:word}, [to four decimals at"
+            " most|rounding to"
             " four decimals if needed].",
         ),
         _draw_units,
@@ -210,7 +220,8 @@ FAMILIES = (
         wordings(
             "My recipe for {dish} serves {n:int} people and needs {lines}. How much of each do I need for {m:int}?",
             "Scale this list for {dish} from {n:int} to {m:int} people: {lines}",
-            "{who:word} is cooking {dish} for {m:int} guests, but the book gives amounts for {n:int}: {lines}. Adjust them.",
+            "{who:word} is cooking {dish} for {m:int} guests, but the book gives amounts for {n:int}: {lines}. Adjust"
+            " them.",
         ),
         _draw_recipe,
         _scale,
@@ -220,7 +231,8 @@ FAMILIES = (
         "exchange",
         wordings(
             "At a rate of {rate:num} {to:word} for one {one:word}, what are {n:int} {from:word} worth?",
-            "A bank in {place} pays {rate:num} {to:word} for one {one:word}. You hand over {n:int} {from:word}. What do you"
+            "A bank in {place} pays {rate:num} {to:word} for one {one:word}. You hand over {n:int} {from:word}. What"
+            " do you"
             " receive?",
         ),
         _draw_money,
@@ -250,7 +262,8 @@ FAMILIES = (
     Family(
         "speed",
         wordings(
-            "{who} covers the {km:int} kilometres between {start:word} and {end:word} in {h:int} hours. What is the average"
+            "{who} covers the {km:int} kilometres between {start:word} and {end:word} in {h:int} hours. What is the"
+            " average"
             " speed?",
             "Find the mean speed of a trip of {km:int} kilometres that takes {h:int} hours.",
         ),
@@ -261,7 +274,8 @@ FAMILIES = (
     Family(
         "travel_time",
         wordings(
-            "{start:word} and {end:word} are {km:int} kilometres apart. How long does the way take at {v:int} kilometres an"
+            "{start:word} and {end:word} are {km:int} kilometres apart. How long does the way take at {v:int}"
+            " kilometres an"
             " hour?",
         ),
         _draw_journey,
@@ -281,7 +295,8 @@ FAMILIES = (
     Family(
         "cover_cost",
         wordings(
-            "Covering {what} costs {price:int} euros per square metre. It measures {a:int} by {b:int} metres. What is the"
+            "Covering {what} costs {price:int} euros per square metre. It measures {a:int} by {b:int} metres. What is"
+            " the"
             " total cost?",
         ),
         _draw_room,

@@ -6,8 +6,8 @@ import random
 from dataclasses import dataclass
 
 from selfinstruct.llm.offline.family import Family
-from selfinstruct.llm.offline.words import BOXES, NAMES, OBJECTS, PLACES
 from selfinstruct.llm.offline.wording import Params, wordings
+from selfinstruct.llm.offline.words import BOXES, NAMES, OBJECTS, PLACES
 
 STYLES = ("", "", "", "", " Show your working.", " Give only the number.", " Give just the number.")
 
@@ -177,7 +177,8 @@ STORIES = (
         (("a", 60, 900), ("b", 4, 30)),
     ),
     Story(
-        "{who}, {other} and {third} collected {a:int}, {b:int} and {c:int} {things} for the [bazaar|school fair|raffle]."
+        "{who}, {other} and {third} collected {a:int}, {b:int} and {c:int} {things} for the [bazaar|school"
+        " fair|raffle]."
         " How many did the three of them [collect|bring together] in all?",
         ("p = a + b", "r = p + c"),
         "Together they collected {r} {things}.",
@@ -238,7 +239,8 @@ STORIES = (
         "{other} has {r} more {things} than {who}.",
     ),
     Story(
-        "A baker makes {a:int} trays of rolls, {b:int} on a tray, and packs them into bags of {d:int}. How many bags are"
+        "A baker makes {a:int} trays of rolls, {b:int} on a tray, and packs them into bags of {d:int}. How many bags"
+        " are"
         " [needed|filled]?",
         ("p = a * b", "r = p / d"),
         "{r} bags are needed.",
@@ -353,7 +355,8 @@ STORIES = (
         (("a", 60, 240), ("b", 10, 50), ("c", 10, 45)),
     ),
     Story(
-        "{who} divides a plot of {a:int} square metres into {b:int} equal beds and sows {d:int} of them with carrots. How"
+        "{who} divides a field of {a:int} square metres into {b:int} equal beds and sows {d:int} of them with carrots."
+        " How"
         " many square metres are left for other crops?",
         ("p = a / b", "q = p * d", "r = a - q"),
         "{r} square metres are left.",

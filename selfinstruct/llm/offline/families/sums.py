@@ -7,8 +7,8 @@ import random
 from fractions import Fraction
 
 from selfinstruct.llm.offline.family import Family
-from selfinstruct.llm.offline.words import NAMES, OBJECTS, PLACES, SHOPS, items_of, joined, listed, some
 from selfinstruct.llm.offline.wording import Params, wordings
+from selfinstruct.llm.offline.words import NAMES, OBJECTS, PLACES, SHOPS, items_of, joined, listed, some
 
 
 def decimal(value: Fraction, digits: int = 2) -> str:
@@ -149,14 +149,17 @@ def _multiply_fractions(p: Params, _: str) -> str:
 
 
 def _draw_expression(rng: random.Random) -> Params:
-    a, b, c, d = (str(rng.randint(2, 30)) for _ in range(4))
+    a, b, d = (str(rng.randint(2, 30)) for _ in range(3))
     return {"a": a, "b": b, "c": str(rng.randint(2, 9)), "d": d}
 
 
 def _brackets(p: Params, _: str) -> str:
     a, b, c, d = (int(p[name]) for name in "abcd")
     total, product = a + b, (a + b) * c
-    return f"{a} + {b} = {total}, then {total} x {c} = {product}, then {product} - {d} = {product - d}. The result is {product - d}."
+    result = product - d
+    return (
+        f"{a} + {b} = {total}, then {total} x {c} = {product}, then {product} - {d} = {result}. The result is {result}."
+    )
 
 
 def _precedence(p: Params, _: str) -> str:
@@ -239,7 +242,8 @@ FAMILIES = (
         "spread",
         wordings(
             "How far apart are the largest and the smallest of these numbers: {numbers:ints}?",
-            "For each {per} in {place} we counted {what}: {numbers:ints}. Give the difference between the highest and the"
+            "For each {per} in {place} we counted {what}: {numbers:ints}. Give the difference between the highest and"
+            " the"
             " lowest count.",
         ),
         _draw_numbers,
@@ -259,7 +263,8 @@ FAMILIES = (
         wordings(
             "[What is|How much is|Calculate] {p:int} percent of {n:int}?",
             "Of {n:int} people who were asked, {p:int} percent said yes. How many people is that?",
-            "A survey for {shop} reached {n:int} customers, and {p:int} percent of them answered. What number answered?",
+            "A survey for {shop} reached {n:int} customers, and {p:int} percent of them answered. What number"
+            " answered?",
         ),
         lambda rng: _draw_percent(rng) | {"n": str(rng.randint(2, 60) * 20)},
         _percent,
@@ -267,8 +272,10 @@ FAMILIES = (
     Family(
         "discount",
         wordings(
-            "In {shop}, {what} costs {n:int} euros. What is the price after [a discount of|taking off] {p:int} percent?",
-            "The label on {what} says {n:int} euros, and the sale takes off {p:int} percent; [work out|find] the sale price.",
+            "In {shop}, {what} costs {n:int} euros. What is the price after [a discount of|taking off] {p:int}"
+            " percent?",
+            "The label on {what} says {n:int} euros, and the sale takes off {p:int} percent; [work out|find] the sale"
+            " price.",
             "How much do I pay for {what} marked {n:int} euros if there is {p:int} percent off today?",
         ),
         _draw_percent,
@@ -287,8 +294,10 @@ FAMILIES = (
     Family(
         "ratio",
         wordings(
-            "[Split|Divide|Share] {n:int} {things} between {who:word} and {other:word} in the ratio {a:int} to {b:int}.",
-            "{who:word} and {other:word} want to share {n:int} {things} so that {who} gets {a:int} parts and {other} gets"
+            "[Split|Divide|Share] {n:int} {things} between {who:word} and {other:word} in the ratio {a:int} to"
+            " {b:int}.",
+            "{who:word} and {other:word} want to share {n:int} {things} so that {who} gets {a:int} parts and {other}"
+            " gets"
             " {b:int}. How many does each receive?",
         ),
         _draw_ratio,
@@ -298,8 +307,10 @@ FAMILIES = (
         "add_fractions",
         wordings(
             "[Add|Add together] the fractions {x} and {y} and give the answer in lowest terms.",
-            "A recipe needs {x} of a litre of milk and {y} of a litre of water. How much liquid is that, as a fraction?",
-            "{other} walked {x} of a mile before lunch and {y} of a mile after it. What fraction of a mile is that in all?",
+            "A recipe needs {x} of a litre of milk and {y} of a litre of water. How much liquid is that, as a"
+            " fraction?",
+            "{other} walked {x} of a mile before lunch and {y} of a mile after it. What fraction of a mile is that in"
+            " all?",
         ),
         lambda rng: _draw_fractions(rng) | {"other": rng.choice(NAMES)},
         _add_fractions,
@@ -317,7 +328,8 @@ FAMILIES = (
         "brackets",
         wordings(
             "Evaluate ({a:int} + {b:int}) x {c:int} - {d:int} and [show|explain] each step.",
-            "Take {a:int}, add {b:int}, multiply the result by {c:int} and subtract {d:int}. What do you [get|end up with]?",
+            "Take {a:int}, add {b:int}, multiply the result by {c:int} and subtract {d:int}. What do you [get|end up"
+            " with]?",
             "{other} thinks of the number {a:int}, adds {b:int}, makes the result {c:int} times as large and takes away"
             " {d:int}. Which number is it now?",
         ),
@@ -328,7 +340,8 @@ FAMILIES = (
         "precedence",
         wordings(
             "Using the usual order of operations, what is {a:int} + {b:int} x {c:int} - {d:int}?",
-            "My pupils disagree about {a:int} + {b:int} x {c:int} - {d:int}. [Work it out|Solve it] for them step by step.",
+            "My pupils disagree about {a:int} + {b:int} x {c:int} - {d:int}. [Work it out|Solve it] for them step by"
+            " step.",
         ),
         _draw_expression,
         _precedence,
@@ -336,8 +349,10 @@ FAMILIES = (
     Family(
         "better_buy",
         wordings(
-            "Which is the better buy: {a:int} kilograms of {what} for {x:int} euros or {b:int} kilograms for {y:int} euros?",
-            "A shop sells {what} in two packs, one with {a:int} kilograms at {x:int} euros and one with {b:int} kilograms at"
+            "Which is the better buy: {a:int} kilograms of {what} for {x:int} euros or {b:int} kilograms for {y:int}"
+            " euros?",
+            "A shop sells {what} in two packs, one with {a:int} kilograms at {x:int} euros and one with {b:int}"
+            " kilograms at"
             " {y:int} euros. Compare the price per kilogram.",
         ),
         _draw_buy,

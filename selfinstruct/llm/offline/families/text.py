@@ -7,25 +7,30 @@ import re
 from collections.abc import Callable
 
 from selfinstruct.llm.offline.family import Family
-from selfinstruct.llm.offline.words import NAMES, THINGS, clause, joined, listed, mixed, plural_s, sentence
 from selfinstruct.llm.offline.wording import Params, wordings
-
-_NATO = dict(
-    zip(
-        "abcdefghijklmnopqrstuvwxyz",
-        "Alfa Bravo Charlie Delta Echo Foxtrot Golf Hotel India Juliett Kilo Lima Mike November Oscar Papa Quebec Romeo"
-        " Sierra Tango Uniform Victor Whiskey X-ray Yankee Zulu".split(),
-        strict=True,
-    )
+from selfinstruct.llm.offline.words import (
+    NAMES,
+    THINGS,
+    WHEN,
+    clause,
+    joined,
+    listed,
+    mixed,
+    plural_s,
+    sentence,
+    split_words,
 )
 
-_MORSE = dict(
-    zip(
-        "abcdefghijklmnopqrstuvwxyz",
-        ".- -... -.-. -.. . ..-. --. .... .. .--- -.- .-.. -- -. --- .--. --.- .-. ... - ..- ...- .-- -..- -.-- --..".split(),
-        strict=True,
-    )
+_LETTERS = "abcdefghijklmnopqrstuvwxyz"
+_NATO_WORDS = split_words(
+    """Alfa Bravo Charlie Delta Echo Foxtrot Golf Hotel India Juliett Kilo Lima Mike November Oscar Papa Quebec Romeo
+    Sierra Tango Uniform Victor Whiskey X-ray Yankee Zulu"""
 )
+_MORSE_SIGNS = split_words(
+    """.- -... -.-. -.. . ..-. --. .... .. .--- -.- .-.. -- -. --- .--. --.- .-. ... - ..- ...- .-- -..- -.-- --.."""
+)
+_NATO = dict(zip(_LETTERS, _NATO_WORDS, strict=True))
+_MORSE = dict(zip(_LETTERS, _MORSE_SIGNS, strict=True))
 
 
 def words_of(text: str) -> list[str]:
@@ -121,9 +126,16 @@ def _draw_caesar(rng: random.Random) -> Params:
 
 
 def _draw_replace(rng: random.Random) -> Params:
-    text = clause(rng)
-    old = rng.choice([word for word in words_of(text) if len(word) > 3 and text.count(word) == 1])
-    return {"text": text, "old": old, "new": any_word(rng), "who": rng.choice(NAMES)}
+    kind = rng.choice(("tools", "clothes", "kitchen things", "instruments", "things for the office"))
+    old, new = rng.sample(THINGS[kind], 2)
+    verb = rng.choice(("carried", "cleaned", "found", "lost", "repaired", "sold", "hid", "borrowed", "wrapped up"))
+    colour = rng.choice(THINGS["colours"])
+    return {
+        "text": f"{rng.choice(NAMES)} {verb} the {old} {rng.choice(WHEN)}",
+        "old": old,
+        "new": new,
+        "colour": colour,
+    }
 
 
 def _replace(p: Params, _: str) -> str:
@@ -135,16 +147,22 @@ def _replace(p: Params, _: str) -> str:
 def _insert(p: Params, _: str) -> str:
     words = p["text"].split()
     at = words.index(p["old"])
-    return " ".join([*words[:at], p["new"], *words[at:]]) + "."
+    return " ".join([*words[:at], p["colour"], *words[at:]]) + "."
 
 
 def _draw_acronym(rng: random.Random) -> Params:
-    adjectives = ("Annual", "Central", "Eastern", "General", "Great", "Independent", "Joint", "Local", "National", "New", "Open",
-                  "Regional", "Royal", "Small", "United", "Western")  # fmt: skip
-    middles = ("Bicycle", "Book", "Bridge", "Cheese", "Dance", "Energy", "Garden", "Harbour", "Kite", "Lace", "Mountain", "Owl",
-               "Pottery", "Quilt", "River", "Theatre", "Tractor", "Violin", "Water", "Yoga")  # fmt: skip
-    ends = ("Association", "Board", "Club", "Council", "Exchange", "Forum", "Group", "Institute", "League", "Network", "Office",
-            "School", "Trust", "Union")  # fmt: skip
+    adjectives = (
+        "Annual", "Central", "Eastern", "General", "Great", "Independent", "Joint", "Local", "National", "New", "Open",
+        "Regional", "Royal", "Small", "United", "Western",
+    )  # fmt: skip
+    middles = (
+        "Bicycle", "Book", "Bridge", "Cheese", "Dance", "Energy", "Garden", "Harbour", "Kite", "Lace", "Mountain",
+        "Owl", "Pottery", "Quilt", "River", "Theatre", "Tractor", "Violin", "Water", "Yoga",
+    )  # fmt: skip
+    ends = (
+        "Association", "Board", "Club", "Council", "Exchange", "Forum", "Group", "Institute", "League", "Network",
+        "Office", "School", "Trust", "Union",
+    )  # fmt: skip
     return {"text": " ".join((rng.choice(adjectives), *rng.sample(middles, rng.randint(1, 3)), rng.choice(ends)))}
 
 
@@ -165,8 +183,10 @@ def _palindrome(_: Params, text: str) -> str:
     return "Yes" if letters == letters[::-1] else "No"
 
 
-_PALINDROMES = ("level", "radar", "kayak", "noon", "civic", "rotor", "madam", "refer", "deed", "tenet", "stats", "solos", "redder",
-                "Never odd or even", "Was it a cat I saw", "No lemon, no melon", "Step on no pets")  # fmt: skip
+_PALINDROMES = (
+    "level", "radar", "kayak", "noon", "civic", "rotor", "madam", "refer", "deed", "tenet", "stats", "solos", "redder",
+    "Never odd or even", "Was it a cat I saw", "No lemon, no melon", "Step on no pets",
+)  # fmt: skip
 
 
 def _anagram(p: Params, text: str) -> str:
@@ -257,7 +277,7 @@ FAMILIES = (
         "caesar",
         wordings(
             'Encode "{text}" by moving every letter {n:int} [places|steps] {way:word} in the alphabet.',
-            'In a secret note each letter is shifted {n:int} to the {way:word}. What becomes of "{text}"?',
+            'In a secret note each letter is shifted {n:int} places {way:word}. What becomes of "{text}"?',
         ),
         _draw_caesar,
         _caesar,
@@ -285,7 +305,7 @@ FAMILIES = (
     ),
     Family(
         "insert_word",
-        wordings('Put the word {new:word} directly before {old} in "{text}".'),
+        wordings('Put the word {colour:word} directly before {old} in "{text}".'),
         _draw_replace,
         _insert,
     ),

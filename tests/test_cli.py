@@ -1,0 +1,349 @@
+"""The commands as a user meets them: what they print, and one clear line for each bad input."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import shutil
+import socket
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from selfinstruct import cli
+from selfinstruct.llm.offline.server import OfflineServer
+from tests.builders import ROOT, grow, jsonl, seed_row
+
+
+def run(*arguments: str | Path) -> int:
+    return cli.run([str(one) for one in arguments])
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pool = tmp_path_factory.mktemp("demo") / "pool"
+    assert grow(pool, target=30).exit_code == 0
+    return pool
+
+
+def test_generate_ends_with_a_summary_samples_files_and_the_way_to_real_models(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("generate", "--pool", tmp_path / "p", "--target", "12") == 0
+    out, err = capsys.readouterr()
+    for wanted in ("seeds", "rounds", "requests", "accepted tasks", "rejections", "tokens", "instruction  ", "output  ",
+                   "alpaca.jsonl", "messages.jsonl", "vllm serve", "Ollama", "OPENAI_API_KEY"):  # fmt: skip
+        assert wanted in out
+    assert "the target of 12 tasks is reached" in err
+    rows = [json.loads(line) for line in (tmp_path / "p/export/alpaca.jsonl").read_text("utf-8").splitlines()]
+    assert len({row["instruction"] for row in rows}) == 12
+
+
+def test_generate_and_status_print_one_json_object(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("generate", "--pool", tmp_path / "p", "--target", "5", "--json") == 0
+    grown = json.loads(capsys.readouterr().out)
+    assert run("status", tmp_path / "p", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == grown
+    assert {
+        "pool", "seeds", "tasks", "tasks_pending", "tasks_without_instances", "classification_tasks", "instances", "waiting",
+        "rounds", "requests", "completions", "failed", "candidates", "rejections", "acceptance_rate", "prompt_tokens",
+        "completion_tokens", "recipe", "models",
+    } <= grown.keys()  # fmt: skip
+    assert (grown["tasks"], grown["recipe"], grown["models"]) == (5, "chat", ["offline"])
+
+
+def test_status_is_for_people_too(demo: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("status", demo) == 0
+    out = capsys.readouterr().out
+    assert "near_duplicate" in out
+    assert "accepted tasks" in out
+
+
+def test_explain_tells_where_a_task_came_from(demo: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    connection = sqlite3.connect(demo / "pool.db")
+    identity, instruction = connection.execute("SELECT id, instruction FROM tasks WHERE origin = 'generated'").fetchone()
+    connection.close()
+    assert run("explain", demo, identity) == 0
+    out = capsys.readouterr().out
+    assert instruction in out
+    assert out.count("  shown ") == 8
+    assert "nearest" in out
+    assert run("explain", demo, instruction[:30].upper()) == 0
+    assert instruction in capsys.readouterr().out
+
+
+def test_explain_tells_why_a_candidate_was_rejected_and_what_it_resembled(
+    demo: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    connection = sqlite3.connect(demo / "pool.db")
+    row = connection.execute("SELECT request_id, score FROM rejections WHERE reason = 'near_duplicate'").fetchone()
+    connection.close()
+    assert run("explain", demo, row[0][:12]) == 0
+    out = capsys.readouterr().out
+    assert "near_duplicate" in out
+    assert f"{row[1]:.4f}" in out
+
+
+def test_export_writes_the_formats_asked_for_where_asked(demo: Path, tmp_path: Path) -> None:
+    assert run("export", demo, "--format", "messages", "--out", tmp_path / "x") == 0
+    assert [path.name for path in (tmp_path / "x").iterdir()] == ["messages.jsonl"]
+    first = json.loads((tmp_path / "x/messages.jsonl").read_text("utf-8").splitlines()[0])
+    assert [turn["role"] for turn in first["messages"]] == ["user", "assistant"]
+
+
+def test_help_answers_quickly_and_names_every_command() -> None:
+    started = time.monotonic()
+    found = subprocess.run(
+        [sys.executable, "-m", "selfinstruct", "--help"], cwd=ROOT, check=True, capture_output=True, text=True
+    ).stdout
+    assert time.monotonic() - started < 3
+    for command in ("generate", "replay", "status", "explain", "export", "seeds", "offline-server", "schedule"):
+        assert command in found
+
+
+def test_status_imports_neither_prefect_nor_openai_nor_pandas(demo: Path) -> None:
+    code = (
+        "import sys; from selfinstruct.cli import run; run(['status', sys.argv[1]]);"
+        "print([m for m in ('prefect', 'openai', 'pandas', 'pyarrow', 'aiohttp') if m in sys.modules])"
+    )
+    found = subprocess.run([sys.executable, "-c", code, str(demo)], cwd=ROOT, check=True, capture_output=True, text=True)
+    assert found.stdout.splitlines()[-1] == "[]"
+
+
+GOOD = [seed_row("Explain how tides work.", 1), seed_row("Name three uses of vinegar at home.", 2)]
+
+
+def bad_seeds(tmp_path: Path) -> Iterator[tuple[Path, str]]:
+    yield tmp_path / "missing.jsonl", "missing.jsonl"
+    (tmp_path / "empty.jsonl").write_text("")
+    yield tmp_path / "empty.jsonl", "empty"
+    (tmp_path / "torn.jsonl").write_text(json.dumps(GOOD[0]) + "\n{oops\n")
+    yield tmp_path / "torn.jsonl", "torn.jsonl:2"
+    yield jsonl(tmp_path / "types.jsonl", [GOOD[0], {**GOOD[1], "instruction": 7}]), "types.jsonl:2"
+    (tmp_path / "latin.jsonl").write_bytes(b'{"instruction": "Erkl\xe4re das."}\n')
+    yield tmp_path / "latin.jsonl", "UTF-8"
+    yield jsonl(tmp_path / "none.jsonl", [{**GOOD[0], "instances": []}]), "instances"
+
+
+def test_each_bad_seed_file_is_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for path, wanted in bad_seeds(tmp_path):
+        assert run("generate", "--pool", tmp_path / "p", "--seeds", path) == 2, path
+        err = capsys.readouterr().err
+        assert err.startswith("error: "), err
+        assert err.count("\n") == 1, err
+        assert wanted in err
+    assert not (tmp_path / "p" / "pool.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [
+        (["--target", "0"], "--target"),
+        (["--target", "-3"], "--target"),
+        (["--more", "0"], "--more"),
+        (["--target", "3", "--more", "3"], "target and more"),
+        (["--recipe", "soup"], "known: chat, paper"),
+        (["--backend", "magic"], "--backend"),
+        (["--rouge-threshold", "1.5"], "between 0 and 1"),
+        (["--rouge-threshold", "much"], "--rouge-threshold"),
+        (["--base-url", "localhost:8000"], "http://"),
+        (["--concurrency", "0"], "--concurrency"),
+        (["--config", "missing.toml"], "missing.toml"),
+    ],
+)
+def test_each_bad_option_is_one_clear_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], wanted: str
+) -> None:
+    assert run("generate", "--pool", tmp_path / "p", *arguments) == 2
+    err = capsys.readouterr().err
+    assert wanted in err
+    assert err.count("\n") == 1, err
+    assert not (tmp_path / "p").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("taget = 5", "unknown key 'taget'"),
+        ("[recipe]\nguidence = 'x'", "unknown key 'recipe.guidence'"),
+        ("[stages.propose]\nheat = 1", "heat"),
+        ("[stages.classify]\ntemperature = 1", "no such stage"),
+        ("target = 'many'", "--target"),
+        ("this is not toml", "not TOML"),
+        ("[recipe]\ncompat = true", "paper"),
+    ],
+)
+def test_each_bad_config_file_is_one_clear_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, wanted: str
+) -> None:
+    (tmp_path / "c.toml").write_text(text)
+    assert run("generate", "--pool", tmp_path / "p", "--config", tmp_path / "c.toml") == 2
+    err = capsys.readouterr().err
+    assert wanted in err
+    assert err.count("\n") == 1, err
+
+
+def test_options_win_over_the_environment_and_that_over_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "c.toml").write_text('target = 4\nround_size = 1\nconcurrency = 2\n[recipe]\nname = "paper"\n')
+    monkeypatch.setenv("SELFINSTRUCT_TARGET", "3")
+    monkeypatch.setenv("SELFINSTRUCT_ROUND_SIZE", "2")
+    assert run("generate", "--pool", tmp_path / "p", "--config", tmp_path / "c.toml", "--target", "2", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["tasks"], found["recipe"]) == (2, "paper")
+
+
+def test_a_folder_that_is_no_pool_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "letters").mkdir()
+    (tmp_path / "letters" / "dear.txt").write_text("Dear")
+    assert run("generate", "--pool", tmp_path / "letters") == 2
+    assert "no pool" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "letters").iterdir()] == ["dear.txt"]
+    for command in ("status", "export"):
+        assert run(command, tmp_path / "letters") == 2
+        assert "no pool" in capsys.readouterr().err
+        assert run(command, tmp_path / "nowhere") == 2
+        assert "nowhere" in capsys.readouterr().err
+    assert run("explain", tmp_path / "letters", "x") == 2
+
+
+def test_a_pool_of_a_later_version_is_refused(demo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pool = tmp_path / "p"
+    grow(pool, target=1)
+    with sqlite3.connect(pool / "pool.db") as connection:
+        connection.execute("UPDATE meta SET value = '99' WHERE key = 'schema_version'")
+    connection.close()
+    capsys.readouterr()
+    for arguments in (["generate", "--pool", pool], ["status", pool]):
+        assert run(*arguments) == 2
+        assert "later version" in capsys.readouterr().err
+
+
+def test_a_file_that_is_no_database_is_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "p").mkdir()
+    (tmp_path / "p" / "pool.db").write_text("Dear diary, " * 100)
+    for arguments in (["generate", "--pool", tmp_path / "p"], ["status", tmp_path / "p"]):
+        assert run(*arguments) == 2
+        assert "pool.db" in capsys.readouterr().err
+
+
+def test_other_seeds_than_the_pools_are_refused_and_replay_is_named(
+    demo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = jsonl(tmp_path / "other.jsonl", GOOD)
+    assert run("generate", "--pool", demo, "--target", "40", "--seeds", other) == 2
+    assert "replay" in capsys.readouterr().err
+    assert run("generate", "--pool", demo, "--target", "30", "--seeds", ROOT / "seeds" / "en.jsonl") == 0
+
+
+def test_a_pool_of_the_offline_model_is_not_grown_by_another(demo: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("generate", "--pool", demo, "--target", "40", "--base-url", "http://127.0.0.1:9/v1", "--model", "m") == 2
+    assert "new --pool" in capsys.readouterr().err
+
+
+def test_a_place_that_cannot_be_written_is_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("")
+    for place in (tmp_path / "file" / "p", Path("/proc/p"), tmp_path / "file"):
+        assert run("generate", "--pool", place) == 2
+        err = capsys.readouterr().err
+        assert str(place) in err
+        assert err.count("\n") == 1, err
+
+
+def test_a_read_only_folder_is_one_clear_line() -> None:
+    """As root too, who may write anywhere: the process gives up that right for its file accesses after importing."""
+    folder = Path(tempfile.mkdtemp())
+    try:
+        (folder / "outputs").mkdir(mode=0o555)
+        folder.chmod(0o755)
+        code = (
+            "import ctypes, os, sys; from selfinstruct import cli, console, runs; from selfinstruct.llm.offline import server;"
+            "os.geteuid() or ctypes.CDLL(None).setfsuid(65534); sys.exit(cli.run(sys.argv[1:]))"
+        )
+        command = [sys.executable, "-c", code, "generate", "--pool", str(folder / "outputs" / "p")]
+        found = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+    finally:
+        shutil.rmtree(folder)
+    assert (found.returncode, found.stderr.count("\n")) == (2, 1), found.stderr
+    assert "cannot be written" in found.stderr
+
+
+def test_nothing_listening_ends_at_once_with_5(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}/v1"
+    started = time.monotonic()
+    assert run("generate", "--pool", tmp_path / "p", "--base-url", url, "--model", "m") == 5
+    err = capsys.readouterr().err
+    assert "nothing answers there" in err
+    assert err.count("\n") == 1, err
+    assert time.monotonic() - started < 10
+
+
+def test_a_wrong_key_and_an_unknown_model_end_at_once_with_5(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with OfflineServer(api_key="right") as server:
+        monkeypatch.setenv("OPENAI_API_KEY", "wrong-key-1234")
+        arguments = ["generate", "--pool", tmp_path / "p", "--base-url", server.base_url, "--target", "3"]
+        assert run(*arguments, "--model", "offline") == 5
+        err = capsys.readouterr().err
+        assert "OPENAI_API_KEY" in err
+        assert "wrong-key-1234" not in err
+        monkeypatch.setenv("OPENAI_API_KEY", "right")
+        assert run(*arguments, "--model", "no-such-model") == 5
+        err = capsys.readouterr().err
+        assert "no-such-model" in err
+        assert run("generate", "--pool", tmp_path / "q", *arguments[3:]) == 0
+
+
+def test_openai_without_a_key_says_which_variable_to_set(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    assert run("generate", "--pool", tmp_path / "p", "--model", "gpt-4o-mini") == 5
+    assert "OPENAI_API_KEY" in capsys.readouterr().err
+
+
+def test_a_pool_that_another_run_is_growing_is_one_clear_line(demo: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with (demo / "pool.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert run("generate", "--pool", demo, "--target", "40") == 2
+    err = capsys.readouterr().err
+    assert "another run is growing this pool (process" in err
+    assert err.count("\n") == 1, err
+
+
+def test_a_model_that_brings_nothing_new_ends_with_4(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from tests.servers import ScriptedServer, completion
+
+    async def always_the_same(*_: object) -> object:
+        return completion('{"tasks": [{"instruction": "Sort it.", "is_classification": false}]}')
+
+    with ScriptedServer(always_the_same) as server:  # type: ignore[arg-type]
+        arguments = ["--base-url", server.base_url, "--round-size", "2", "--target", "5"]
+        assert run("generate", "--pool", tmp_path / "p", *arguments) == 4
+        assert len(server.bodies) <= 2 * 22
+    out, err = capsys.readouterr()
+    assert "nothing was accepted in the last 20 rounds" in err
+    assert "too_short" in out
+
+
+def test_seeds_check_names_faults_and_near_duplicates(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("seeds", "check", ROOT / "seeds" / "en.jsonl") == 0
+    out = capsys.readouterr().out
+    assert "175 tasks" in out
+    assert "0 errors, 0 warnings, 0 near-duplicates" in out
+    path = jsonl(tmp_path / "s.jsonl", [*GOOD, seed_row("Name four uses of vinegar at home.", 3), {"instruction": 5}])
+    assert run("seeds", "check", path) == 2
+    out = capsys.readouterr().out
+    assert f"{path}:4" in out
+    assert "near-duplicate" in out
