@@ -187,7 +187,7 @@ def growth(target: int, texts: Sequence[str]) -> dict[str, float]:
 
 
 def brute_force(index: Index, texts: Sequence[str], candidates: Sequence[str]) -> dict[str, Any]:
-    """rapidfuzz on all cores over the same batch, on strings of one character a token, and whether verdicts agree."""
+    """Rapidfuzz on all cores over the same batch, on strings of one character a token, and whether verdicts agree."""
     letters: dict[str, str] = {}
 
     def encoded(text: str) -> str:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from selfinstruct.config import Config, load, pool_settings
@@ -90,7 +89,7 @@ def _summary(pool: Path, outcome: Outcome, seconds: float, *, as_json: bool) -> 
 
 
 def show_status(pool: Path, *, as_json: bool) -> None:
-    """The pool in figures."""
+    """Show the pool in figures."""
     status = reading.status(pool)
     if as_json:
         OUT.print(json.dumps(status, ensure_ascii=False), markup=False)
@@ -99,17 +98,12 @@ def show_status(pool: Path, *, as_json: bool) -> None:
 
 
 def _table(status: dict[str, Any]) -> None:
-    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column(justify="left")
-    table.add_column(justify="right")
-    table.add_column(justify="left", style="dim")
-
     def line(name: str, value: object, note: str = "") -> None:
         shown = f"{value:,}" if isinstance(value, int) else str(value)
-        table.add_row(Text(name), Text(shown), Text(note))
+        OUT.print(Text(f"{name:<28} {shown:>9}").append(f"   {note}" if note else "", style="dim"))
 
     models = ", ".join(status["models"]) or "none yet"
-    line("pool", status["pool"], f"recipe {status['recipe'] or 'none yet'}, models: {models}")
+    OUT.print(Text(f"pool {status['pool']}, recipe {status['recipe'] or 'none yet'}, models: {models}"))
     line("seeds", status["seeds"])
     line("rounds", status["rounds"])
     line("requests", status["requests"], f"{status['completions']:,} completions, {status['failed']:,} failed")
@@ -132,7 +126,6 @@ def _table(status: dict[str, Any]) -> None:
         line(f"    {reason}", count)
     if status["acceptance_rate"] is not None:
         line("acceptance", f"{status['acceptance_rate']:.0%}", "of judged instructions")
-    OUT.print(table)
 
 
 def _samples(pool: Path, wanted: int = 3) -> None:

@@ -376,7 +376,7 @@ def test_more_words_than_unicode_has_characters_still_compare() -> None:
 
 
 def run(code: str) -> str:
-    return subprocess.run(  # noqa: S603
+    return subprocess.run(
         [sys.executable, "-W", "error", "-c", code], check=True, capture_output=True, text=True
     ).stdout.strip()
 

@@ -12,6 +12,7 @@ import sqlite3
 import statistics
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import date, datetime, timedelta
@@ -610,6 +611,32 @@ def test_no_input_makes_an_answer_fail(family: Family, seed: int, text: str) -> 
     assert isinstance(writer.check(instruction, text, "x"), bool)
     changed = flaws.nearly(instruction, random.Random(seed))
     assert writer.check(changed, text, "x") in (None, False, True)
+
+
+SEATS = (
+    f"{', '.join('abcdefghijkl')} sit on a sofa. a is at the far left, b is directly left of c, and c is not at the"
+    " right end. What is the order?"
+)
+
+
+@pytest.mark.parametrize(
+    ("instruction", "text"),
+    [
+        ("Restate the measurement, which is in grams, in ounces.", "1e999999999 grams"),
+        ("Multiply 1e999999999 by 1/2 and reduce the fraction as far as possible.", ""),
+        ("A chess club meets every 3 days, first on 1 May 2000. List the first 999999999 dates.", ""),
+        ("Write the JSON list of objects as CSV with a header line.", "[" * 100_000),
+        ("Format the comma-separated lines as a Markdown table.", "a,b\r\rc,d\n" + "x" * 200_000),
+        ("Turn the binary number into a decimal one and show the powers of two that you add.", "1" * 100_000),
+        ("Which of " + "Peru and " * 20_000 + "Chile lie in Asia?", ""),
+        (SEATS, ""),
+    ],
+    ids=lambda text: text[:30],
+)
+def test_hostile_numbers_and_sizes_take_no_time(instruction: str, text: str) -> None:
+    start = time.perf_counter()
+    assert knowledge.answer(instruction, text) is None
+    assert time.perf_counter() - start < 2
 
 
 # Faults on purpose

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from selfinstruct.llm.offline.wording import Params, Wording
 
-UNUSABLE = (ValueError, KeyError, IndexError, ArithmeticError)
+UNUSABLE = (ValueError, KeyError, IndexError, ArithmeticError, RecursionError)
 """What computing an answer raises when the parameters or the input are not such as the family writes."""
 
 

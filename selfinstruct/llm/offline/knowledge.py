@@ -18,6 +18,10 @@ _CUMULATIVE = list(
 )
 
 
+_LONGEST = 1500
+"""Characters; no family writes more, and matching a pattern to a long text may take its time."""
+
+
 def any_family(rng: random.Random) -> Family:
     """A family, the weightier the likelier."""
     return rng.choices(FAMILIES, cum_weights=_CUMULATIVE)[0]
@@ -25,6 +29,8 @@ def any_family(rng: random.Random) -> Family:
 
 def identify(instruction: str) -> tuple[Family, Params] | None:
     """The family that could have written the instruction and the gaps it filled, or None."""
+    if len(instruction) > _LONGEST:
+        return None
     text = openings.strip(" ".join(instruction.split()))
     for family in FAMILIES:
         params = family.recognise(text)

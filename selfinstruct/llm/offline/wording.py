@@ -18,6 +18,7 @@ KINDS = {
     "int": r"-?\d{1,9}",
     "num": r"-?\d{1,9}(?:\.\d{1,6})?",
     "word": r"[A-Za-z][A-Za-z'-]*",
+    "fraction": r"\d{1,4}/[1-9]\d{0,3}",
     "time": r"\d{1,2}:\d{2}",
     "ints": r"-?\d{1,9}(?:, -?\d{1,9})+",
     "order": r"(?:alphabetically|in reverse alphabetical order|by .+?)",

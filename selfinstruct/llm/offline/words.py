@@ -333,12 +333,6 @@ def items_of(text: str) -> list[str]:
     return items
 
 
-def unjoined(text: str) -> list[str]:
-    """The items of `joined`."""
-    head, _, last = text.rpartition(" and ")
-    return [*items_of(head), last] if head else [last]
-
-
 def article(noun: str) -> str:
     """The noun with `a` or `an` before it."""
     return f"{'an' if noun[0].lower() in 'aeiou' else 'a'} {noun}"

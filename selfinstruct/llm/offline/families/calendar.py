@@ -137,6 +137,8 @@ def _month_length(p: Params, _: str) -> str:
 
 def _weekly(p: Params, _: str) -> str:
     first = read_date(p["date"])
+    if int(p["count"]) > 50:
+        raise ValueError(p["count"])
     return joined([said(first + timedelta(days=int(p["step"]) * i)) for i in range(int(p["count"]))]) + "."
 
 

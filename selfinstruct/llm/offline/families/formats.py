@@ -18,7 +18,10 @@ _COLUMNS = ("price", "stock", "weight", "orders", "shelf")
 
 def rows_of(text: str) -> Rows:
     """The lines of a CSV table, all of one width; raises ValueError for anything else."""
-    rows = [row for row in csv.reader(io.StringIO(text)) if row]
+    try:
+        rows = [row for row in csv.reader(io.StringIO(text)) if row]
+    except csv.Error as error:
+        raise ValueError(text) from error
     if len(rows) < 2 or len({len(row) for row in rows}) != 1 or len(rows[0]) < 2:
         raise ValueError(text)
     return rows

@@ -120,6 +120,8 @@ def _draw_owners(rng: random.Random) -> Params:
 def _owners(p: Params, _: str) -> str:
     people = p["people"].replace(" and ", ", ").split(", ")
     things = p["things"].replace("the ", "").replace(" and ", ", ").split(", ")
+    if len(things) > 6:
+        raise ValueError(p["things"])
     fits = [
         owner
         for order in permutations(things)
@@ -145,6 +147,8 @@ def _draw_seats(rng: random.Random) -> Params:
 
 def _seats(p: Params, _: str) -> str:
     names = p["names"].replace(" and ", ", ").split(", ")
+    if len(names) > 6:
+        raise ValueError(p["names"])
     fits = [
         order
         for order in permutations(names)

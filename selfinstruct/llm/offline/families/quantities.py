@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from fractions import Fraction
 
 from selfinstruct.llm.offline.families.sums import decimal
@@ -28,16 +29,11 @@ _PAIRS = tuple(
     if a != b and Fraction(1, 2000) <= _SIZE[a][1] / _SIZE[b][1] <= 2000
 )  # fmt: skip
 
-_CARRIERS = (
-    "a garden hose", "a parcel", "the new carpet", "a fishing line", "the river trail", "a sack of grain", "a backup",
-    "the waiting list", "a voyage", "a rain barrel", "a climbing rope", "the shelf in the hall",
-)  # fmt: skip
-
 
 def convert(amount: str, source: str, target: str) -> str:
     """The amount in another unit of the same kind, to at most four decimals."""
     (kind, size), (other, divisor) = _SIZE[source], _SIZE[target]
-    if kind != other:
+    if kind != other or not re.fullmatch(r"\d{1,9}(\.\d{1,6})?", amount):
         raise ValueError(f"{source} to {target}")
     return decimal(Fraction(amount) * size / divisor, 4)
 

@@ -306,10 +306,12 @@ FAMILIES = (
     Family(
         "add_fractions",
         wordings(
-            "[Add|Add together] the fractions {x} and {y} and give the answer in lowest terms.",
-            "A recipe needs {x} of a litre of milk and {y} of a litre of water. How much liquid is that, as a"
+            "[Add|Add together] the fractions {x:fraction} and {y:fraction} and give the answer in lowest terms.",
+            "A recipe needs {x:fraction} of a litre of milk and {y:fraction} of a litre of water. How much liquid is"
+            " that, as a"
             " fraction?",
-            "{other} walked {x} of a mile before lunch and {y} of a mile after it. What fraction of a mile is that in"
+            "{other} walked {x:fraction} of a mile before lunch and {y:fraction} of a mile after it. What fraction of"
+            " a mile is that in"
             " all?",
         ),
         lambda rng: _draw_fractions(rng) | {"other": rng.choice(NAMES)},
@@ -318,8 +320,8 @@ FAMILIES = (
     Family(
         "multiply_fractions",
         wordings(
-            "Multiply {x} by {y} and reduce the fraction as far as possible.",
-            "[What is|How much is] {x} of {y}? Please give a fraction in its simplest form.",
+            "Multiply {x:fraction} by {y:fraction} and reduce the fraction as far as possible.",
+            "[What is|How much is] {x:fraction} of {y:fraction}? Please give a fraction in its simplest form.",
         ),
         _draw_fractions,
         _multiply_fractions,

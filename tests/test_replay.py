@@ -1,0 +1,177 @@
+"""Replay: recorded completions judged again, from pools and from the original code's files."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from selfinstruct import cli
+from selfinstruct.export.files import export
+from selfinstruct.store.reading import explain, status
+from tests.builders import ROOT, grow, jsonl, seed_row
+
+PARITY = ROOT.parent / "shared" / "parity"
+needs_parity = pytest.mark.skipif(
+    not PARITY.is_dir(), reason=f"PARITY NOT TESTED: the recorded runs of the original are not at {PARITY}"
+)
+
+
+def rows(pool: Path, sql: str) -> list[Any]:
+    connection = sqlite3.connect(pool / "pool.db")
+    try:
+        return connection.execute(sql).fetchall()
+    finally:
+        connection.close()
+
+
+def replay(*arguments: str | Path) -> int:
+    return cli.run(["replay", *(str(one) for one in arguments)])
+
+
+def exported(pool: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in export(pool, ["alpaca", "messages"], pool / "export").paths)
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pool = tmp_path_factory.mktemp("source") / "pool"
+    grow(pool, target=40)
+    return pool
+
+
+def adds_up(pool: Path) -> bool:
+    now = status(pool)
+    ended = now["tasks"] + now["tasks_pending"] + now["tasks_without_instances"] + now["instances"] + now["waiting"]
+    return bool(now["candidates"] == ended + sum(now["rejections"].values()))
+
+
+def test_the_same_configuration_gives_the_same_tasks(source: Path, tmp_path: Path) -> None:
+    assert replay(source, "--pool", tmp_path / "p") == 0
+    finished = "SELECT id, instruction FROM tasks WHERE state = 'done' ORDER BY position"
+    assert rows(tmp_path / "p", finished) == rows(source, finished)
+    assert exported(tmp_path / "p").startswith(b"{")
+    assert adds_up(tmp_path / "p")
+    assert status(tmp_path / "p")["tasks_pending"] > 0  # candidates that the source had not judged yet
+
+
+def test_another_threshold_judges_anew_and_a_later_generate_asks_only_what_is_missing(source: Path, tmp_path: Path) -> None:
+    pool = tmp_path / "p"
+    assert replay(source, "--pool", pool, "--rouge-threshold", "0.9") == 0
+    assert replay(source, "--pool", tmp_path / "strict", "--rouge-threshold", "0.4") == 0
+    then = status(pool)
+    assert then["rejections"]["near_duplicate"] < status(tmp_path / "strict")["rejections"]["near_duplicate"]
+    assert then["completions"] <= status(source)["completions"]
+    recorded = {row[0] for row in rows(pool, "SELECT request_id FROM completions")}
+    grow(pool, target=then["tasks"] + then["tasks_pending"], rouge_threshold="0.9")
+    assert status(pool)["tasks_pending"] == 0
+    assert recorded <= {row[0] for row in rows(pool, "SELECT request_id FROM completions")}
+    assert adds_up(pool)
+
+
+def test_several_sources_merge_and_what_both_have_is_taken_once(source: Path, tmp_path: Path) -> None:
+    grow(tmp_path / "b", target=20, seed=7)
+    assert replay(source, tmp_path / "b", "--pool", tmp_path / "c") == 0
+    merged = status(tmp_path / "c")
+    assert merged["rounds"] == status(source)["rounds"] + status(tmp_path / "b")["rounds"]
+    assert merged["tasks"] > status(source)["tasks"]
+    assert adds_up(tmp_path / "c")
+    assert replay(source, source, "--pool", tmp_path / "twice") == 0
+    assert status(tmp_path / "twice")["tasks"] == status(source)["tasks"]
+    assert replay(tmp_path / "c", "--pool", tmp_path / "again") == 0
+    assert exported(tmp_path / "again") == exported(tmp_path / "c")
+
+
+def test_sources_with_different_seeds_need_the_seeds_named(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seeds = jsonl(tmp_path / "s.jsonl", [seed_row("Explain how tides work.", 1), seed_row("Name a use of salt.", 2)])
+    grow(tmp_path / "b", target=5, seeds=seeds)
+    assert replay(source, tmp_path / "b", "--pool", tmp_path / "c") == 2
+    assert "--seeds" in capsys.readouterr().err
+    assert replay(source, tmp_path / "b", "--pool", tmp_path / "c", "--seeds", seeds) == 0
+    assert status(tmp_path / "c")["seeds"] == 2
+
+
+def test_what_cannot_be_replayed_is_one_clear_line(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert replay(tmp_path / "nowhere", "--pool", tmp_path / "c") == 2
+    assert "nowhere" in capsys.readouterr().err
+    (tmp_path / "empty").mkdir()
+    assert replay(tmp_path / "empty", "--pool", tmp_path / "c") == 2
+    assert "neither a pool nor" in capsys.readouterr().err
+    assert replay(source, "--pool", source) == 2
+    assert "another --pool" in capsys.readouterr().err
+
+
+def original(pool: Path, folder: Path, *more: str) -> int:
+    return replay(folder, "--seeds", PARITY / "seed_tasks.jsonl", "--pool", pool, "--recipe", "paper", *more)
+
+
+def of_file(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+
+
+def instances(pool: Path) -> set[tuple[str, str, str]]:
+    sql = "SELECT t.instruction, i.input, i.output FROM tasks t JOIN instances i ON i.task_id = t.id WHERE t.origin = 'generated'"
+    return set(rows(pool, sql))
+
+
+@needs_parity
+def test_the_first_recorded_run_comes_out_as_the_original_had_it(tmp_path: Path) -> None:
+    pool = tmp_path / "p"
+    assert original(pool, PARITY / "davinci_a", "--compat") == 0
+    recorded = of_file(PARITY / "davinci_a" / "machine_generated_instructions.jsonl")
+    ours = rows(pool, "SELECT instruction, mean_score, most_similar FROM tasks WHERE origin = 'generated' ORDER BY position")
+    assert [row[0] for row in ours] == [row["instruction"] for row in recorded]
+    assert len(ours) == 67
+    for (_, mean, similar), row in zip(ours, recorded, strict=True):
+        assert abs(mean - row["avg_similarity_score"]) < 1e-12
+        scores = [score for _, score in json.loads(similar)]
+        theirs = list(row["most_similar"].values())
+        assert all(min(abs(score - one) for one in scores) < 1e-12 for score in theirs)
+        if len(theirs) == 10:
+            assert max(abs(a - b) for a, b in zip(scores, theirs, strict=True)) < 1e-12
+    known = of_file(PARITY / "davinci_a" / "all_generated_instances.jsonl")
+    assert instances(pool) == {(row["instruction"], row["input"], row["output"]) for row in known}
+    assert len(instances(pool)) == 78
+    found = status(pool)
+    assert (found["rejections"]["near_duplicate"], found["rejections"]["starts_with_program"]) == (2, 13)
+    assert found["rejections"]["blocked_words"] == 3
+    assert adds_up(pool)
+
+
+@needs_parity
+def test_the_second_recorded_run_comes_out_as_the_original_had_it(tmp_path: Path) -> None:
+    pool = tmp_path / "p"
+    assert original(pool, PARITY / "davinci_b", "--compat") == 0
+    known = of_file(PARITY / "davinci_b" / "all_generated_instances.jsonl")
+    assert instances(pool) == {(row["instruction"], row["input"], row["output"]) for row in known}
+    assert len(instances(pool)) == 226
+    means = dict(rows(pool, "SELECT instruction, mean_score FROM tasks WHERE origin = 'generated'"))
+    recorded = of_file(PARITY / "davinci_b" / "machine_generated_instances.jsonl")
+    assert len(recorded) == 185
+    assert all(abs(means[row["instruction"]] - row["avg_similarity_score"]) < 1e-12 for row in recorded)
+    assert adds_up(pool)
+
+
+@needs_parity
+def test_every_difference_of_our_own_reading_can_be_explained(tmp_path: Path) -> None:
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    assert original(ours, PARITY / "davinci_a") == 0
+    assert original(theirs, PARITY / "davinci_a", "--compat") == 0
+    accepted = "SELECT instruction FROM tasks WHERE origin = 'generated'"
+    kept = {row[0].casefold() for row in rows(ours, accepted)}
+    for pool in (ours, theirs):
+        assert adds_up(pool)
+    for (text,) in rows(theirs, accepted):
+        if text.casefold() not in kept:
+            found = explain(ours, text)
+            assert any(label == "reason" for one in found for label, _ in one.lines), text
+    kept_there = {row[0].casefold() for row in rows(theirs, accepted)}
+    for (text,) in rows(ours, accepted):
+        if text.casefold() not in kept_there:
+            found = explain(theirs, text)
+            assert any(label == "reason" for one in found for label, _ in one.lines), text
