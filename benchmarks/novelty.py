@@ -1,4 +1,4 @@
-"""What it costs to find the nearest known instruction: ours, rapidfuzz brute force and the `rouge_score` loop in one run.
+"""What it costs to find the nearest known instruction: ours, rapidfuzz and the `rouge_score` loop in one run.
 
     python benchmarks/novelty.py [--instructions FILE] [--sizes 10000,50000,200000,1000000] [--quick]
 
@@ -8,7 +8,6 @@ Prints tables; writes benchmarks/results/novelty.json and, with matplotlib, nove
 from __future__ import annotations
 
 import argparse
-import gc
 import json
 import os
 import platform
@@ -18,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from rapidfuzz.distance import Indel
 from rouge_score.rouge_scorer import RougeScorer, _score_lcs
 from rouge_score.tokenize import tokenize as rouge_tokens
 
-from selfinstruct.novelty.index import Index, exceeds_exactly, sampled_places
+from selfinstruct.novelty.index import Index, Neighbour, exceeds_exactly, sampled_places
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -115,6 +115,10 @@ def index_of(texts: Sequence[str], tokenizer: str = "unicode") -> Index:
     return index
 
 
+def one_by_one(index: Index, texts: Sequence[str], cutoff: str) -> list[Neighbour | None]:
+    return [index.near_duplicate(text, cutoff) for text in texts]
+
+
 def measure_size(texts: Sequence[str], candidates: Sequence[str], repeats: int) -> tuple[dict[str, Any], Index]:
     """Time to build and to open, bytes a task, and cost a candidate at each cutoff."""
     count = len(texts)
@@ -123,14 +127,10 @@ def measure_size(texts: Sequence[str], candidates: Sequence[str], repeats: int) 
     index.near_duplicate(candidates[0], "0.7")
     row: dict[str, Any] = {"tasks": count, "build_s": time.perf_counter() - begin}
     for cutoff in CUTOFFS:
-        row[f"batch_us_{cutoff}"] = (
-            seconds(lambda at=cutoff: index.near_duplicates(candidates, at), repeats) / len(candidates) * 1e6
-        )
-        row[f"single_us_{cutoff}"] = (
-            seconds(lambda at=cutoff: [index.near_duplicate(text, at) for text in candidates], repeats)
-            / len(candidates)
-            * 1e6
-        )
+        batch = partial(index.near_duplicates, candidates, cutoff)
+        singly = partial(one_by_one, index, candidates, cutoff)
+        row[f"batch_us_{cutoff}"] = seconds(batch, repeats) / len(candidates) * 1e6
+        row[f"single_us_{cutoff}"] = seconds(singly, repeats) / len(candidates) * 1e6
     row["nearest_us"] = seconds(lambda: [index.nearest(text) for text in candidates[:32]], 3) / 32 * 1e6
     row["near_duplicates"] = sum(one is not None for one in index.near_duplicates(candidates, "0.7"))
     row["bytes"] = {name: size / count for name, size in index.nbytes().items()}
@@ -144,7 +144,8 @@ def opening(index: Index, texts: Sequence[str], candidates: Sequence[str]) -> di
     """Save the index, and open it and ask once in a new process."""
     with tempfile.TemporaryDirectory() as folder:
         begin = time.perf_counter()
-        np.savez(Path(folder) / "index.npz", **index.to_arrays())
+        arrays: dict[str, Any] = index.to_arrays()
+        np.savez(Path(folder) / "index.npz", **arrays)
         saved = time.perf_counter() - begin
         sample = {place: (f"t{place:020x}", texts[place]) for place in sampled_places(len(texts))}
         tasks = Path(folder) / "tasks.json"
@@ -187,7 +188,7 @@ def growth(target: int, texts: Sequence[str]) -> dict[str, float]:
 
 
 def brute_force(index: Index, texts: Sequence[str], candidates: Sequence[str]) -> dict[str, Any]:
-    """Rapidfuzz on all cores over the same batch, on strings of one character a token, and whether verdicts agree."""
+    """The same batch by rapidfuzz on all cores, on strings of one character a token, and whether verdicts agree."""
     letters: dict[str, str] = {}
 
     def encoded(text: str) -> str:
@@ -250,17 +251,24 @@ def judged_by_rouge_score(lines: Sequence[str]) -> tuple[list[int], float]:
 
 def real_instructions(lines: Sequence[str]) -> dict[str, Any]:
     reference, loop_s = judged_by_rouge_score(lines)
-    ours, _, ours_s = judged(lines, "rouge_score")
+    ours, as_rouge_score, ours_s = judged(lines, "rouge_score")
     default, rejected, default_s = judged(lines, "unicode")
-    only = [
-        {"line": place + 1, "default": "accepted" if place in set(default) else "rejected", "text": lines[place],
-         **({"nearest": lines[int(rejected[place][0])], "score": rejected[place][1]} if place in rejected else {})}
-        for place in sorted(set(ours) ^ set(default))
-    ]  # fmt: skip
+    differences = []
+    for place in sorted(set(ours) ^ set(default)):
+        nearest, score = (rejected if place in rejected else as_rouge_score)[place]
+        differences.append(
+            {
+                "line": place + 1,
+                "rejected_by": "unicode" if place in rejected else "rouge_score",
+                "score": score,
+                "text": lines[place],
+                "nearest": lines[int(nearest)],
+            }
+        )
     return {
         "lines": len(lines), "reference_accepted": len(reference), "ours_accepted": len(ours),
         "same": ours == reference, "rouge_score_s": loop_s, "ours_s": ours_s,
-        "default_accepted": len(default), "default_s": default_s, "differences": only,
+        "default_accepted": len(default), "default_s": default_s, "differences": differences,
     }  # fmt: skip
 
 
@@ -291,9 +299,8 @@ def draw(rows: Sequence[dict[str, Any]], rouge: dict[str, float], rapidfuzz: dic
 
 def machine() -> dict[str, Any]:
     info = Path("/proc/cpuinfo")
-    models = [line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")] if (
-        info.exists()
-    ) else []  # fmt: skip
+    lines = info.read_text().splitlines() if info.exists() else []
+    models = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
     versions = {}
     for package in ("numpy", "numba", "rapidfuzz", "rouge-score"):
         try:
@@ -307,9 +314,7 @@ def machine() -> dict[str, Any]:
 
 
 def print_sizes(rows: Sequence[dict[str, Any]]) -> None:
-    print(
-        f"\nOne candidate against a pool, microseconds (a batch of {BATCH} in one go / one by one); words: distinct ones"
-    )
+    print(f"\nOne candidate against a pool, microseconds (a batch of {BATCH} in one go / one by one)")
     print(f"{'tasks':>9} {'words':>7} {'above 0.7':>14} {'above 0.5':>14} {'nearest':>9} {'build s':>8} {'open s':>7} "
           f"{'1st ask s':>9} {'bytes/task':>10}")  # fmt: skip
     for row in rows:
@@ -327,8 +332,8 @@ def print_real(real: dict[str, Any]) -> None:
     print(f"  ours, unicode and exact  {real['default_accepted']:>6,} accepted  {real['default_s']:>8.2f} s  "
           f"{len(real['differences'])} decided differently:")  # fmt: skip
     for one in real["differences"][:12]:
-        like = f"  ~ {one['score']:.3f} {one['nearest']}" if "nearest" in one else ""
-        print(f"    line {one['line']:>5} {one['default']}: {one['text']}{like}")
+        print(f"    {one['line']:>5} rejected by {one['rejected_by']:<11} {one['score']:.16g} {one['text']!r}")
+        print(f"{'like':>46} {one['nearest']!r}")
     if len(real["differences"]) > 12:
         print("    ... all of them in novelty.json")
 
@@ -336,18 +341,15 @@ def print_real(real: dict[str, Any]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--instructions", type=Path, help=f"real instructions, one a line (default {REAL} if there)")
-    parser.add_argument("--sizes", help="pool sizes, ascending", default="")
+    parser.add_argument("--sizes", help="pool sizes, separated by commas", default="")
     parser.add_argument("--quick", action="store_true", help="small sizes; under a minute")
     options = parser.parse_args()
-    sizes = [
-        int(size)
-        for size in (options.sizes or ("10000,50000" if options.quick else "10000,50000,200000,1000000")).split(",")
-    ]
+    usual = "10000,50000" if options.quick else "10000,50000,200000,1000000"
+    sizes = sorted(int(size) for size in (options.sizes or usual).split(","))
     target = 10_000 if options.quick else 52_000
     repeats = 3 if options.quick else 7
     about = machine()
-    print(f"{about['cpu']}, {about['cores']} cores (load {about['load']:.1f}), "
-          + ", ".join(f"{name} {about[name]}" for name in ("python", "numpy", "numba", "rapidfuzz", "rouge-score")))  # fmt: skip
+    print(", ".join(f"{name} {value}" for name, value in about.items()))
 
     begin = time.perf_counter()
     index_of(generated(6000)).near_duplicate("warm up", "0.7")
@@ -358,15 +360,11 @@ def main() -> None:
     candidates, texts = texts[-BATCH:], texts[:-BATCH]
     rows = []
     for size in sizes:
-        row, index = measure_size(texts[:size], candidates, repeats)
+        row, largest = measure_size(texts[:size], candidates, repeats)
         rows.append(row)
-        if size != sizes[-1]:
-            del index
-        gc.collect()
     print_sizes(rows)
 
-    rapidfuzz = brute_force(index, texts[: sizes[-1]], candidates)
-    del index
+    rapidfuzz = brute_force(largest, texts[: sizes[-1]], candidates)
     faster = rapidfuzz["rapidfuzz_us"] / rapidfuzz["ours_us"]
     print(f"\n{BATCH} candidates against {sizes[-1]:,} tasks, microseconds a candidate: rapidfuzz cdist on all cores "
           f"{rapidfuzz['rapidfuzz_us']:,.0f}, ours on one core {rapidfuzz['ours_us']:.1f} (first time "
@@ -374,9 +372,8 @@ def main() -> None:
           f"{'same verdicts' if rapidfuzz['same_verdicts'] else 'DIFFERENT VERDICTS'}")  # fmt: skip
 
     rouge = rouge_loop(texts[:1000], candidates[:4])
-    index = index_of(texts[:52_000])
-    one_us = seconds(lambda: [index.near_duplicate(text, "0.7") for text in candidates], repeats) / BATCH * 1e6
-    del index
+    pool = index_of(texts[:52_000])
+    one_us = seconds(lambda: [pool.near_duplicate(text, "0.7") for text in candidates], repeats) / BATCH * 1e6
     print(f"\none candidate against 52,000 tasks: ours, asked alone {one_us:.1f} us; rouge_score scaled from "
           f"{rouge['pairs']:,} pairs")  # fmt: skip
     for name, label in (
@@ -389,15 +386,22 @@ def main() -> None:
     rouge["ours_us_at_52000"] = one_us
 
     grown = growth(target, generated(target + target // 2, copies=0.3, seed=2))
-    print(f"\ngrowth to {grown['accepted']:,} tasks in rounds of {ROUND}, {grown['rejected']:,} near duplicates rejected: "
-          f"{grown['seconds']:.1f} s")  # fmt: skip
+    print(f"\ngrowth to {grown['accepted']:,} tasks in rounds of {ROUND}, {grown['rejected']:,} near duplicates "
+          f"rejected on the way: {grown['seconds']:.1f} s")  # fmt: skip
 
-    results = {"machine": about, "sizes": rows, "rapidfuzz": rapidfuzz, "rouge_score": rouge, "growth": grown}
+    results: dict[str, Any] = {
+        "machine": about,
+        "sizes": rows,
+        "rapidfuzz": rapidfuzz,
+        "rouge_score": rouge,
+        "growth": grown,
+    }
     path = options.instructions or REAL
     if path.exists():
         lines = path.read_text(encoding="utf-8").splitlines()
-        results["real"] = real_instructions(lines[:1500] if options.quick else lines)
-        print_real(results["real"])
+        real = real_instructions(lines[:1500] if options.quick else lines)
+        results["real"] = real
+        print_real(real)
     else:
         print(f"\nno real instructions: {path} is missing")
     RESULTS.mkdir(exist_ok=True)

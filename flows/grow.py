@@ -53,10 +53,10 @@ async def grow(parameters: Grow) -> dict[str, Any]:
 
 
 def schedule(parameters: Grow, cron: str) -> None:
-    """Serve the flow on a cron schedule until Ctrl-C. Runs never overlap: one that is due while another works is left out."""
+    """Serve the flow on a cron schedule until Ctrl-C. A run that is due while another works is left out."""
     _say(f"serving grow/{parameters.pool.name} at {cron!r}: {parameters.model_dump_json(exclude_none=True)}")
     one_at_a_time = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
-    grow.serve(  # type: ignore[unused-coroutine]
+    grow.serve(
         name=parameters.pool.name,
         cron=cron,
         parameters={"parameters": parameters.model_dump(mode="json", exclude_none=True)},
@@ -87,7 +87,7 @@ async def _follow_up(growth: Growth, tasks: Sequence[OpenTask]) -> None:
 
 
 async def _as_task(name: str, number: int, step: Callable[[], Awaitable[Result]]) -> Result:
-    """Run a step as a task of this flow run. Prefect sees its name and state; what it gives stays out of its database."""
+    """Run a step as a task of this flow run. Prefect sees its name and state, and nothing of what it gives."""
     results: list[Result] = []
 
     @task(name=name, task_run_name=f"{name}-{number}", cache_policy=NO_CACHE, persist_result=False)
@@ -102,4 +102,4 @@ _TASKS = Steps(_sample, _prompt, _filter, _grow, _follow_up)
 
 
 def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)  # noqa: T201
+    print(line, file=sys.stderr, flush=True)

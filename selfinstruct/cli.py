@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -124,7 +124,7 @@ def status(
 @app.command()
 def explain(
     pool: PoolArgument,
-    what: Annotated[str, typer.Argument(help="A task id, a request id, or a piece of a text.", metavar="X")],
+    what: Annotated[str, typer.Argument(help="A task id, a request id, a reason, or a piece of a text.", metavar="X")],
 ) -> None:
     """Tell where a task came from, or why a candidate was rejected and what it resembled."""
     from selfinstruct import console  # noqa: PLC0415
@@ -159,7 +159,9 @@ def seeds_check(
 @app.command("offline-server")
 def offline_server(
     port: Annotated[int, typer.Option(help="Port on loopback; 0 takes a free one.")] = 8765,
-    style: Annotated[str, typer.Option(help="tasks, or words for unlimited plain text.")] = "tasks",
+    style: Annotated[
+        Literal["tasks", "words"], typer.Option(help="tasks, or words for unlimited plain text.")
+    ] = "tasks",
 ) -> None:
     """Serve the built-in model as an OpenAI-compatible server, until Ctrl-C."""
     from selfinstruct.llm.offline.server import run as serve  # noqa: PLC0415

@@ -187,7 +187,9 @@ class Config(BaseSettings):
                     f"stages.{stage}: the recipe {self.recipe.name} has no such stage; its stages: {', '.join(known)}"
                 )
         if self.recipe.compat and self.recipe.name != "paper":
-            raise ValueError("recipe.compat reproduces the original code, which is the recipe paper; add --recipe paper")
+            raise ValueError(
+                "recipe.compat reproduces the original code, which is the recipe paper; add --recipe paper"
+            )
         if self.filters.min_words > self.filters.max_words:
             raise ValueError("filters.min_words is larger than filters.max_words")
         return self

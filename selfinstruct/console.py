@@ -23,10 +23,12 @@ ERR = Console(stderr=True, highlight=False, soft_wrap=True)
 
 REAL_MODELS = """\
 The built-in offline model only shows how it works; real data needs a real model:
-  an API        OPENAI_API_KEY=... python -m selfinstruct generate --pool outputs/mine --model gpt-4o-mini --target 200
-  a local vLLM  vllm serve Qwen/Qwen3-8B, then
-                python -m selfinstruct generate --pool outputs/mine --base-url http://localhost:8000/v1 --target 200
-  Ollama        python -m selfinstruct generate --pool outputs/mine --base-url http://localhost:11434/v1 --model qwen3:8b
+  an API        export OPENAI_API_KEY=...
+                python -m selfinstruct generate --pool outputs/mine --model gpt-4o-mini
+  a local vLLM  vllm serve Qwen/Qwen3-8B
+                python -m selfinstruct generate --pool outputs/mine --base-url http://localhost:8000/v1
+  Ollama        python -m selfinstruct generate --pool outputs/mine --base-url http://localhost:11434/v1 \\
+                --model qwen3:8b
 """
 
 

@@ -152,7 +152,7 @@ class Growth:
         await self._gather(self._answer(request, round_.completions) for request in round_.requests)
 
     async def filter(self, round_: Round) -> Sequence[rounds.Verdict]:
-        """Read the round's answers if that is still to be done, then judge candidates in order as far as the goal asks."""
+        """Read the round's answers, once, then judge candidates in order as far as the goal asks."""
         if not round_.is_read:
             candidates, rejections = rounds.read_round(round_.requests, round_.completions, round_.settings)
             await self._write(statements.read_round(round_.number, candidates, rejections, round_.requests))

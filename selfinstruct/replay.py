@@ -271,9 +271,7 @@ def _follow(
         yield from statements.read_follow_up(task, number, step.waiting, step.rejections, list(asked.values()))
 
 
-def _of_source(
-    source: Source, exchange: Exchange, round_number: int, task_id: str | None = None
-) -> Exchange:
+def _of_source(source: Source, exchange: Exchange, round_number: int, task_id: str | None = None) -> Exchange:
     request, completion = exchange
     return (
         replace(request, source=source.number, round=round_number, task_id=task_id),

@@ -22,9 +22,9 @@ def settings(recipe: str = "chat", model: str = "offline", **changes: Any) -> Se
     return replace(pool_settings(load(None, {"recipe": recipe}), model), **changes)
 
 
-def task(instruction: str, number: int = 0, *, is_classification: bool = False, input: str = "", output: str = "") -> Task:  # noqa: A002
-    """A seed."""
-    return Task(f"s{number}", instruction, is_classification, (Instance(input, output or "Done."),), "seed")
+def task(instruction: str, number: int = 0, *, is_classification: bool = False) -> Task:
+    """A seed without input."""
+    return Task(f"s{number}", instruction, is_classification, (Instance("", "Done."),), "seed")
 
 
 def answer(request: Request, text: str, finish_reason: str = "stop") -> Completion:

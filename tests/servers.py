@@ -16,7 +16,12 @@ Answer = Callable[[int, str, dict[str, Any], web.Request], Awaitable[web.StreamR
 
 def completion(text: str, finish_reason: str = "stop", **usage: int) -> web.Response:
     """An answer in OpenAI's form, for both APIs."""
-    choice = {"index": 0, "finish_reason": finish_reason, "text": text, "message": {"role": "assistant", "content": text}}
+    choice = {
+        "index": 0,
+        "finish_reason": finish_reason,
+        "text": text,
+        "message": {"role": "assistant", "content": text},
+    }
     counted = {"prompt_tokens": 7, "completion_tokens": 3, **usage}
     return web.json_response({"id": "x", "object": "completion", "choices": [choice], "usage": counted})
 

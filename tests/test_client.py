@@ -22,7 +22,9 @@ SCHEMA = Schema("thing", {"type": "object", "properties": {}, "required": [], "a
 
 def request(identity: str = "ab" * 32, *, api: Any = "chat", schema: Schema | None = None, **sampling: Any) -> Request:
     role: Any = "user" if api == "chat" else "prompt"
-    return Request(identity, "propose", 0, None, 0, api, "m", {"max_tokens": 9, **sampling}, (Message(role, "Hi"),), schema)
+    return Request(
+        identity, "propose", 0, None, 0, api, "m", {"max_tokens": 9, **sampling}, (Message(role, "Hi"),), schema
+    )
 
 
 def ask(
@@ -193,7 +195,9 @@ def test_structure_is_asked_for_in_ever_weaker_forms_and_that_is_said_once() -> 
 def test_renamed_and_refused_parameters_are_adapted() -> None:
     async def answer(_: int, __: str, body: dict[str, Any], ___: web.Request) -> web.StreamResponse:
         if "max_tokens" in body:
-            return error(400, "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead.", param="max_tokens")
+            return error(
+                400, "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead.", param="max_tokens"
+            )
         if "temperature" in body:
             return error(400, "'temperature' does not support 0.3 with this model", param="temperature")
         return completion("ok")
@@ -281,7 +285,9 @@ def test_slots_serve_by_priority_then_in_order() -> None:
             slots.give_back()
 
         await slots.take(0)
-        waiting = [asyncio.create_task(one(name, priority)) for name, priority in [("c", 2), ("a", 0), ("d", 2), ("b", 1)]]
+        waiting = [
+            asyncio.create_task(one(name, priority)) for name, priority in [("c", 2), ("a", 0), ("d", 2), ("b", 1)]
+        ]
         await asyncio.sleep(0.01)
         slots.give_back()
         await asyncio.gather(*waiting)

@@ -94,7 +94,9 @@ def test_no_instances_are_asked_for_beyond_the_target(tmp_path: Path) -> None:
     pool = tmp_path / "pool"
     grow(pool, target=10)
     now = status(pool)
-    assert now["tasks"] + now["tasks_without_instances"] == _count(pool, "SELECT COUNT(DISTINCT task_id) FROM requests WHERE task_id NOT NULL")
+    assert now["tasks"] + now["tasks_without_instances"] == _count(
+        pool, "SELECT COUNT(DISTINCT task_id) FROM requests WHERE task_id NOT NULL"
+    )
 
 
 def _count(pool: Path, sql: str) -> int:

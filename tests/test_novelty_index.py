@@ -1,4 +1,4 @@
-"""The novelty index against arithmetic on fractions: the small search, the compiled one, and the two told apart by none."""
+"""The novelty index against arithmetic on fractions, in its small and its compiled form."""
 
 from __future__ import annotations
 
@@ -354,6 +354,41 @@ def test_arrays_of_another_pool_are_refused(tmp_path: Path) -> None:
     assert {0, 99_999} <= set(sampled_places(100_000))
 
 
+@pytest.mark.parametrize(
+    ("name", "change", "words"),
+    [
+        ("static_posts", lambda array: array[:-1], "fit together"),
+        ("static_order", lambda array: array[:-1], "fit together"),
+        ("words", lambda array: array[:-20], "texts of others"),
+        ("tokens", lambda array: array[:-1], "says 40 tasks"),
+    ],
+)
+def test_arrays_that_do_not_belong_together_are_refused(
+    name: str, change: Callable[[np.ndarray], np.ndarray], words: str, tmp_path: Path
+) -> None:
+    texts = [f"alpha{number} beta gamma" for number in range(40)]
+    with indexed_beyond(0):
+        index = built(texts)
+        index.nearest("beta")
+        arrays = saved(index, tmp_path)
+    with pytest.raises(ValueError, match=words):
+        Index.from_arrays(
+            {**arrays, name: change(arrays[name])}, lambda place: (f"s{place}", texts[place]), large_from=0
+        )
+
+
+def test_an_opened_index_knows_all_words_though_the_last_texts_use_few(tmp_path: Path) -> None:
+    texts = [" ".join(f"w{number}x{word}" for word in range(10)) for number in range(400)] + ["w0x0 w0x1 w0x2"] * 3
+    with indexed_beyond(300):
+        index = built(texts[:400])
+        index.nearest("w0x0")
+        for place in range(400, 403):
+            index.add(f"s{place}", texts[place])
+        opened = Index.from_arrays(saved(index, tmp_path), lambda place: (f"s{place}", texts[place]), large_from=0)
+    assert opened.near_duplicates(texts, "0.7") == index.near_duplicates(texts, "0.7")
+    assert opened.nearest(texts[399]) == Neighbour("s399", 1.0)
+
+
 def test_an_empty_index_is_saved_and_opened(tmp_path: Path) -> None:
     opened = Index.from_arrays(saved(Index(), tmp_path), lambda _: None)
     opened.add("a", "one two")
@@ -401,12 +436,14 @@ import sys
 if {missing}:
     sys.modules["numba"] = None
 from selfinstruct.novelty.index import Index
+def task(place):
+    return f"s{{place}}", " ".join(f"w{{place * step % 23}}" for step in range(1, 9))
 index = Index(large_from=50)
 for number in range(200):
-    index.add(f"s{{number}}", " ".join(f"w{{number * step % 23}}" for step in range(1, 9)))
-opened = Index.from_arrays(index.to_arrays(), lambda p: (f"s{{p}}", " ".join(f"w{{p * s % 23}}" for s in range(1, 9))),
-                           large_from=50)
-print([opened.near_duplicate(f"w{{a}} w{{2 * a % 23}} w{{3 * a % 23}} w5", "0.4") for a in range(30)], index.top("w3 w4", 4))
+    index.add(*task(number))
+opened = Index.from_arrays(index.to_arrays(), task, large_from=50)
+asked = [f"w{{number}} w{{2 * number % 23}} w{{3 * number % 23}} w5" for number in range(30)]
+print(opened.near_duplicates(asked, "0.4"), index.top("w3 w4", 4))
 print(sys.modules.get("numba") is None, file=sys.stderr)
 """
     assert run(code.format(missing=True)) == run(code.format(missing=False))

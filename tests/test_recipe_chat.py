@@ -36,7 +36,7 @@ def is_golden(name: str, prompt: Prompt) -> None:
     if os.environ.get("UPDATE_GOLDEN"):
         path.write_text(text, encoding="utf-8")
     assert path.read_text(encoding="utf-8") == text, (
-        f"the prompt differs from {path}; if that is meant, write it anew with UPDATE_GOLDEN=1 and look at the difference"
+        f"the prompt differs from {path}; if that is meant, write it with UPDATE_GOLDEN=1 and look at the difference"
     )
 
 
@@ -96,7 +96,10 @@ def test_what_is_the_same_for_all_requests_of_a_stage_comes_first() -> None:
     assert one.messages[0] == other.messages[0]
 
 
-GOOD = '{"tasks": [{"instruction": "Name a river.", "is_classification": false}, {"instruction": "Is 7 prime?", "is_classification": true}]}'
+GOOD = (
+    '{"tasks": [{"instruction": "Name a river.", "is_classification": false}, '
+    '{"instruction": "Is 7 prime?", "is_classification": true}]}'
+)
 
 
 @pytest.mark.parametrize(
@@ -156,7 +159,11 @@ def test_inputs_are_answered_and_become_candidates() -> None:
 
 
 def test_inputs_that_are_no_good_are_rejected_before_an_answer_is_paid_for() -> None:
-    then = step(OPEN, inputs("One.", "bad", "One.", {"a": 1}), fault=lambda _, text: ("placeholder", "") if text == "bad" else None)
+    then = step(
+        OPEN,
+        inputs("One.", "bad", "One.", {"a": 1}),
+        fault=lambda _, text: ("placeholder", "") if text == "bad" else None,
+    )
     assert isinstance(then, Ask)
     assert [one.input for one in then.waiting] == ["One.", '{"a": 1}']
     assert [(one.reason, one.input, one.position) for one in then.rejections] == [
@@ -185,7 +192,9 @@ def test_cases_of_a_classification_come_label_first_and_need_no_answer() -> None
 def test_a_classification_that_needs_no_case_is_answered() -> None:
     then = step(LABELLED, ("inputs", 0, '{"labels": ["yes", "no"], "needs_input": false, "inputs": []}'))
     assert isinstance(then, Ask)
-    end = step(LABELLED, ("inputs", 0, '{"labels": ["yes", "no"], "needs_input": false, "inputs": []}'), ("respond", 0, "yes"))
+    end = step(
+        LABELLED, ("inputs", 0, '{"labels": ["yes", "no"], "needs_input": false, "inputs": []}'), ("respond", 0, "yes")
+    )
     assert isinstance(end, Settled)
     assert ([one.output for one in end.candidates], end.labels) == (["yes"], ("yes", "no"))
 
@@ -205,7 +214,12 @@ def test_no_answer_whatever_raises_or_vanishes(text: str, cut: bool) -> None:
         assert isinstance(step(of, ("inputs", 0, text)), Ask | Settled)
 
 
-JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["tasks", "inputs", "labels", "instruction", "label", "input", "needs_input"]), inner), max_leaves=12)  # fmt: skip
+KEYS = st.sampled_from(["tasks", "inputs", "labels", "instruction", "label", "input", "needs_input"])
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(KEYS, inner),
+    max_leaves=12,
+)
 
 
 @given(JSON)

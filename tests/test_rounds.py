@@ -91,7 +91,11 @@ def judged(texts: list[str], *, changed: Settings = SETTINGS, shown: tuple[str, 
 
 def test_a_repeat_within_one_round_is_rejected() -> None:
     text = "Write a short poem about the sea at night."
-    assert judged([text, text, "Write a short poem about the lake at night."]) == ["accepted", "near_duplicate", "near_duplicate"]
+    assert judged([text, text, "Write a short poem about the lake at night."]) == [
+        "accepted",
+        "near_duplicate",
+        "near_duplicate",
+    ]
 
 
 def test_of_two_near_duplicates_the_earlier_wins() -> None:
@@ -117,7 +121,9 @@ def test_a_score_of_exactly_the_threshold_is_accepted() -> None:
 
 
 def test_a_shown_demonstration_is_no_new_task() -> None:
-    assert judged(["Sort these words by length, please!"], shown=("sort these words by length please",)) == ["copy_of_demonstration"]
+    assert judged(["Sort these words by length, please!"], shown=("sort these words by length please",)) == [
+        "copy_of_demonstration"
+    ]
 
 
 def test_another_tokenizer_from_one_round_to_the_next_is_used_for_all_that_is_known() -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
@@ -307,7 +306,7 @@ class Client:
                 self._tell(f"{why}; going on with the other endpoints")
 
     def _backoff(self, attempt: int) -> float:
-        return min(60.0, 0.5 * 2 ** min(attempt, 7)) * self._jitter.uniform(0.75, 1.25)
+        return min(60.0, 0.5 * 2.0 ** min(attempt, 7)) * self._jitter.uniform(0.75, 1.25)
 
     async def _sleep(self, seconds: float) -> None:
         try:
@@ -345,13 +344,13 @@ def _difference(before: Capabilities, after: Capabilities) -> str:
 
 def _retry_after(error: openai.APIStatusError) -> float | None:
     """Seconds that the server asks to wait, from `Retry-After` as seconds or date; None where it does not say."""
-    value = error.response.headers.get("retry-after", "")
+    value = str(error.response.headers.get("retry-after", ""))
     try:
         return max(0.0, float(value))
     except ValueError:
         pass
     try:
-        return max(0.0, float(parsedate_to_datetime(value).timestamp()) - time.time())
+        return max(0.0, float(parsedate_to_datetime(value).timestamp() - time.time()))
     except (TypeError, ValueError):
         return None
 

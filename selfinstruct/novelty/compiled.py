@@ -1,9 +1,9 @@
 """The search among many texts, compiled by numba; imported only for a pool that is large enough to want it.
 
-A text is a list of token numbers. To count, a pair must have `need[m + n]` tokens in common, in order. What can have that
-many is narrowed down, cheapest test first: a window of lengths; a common token among the rarest of both texts (of c common
-ones, one is among the first m - c + 1 in any fixed order); a bound by signatures of 128 bits; and last the longest common
-subsequence itself, 64 query tokens at a time (Hyyro 2004). Each step drops only what cannot count: the search is exact.
+A text is a list of token numbers. To count, a pair must have `need[m + n]` tokens in common, in order. What can have
+that many is narrowed down, the cheapest test first: a window of lengths; a common token among the rarest of both texts
+(of c common ones, one is among the first m - c + 1 in any fixed order); a bound by signatures of 128 bits; and at last
+the longest common subsequence itself, 64 query tokens at a time (Hyyro 2004). Each step drops only what cannot count.
 """
 
 from __future__ import annotations

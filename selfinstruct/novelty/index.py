@@ -165,6 +165,8 @@ class Index:
         starts = arrays["starts"]
         if not count == len(index) == starts.size - 1 or starts[-1] != arrays["tokens"].size:
             raise ValueError(f"the index says {count} tasks and holds {len(index)} ids and {starts.size - 1} texts")
+        if arrays["tokens"].max(initial=-1) >= len(index._words):
+            raise ValueError(f"the index has {len(index._words)} words and texts of others")
         for place in sampled_places(count):
             known = arrays["tokens"][starts[place] : starts[place + 1]].tolist()
             found = sample(place)

@@ -140,6 +140,8 @@ class Large:
             like = _no_static()._asdict().items()
             large._static = Static(**{name: _own(arrays[f"static_{name}"], array.dtype) for name, array in like})
             large._signed = large._static.order.size
+            if not _fits(large._static, large._count):
+                raise ValueError("the arrays of the index do not fit together")
         return large
 
     def _texts(self) -> Texts:
@@ -151,15 +153,16 @@ class Large:
         if self._count - indexed > max(_MIN_TAIL, indexed // _TAIL_SHARE):
             self._build()
             indexed = self._count
+        if self._signed < self._count or not self._slot.size:
+            unseen = self._starts[self._signed if self._slot.size else 0]
+            words = int(self._tokens[unseen : self._starts[self._count]].max(initial=-1)) + 1
+            if words > self._slot.size or not self._slot.size:
+                self._slot = np.zeros(words + words // 8 + 64, np.int32)
         if self._signed < self._count:
             if 2 * (self._count - indexed) > self._tail.size:
                 self._tail = _grown(self._tail, 2 * (self._signed - indexed), 2 * (self._count - indexed))
             sign(self._texts(), self._signed, self._count, self._tail, indexed)
-            added = self._tokens[self._starts[self._signed] : self._starts[self._count]]
-            self._reserve_slots(int(added.max(initial=-1)) + 1)
             self._signed = self._count
-        elif not self._slot.size:
-            self._reserve_slots(int(self._tokens[: self._starts[self._count]].max(initial=-1)) + 1)
         scratch = self._scratch
         if scratch is None or scratch.slot is not self._slot or scratch.keys.size < longest_query:
             size = max(longest_query, self._longest) + 2
@@ -173,10 +176,6 @@ class Large:
             )
             self._scratch = scratch
         return scratch
-
-    def _reserve_slots(self, words: int) -> None:
-        if words > self._slot.size or not self._slot.size:
-            self._slot = np.zeros(words + words // 8 + 64, np.int32)
 
     def _need(self, cutoff: Cutoff, total: int) -> NDArray[np.int32]:
         need = self._needs.get(cutoff)
@@ -212,7 +211,19 @@ class Large:
         fill_postings(texts, self._static, least, keys, post_starts.copy())
         self._tail = np.empty(0, np.uint64)
         self._signed = count
-        self._reserve_slots(frequency.size)
+        self._slot = np.zeros(frequency.size + frequency.size // 8 + 64, np.int32)
+
+
+def _fits(static: Static, count: int) -> bool:
+    """Are these arrays of one index of at most so many texts? Compiled code does not look before it leaps."""
+    indexed, posts = static.order.size, static.posts.size
+    return bool(
+        indexed <= count
+        and static.signatures.size == 2 * indexed
+        and static.by_length[-1] == indexed
+        and static.ranks.size == posts == static.post_starts[-1]
+        and static.post_starts.size == static.rarity.size + 1
+    )
 
 
 def _no_static() -> Static:

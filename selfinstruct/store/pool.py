@@ -20,7 +20,6 @@ from selfinstruct.store import statements
 from selfinstruct.store.schema import SCHEMA_VERSION, TABLES
 from selfinstruct.store.writer import Notify, Statement, Writer, connect
 
-
 OF_ROUND = "r.round = ? AND r.task_id IS NULL"
 """The propose requests `r` of a round; follow-ups of its tasks carry its number too."""
 OF_TASK = "r.task_id = ?"

@@ -122,7 +122,7 @@ class Explanation:
 
 
 def explain(folder: Path, wanted: str) -> list[Explanation]:
-    """What became of `wanted`: a task id, a request id (or the beginning of one), or a piece of an instruction.
+    """What became of `wanted`: a task id, a request id (or the beginning of one), a reason, or a piece of a text.
 
     Raises:
         PoolError: nothing in the pool matches.
@@ -141,13 +141,13 @@ def explain(folder: Path, wanted: str) -> list[Explanation]:
 
 
 def _matching(connection: sqlite3.Connection, table: str, identity: str, text: str, wanted: str) -> list[sqlite3.Row]:
-    """Rows by exact id first, then by the beginning of the id, then by a piece of the text; twenty at most."""
+    """Rows by id, else by its beginning, else by reason, else by a piece of the text; twenty at most."""
     order = "position" if table == "tasks" else "number"
-    conditions = [(f"{identity} = ?", wanted), (f"substr({identity}, 1, length(?1)) = ?1 AND length(?1) >= 6", wanted),
-                  (f"instr(lower({text}), lower(?)) > 0", wanted)]  # fmt: skip
-    for condition, value in conditions:
+    conditions = [f"{identity} = ?", f"substr({identity}, 1, length(?1)) = ?1 AND length(?1) >= 6"]
+    conditions += ["reason = ?"] if table == "rejections" else []
+    for condition in [*conditions, f"instr(lower({text}), lower(?)) > 0"]:
         sql = f"SELECT * FROM {table} WHERE {condition} ORDER BY {order} LIMIT 20"  # noqa: S608 - names are ours
-        rows_ = connection.execute(sql, (value,)).fetchall()
+        rows_ = connection.execute(sql, (wanted,)).fetchall()
         if rows_:
             return rows_
     return []

@@ -1,0 +1,120 @@
+"""The Prefect flow, run for real against a Prefect server and a pool."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import flows  # noqa: F401 - sets what Prefect reads when it is imported
+from selfinstruct.export.files import export
+from selfinstruct.store.reading import status
+from tests.builders import ROOT, grow
+
+pytestmark = [pytest.mark.prefect, pytest.mark.timeout(300), pytest.mark.filterwarnings("default")]
+
+
+@pytest.fixture(scope="module")
+def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a Prefect server of our own, on an empty database."""
+    os.environ["PREFECT_HOME"] = str(tmp_path_factory.mktemp("prefect"))
+    from prefect.settings import PREFECT_API_URL, get_current_settings
+    from prefect.testing.utilities import prefect_test_harness
+
+    with prefect_test_harness(server_startup_timeout=180):
+        url = str(PREFECT_API_URL.value() or get_current_settings().api.url)
+        yield url
+
+
+def exported(pool: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in export(pool, ["alpaca", "messages"], pool / "export").paths)
+
+
+def test_the_flow_grows_a_pool_as_generate_does_with_a_task_for_each_step(prefect: str, tmp_path: Path) -> None:
+    from flows.grow import Grow
+    from flows.grow import grow as flow
+
+    done = asyncio.run(flow(Grow(pool=tmp_path / "p", target=40)))
+    assert done["exit_code"] == 0
+    asyncio.run(flow(Grow(pool=tmp_path / "p", more=10)))
+    grow(tmp_path / "q", target=50)
+    assert exported(tmp_path / "p") == exported(tmp_path / "q")
+    names = asyncio.run(_task_runs())
+    rounds = status(tmp_path / "p")["rounds"]
+    for step in ("sample", "prompt", "filter", "grow"):
+        assert {f"{step}-{number}" for number in range(rounds)} <= names, step
+    assert len(names) <= 6 * rounds + 12
+
+
+async def _task_runs() -> set[str]:
+    from prefect.client.orchestration import get_client
+
+    async with get_client() as client:
+        return {run.name for run in await client.read_task_runs(limit=200)}
+
+
+def test_wrong_parameters_are_refused_with_the_fields_name(prefect: str) -> None:
+    from prefect.exceptions import ParameterTypeError
+
+    from flows.grow import grow as flow
+
+    with pytest.raises(ParameterTypeError, match="more"):
+        asyncio.run(flow({"pool": "p", "more": 0}))  # type: ignore[arg-type]
+
+
+def test_the_schedule_is_served_as_a_deployment(prefect: str, tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "selfinstruct",
+        "schedule",
+        "--pool",
+        str(tmp_path / "nightly"),
+        "--cron",
+        "0 2 * * *",
+        "--more",
+        "5",
+    ]
+    environment = {**os.environ, "PREFECT_API_URL": prefect}
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
+    try:
+        until = time.monotonic() + 90
+        found = None
+        while found is None and time.monotonic() < until and process.poll() is None:
+            found = asyncio.run(_deployment("grow/nightly"))
+            time.sleep(0.5)
+        assert found is not None, (
+            process.stderr.read() if process.stderr and process.poll() is not None else "no deployment"
+        )
+        cron, parameters, limit = found
+        assert cron == "0 2 * * *"
+        assert parameters == {"parameters": {"pool": str(tmp_path / "nightly"), "more": 5}}
+        assert limit == 1
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.communicate(timeout=30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+
+
+async def _deployment(name: str) -> tuple[str, dict[str, object], int | None] | None:
+    from prefect.client.orchestration import get_client
+    from prefect.exceptions import ObjectNotFound
+
+    async with get_client() as client:
+        try:
+            found = await client.read_deployment_by_name(name)
+        except ObjectNotFound:
+            return None
+    limit = found.global_concurrency_limit
+    schedule: object = found.schedules[0].schedule
+    return str(getattr(schedule, "cron", "")), found.parameters, limit.limit if limit else None

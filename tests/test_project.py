@@ -1,0 +1,126 @@
+"""Promises that no linter checks: the wheel works alone, the README's commands run, files stay readable."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from selfinstruct.export.files import export
+from selfinstruct.llm.offline.writer import check
+from selfinstruct.store.reading import rows, snapshot
+from tests.builders import ROOT, grow
+
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pool = tmp_path_factory.mktemp("demo") / "pool"
+    grow(pool, target=200)
+    return pool
+
+
+def test_the_answers_of_the_demo_are_right(demo: Path) -> None:
+    with snapshot(demo) as connection:
+        verdicts = [check(row.instruction, row.instance.input, row.instance.output) for row in rows(connection)]
+    judged = [verdict for verdict in verdicts if verdict is not None]
+    assert len(judged) > 150
+    assert judged.count(False) <= len(judged) / 50
+
+
+def test_two_hundred_tasks_in_two_steps_export_the_same_bytes_as_at_once(demo: Path, tmp_path: Path) -> None:
+    grow(tmp_path / "p", target=100)
+    grow(tmp_path / "p", more=100)
+    once, twice = (
+        [path.read_bytes() for path in export(pool, ["alpaca", "messages"], tmp_path / name).paths]
+        for pool, name in ((demo, "a"), (tmp_path / "p", "b"))
+    )
+    assert once == twice
+
+
+@pytest.mark.timeout(600)
+def test_the_wheel_works_alone_in_an_empty_environment(tmp_path: Path) -> None:
+    """Built, installed with its pinned dependencies, and run from an empty folder."""
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path / "dist"), str(ROOT)]
+    subprocess.run(build, check=True, capture_output=True)
+    (wheel,) = (tmp_path / "dist").glob("*.whl")
+    subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "env")], check=True)
+    python = tmp_path / "env" / "bin" / "python"
+    install = [python, "-m", "pip", "install", "--quiet", "-c", ROOT / "constraints.txt", wheel]
+    subprocess.run(install, check=True, capture_output=True)
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "SELFINSTRUCT"))}
+    found = subprocess.run(
+        [python, "-m", "selfinstruct", "generate", "--target", "20", "--json"], cwd=empty, env=environment, check=True,
+        capture_output=True, text=True,
+    )  # fmt: skip
+    status = json.loads(found.stdout)
+    assert (status["seeds"], status["tasks"]) == (175, 20)
+    assert "WARNING" not in found.stderr
+    assert (empty / "outputs" / "pool" / "pool.db").exists()
+    shutil.rmtree(tmp_path / "env")
+
+
+def test_the_extra_vllm_resolves_without_the_constraints(tmp_path: Path) -> None:
+    if sys.platform != "linux":
+        pytest.skip("vLLM is for Linux")
+    command = [sys.executable, "-m", "pip", "install", "--dry-run", "--quiet", "--ignore-installed", f"{ROOT}[vllm]"]
+    found = subprocess.run(command, check=False, capture_output=True, text=True, cwd=tmp_path)
+    assert found.returncode == 0, found.stderr[-2000:]
+
+
+def readme_commands() -> list[str]:
+    blocks = re.findall(r"```(?:sh|bash|console)\n(.*?)```", README, re.DOTALL)
+    lines = [line.strip() for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    return [line for line in lines if line.startswith(("python -m selfinstruct", "make "))]
+
+
+def test_the_readme_opens_with_its_two_commands_and_shows_every_command_once() -> None:
+    commands = readme_commands()
+    assert [line.split("#")[0].strip() for line in commands[:2]] == ["make generate", "make test"]
+    for name in ("generate", "replay", "status", "explain", "export", "seeds check", "offline-server", "schedule"):
+        assert any(f"selfinstruct {name}" in line for line in commands), name
+
+
+def test_the_options_in_the_readme_exist() -> None:
+    for line in readme_commands():
+        words = line.split("#")[0].split()
+        if "selfinstruct" not in words:
+            continue
+        rest = words[words.index("selfinstruct") + 1 :]
+        command = rest[:2] if rest[0] == "seeds" else rest[:1]
+        help_ = subprocess.run(
+            [sys.executable, "-m", "selfinstruct", *command, "--help"],
+            cwd=ROOT,
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        for option in (word for word in rest if word.startswith("--")):
+            assert option in help_, line
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "selfinstruct").rglob("*.py")), ids=lambda path: path.name)
+def test_files_stay_readable_in_size(path: Path) -> None:
+    assert len(path.read_text("utf-8").splitlines()) <= 500, "a module is one idea; split it"
+
+
+def test_nothing_committed_names_a_place_of_this_machine() -> None:
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True).stdout.split()
+    for name in tracked:
+        path = ROOT / name
+        if (
+            path.is_file()
+            and path.suffix in {".py", ".md", ".toml", ".txt", ".yaml", ".yml", ""}
+            and name != "tests/test_project.py"
+        ):
+            text = path.read_text("utf-8")
+            assert not re.search(r"/root/|/home/\w+/|/work/", text), name
