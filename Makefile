@@ -2,13 +2,16 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: generate test check bench clean
+.PHONY: generate test coverage check bench clean
 
 generate: .venv/installed  ## grow outputs/demo to 200 tasks with the built-in model, and export it
 	@$(BIN)/python -m selfinstruct generate --pool outputs/demo --target 200
 
 test: .venv/installed-dev  ## run the test suite
 	@$(BIN)/python -m pytest -q
+
+coverage: .venv/installed-dev  ## the test suite with branch coverage
+	@$(BIN)/python -m pytest -q --cov --cov-report=term-missing:skip-covered
 
 check: .venv/installed-dev  ## style, types, import directions
 	$(BIN)/ruff format --check .

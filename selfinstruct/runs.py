@@ -151,18 +151,20 @@ async def _models(
 
     async with contextlib.AsyncExitStack() as stack:
         offline_url = ""
+        remember = learned
         if config.is_offline:
             from selfinstruct.llm.offline.server import OfflineServer  # noqa: PLC0415 - only who uses it pays for it
 
             offline_url = stack.enter_context(OfflineServer()).base_url
             known = {}
+            remember = _forget  # its port is another each time
         by_role: dict[str, Client] = {}
         clients: dict[str, Client] = {}
         for stage in dict.fromkeys(stage for recipe in RECIPES.values() for stage in recipe.stages):
             endpoints = _endpoints(role_of(config, stage), offline_url)
             role = repr([(endpoint.base_url, endpoint.key_name, endpoint.timeout_s) for endpoint in endpoints])
             if role not in by_role:
-                by_role[role] = Client(endpoints, Slots(config.concurrency), tell=tell, known=known, learned=learned)
+                by_role[role] = Client(endpoints, Slots(config.concurrency), tell=tell, known=known, learned=remember)
                 stack.push_async_callback(by_role[role].close)
             clients[stage] = by_role[role]
         used = {id(clients[stage]): clients[stage] for stage in RECIPES[config.recipe.name].stages}
@@ -170,6 +172,10 @@ async def _models(
         for client in used.values():
             listed = listed or await client.check()
         yield clients, config.model_name or _only_model(listed), notes
+
+
+def _forget(url: str, model: str, capabilities: Capabilities) -> None:
+    """Keep nothing of what was learned."""
 
 
 def _endpoints(role: Role, offline_url: str) -> list[EndpointConfig]:

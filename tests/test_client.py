@@ -299,3 +299,37 @@ def test_slots_serve_by_priority_then_in_order() -> None:
 def test_credentials_are_cut_out_of_urls() -> None:
     assert without_credentials("http://me:pw@host:8/v1") == ("http://host:8/v1", "me:pw")
     assert without_credentials("http://host:8/v1") == ("http://host:8/v1", "")
+
+
+def test_a_request_that_always_times_out_while_others_are_answered_is_given_up() -> None:
+    async def answer(_: int, __: str, body: dict[str, Any], ___: web.Request) -> web.StreamResponse:
+        if body["messages"][0]["content"] == "stuck":
+            await asyncio.sleep(1)
+        return completion("fine")
+
+    stuck = Request("ee" * 32, "propose", 0, None, 0, "chat", "m", {}, (Message("user", "stuck"),))
+    got, server = ask(answer, request(), stuck, timeout_s=0.2)
+    assert [(one.kind, one.finish_reason) for one in got] == [("answer", "stop"), ("failed", "timeout")]
+    assert len(server.bodies) == 1 + 8
+
+
+def test_a_dead_endpoint_is_left_while_another_is_alive() -> None:
+    async def answer(_: int, __: str, ___: dict[str, Any], ____: web.Request) -> web.StreamResponse:
+        return completion("fine")
+
+    async def refuse(_: int, __: str, ___: dict[str, Any], ____: web.Request) -> web.StreamResponse:
+        return error(401, "no")
+
+    async def run(urls: list[str]) -> list[Completion]:
+        client = Client([EndpointConfig(url) for url in urls], Slots(2), tell=told.append)
+        try:
+            return [await client.complete(request(f"{place:064x}"), 0) for place in range(4)]
+        finally:
+            await client.close()
+
+    told: list[str] = []
+    with ScriptedServer(refuse) as bad, ScriptedServer(answer) as good:
+        got = asyncio.run(run([bad.base_url, good.base_url]))
+    assert [one.text for one in got] == ["fine"] * 4
+    assert len(bad.bodies) == 1
+    assert len(told) == 1

@@ -73,6 +73,7 @@ RULES = instruction_rules(settings())
         ("Explain the difference between the", "unfinished"),
         ("Write a poem about [insert topic].", "placeholder"),
         ("Write a haiku about rain.\n2. Explain how rain forms.", "merged_tasks"),
+        ("Answer Accept or Reject for this password. 8. Next the page numbers follow a rule.", "merged_tasks"),
         ("Set an alarm for seven tomorrow.", "beyond_text"),
         ("Explain why the sky is blue.", None),
     ],

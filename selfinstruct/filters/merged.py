@@ -40,6 +40,8 @@ _ITEM = regex.compile(
     r"|(?:^|\n|(?<=[。！？]))[ \t]*(?:\d{1,2}[.、．)）][ \t]*)(?P<task>\p{Han}[^\n]*)",
     regex.IGNORECASE,
 )
+_RUN_ON = regex.compile(r"(?<=[.!?])[ \t]+(?:[2-9]|[1-9]\d)[.)][ \t]+\p{Lu}[^\n]*")
+"""A list that ran on behind a finished sentence: "... in two lines. 8. Next the"."""
 _FIRST_STEP = regex.compile(r"(?:^|\s)1[.)、．）]")
 _PARAGRAPHS = regex.compile(r"\n[ \t]*\n\s*")
 _COMMAND = regex.compile(rf"(?:please\s+)?(?:{_TASK_VERBS})\b", regex.IGNORECASE)
@@ -89,6 +91,9 @@ def _json(text: str) -> str | None:
 
 
 def _numbered(text: str) -> str | None:
+    run_on = _RUN_ON.search(text)
+    if run_on and not _FIRST_STEP.search(text[: run_on.start()]):
+        return run_on[0]
     items = list(_ITEM.finditer(text))
     if not items:
         return None

@@ -191,7 +191,7 @@ class Client:
                     answer = _failed(request, endpoint, "timeout", f"{timeouts} time-outs")
                     await keep(answer)
                     return answer
-                wait, why = self._backoff(attempt), _cause(error)
+                wait, why = self._backoff(0 if _is_late(error) else attempt), _cause(error)
             except openai.APIStatusError as error:
                 wait, why = _retry_after(error) or self._backoff(attempt), f"HTTP {error.status_code}"
             except NoAnswer as error:

@@ -1,0 +1,187 @@
+"""Runs under other configurations: the paper recipe, roles, steering, and changes over a pool's life."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from selfinstruct.config import load, pool_settings, role_of
+from selfinstruct.errors import ConfigError
+from selfinstruct.export.files import export
+from selfinstruct.growth import Growth, Outcome
+from selfinstruct.llm.offline.server import OfflineServer
+from selfinstruct.runs import run
+from selfinstruct.store.reading import status
+from tests.builders import ROOT, grow
+
+
+def exported(pool: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in export(pool, ["alpaca", "messages"], pool / "export").paths)
+
+
+def rows(pool: Path, sql: str) -> list[Any]:
+    connection = sqlite3.connect(pool / "pool.db")
+    try:
+        return connection.execute(sql).fetchall()
+    finally:
+        connection.close()
+
+
+def config_file(folder: Path, text: str) -> Path:
+    path = folder / "config.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_the_paper_recipe_grows_a_pool_in_its_own_steps(tmp_path: Path) -> None:
+    assert grow(tmp_path / "p", target=40, recipe="paper").exit_code == 0
+    now = status(tmp_path / "p")
+    assert (now["tasks"], now["recipe"]) == (40, "paper")
+    assert {row[0] for row in rows(tmp_path / "p", "SELECT DISTINCT stage FROM requests")} == {
+        "propose", "classify", "instances",
+    }  # fmt: skip
+    ended = now["tasks"] + now["tasks_pending"] + now["tasks_without_instances"] + now["instances"] + now["waiting"]
+    assert now["candidates"] == ended + sum(now["rejections"].values())
+    grow(tmp_path / "q", target=15, recipe="paper", concurrency=2)
+    grow(tmp_path / "q", more=25, recipe="paper")
+    assert exported(tmp_path / "p") == exported(tmp_path / "q")
+
+
+def test_a_growth_in_compat_keeps_the_originals_figures(tmp_path: Path) -> None:
+    grow(tmp_path / "p", target=10, recipe="paper", compat=True)
+    found = rows(tmp_path / "p", "SELECT mean_score, most_similar FROM tasks WHERE origin = 'generated'")
+    assert all(mean is not None and len(json.loads(similar)) == 10 for mean, similar in found)
+
+
+def test_chinese_seeds_grow_a_pool_too(tmp_path: Path) -> None:
+    seeds = ROOT / "seeds" / "zh.jsonl"
+    assert grow(tmp_path / "p", target=5, seeds=seeds).exit_code == 0
+    assert status(tmp_path / "p")["seeds"] == 100
+
+
+def test_each_stage_may_have_a_model_and_a_server_of_its_own(tmp_path: Path) -> None:
+    with OfflineServer() as one, OfflineServer() as other:
+        text = f"""
+            [model]
+            name = "offline"
+            base_url = "{one.base_url}"
+            [stages.respond]
+            base_url = ["{other.base_url}"]
+            temperature = 0.1
+        """
+        grow(tmp_path / "p", target=5, config=config_file(tmp_path, text))
+        served = dict(
+            rows(tmp_path / "p", "SELECT stage, endpoint FROM completions c JOIN requests r ON r.id = c.request_id")
+        )
+    assert served == {"propose": one.base_url, "inputs": one.base_url, "respond": other.base_url}
+    assert rows(
+        tmp_path / "p", "SELECT DISTINCT json_extract(sampling, '$.temperature') FROM requests WHERE stage = 'respond'"
+    ) == [(0.1,)]
+
+
+def test_guidance_topics_and_prompts_of_the_users_reach_the_requests(tmp_path: Path) -> None:
+    (tmp_path / "topics.txt").write_text("# subjects\nbees\nbridges\n\n", encoding="utf-8")
+    (tmp_path / "prompts").mkdir()
+    (tmp_path / "prompts" / "respond.system.txt").write_text("Answer like a pirate.", encoding="utf-8")
+    text = f"""
+        [recipe]
+        guidance = "Everything is about the harbour."
+        topics = "{tmp_path / "topics.txt"}"
+        prompts = "{tmp_path / "prompts"}"
+    """
+    grow(tmp_path / "p", target=5, config=config_file(tmp_path, text))
+    asked = [row[0] for row in rows(tmp_path / "p", "SELECT messages FROM requests WHERE stage = 'propose'")]
+    assert all("Everything is about the harbour." in one for one in asked)
+    assert all(("bees" in one) != ("bridges" in one) for one in asked)
+    assert any("bees" in one for one in asked)
+    responses = rows(tmp_path / "p", "SELECT messages FROM requests WHERE stage = 'respond'")
+    assert all("Answer like a pirate." in row[0] for row in responses)
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ('[recipe]\nprompts = "nowhere"', "nowhere is no folder"),
+        ('[recipe]\ntopics = "nowhere.txt"', "nowhere.txt"),
+        ("[filters]\nmin_words = 9\nmax_words = 3", "min_words is larger"),
+        ('[filters]\ntokenizer = "letters"', "known: unicode, rouge_score"),
+    ],
+)
+def test_bad_values_are_named(tmp_path: Path, text: str, wanted: str) -> None:
+    with pytest.raises(ConfigError, match=wanted):
+        pool_settings(load(config_file(tmp_path, text), {}), "m")
+
+
+def test_a_prompt_the_recipe_does_not_have_is_named(tmp_path: Path) -> None:
+    (tmp_path / "respnd.system.txt").write_text("x")
+    with pytest.raises(ConfigError, match=r"respond\.system\.txt"):
+        pool_settings(load(config_file(tmp_path, f'[recipe]\nprompts = "{tmp_path}"'), {}), "m")
+
+
+def test_a_role_takes_from_the_model_what_it_does_not_name(tmp_path: Path) -> None:
+    text = '[model]\nname = "a"\ntimeout_s = 9\nextra_body = {top_k = 5}\n[stages.respond]\nname = "b"\nmax_tokens = 77'
+    config = load(config_file(tmp_path, text), {})
+    role = role_of(config, "respond")
+    assert (role.name, role.timeout_s, role_of(config, "inputs").name) == ("b", 9, "a")
+    stage = pool_settings(config, "a").stages["respond"]
+    assert (stage.model, stage.sampling["max_tokens"], stage.sampling["extra_body"]) == ("b", 77, {"top_k": 5})
+
+
+def halted_run(pool: Path, url: str, after: int) -> None:
+    """A run that is stopped once so many completions are journaled."""
+
+    async def work() -> None:
+        growths: list[Growth] = []
+        options = {"pool": pool, "target": 60, "base_url": [url], "model": "offline", "concurrency": 3}
+        running = asyncio.ensure_future(run(load(None, options), lambda _: None, started=growths.append))
+        while not growths or status(pool)["completions"] < after:  # noqa: ASYNC110 - what is awaited is in a database
+            await asyncio.sleep(0.01)
+        growths[0].halt(Outcome(130, "interrupted"))
+        assert (await running).exit_code == 130
+
+    asyncio.run(work())
+
+
+def test_open_requests_are_planned_anew_for_another_sampling_and_all_changes_are_told(tmp_path: Path) -> None:
+    with OfflineServer(latency_s=0.02) as server:
+        pool = tmp_path / "p"
+        halted_run(pool, server.base_url, 12)
+        open_before = {row[0] for row in rows(pool, "SELECT id FROM requests WHERE state = 'open'")}
+        answered = {row[0] for row in rows(pool, "SELECT id FROM requests WHERE state = 'answered'")}
+        assert open_before
+        text = '[model]\ntemperature = 0.5\n[filters]\nrouge_threshold = 0.6\n[recipe]\nguidance = "Be brief."'
+        told: list[str] = []
+        grow(
+            pool, target=130, base_url=[server.base_url], model="offline", config=config_file(tmp_path, text), tell=told
+        )  # fmt: skip
+    states = dict(rows(pool, "SELECT id, state FROM requests"))
+    assert {states[one] for one in open_before} == {"superseded"}
+    assert {states[one] for one in answered} == {"answered"}
+    assert status(pool)["tasks"] == 130
+    said = "\n".join(told)
+    for wanted in ("rouge_threshold is '0.6' instead of '0.7'", "guidance is 'Be brief.'", "'temperature': 0.5"):
+        assert wanted in said
+    settings = [
+        json.loads(row[0])
+        for row in rows(
+            pool, "SELECT settings FROM rounds r JOIN configurations c ON c.id = r.configuration ORDER BY number"
+        )
+    ]
+    assert settings[0]["rouge_threshold"] == "0.7"
+    assert settings[-1]["rouge_threshold"] == "0.6"
+
+
+def test_open_requests_of_an_unchanged_configuration_keep_their_ids(tmp_path: Path) -> None:
+    with OfflineServer(latency_s=0.02) as server:
+        pool = tmp_path / "p"
+        halted_run(pool, server.base_url, 12)
+        open_before = {row[0] for row in rows(pool, "SELECT id FROM requests WHERE state = 'open'")}
+        grow(pool, target=60, base_url=[server.base_url], model="offline")
+        assert max(server.seen.values()) == 1
+    assert {row[0] for row in rows(pool, "SELECT id FROM requests WHERE state = 'answered'")} >= open_before
+    assert rows(pool, "SELECT COUNT(*) FROM requests WHERE state = 'superseded'") == [(0,)]
