@@ -2,13 +2,16 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: generate test coverage check bench clean
+.PHONY: generate test test-slow coverage check bench clean
 
 generate: .venv/installed  ## grow outputs/demo to 200 tasks with the built-in model, and export it
 	@$(BIN)/python -m selfinstruct generate --pool outputs/demo --target 200
 
 test: .venv/installed-dev  ## run the test suite
 	@$(BIN)/python -m pytest -q
+
+test-slow: .venv/installed-dev  ## the tests that take minutes
+	@$(BIN)/python -m pytest -q -m slow
 
 coverage: .venv/installed-dev  ## the test suite with branch coverage
 	@$(BIN)/python -m pytest -q --cov --cov-report=term-missing:skip-covered
@@ -27,11 +30,11 @@ bench: .venv/installed-dev  ## figures quoted in the README
 	$(PYTHON) -m venv .venv
 
 .venv/installed: .venv/bin/python pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-warn-script-location -c constraints.txt -e .
 	@touch $@
 
 .venv/installed-dev: .venv/installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-warn-script-location -c constraints.txt -e '.[dev]'
 	@touch $@
 
 clean:  ## remove the environment and caches; pools stay

@@ -290,7 +290,8 @@ def draw(rows: Sequence[dict[str, Any]], rouge: dict[str, float], rapidfuzz: dic
     axes.plot(sizes, [loop * size for size in sizes], ":", label="rouge_score loop (from a sample)")
     axes.set(xscale="log", yscale="log", xlabel="tasks in the pool", ylabel="microseconds a candidate")
     axes.grid(visible=True, which="major", alpha=0.3)
-    axes.legend()
+    axes.set_ylim(top=3e10)  # room for the legend
+    axes.legend(loc="upper left", ncols=2, fontsize="small")
     figure.tight_layout()
     figure.savefig(path, dpi=150)
     plt.close(figure)

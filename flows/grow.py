@@ -15,9 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from selfinstruct import runs
 from selfinstruct.config import load
 from selfinstruct.errors import SelfInstructError
-from selfinstruct.growth import STEPS, Growth, Round, Steps
+from selfinstruct.growth import STEPS, Growth, Steps
 from selfinstruct.rounds import Verdict
 from selfinstruct.store.pool import OpenTask
+from selfinstruct.underway import Round
 
 Result = TypeVar("Result")
 STOPPED_BY_ITSELF = {0, 3, 4}

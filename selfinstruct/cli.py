@@ -71,9 +71,20 @@ def generate(
     rouge_threshold: Annotated[
         str | None, typer.Option(help="Reject instructions above this ROUGE-L to any other.  [default: 0.7]")
     ] = None,
+    language: Annotated[
+        list[str] | None, typer.Option(help="Keep to this language, such as en or zh; repeatable.  [default: any]")
+    ] = None,
     concurrency: Annotated[int | None, typer.Option(help="Requests in flight at once.  [default: 32]")] = None,
     round_size: Annotated[int | None, typer.Option(help="Propose requests a round.  [default: 8]")] = None,
     lookahead: Annotated[int | None, typer.Option(help="Rounds in flight at once.  [default: 2]")] = None,
+    max_usd: Annotated[str | None, typer.Option(help="Spend at most this many US dollars in this run.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="Use at most this many tokens in this run.")] = None,
+    max_requests: Annotated[int | None, typer.Option(help="Send at most this many requests in this run.")] = None,
+    max_minutes: Annotated[float | None, typer.Option(help="Send nothing more after this many minutes.")] = None,
+    min_acceptance: Annotated[
+        float | None, typer.Option(help="End when less than this share of candidates is accepted.  [default: 0.01]")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be sent, and send nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the pool's status as JSON at the end.")] = False,
 ) -> None:
     """Grow a pool: creates it on the first run, goes on with it later."""
@@ -83,8 +94,13 @@ def generate(
     options: dict[str, Any] = {
         "pool": pool, "seeds": seeds, "target": target, "more": more, "recipe": recipe, "backend": backend,
         "base_url": base_url, "model": model, "seed": seed, "rouge_threshold": rouge_threshold,
-        "concurrency": concurrency, "round_size": round_size, "lookahead": lookahead,
+        "language": language, "concurrency": concurrency, "round_size": round_size, "lookahead": lookahead,
+        "max_usd": max_usd, "max_tokens": max_tokens, "max_requests": max_requests, "max_minutes": max_minutes,
+        "min_acceptance": min_acceptance,
     }  # fmt: skip
+    if dry_run:
+        console.show_forecast(load(config, options))
+        return
     raise typer.Exit(console.generate(load(config, options), as_json=as_json))
 
 
@@ -162,11 +178,51 @@ def offline_server(
     style: Annotated[
         Literal["tasks", "words"], typer.Option(help="tasks, or words for unlimited plain text.")
     ] = "tasks",
+    slots: Annotated[int | None, typer.Option(help="Requests worked on at once; others wait.  [default: any]")] = None,
+    latency: Annotated[
+        str | None, typer.Option(help="Seconds a request: fixed:S, uniform:FROM,TO or lognormal:MEAN,SIGMA.")
+    ] = None,
+    fault: Annotated[
+        str | None, typer.Option(help="Faults of transport, such as 429=5%:2,500=1%,hang=1%,cut=1%,html=1%,drop=1%.")
+    ] = None,
+    outage: Annotated[
+        str | None, typer.Option(help="START:LENGTH in seconds: 503 for so long; with :refuse no connection at all.")
+    ] = None,
+    rate_limit: Annotated[int | None, typer.Option(help="Requests let in within any minute; others get a 429.")] = None,
+    token_limit: Annotated[int | None, typer.Option(help="Tokens let in within any minute; others get a 429.")] = None,
+    quirk: Annotated[
+        str | None,
+        typer.Option(
+            "--quirk", "--quirks", help="Habits of the model instead of its own, such as badjson=3%,dup=20%; or none."
+        ),
+    ] = None,
+    echo_key: Annotated[bool, typer.Option("--echo-key", help="Repeat the Authorization header in errors.")] = False,
+    api_key_env: Annotated[str | None, typer.Option(help="Variable with the key that requests must bring.")] = None,
 ) -> None:
-    """Serve the built-in model as an OpenAI-compatible server, until Ctrl-C."""
+    """Serve the built-in model as an OpenAI-compatible server, until Ctrl-C, with load and faults on request."""
+    import os  # noqa: PLC0415
+
+    from selfinstruct.errors import ConfigError  # noqa: PLC0415
+    from selfinstruct.llm.offline.faults import parse_faults  # noqa: PLC0415
+    from selfinstruct.llm.offline.load import parse_load  # noqa: PLC0415
+    from selfinstruct.llm.offline.quirks import parse_quirks  # noqa: PLC0415
     from selfinstruct.llm.offline.server import run as serve  # noqa: PLC0415
 
-    serve(port=port, style=style, on_ready=lambda url: say(f"the offline model is served at {url}"))
+    load = parse_load(
+        slots=slots, latency=latency, outage=outage, rate_limit=rate_limit, token_limit=token_limit
+    )  # fmt: skip
+    faults = parse_faults(fault or "")
+    quirks = None if quirk is None else parse_quirks(quirk)
+    key = None if api_key_env is None else os.environ.get(api_key_env)
+    if api_key_env is not None and not key:
+        raise ConfigError(f"--api-key-env: the environment variable {api_key_env} is not set")
+    try:
+        serve(
+            port=port, style=style, api_key=key, load=load, faults=faults, quirks=quirks, echo_key=echo_key,
+            on_ready=lambda url: say(f"the offline model is served at {url}; what it counts: {url[:-3]}/stats"),
+        )  # fmt: skip
+    except OSError as error:
+        raise ConfigError(f"--port: {port} cannot be used ({error.strerror or error}); 0 takes a free one") from error
 
 
 @app.command()

@@ -15,11 +15,15 @@ from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSett
 
 from selfinstruct.errors import ConfigError
 from selfinstruct.filters.instructions import DEFAULT_BLOCKED_WORDS
+from selfinstruct.llm.budget import Limits
+from selfinstruct.llm.prices import Price, listed_price
 from selfinstruct.novelty.tokens import TOKENIZERS
 from selfinstruct.recipes import RECIPES
 from selfinstruct.records import Settings, StageModel
 
 OFFLINE_MODEL = "offline"
+DEFAULT_TARGET = 200
+OPENAI_URL = "https://api.openai.com/v1"
 OPTIONS: Mapping[str, str] = {
     "pool": "pool",
     "seeds": "seeds",
@@ -30,11 +34,17 @@ OPTIONS: Mapping[str, str] = {
     "round_size": "round_size",
     "lookahead": "lookahead",
     "rouge_threshold": "filters.rouge_threshold",
+    "language": "filters.languages",
     "recipe": "recipe.name",
     "compat": "recipe.compat",
     "backend": "model.backend",
     "base_url": "model.base_url",
     "model": "model.name",
+    "min_acceptance": "min_acceptance",
+    "max_usd": "budget.max_usd",
+    "max_tokens": "budget.max_tokens",
+    "max_requests": "budget.max_requests",
+    "max_minutes": "budget.max_minutes",
 }
 """Where an option, or the environment variable SELFINSTRUCT_<OPTION>, stands in the config file."""
 
@@ -77,6 +87,8 @@ class Role(Section):
     extra_body: dict[str, Any] = {}
     extra_headers: dict[str, str] = {}
     timeout_s: float = Field(600.0, gt=0)
+    requests_per_minute: float | None = Field(None, gt=0)
+    tokens_per_minute: float | None = Field(None, gt=0)
     temperature: float | None = Field(None, ge=0, le=2)
     top_p: float | None = Field(None, gt=0, le=1)
     max_tokens: int | None = Field(None, ge=1)
@@ -108,6 +120,8 @@ class FiltersSection(Section):
     min_words: int = Field(4, ge=1)
     max_words: int = Field(150, ge=1)
     blocked_words: tuple[str, ...] = DEFAULT_BLOCKED_WORDS
+    languages: tuple[str, ...] = ()
+    """ISO 639-1 codes; instructions in any other language are rejected. Needs the extra `languages`."""
     max_instances: int = Field(5, ge=1, le=100)
 
     @field_validator("rouge_threshold", mode="before")
@@ -129,6 +143,25 @@ class FiltersSection(Section):
         return name
 
 
+class BudgetSection(Section):
+    """What a run may spend; `pool_max_usd` bounds the pool's total over all runs."""
+
+    max_usd: Decimal | None = Field(None, gt=0)
+    max_tokens: int | None = Field(None, ge=1)
+    max_requests: int | None = Field(None, ge=1)
+    max_minutes: float | None = Field(None, gt=0)
+    pool_max_usd: Decimal | None = Field(None, gt=0)
+
+
+class PriceSection(Section):
+    """What a model costs, in US dollars for a million tokens."""
+
+    input: Decimal = Field(ge=0)
+    output: Decimal = Field(ge=0)
+    cached: Decimal | None = Field(None, ge=0)
+    """Prompt tokens that the server had cached; as `input` if not given."""
+
+
 class _Environment(PydanticBaseSettingsSource):
     """SELFINSTRUCT_<OPTION>, for each of `OPTIONS`."""
 
@@ -141,7 +174,7 @@ class _Environment(PydanticBaseSettingsSource):
         for option in OPTIONS:
             value = os.environ.get(f"SELFINSTRUCT_{option.upper()}")
             if value is not None:
-                set_option(found, option, value.split() if option == "base_url" else value)
+                set_option(found, option, value.split() if option in {"base_url", "language"} else value)
         return found
 
 
@@ -162,6 +195,10 @@ class Config(BaseSettings):
     model: ModelSection = ModelSection()
     stages: dict[str, Role] = {}
     filters: FiltersSection = FiltersSection()
+    min_acceptance: float = Field(0.01, ge=0, le=1)
+    """A run ends when less than this share of the candidates of its last 20 rounds is accepted."""
+    budget: BudgetSection = BudgetSection()
+    prices: dict[str, PriceSection] = {}
 
     @classmethod
     def settings_customise_sources(
@@ -228,6 +265,9 @@ def load(path: Path | None, options: Mapping[str, Any]) -> Config:
     for option, value in options.items():
         if value is not None and value != ():
             set_option(tree, option, list(value) if isinstance(value, tuple | list) else value)
+    for one, other in (("target", "more"), ("more", "target")):
+        if options.get(one) is not None and options.get(other) is None:
+            tree[other] = None  # an option wins over the other of the two in the environment or the file
     _FILE.clear()
     _FILE.update(_read(path) if path else {})
     try:
@@ -245,11 +285,11 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: the config file cannot be read ({error.strerror})") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: this is not TOML: {error}") from error
-    if isinstance(tree.get("compat"), bool) and isinstance(tree.get("recipe", {}), dict):
-        tree.setdefault("recipe", {})["compat"] = tree.pop("compat")
     for section in ("recipe", "model"):
         if isinstance(tree.get(section), str):
             tree[section] = {"name": tree[section]}
+    if isinstance(tree.get("compat"), bool) and isinstance(tree.get("recipe", {}), dict):
+        tree.setdefault("recipe", {})["compat"] = tree.pop("compat")
     return tree
 
 
@@ -299,6 +339,7 @@ def pool_settings(config: Config, model: str) -> Settings:
         min_words=config.filters.min_words,
         max_words=config.filters.max_words,
         blocked_words=config.filters.blocked_words,
+        languages=config.filters.languages,
         max_instances=config.filters.max_instances,
         stages=stage_models(config, config.recipe.name, model),
     )
@@ -314,11 +355,32 @@ def stage_models(config: Config, recipe: str, model: str) -> dict[str, StageMode
 
 def role_of(config: Config, stage: str) -> Role:
     """The model and endpoints of a stage: its own where it names them, else those of all."""
+    if config.is_offline:
+        return Role(**config.model.model_dump(exclude={"backend", "name", "base_url"}))
     own = config.stages.get(stage)
     if own is None:
         return config.model
     given = own.model_dump(exclude_unset=True)
     return Role(**{**config.model.model_dump(exclude={"backend"}), **given})
+
+
+def limits_of(config: Config) -> Limits:
+    """The bounds of a run, minutes apart."""
+    budget = config.budget
+    return Limits(budget.max_usd, budget.max_tokens, budget.max_requests, budget.pool_max_usd)
+
+
+def prices_of(config: Config, settings: Settings) -> dict[str, Price]:
+    """The prices of the models in use, as far as they are known: configured ones, else those of public lists."""
+    found: dict[str, Price] = {}
+    for stage, served in settings.stages.items():
+        given = config.prices.get(served.model)
+        urls = role_of(config, stage).base_url or (() if config.is_offline else (OPENAI_URL,))
+        listed = (listed_price(served.model, url) for url in urls)
+        price = Price(given.input, given.output, given.cached) if given else next((one for one in listed if one), None)
+        if price is not None:
+            found[served.model] = price
+    return found
 
 
 def _sampling(config: Config, recipe: str, stage: str) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from selfinstruct.config import Config, load, pool_settings
 from selfinstruct.growth import Growth, Outcome
+from selfinstruct.llm.prices import in_dollars
 from selfinstruct.store import reading
 from selfinstruct.store.pool import is_pool
 
@@ -90,6 +91,28 @@ def _summary(pool: Path, outcome: Outcome, seconds: float, *, as_json: bool) -> 
         OUT.print(Text("\n" + REAL_MODELS))
 
 
+def show_forecast(config: Config) -> None:
+    """What a run would send: the prompts of its first round in full, then requests, tokens, cost and time."""
+    from selfinstruct.forecast import forecast  # noqa: PLC0415
+
+    found = forecast(config)
+    for request in found.first_round:
+        OUT.print(Text(f"--- propose request {request.index + 1} of {len(found.first_round)} to {request.model}"))
+        for message in request.messages:
+            OUT.print(Text(f"[{message.role}]\n{message.content}"))
+    OUT.print(Text(f"\nfrom {found.done:,} to {found.goal:,} tasks, expected ({found.basis}):"))
+    for stage in found.stages:
+        cost = "" if stage.picodollars is None else f"   {in_dollars(int(stage.picodollars)):.4f} USD"
+        OUT.print(
+            Text(
+                f"  {stage.name:<10} {stage.requests:>9,.0f} requests {stage.prompt_tokens:>13,.0f} prompt tokens "
+                f"{stage.completion_tokens:>13,.0f} completion tokens   {stage.model}{cost}"
+            )
+        )
+    total = "no price is known for every model" if found.usd is None else f"{found.usd:.2f} USD"
+    OUT.print(Text(f"  in all: {total}, {found.seconds / 60:,.1f} minutes at {config.concurrency} requests at once"))
+
+
 def show_status(pool: Path, *, as_json: bool) -> None:
     """Show the pool in figures."""
     status = reading.status(pool)
@@ -111,6 +134,14 @@ def _table(status: dict[str, Any]) -> None:
     line("requests", status["requests"], f"{status['completions']:,} completions, {status['failed']:,} failed")
     line("tokens", status["prompt_tokens"] + status["completion_tokens"],
          f"{status['prompt_tokens']:,} of prompts, {status['completion_tokens']:,} of completions")  # fmt: skip
+    if status["usd"]:
+        each = f", {status['usd'] / status['tasks']:.5f} a task" if status["tasks"] else ""
+        line("cost", f"{status['usd']:.4f}", f"USD{each}")
+    for used in status["usage"]:
+        cached = f", {used['cached_tokens']:,} from cache" if used["cached_tokens"] else ""
+        cost = f", {used['usd']:.4f} USD" if used["usd"] else ""
+        tokens = f"{used['prompt_tokens']:,} + {used['completion_tokens']:,} tokens"
+        line(f"  {used['stage']}", used["requests"], f"{used['model']}: {tokens}{cached}{cost}")
     line("candidates", status["candidates"])
     note = f"{status['classification_tasks']:,} classification"
     if status["tasks_pending"]:

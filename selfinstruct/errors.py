@@ -21,6 +21,12 @@ class PoolError(SelfInstructError):
     """A pool that cannot be opened, read or grown as asked."""
 
 
+class BudgetError(SelfInstructError):
+    """A run that may spend no more."""
+
+    exit_code = 3
+
+
 class AccessError(SelfInstructError):
     """The model cannot be reached, refuses the key, is unknown, or the server refuses the configuration."""
 

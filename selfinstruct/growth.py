@@ -7,24 +7,31 @@ judging as far as `lookahead` allows and the goal needs, follow-ups of accepted 
 from __future__ import annotations
 
 import asyncio
-from bisect import bisect_right
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+import itertools
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from selfinstruct import rounds
-from selfinstruct.errors import AccessError, PoolError
+from selfinstruct.errors import AccessError, BudgetError, PoolError
+from selfinstruct.llm.budget import Attempt
+from selfinstruct.llm.progress import Progress
 from selfinstruct.llm.slots import Halted
 from selfinstruct.recipes import RECIPES
 from selfinstruct.recipes.steps import Settled
-from selfinstruct.records import Candidate, Completion, Request, Settings, StageModel, Task, canonical_json
+from selfinstruct.records import Completion, Request, Settings, StageModel, canonical_json
 from selfinstruct.store import statements
+from selfinstruct.store.novelty import load_index, save_index
 from selfinstruct.store.pool import Contents, OpenRound, OpenTask, Pool
 from selfinstruct.store.writer import Statement
+from selfinstruct.underway import Children, Generated, Round
 
-FRUITLESS_ROUNDS = 20
-"""Rounds settled in this run without one accepted task, after which it ends."""
+WINDOW = 20
+"""Rounds settled in this run over which the share of accepted candidates is looked at."""
+LOOK_S, SILENCE_S = 5.0, 60.0
+"""How often progress is looked at, and after how long without an answer the cause is told, again and again."""
 GRACE_S = 60.0
 """How long requests in flight are awaited when a run ends."""
 
@@ -42,6 +49,9 @@ class Asks(Protocol):
     def halt(self) -> None:
         """Send nothing more."""
 
+    def progress(self) -> Progress:
+        """What is under way and what is waited for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -49,24 +59,6 @@ class Outcome:
 
     exit_code: int
     reason: str
-
-
-@dataclass(slots=True)
-class Round:
-    """A round under way."""
-
-    number: int
-    settings: Settings
-    requests: list[Request] = field(default_factory=list)
-    completions: dict[str, Completion] = field(default_factory=dict)
-    waiting: list[Candidate] = field(default_factory=list)
-    """Read and not yet judged, in order."""
-    is_read: bool = False
-
-    @property
-    def is_answered(self) -> bool:
-        """Every request has its final answer."""
-        return bool(self.requests) and all(request.id in self.completions for request in self.requests)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,34 +85,39 @@ class Growth:
         goal: int,
         run: int,
         tell: Tell,
+        min_acceptance: float = 0.0,
+        max_minutes: float | None = None,
+        enough_pending: int = 256,
     ) -> None:
         self.settings = settings
         self.goal = goal
         self.run_number = run
         self.seeds = contents.seeds
-        self.generated: list[Task] = []
+        self.generated = Generated(contents.generated)
         self.done = contents.done
         self.pending = 0
+        self.answers = 0
         self.accepted_by_round: list[int] = []
         self.judging = contents.rounds[0].number if contents.rounds else contents.next_round
         self.rounds: dict[int, Round] = {}
         self._next_round = contents.next_round
-        self._rounds_of_generated: list[int] = []
+        self._pool = pool
         self._resumed = contents
         self._stages_for = stages_for
         self._clients = clients
         self._tell = tell
-        self._fruitless = 0
+        self._window: deque[tuple[int, int]] = deque(maxlen=WINDOW)
+        self._reasons: Counter[str] = Counter()
+        self._min_acceptance = min_acceptance
+        self._max_minutes = max_minutes
+        self._enough_pending = enough_pending
         self._halted: Outcome | None = None
         self._changed = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._writer = pool.writer(self._committed)
-        self._judge = rounds.Judge(settings.tokenizer)
-        for seed in self.seeds:
-            self._judge.know(seed.id, seed.instruction, is_seed=True)
-        for identity, instruction, is_classification, number in contents.generated:
-            self._remember(Task(identity, instruction, is_classification), number)
-            self._judge.know(identity, instruction)
+        self._judge = rounds.Judge(
+            settings.tokenizer, self._known, load_index(pool.folder, settings.tokenizer, self._at)
+        )
 
     # What is known
 
@@ -134,17 +131,23 @@ class Growth:
         """As many tasks with an instance as wanted, and none on its way."""
         return self.done >= self.goal and self.pending == 0
 
-    def _remember(self, task: Task, number: int) -> None:
-        self.generated.append(task)
-        self._rounds_of_generated.append(number)
+    def _known(self, start: int) -> Iterator[tuple[str, str]]:
+        """(id, instruction) of seeds and accepted tasks, from this place on in the order of judging."""
+        for seed in self.seeds[start:]:
+            yield seed.id, seed.instruction
+        for row in itertools.islice(self.generated.rows, max(0, start - len(self.seeds)), None):
+            yield row[0], row[1]
+
+    def _at(self, place: int) -> tuple[str, str] | None:
+        return next(self._known(place), None)
 
     # The steps
 
     async def sample(self, round_: Round) -> None:
         """Draw a round's demonstrations, plan its requests and store them, before any is sent."""
         settings = round_.settings
-        shown = bisect_right(self._rounds_of_generated, round_.number - settings.lookahead)
-        round_.requests = rounds.plan_round(round_.number, settings, self.seeds, self.generated[:shown])
+        shown = self.generated.until(round_.number - settings.lookahead)
+        round_.requests = rounds.plan_round(round_.number, settings, self.seeds, shown)
         await self._write(statements.plan_round(round_.number, settings, round_.requests, self.run_number))
 
     async def prompt(self, round_: Round) -> None:
@@ -157,9 +160,15 @@ class Growth:
             candidates, rejections = rounds.read_round(round_.requests, round_.completions, round_.settings)
             await self._write(statements.read_round(round_.number, candidates, rejections, round_.requests))
             round_.waiting = candidates
+            round_.judged = len(rejections)
             round_.is_read = True
+            self._reasons.update(rejection.reason for rejection in rejections)
+        return await asyncio.to_thread(self._verdicts, round_)
+
+    def _verdicts(self, round_: Round) -> list[rounds.Verdict]:
+        """Those on the next candidates, until there are as many tasks as there is room for."""
         shown = {request.id: request.demonstrations for request in round_.requests}
-        instructions = self._instructions({one for ids in shown.values() for one in ids})
+        instructions = self._pool.instructions({one for ids in shown.values() for one in ids})
         verdicts: list[rounds.Verdict] = []
         room = self.room
         for candidate in round_.waiting:
@@ -189,12 +198,14 @@ class Growth:
                     parents,
                 )
                 position += 1
-                self._remember(verdict.task, round_.number)
+                self.generated.append(verdict.task, round_.number)
                 accepted.append(OpenTask(verdict.task, round_.number, round_.settings, (), {}))
             else:
                 transaction.append(statements.add_rejection(verdict, round_.number))
                 transaction.append(statements.no_longer_waiting("instruction", verdict))
+                self._reasons[verdict.reason] += 1
         round_.waiting = round_.waiting[len(verdicts) :]
+        round_.judged += len(verdicts)
         self.pending += len(accepted)
         if not round_.waiting:
             transaction.append(statements.settle_round(round_.number))
@@ -209,7 +220,11 @@ class Growth:
 
     async def run(self, steps: Steps) -> Outcome:
         """Grow until the goal is reached, nothing new comes any more, or something stops it."""
-        children = _Children(self._changed)
+        children = Children(self._changed)
+        if self._max_minutes is not None:
+            spent = Outcome(3, f"the {self._max_minutes:g} minutes of this run are over (--max-minutes)")
+            self._loop.call_later(self._max_minutes * 60, self.halt, spent)
+        watch = asyncio.create_task(self._watch())
         try:
             self._resume(steps, children)
             outcome = await self._judge_rounds(steps, children)
@@ -218,8 +233,24 @@ class Growth:
             children.raise_first()
             return self._halted if self._halted and not self.is_reached else outcome
         finally:
+            watch.cancel()
             await children.cancel()
             await asyncio.to_thread(self._writer.close)
+            await asyncio.to_thread(save_index, self._pool.folder, self._judge.index)
+
+    async def _watch(self) -> None:
+        """Say aloud what is waited for when nothing has come for a while."""
+        seen, since = -1, 0.0
+        while True:
+            await asyncio.sleep(LOOK_S)
+            since = 0.0 if seen != self.answers else since + LOOK_S
+            seen = self.answers
+            if since and since % SILENCE_S < LOOK_S:
+                said = [
+                    _waits_for(progress)
+                    for progress in {id(one): one.progress() for one in self._clients.values()}.values()
+                ]
+                self._tell(f"no answer for {since:.0f} s: {'; '.join(filter(None, said)) or 'nothing is being asked'}")
 
     def halt(self, outcome: Outcome) -> None:
         """Send nothing more, let what is in flight finish, then end with this outcome."""
@@ -232,7 +263,7 @@ class Growth:
         for client in self._clients.values():
             client.halt()
 
-    def _resume(self, steps: Steps, children: _Children) -> None:
+    def _resume(self, steps: Steps, children: Children) -> None:
         for opened in self._resumed.rounds:
             round_ = Round(
                 opened.number, opened.settings, list(opened.requests), dict(opened.completions), list(opened.waiting),
@@ -244,7 +275,7 @@ class Growth:
         self.pending += len(self._resumed.tasks)
         if self._resumed.tasks:
             children.start(self._guard(steps.follow_up(self, self._resumed.tasks)))
-        self._resumed = Contents(self.seeds, [], 0, 0)
+        self._resumed = Contents(self.seeds, [], 0)
 
     async def _ask_again(self, steps: Steps, round_: Round, opened: OpenRound) -> None:
         """Ask the open requests of a round planned earlier, for today's model and sampling."""
@@ -261,13 +292,13 @@ class Growth:
         await steps.prompt(self, round_)
         self._changed.set()
 
-    async def _judge_rounds(self, steps: Steps, children: _Children) -> Outcome:
+    async def _judge_rounds(self, steps: Steps, children: Children) -> Outcome:
         while True:
             self._changed.clear()
             if self.is_reached:
                 return Outcome(0, f"the target of {self.goal} tasks is reached")
-            if self._fruitless >= FRUITLESS_ROUNDS:
-                return Outcome(4, f"nothing was accepted in the last {FRUITLESS_ROUNDS} rounds")
+            if (dry := self._ran_dry()) is not None:
+                return dry
             if self._halted is None:
                 self._send_ahead(steps, children)
             elif children.are_done:
@@ -292,8 +323,8 @@ class Growth:
         accepted = await steps.grow(self, round_, await steps.filter(self, round_))
         if not round_.waiting:
             number = round_.number
-            self.accepted_by_round.append(len(self.generated) - bisect_right(self._rounds_of_generated, number - 1))
-            self._fruitless = 0 if self.accepted_by_round[-1] else self._fruitless + 1
+            self.accepted_by_round.append(len(self.generated) - len(self.generated.until(number - 1)))
+            self._window.append((self.accepted_by_round[-1], round_.judged))
             del self.rounds[number]
             self.judging += 1
             self._tell(
@@ -304,11 +335,30 @@ class Growth:
             raise AssertionError("a round with room was neither settled nor advanced")
         return accepted
 
-    def _send_ahead(self, steps: Steps, children: _Children) -> None:
-        """Start the rounds that may be planned now and are expected to be needed."""
+    def _ran_dry(self) -> Outcome | None:
+        """The end of a run that no longer finds anything new, with what rejected the most."""
+        if len(self._window) < WINDOW:
+            return None
+        accepted, judged = (sum(column) for column in zip(*self._window, strict=True))
+        if accepted and accepted >= self._min_acceptance * judged:
+            return None
+        reasons = ", ".join(f"{reason} {count:,}" for reason, count in self._reasons.most_common(3))
+        return Outcome(
+            4,
+            f"almost nothing new: {accepted:,} of {judged:,} candidates were accepted in the last {WINDOW} rounds "
+            f"(mostly rejected: {reasons}); try other seeds, topics or guidance, or a higher temperature",
+        )
+
+    def _send_ahead(self, steps: Steps, children: Children) -> None:
+        """Start the rounds that may be planned now and are expected to be needed.
+
+        None while so many accepted tasks wait for their follow-ups that the server has work for a good while.
+        """
         for number in range(self.judging, self.judging + self.settings.lookahead):
             if number in self.rounds:
                 continue
+            if self.pending >= self._enough_pending:
+                break
             unjudged = [round_ for round_ in self.rounds.values() if not round_.is_read]
             waiting = sum(len(round_.waiting) for round_ in self.rounds.values())
             per_round = rounds.expected_yield(self.settings, self.accepted_by_round)
@@ -364,14 +414,23 @@ class Growth:
 
     async def _journal(self, completion: Completion) -> None:
         await self._write(statements.journal(completion, self.run_number, now()))
+        self.answers += 1
 
     def _today(self, settings: Settings) -> Settings:
         """Settings of an earlier round with the models and sampling of today."""
         return replace(settings, stages=self._stages_for(settings.recipe))
 
-    def _instructions(self, ids: set[str]) -> dict[str, str]:
-        known = {task.id: task.instruction for task in self.seeds if task.id in ids}
-        return known | {task.id: task.instruction for task in self.generated if task.id in ids}
+    async def reserve(self, attempt: Attempt) -> None:
+        """Make durable that a request is about to be sent, and the most it can cost."""
+        row = {
+            "id": attempt.id, "request_id": attempt.request_id, "stage": attempt.stage, "model": attempt.model,
+            "reserved_tokens": attempt.tokens, "reserved_usd_e12": attempt.picodollars,
+        }  # fmt: skip
+        await self._write([statements.reserve(row, self.run_number)])
+
+    def settle_attempt(self, attempt: Attempt, tokens: int, picodollars: int) -> None:
+        """Note what an attempt really used; a kill before that is durable charges its reserve."""
+        self._writer.submit([statements.settle_attempt(attempt.id, tokens, picodollars)], self._loop.create_future())
 
     def note_capabilities(self, url: str, model: str, capabilities: str) -> None:
         """Keep what was learned of an endpoint, as JSON, for later runs."""
@@ -394,7 +453,7 @@ class Growth:
             await work
         except Halted:
             pass
-        except AccessError as error:
+        except (AccessError, BudgetError) as error:
             self.halt(Outcome(error.exit_code, str(error)))
 
     @staticmethod
@@ -413,50 +472,11 @@ STEPS = Steps(Growth.sample, Growth.prompt, Growth.filter, Growth.grow, Growth.f
 """The steps as they are."""
 
 
-class _Children:
-    """Tasks that run beside the judging; the event is set when one has ended."""
-
-    def __init__(self, changed: asyncio.Event) -> None:
-        self._changed = changed
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._failed: BaseException | None = None
-
-    def start(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-
-    @property
-    def are_done(self) -> bool:
-        return not self._tasks
-
-    def raise_first(self) -> None:
-        if self._failed is not None:
-            raise self._failed
-
-    async def wait(self, timeout_s: float) -> None:
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=timeout_s)
-
-    async def wait_for(self, event: asyncio.Event, timeout_s: float | None) -> None:
-        """Until the event is set; after the time-out what still runs is cancelled."""
-        try:
-            await asyncio.wait_for(event.wait(), timeout_s)
-        except TimeoutError:
-            await self.cancel()
-
-    async def cancel(self) -> None:
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        self._tasks.clear()
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None and self._failed is None:
-            self._failed = task.exception()
-        self._changed.set()
+def _waits_for(progress: Progress) -> str:
+    """What a client waits for, in words; empty where it has nothing to do."""
+    if progress.reason:
+        return progress.reason
+    return f"{progress.in_flight} requests in flight for {progress.oldest_s:.0f} s" if progress.in_flight else ""
 
 
 def _resolve(tokens: list[Any], error: Exception | None) -> None:

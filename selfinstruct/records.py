@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 Origin = Literal["seed", "generated"]
@@ -190,7 +190,8 @@ class Settings:
     blocked_words: tuple[str, ...]
     max_instances: int
     stages: Mapping[str, StageModel]
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    languages: tuple[str, ...] = ()
+    """ISO 639-1 codes an instruction must be in one of; empty: any language."""
 
     def to_json(self) -> str:
         """The same text for equal settings, whatever the order they were given in."""
@@ -202,6 +203,7 @@ class Settings:
         raw = json.loads(text)
         raw["topics"] = tuple(raw["topics"])
         raw["blocked_words"] = tuple(raw["blocked_words"])
+        raw["languages"] = tuple(raw.get("languages", ()))
         raw["stages"] = {name: StageModel(**stage) for name, stage in raw["stages"].items()}
         return Settings(**raw)
 

@@ -7,12 +7,17 @@ instances. Everything here is plain values in, plain values out; the pump around
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from selfinstruct.filters.inputs import fault_of_input
 from selfinstruct.filters.instances import judge_instances
-from selfinstruct.filters.instructions import copy_of_demonstration, fault_of_instruction, instruction_rules
+from selfinstruct.filters.instructions import (
+    InstructionRule,
+    copy_of_demonstration,
+    fault_of_instruction,
+    instruction_rules,
+)
 from selfinstruct.novelty.index import Index, Neighbour
 from selfinstruct.recipes import RECIPES, compat
 from selfinstruct.recipes.steps import Ask, Settled
@@ -31,7 +36,9 @@ from selfinstruct.records import (
 from selfinstruct.sampling import draw_demonstrations, draw_topic
 
 FULL_LIKENESS = 20_000
-"""Nearest scores are computed for this many tasks of a pool, for all of them in `compat`."""
+"""Nearest scores are computed up to this many seeds and tasks of a pool, for all of them in `compat`."""
+SAMPLED = "0"
+"""Beyond these, for the sixteenth of the tasks whose id begins with this digit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,26 +135,27 @@ def read_round(
 class Judge:
     """Says of each candidate, one after the other, whether it joins the pool (law 4).
 
-    Knows all seeds and every instruction accepted so far, those of the same round included.
+    Knows all seeds and every instruction accepted so far, those of the same round included. `known(start)` gives
+    (id, instruction) of these from a place on, in order; `index` may already hold the first of them.
     """
 
-    def __init__(self, tokenizer: str) -> None:
-        self.index = Index(tokenizer)
+    def __init__(
+        self, tokenizer: str, known: Callable[[int], Iterable[tuple[str, str]]], index: Index | None = None
+    ) -> None:
+        self.index = index or Index(tokenizer)
         self._tokenizer = tokenizer
-        self._known: list[tuple[str, str]] = []
-        self._generated = 0
-
-    def know(self, identity: str, instruction: str, *, is_seed: bool = False) -> None:
-        """Add an instruction that new ones are compared with."""
-        self.index.add(identity, instruction)
-        self._known.append((identity, instruction))
-        self._generated += not is_seed
+        self._known = known
+        self._settings: Settings | None = None
+        self._rules: tuple[InstructionRule, ...] = ()
+        self._learn()
 
     def verdict(self, candidate: Candidate, shown: Sequence[str], settings: Settings) -> Verdict:
         """The task that this candidate becomes, or its rejection. `shown` are the demonstrations of its request."""
         self._use(settings.tokenizer)
+        if settings is not self._settings:
+            self._settings, self._rules = settings, instruction_rules(settings)
         text = candidate.instruction
-        fault = _fault(text, shown, settings)
+        fault = _fault(text, shown, settings, self._rules)
         if fault is not None:
             return _reject(candidate, fault[0], fault[1])
         near = self.index.near_duplicate(text, settings.rouge_threshold)
@@ -159,30 +167,36 @@ class Judge:
     def take(self, candidate: Candidate, settings: Settings) -> Accepted:
         """The task that this candidate becomes, unjudged."""
         self._use(settings.tokenizer)
-        likeness = self._likeness(candidate.instruction, compat=settings.compat)
         identity = task_id(candidate.source, candidate.request_id, candidate.position)
-        self.know(identity, candidate.instruction)
+        likeness = self._likeness(identity, candidate.instruction, compat=settings.compat)
+        self.index.add(identity, candidate.instruction)
         return Accepted(candidate, Task(identity, candidate.instruction, candidate.is_classification), likeness)
 
-    def _likeness(self, text: str, *, compat: bool) -> Likeness:
+    def _likeness(self, identity: str, text: str, *, compat: bool) -> Likeness:
         if compat:
             top = tuple(self.index.top(text, 10))
             return Likeness(top[0] if top else None, self.index.mean_score(text), top)
-        return Likeness(self.index.nearest(text) if self._generated < FULL_LIKENESS else None)
+        sampled = len(self.index) < FULL_LIKENESS or identity[1] == SAMPLED
+        return Likeness(self.index.nearest(text) if sampled else None)
+
+    def _learn(self) -> None:
+        for identity, text in self._known(len(self.index)):
+            self.index.add(identity, text)
 
     def _use(self, tokenizer: str) -> None:
         """Index anew when the tokenizer has changed from one round to the next."""
         if tokenizer != self._tokenizer:
             self.index = Index(tokenizer)
             self._tokenizer = tokenizer
-            for identity, text in self._known:
-                self.index.add(identity, text)
+            self._learn()
 
 
-def _fault(text: str, shown: Sequence[str], settings: Settings) -> tuple[str, str] | None:
+def _fault(
+    text: str, shown: Sequence[str], settings: Settings, rules: Sequence[InstructionRule]
+) -> tuple[str, str] | None:
     if settings.compat:
         return compat.fault_of_instruction(text)
-    fault = fault_of_instruction(text, instruction_rules(settings)) or copy_of_demonstration(text, shown)
+    fault = fault_of_instruction(text, rules) or copy_of_demonstration(text, shown)
     return None if fault is None else (fault.reason, fault.evidence)
 
 
@@ -226,6 +240,26 @@ def settle_task(
     judge = compat.judge_instances if settings.compat else judge_instances
     kept, rejected = judge(named, settled.candidates, settings, settled.labels)
     return named, kept, (*settled.rejections, *rejected)
+
+
+def check(settings: Settings, seeds: Sequence[Task]) -> None:
+    """Make sure that settings can be used, before anything is asked: every prompt is rendered, every rule bound.
+
+    Raises:
+        ConfigError: a prompt names a placeholder that has no value, or a rule's setting is not known.
+    """
+    instruction_rules(settings)
+    plan_round(0, settings, seeds, seeds[:1])
+    for is_classification in (False, True):
+        task = Task("check", "Say whether it rains.", is_classification)
+        answers: dict[tuple[str, int], Completion] = {}
+        asked: dict[tuple[str, int], Request] = {}
+        while isinstance(step := follow_up(task, answers, asked, settings, seeds), Ask):
+            for prompt in step.prompts:
+                request = plan_request(prompt, settings, None, task.id)
+                asked[prompt.stage, prompt.index] = request
+                text = '{"needs_input": true, "labels": ["Yes"], "inputs": ["It does."]}'
+                answers[prompt.stage, prompt.index] = Completion(request.id, "answer", text, "stop")
 
 
 def faults_of_seed(task: Task, settings: Settings) -> list[str]:

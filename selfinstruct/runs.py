@@ -9,18 +9,23 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from selfinstruct import growth
+from selfinstruct import growth, rounds
 from selfinstruct.config import (
+    DEFAULT_TARGET,
     OFFLINE_MODEL,
+    OPENAI_URL,
     Config,
     Role,
     default_seeds,
+    limits_of,
     pool_settings,
+    prices_of,
     role_of,
     stage_models,
 )
-from selfinstruct.errors import AccessError, ConfigError, PoolError
+from selfinstruct.errors import AccessError, ConfigError, PoolError, SelfInstructError
 from selfinstruct.growth import STEPS, Growth, Outcome, Steps, Tell
+from selfinstruct.llm.budget import Budget
 from selfinstruct.llm.client import Client, EndpointConfig
 from selfinstruct.llm.slots import Slots
 from selfinstruct.llm.wire import Capabilities
@@ -28,9 +33,6 @@ from selfinstruct.recipes import RECIPES
 from selfinstruct.records import Settings, Task
 from selfinstruct.seeds import read_seeds
 from selfinstruct.store.pool import Pool, seeds_digest
-
-DEFAULT_TARGET = 200
-OPENAI_URL = "https://api.openai.com/v1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +65,24 @@ async def run(config: Config, tell: Tell, steps: Steps = STEPS, started: Started
 
 async def _run(pool: Pool, config: Config, tell: Tell, steps: Steps, started: Started) -> Outcome:
     seeds = _seeds(pool, config)
+    contents = None
     if not pool.is_new:
         _check_same_kind(pool, config)
-        goal = _goal(pool, config)
-        if goal.tasks <= pool.load().done and not pool.load().tasks:
-            return Outcome(0, f"the target of {goal.tasks} tasks was reached before")
-    async with _models(config, tell, _known(pool)) as (clients, model, note):
-        settings = pool_settings(config, model)
-        if pool.is_new:
-            pool.create(seeds, config.seed, offline=_is_offline(config))
-        goal = _goal(pool, config)
         contents = pool.load()
+        goal = _goal(pool, config, contents.done)
+        if goal.tasks <= contents.done and not contents.tasks:
+            return Outcome(0, f"the target of {goal.tasks} tasks was reached before")
+    pumps: list[Growth] = []
+    budget = Budget(limits_of(config), {}, lambda: pumps[0])
+    async with _models(config, tell, _known(pool), pumps, budget) as (clients, model):
+        settings = pool_settings(config, model)
+        rounds.check(settings, seeds or pool.seeds())
+        _set_prices(budget, config, settings)
+        if contents is None:
+            pool.create(seeds, config.seed, offline=_is_offline(config))
+            contents = pool.load()
+        goal = _goal(pool, config, contents.done)
+        budget.goes_on(*pool.attempts())
         _tell_changes(contents.last_settings, settings, contents.next_round, tell)
         if goal.goes_on:
             tell(f"going on to the goal of the last --more {goal.more}: {goal.tasks} tasks in all")
@@ -82,16 +91,35 @@ async def _run(pool: Pool, config: Config, tell: Tell, steps: Steps, started: St
             client.had_answers(contents.answered)
         pump = Growth(
             pool, contents, settings, lambda recipe: stage_models(config, recipe, model), clients, goal.tasks, number,
-            tell,
+            tell, config.min_acceptance, config.budget.max_minutes, max(64, 4 * config.concurrency),
         )  # fmt: skip
-        note.append(pump.note_capabilities)
+        pumps.append(pump)
         started(pump)
         outcome = Outcome(130, "interrupted")
         try:
             outcome = await pump.run(steps)
+        except SelfInstructError as error:
+            outcome = Outcome(error.exit_code, str(error))
+            raise
         finally:
             pool.end_run(number, growth.now(), outcome.exit_code, outcome.reason)
         return outcome
+
+
+def _set_prices(budget: Budget, config: Config, settings: Settings) -> None:
+    """Give the budget the prices that are known.
+
+    Raises:
+        ConfigError: a bound in US dollars is wanted for a model whose price is not.
+    """
+    budget.prices = prices_of(config, settings)
+    if budget.limits.needs_prices:
+        for stage in settings.stages.values():
+            if stage.model not in budget.prices:
+                raise ConfigError(
+                    f"a budget in USD needs the price of {stage.model}, which is in no public list; give it in the "
+                    f'config file: [prices."{stage.model}"] with input and output in USD for a million tokens'
+                )
 
 
 def _seeds(pool: Pool, config: Config) -> Sequence[Task]:
@@ -121,33 +149,32 @@ def _check_same_kind(pool: Pool, config: Config) -> None:
         )
 
 
-def _goal(pool: Pool, config: Config) -> Goal:
-    contents = pool.load()
+def _goal(pool: Pool, config: Config, done: int) -> Goal:
     if config.more is None:
         return Goal(config.target or DEFAULT_TARGET, None)
     last, more = pool.last_goal()
-    if more == config.more and last is not None and contents.done < last:
+    if more == config.more and last is not None and done < last:
         return Goal(last, more, goes_on=True)
-    return Goal(contents.done + config.more, config.more)
+    return Goal(done + config.more, config.more)
 
 
 def _known(pool: Pool) -> Mapping[tuple[str, str], Mapping[str, Any]]:
     return {} if pool.is_new else pool.capabilities()
 
 
-Notes = list[Callable[[str, str, str], None]]
-
-
 @contextlib.asynccontextmanager
 async def _models(
-    config: Config, tell: Tell, known: Mapping[tuple[str, str], Mapping[str, Any]]
-) -> AsyncIterator[tuple[dict[str, Client], str, Notes]]:
+    config: Config,
+    tell: Tell,
+    known: Mapping[tuple[str, str], Mapping[str, Any]],
+    pumps: Sequence[Growth],
+    budget: Budget,
+) -> AsyncIterator[tuple[dict[str, Client], str]]:
     """A client for each stage, and the model of the stages that name none."""
-    notes: Notes = []
 
     def learned(url: str, model: str, capabilities: Capabilities) -> None:
-        for note in notes:
-            note(url, model, capabilities.to_json())
+        for pump in pumps:
+            pump.note_capabilities(url, model, capabilities.to_json())
 
     async with contextlib.AsyncExitStack() as stack:
         offline_url = ""
@@ -161,17 +188,21 @@ async def _models(
         by_role: dict[str, Client] = {}
         clients: dict[str, Client] = {}
         for stage in dict.fromkeys(stage for recipe in RECIPES.values() for stage in recipe.stages):
-            endpoints = _endpoints(role_of(config, stage), offline_url)
-            role = repr([(endpoint.base_url, endpoint.key_name, endpoint.timeout_s) for endpoint in endpoints])
+            section = role_of(config, stage)
+            endpoints = _endpoints(section, offline_url)
+            role = repr([(one.base_url, one.key_name, one.timeout_s, sorted(one.headers.items())) for one in endpoints])
             if role not in by_role:
-                by_role[role] = Client(endpoints, Slots(config.concurrency), tell=tell, known=known, learned=remember)
+                by_role[role] = Client(
+                    endpoints, Slots(config.concurrency), tell=tell, known=known, learned=remember, meter=budget,
+                    requests_per_minute=section.requests_per_minute, tokens_per_minute=section.tokens_per_minute,
+                )  # fmt: skip
                 stack.push_async_callback(by_role[role].close)
             clients[stage] = by_role[role]
         used = {id(clients[stage]): clients[stage] for stage in RECIPES[config.recipe.name].stages}
         listed: list[dict[str, Any]] = []
         for client in used.values():
             listed = listed or await client.check()
-        yield clients, config.model_name or _only_model(listed), notes
+        yield clients, config.model_name or _only_model(listed)
 
 
 def _forget(url: str, model: str, capabilities: Capabilities) -> None:

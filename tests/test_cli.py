@@ -338,7 +338,7 @@ def test_a_model_that_brings_nothing_new_ends_with_4(tmp_path: Path, capsys: pyt
         assert run("generate", "--pool", tmp_path / "p", *arguments) == 4
         assert len(server.bodies) <= 2 * 22
     out, err = capsys.readouterr()
-    assert "nothing was accepted in the last 20 rounds" in err
+    assert "0 of 40 candidates were accepted in the last 20 rounds (mostly rejected: too_short 40)" in err
     assert "too_short" in out
 
 

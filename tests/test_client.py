@@ -12,7 +12,7 @@ from aiohttp import web
 
 from selfinstruct.errors import AccessError
 from selfinstruct.llm.client import Client, EndpointConfig, without_credentials
-from selfinstruct.llm.slots import Halted, Slots
+from selfinstruct.llm.slots import Halted, Slots, Ticket
 from selfinstruct.llm.wire import Capabilities, sampling_seed
 from selfinstruct.records import Completion, Message, Request, Schema
 from tests.servers import Answer, ScriptedServer, completion, error
@@ -279,12 +279,12 @@ def test_slots_serve_by_priority_then_in_order() -> None:
         slots, served = Slots(1), list[str]()
 
         async def one(name: str, priority: int) -> None:
-            await slots.take(priority)
+            await slots.take(Ticket(priority, lambda: name))
             served.append(name)
             await asyncio.sleep(0)
             slots.give_back()
 
-        await slots.take(0)
+        await slots.take(Ticket(0, lambda: "first"))
         waiting = [
             asyncio.create_task(one(name, priority)) for name, priority in [("c", 2), ("a", 0), ("d", 2), ("b", 1)]
         ]

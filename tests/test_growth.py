@@ -130,9 +130,10 @@ def test_killed_at_random_moments_and_resumed_gives_the_same_bytes(
 ) -> None:
     """Twenty kills over several pools; what was journaled is never asked again, only what was in flight may be."""
     generator = random.Random(7)
-    kills = 0
+    kills, pools = 0, 0
     while kills < 20:
-        pool = tmp_path / f"pool{kills}"
+        pools += 1
+        pool = tmp_path / f"pool{pools}"
         concurrency = generator.choice([4, 16])
         asked_again_at_most = 0
         server.seen.clear()

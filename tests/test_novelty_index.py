@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rapidfuzz.distance import LCSseq
 from rouge_score.rouge_scorer import RougeScorer
 
 from selfinstruct.novelty import index as index_module
@@ -200,6 +202,32 @@ def test_texts_of_many_words_are_compared_as_exactly(
         assert compiled.near_duplicates(queries, threshold) == small.near_duplicates(queries, threshold)
         assert [compiled.top(query, 3) for query in queries] == [small.top(query, 3) for query in queries]
         assert [compiled.nearest(query) for query in queries] == [small.nearest(query) for query in queries]
+
+
+@pytest.mark.parametrize("words", [2, 20, 200, 2000])
+def test_the_common_subsequence_of_long_texts_is_that_of_rapidfuzz(words: int) -> None:
+    generator = random.Random(words)
+    texts = [[generator.randrange(words) for _ in range(generator.randrange(400))] for _ in range(60)]
+    texts += [[*text[generator.randrange(len(text) + 1) :], *text[:40]] for text in texts]
+    known = large.Large(texts)
+    for query in texts:
+        common, lengths = known.commons(query)
+        assert common.tolist() == [LCSseq.similarity(query, text) for text in texts]
+        assert lengths.tolist() == [len(text) for text in texts]
+
+
+@pytest.mark.parametrize("tail", [0, 20, 2048])
+def test_a_search_from_a_position_on_leaves_out_what_lies_before(tail: int) -> None:
+    generator = random.Random(tail)
+    texts = [[generator.randrange(6) for _ in range(generator.randrange(9))] for _ in range(40)]
+    with indexed_beyond(tail):
+        small, compiled = Small(texts), large.Large(texts)
+        for threshold in ("0.1", "0.5", "0.7"):
+            cutoff = Cutoff(threshold, strict=True, floats=False)
+            for first in (0, 1, 15, 39, 40, 50):
+                found = small.best(texts, cutoff, first)
+                assert compiled.best(texts, cutoff, first) == found
+                assert all(match is None or match.place >= first for match in found)
 
 
 @pytest.mark.parametrize("large_from", [0, SMALL])

@@ -69,6 +69,8 @@ def test_the_wheel_works_alone_in_an_empty_environment(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "env")
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
 def test_the_extra_vllm_resolves_without_the_constraints(tmp_path: Path) -> None:
     if sys.platform != "linux":
         pytest.skip("vLLM is for Linux")

@@ -81,10 +81,12 @@ def test_a_round_is_read_in_order_of_request_and_position() -> None:
     assert [(one.reason, one.request_id) for one in rejections] == [("unreadable", requests[1].id)]
 
 
+def knowing(*known: tuple[str, str], tokenizer: str = "unicode") -> Judge:
+    return Judge(tokenizer, lambda start: known[start:])
+
+
 def judged(texts: list[str], *, changed: Settings = SETTINGS, shown: tuple[str, ...] = ()) -> list[str]:
-    judge = Judge(changed.tokenizer)
-    for seed in SEEDS:
-        judge.know(seed.id, seed.instruction, is_seed=True)
+    judge = knowing(*((seed.id, seed.instruction) for seed in SEEDS), tokenizer=changed.tokenizer)
     verdicts = [judge.verdict(Candidate("r", place, text), shown, changed) for place, text in enumerate(texts)]
     return ["accepted" if isinstance(one, Accepted) else one.reason for one in verdicts]
 
@@ -105,8 +107,7 @@ def test_of_two_near_duplicates_the_earlier_wins() -> None:
 
 
 def test_a_copy_of_a_seed_is_rejected_with_the_seed_as_evidence() -> None:
-    judge = Judge("unicode")
-    judge.know("s1", "Explain topic number one in plain words.", is_seed=True)
+    judge = knowing(("s1", "Explain topic number one in plain words."), tokenizer="unicode")
     verdict = judge.verdict(Candidate("r", 0, "Explain topic number two in plain words."), (), SETTINGS)
     assert isinstance(verdict, Rejection)
     assert (verdict.reason, verdict.nearest, round(verdict.score or 0, 4)) == ("near_duplicate", "s1", 0.8571)
@@ -114,8 +115,7 @@ def test_a_copy_of_a_seed_is_rejected_with_the_seed_as_evidence() -> None:
 
 def test_a_score_of_exactly_the_threshold_is_accepted() -> None:
     seven_of_ten = "a1 a2 a3 a4 a5 a6 a7 b8 b9 b10"
-    judge = Judge("unicode")
-    judge.know("s", "a1 a2 a3 a4 a5 a6 a7 c8 c9 c10", is_seed=True)
+    judge = knowing(("s", "a1 a2 a3 a4 a5 a6 a7 c8 c9 c10"), tokenizer="unicode")
     loose = replace(SETTINGS, min_words=1)
     assert isinstance(judge.verdict(Candidate("r", 0, seven_of_ten), (), loose), Accepted)
 
@@ -127,8 +127,7 @@ def test_a_shown_demonstration_is_no_new_task() -> None:
 
 
 def test_another_tokenizer_from_one_round_to_the_next_is_used_for_all_that_is_known() -> None:
-    judge = Judge("rouge_score")
-    judge.know("s", "把下面的句子翻译成英文。", is_seed=True)
+    judge = knowing(("s", "把下面的句子翻译成英文。"), tokenizer="rouge_score")
     text = Candidate("r", 0, "把下面的句子翻译成法文。")
     assert isinstance(Judge.verdict(judge, text, (), replace(SETTINGS, tokenizer="rouge_score")), Accepted)
     verdict = judge.verdict(Candidate("r", 1, "把下面的句子翻译成德文。"), (), SETTINGS)

@@ -9,6 +9,7 @@ import regex
 
 from selfinstruct.filters.beyond_text import beyond_text
 from selfinstruct.filters.holes import hole_to_fill, named_hole, speaks_of_holes
+from selfinstruct.filters.language import wrong_language
 from selfinstruct.filters.merged import merged_tasks
 from selfinstruct.filters.unfinished import unfinished
 from selfinstruct.filters.wording import UNSPACED, Fault, broken_text, comparable, excerpt, word_count
@@ -97,6 +98,7 @@ def instruction_rules(settings: Settings) -> tuple[InstructionRule, ...]:
         placeholder(),
         merged_tasks(),
         beyond_text(),
+        *((wrong_language(settings.languages),) if settings.languages else ()),
     )
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from email.utils import parsedate_to_datetime
 from typing import Any, Literal
 
 from selfinstruct.records import Completion, Request, canonical_json
@@ -15,6 +17,26 @@ _WEAKER: dict[Structure, Structure] = {"json_schema": "json_object", "json_objec
 _OPTIONAL = ("seed", "temperature", "top_p", "presence_penalty", "frequency_penalty", "stop")
 _THINKING = re.compile(r"\A\s*<think>(.*?)</think>\s*", re.DOTALL)
 _BROKEN = re.compile("[\0\ud800-\udfff]")
+
+
+_LONGEST_WAIT_S = 30 * 86400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A whole response, with whatever status."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """No whole response came: the connection was refused, broke, or there was none in time."""
+
+    kind: Literal["refused", "cut", "late"]
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +56,22 @@ class Capabilities:
     def from_dict(raw: Mapping[str, Any]) -> Capabilities:
         """What `to_json` wrote."""
         return Capabilities(**{**raw, "dropped": tuple(raw.get("dropped", ()))})
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why an attempt gave no final answer; another may give one."""
+
+    kind: Literal["throttled", "overloaded", "late", "unreachable", "failed", "busy", "form", "left", "unanswerable"]
+    """429; 503; no answer in time; no connection; another fault of the server or the way; 408 and the like; the server
+    wants another form; the endpoint is of no use any more; nothing of this kind has been answered, so the configuration
+    is at fault."""
+    why: str
+    retry_after_s: float | None = None
+    paid: Completion | None = None
+    """A failure with what the attempt cost; None: the answer was lost, so nobody knows."""
+    weaker: Capabilities | None = None
+    """The form to try next."""
 
 
 def path_of(request: Request) -> str:
@@ -92,8 +130,66 @@ def adapt(capabilities: Capabilities, message: str, param: str | None, body: Map
     return None
 
 
+def difference(before: Capabilities, after: Capabilities) -> str:
+    """In words, how requests are sent after a refusal."""
+    if before.structure != after.structure:
+        return f"structure is asked for as {after.structure} instead of {before.structure}"
+    if before.max_tokens_name != after.max_tokens_name:
+        return f"{before.max_tokens_name} is sent as {after.max_tokens_name}"
+    return f"{', '.join(sorted(set(after.dropped) - set(before.dropped)))} is left out"
+
+
+def estimated_tokens(request: Request) -> int:
+    """About what a request will use: a token for each four bytes of the messages, and as many as it allows."""
+    prompt = sum(len(message.content.encode("utf-8", "surrogatepass")) for message in request.messages) // 4
+    allowed = request.sampling.get("max_tokens") or request.sampling.get("max_completion_tokens") or 256
+    return prompt + int(allowed)
+
+
+def said(reply: Reply) -> tuple[str, str | None, str]:
+    """(message, param, code) of an error body, whatever form it has; the message on one line of bearable length."""
+    text = reply.content.decode("utf-8", "replace")
+    try:
+        body = json.loads(text)
+    except (ValueError, RecursionError):
+        body = None
+    outer = body if isinstance(body, dict) else {}
+    inner = outer.get("error")
+    error = inner if isinstance(inner, dict) else outer
+    message = error.get("message") or error.get("detail") or (inner if isinstance(inner, str) else text)
+    param = error.get("param")
+    line = " ".join(str(message).split())[:500]
+    return line, param if isinstance(param, str) else None, str(error.get("code") or "")
+
+
+def retry_after_s(headers: Mapping[str, str], now: float) -> float | None:
+    """Seconds that the server asks to wait, from `retry-after-ms`, or `Retry-After` as seconds or date; None: unsaid.
+
+    `now` is in seconds since 1970. What is beyond a month is taken for a month.
+    """
+    for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
+        value = str(headers.get(name) or "").strip()
+        if not value:
+            continue
+        try:
+            seconds = float(value) / unit
+        except ValueError:
+            try:
+                seconds = parsedate_to_datetime(value).timestamp() - now
+            except (TypeError, ValueError, OverflowError):
+                continue
+        if math.isfinite(seconds):
+            return min(_LONGEST_WAIT_S, max(0.0, seconds))
+    return None
+
+
 class NoAnswer(Exception):  # noqa: N818 - it is what happened, not a fault of the program
     """A response with status 200 that holds no answer: cut, not JSON, without choices, or aborted."""
+
+    def __init__(self, why: str, usage: Mapping[str, Any] | None = None) -> None:
+        super().__init__(why)
+        self.usage = usage
+        """What it was charged at, as far as it says; None: it does not say."""
 
 
 def read_answer(request: Request, raw: bytes, *, endpoint: str, sent: str, latency_s: float) -> Completion:
@@ -104,32 +200,31 @@ def read_answer(request: Request, raw: bytes, *, endpoint: str, sent: str, laten
     """
     try:
         body = json.loads(raw)
+    except (ValueError, RecursionError):
+        raise NoAnswer(f"not an answer: {_head(raw)}") from None
+    usage = _usage(body)
+    try:
         choice = body["choices"][0]
-        finish = choice.get("finish_reason") or "stop"
+        finish = str(choice.get("finish_reason") or "stop")
         if request.api == "chat":
             message = choice["message"]
             text = message.get("content") or ""
             reasoning = message.get("reasoning_content") or message.get("reasoning") or ""
         else:
             text, reasoning = choice["text"], ""
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
-        head = raw[:80].decode("utf-8", "replace")
-        raise NoAnswer(f"not an answer: {head!r}") from error
+    except (LookupError, TypeError, AttributeError):
+        raise NoAnswer(f"not an answer: {_head(raw)}", usage) from None
     if not isinstance(text, str) or finish in {"abort", "error"}:
-        raise NoAnswer(f"finish reason {finish}")
+        raise NoAnswer(f"finish reason {finish}", usage)
     thought = _THINKING.match(text)
     if thought:
         reasoning, text = reasoning or thought[1].strip(), text[thought.end() :]
-    usage = body.get("usage") or {}
-    details = usage.get("prompt_tokens_details") or {}
     return Completion(
         request_id=request.id,
         kind="failed" if finish == "content_filter" else "answer",
         text=whole_text(text),
         finish_reason=finish,
-        prompt_tokens=int(usage.get("prompt_tokens") or 0),
-        completion_tokens=int(usage.get("completion_tokens") or 0),
-        cached_tokens=int(details.get("cached_tokens") or 0),
+        **(usage or {}),
         latency_s=round(latency_s, 4),
         endpoint=endpoint,
         sent=sent,
@@ -137,6 +232,22 @@ def read_answer(request: Request, raw: bytes, *, endpoint: str, sent: str, laten
         reasoning=whole_text(str(reasoning)),
         source=request.source,
     )
+
+
+def _usage(body: Any) -> dict[str, int] | None:
+    """Token counts of an answer by their names in a completion; None where it has none."""
+    usage = body.get("usage") if isinstance(body, dict) else None
+    if not isinstance(usage, dict):
+        return None
+    details = usage.get("prompt_tokens_details")
+    cached = details.get("cached_tokens") if isinstance(details, dict) else 0
+    counts = usage.get("prompt_tokens"), usage.get("completion_tokens"), cached
+    numbers = [count if isinstance(count, int) and count > 0 else 0 for count in counts]
+    return dict(zip(("prompt_tokens", "completion_tokens", "cached_tokens"), numbers, strict=True))
+
+
+def _head(raw: bytes) -> str:
+    return repr(" ".join(raw[:400].decode("utf-8", "replace").split())[:80])
 
 
 def whole_text(text: str) -> str:

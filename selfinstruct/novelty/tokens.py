@@ -40,5 +40,11 @@ def tokenize_as_rouge_score(text: str) -> tuple[str, ...]:
     return tuple(_ASCII_WORD.findall(text.lower()))
 
 
+def pieces(text: str) -> list[tuple[int, int]]:
+    """Where the tokens of a text lie in it, as (start, end) in characters; without any, each visible character."""
+    found = [match.span() for match in _TOKEN.finditer(text)]
+    return found or [(place, place + 1) for place, character in enumerate(text) if not character.isspace()]
+
+
 TOKENIZERS: dict[str, Tokenizer] = {"unicode": tokenize, "rouge_score": tokenize_as_rouge_score}
 """The choices of the setting `tokenizer`."""

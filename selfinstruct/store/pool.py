@@ -58,10 +58,9 @@ class Contents:
 
     seeds: tuple[Task, ...]
     generated: list[tuple[str, str, bool | None, int]]
-    """(id, instruction, is_classification, round) of each accepted task, in order."""
+    """(id, instruction, is_classification, round) of each accepted task, in order, as the database has them."""
     done: int
     """Generated tasks with at least one instance."""
-    without_instances: int
     rounds: list[OpenRound] = field(default_factory=list)
     tasks: list[OpenTask] = field(default_factory=list)
     next_round: int = 0
@@ -180,22 +179,19 @@ class Pool:
             "seeds": seeds_digest(seeds),
             "offline": json.dumps(offline),
         }
-        try:
-            with self._connect() as connection:
-                connection.execute("BEGIN IMMEDIATE")
-                for table in TABLES.split(";\n"):
-                    if table.strip():
-                        connection.execute(table)
-                for key, value in meta.items():
-                    connection.execute("INSERT INTO meta VALUES (?, ?)", (key, value))
-                for position, task in enumerate(seeds):
-                    for sql, values in statements.add_seed(position, task):
-                        connection.execute(sql, values)
-                for sql, values in more:
+        with self._connect() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            for table in TABLES.split(";\n"):
+                if table.strip():
+                    connection.execute(table)
+            for key, value in meta.items():
+                connection.execute("INSERT INTO meta VALUES (?, ?)", (key, value))
+            for position, task in enumerate(seeds):
+                for sql, values in statements.add_seed(position, task):
                     connection.execute(sql, values)
-                connection.execute("COMMIT")
-        except sqlite3.Error as error:
-            raise PoolError(f"{self.path}: the pool cannot be written ({error})") from error
+            for sql, values in more:
+                connection.execute(sql, values)
+            connection.execute("COMMIT")
 
     def writer(self, notify: Notify) -> Writer:
         """The thread that writes to this pool."""
@@ -221,11 +217,31 @@ class Pool:
             row = connection.execute("SELECT goal, more FROM runs ORDER BY id DESC LIMIT 1").fetchone()
         return (row["goal"], row["more"]) if row else (None, None)
 
+    def attempts(self) -> tuple[int, int]:
+        """(highest id, picodollars of all, lost ones with their reserve) of the attempts so far."""
+        sql = "SELECT COALESCE(MAX(id), 0), COALESCE(SUM(COALESCE(usd_e12, reserved_usd_e12)), 0) FROM attempts"
+        with self._connect() as connection:
+            highest, picodollars = connection.execute(sql).fetchone()
+        return highest, picodollars
+
     def capabilities(self) -> dict[tuple[str, str], dict[str, Any]]:
         """What is known of endpoints, by (URL, model)."""
         with self._connect() as connection:
             rows = connection.execute("SELECT url, model, capabilities FROM endpoints").fetchall()
         return {(row["url"], row["model"]): json.loads(row["capabilities"]) for row in rows}
+
+    def seeds(self) -> tuple[Task, ...]:
+        """The pool's seeds in their order."""
+        with self._connect() as connection:
+            return load_seeds(connection)
+
+    def instructions(self, ids: Iterable[str]) -> dict[str, str]:
+        """The instructions of these tasks, by id."""
+        wanted = list(ids)
+        marks = ", ".join("?" * len(wanted))
+        sql = f"SELECT id, instruction FROM tasks WHERE id IN ({marks})"  # noqa: S608 - nothing but marks
+        with self._connect() as connection:
+            return {row["id"]: row["instruction"] for row in connection.execute(sql, wanted)}
 
     def load(self) -> Contents:
         """What growth needs to know, read once at its start."""
@@ -237,9 +253,12 @@ class Pool:
 
     @contextlib.contextmanager
     def _connect(self) -> Iterator[sqlite3.Connection]:
-        with contextlib.closing(connect(self.path)) as connection:
-            connection.row_factory = sqlite3.Row
-            yield connection
+        try:
+            with contextlib.closing(connect(self.path)) as connection:
+                connection.row_factory = sqlite3.Row
+                yield connection
+        except sqlite3.DatabaseError as error:
+            raise PoolError(f"{self.path}: {error}; `status {self.folder}` says what can still be read") from error
 
 
 def _holds_something(folder: Path) -> bool:
@@ -266,12 +285,11 @@ def _load(connection: sqlite3.Connection) -> Contents:
         row["number"]: settings[row["configuration"]]
         for row in connection.execute("SELECT number, configuration FROM rounds ORDER BY number")
     }
-    generated = [
-        (row["id"], row["instruction"], _flag(row["is_classification"]), row["round"])
-        for row in connection.execute(
-            "SELECT id, instruction, is_classification, round FROM tasks WHERE origin = 'generated' ORDER BY position"
-        )
-    ]
+    plain = connection.cursor()
+    plain.row_factory = None
+    generated = plain.execute(
+        "SELECT id, instruction, is_classification, round FROM tasks WHERE origin = 'generated' ORDER BY position"
+    ).fetchall()
     states = dict(
         connection.execute("SELECT state, COUNT(*) FROM tasks WHERE origin = 'generated' GROUP BY state").fetchall()
     )
@@ -279,7 +297,6 @@ def _load(connection: sqlite3.Connection) -> Contents:
         seeds=load_seeds(connection),
         generated=generated,
         done=states.get("done", 0),
-        without_instances=states.get("without_instances", 0),
         rounds=_open_rounds(connection, of_round),
         tasks=_open_tasks(connection, of_round),
         next_round=max(of_round, default=-1) + 1,

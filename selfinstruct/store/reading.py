@@ -6,21 +6,39 @@ import contextlib
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from selfinstruct.errors import PoolError
-from selfinstruct.records import Instance
-from selfinstruct.store.pool import open_for_reading
+from selfinstruct.novelty.common import mark_common
+from selfinstruct.records import Instance, Task
+from selfinstruct.store.pool import load_seeds, open_for_reading
 
 
 @contextlib.contextmanager
 def snapshot(folder: Path) -> Iterator[sqlite3.Connection]:
     """A reader that sees the pool as it was at one moment."""
     with contextlib.closing(open_for_reading(folder)) as connection:
-        connection.execute("BEGIN")
-        yield connection
+        try:
+            connection.execute("BEGIN")
+            yield connection
+        except sqlite3.DatabaseError as error:
+            raise PoolError(
+                f"{folder / 'pool.db'}: the database is damaged ({error}); still readable: {_readable(connection)}"
+            ) from error
+
+
+def _readable(connection: sqlite3.Connection) -> str:
+    """How many rows of each table can still be read, in words."""
+    found = []
+    for table in ("tasks", "instances", "completions", "requests", "rejections"):
+        count = 0
+        with contextlib.suppress(sqlite3.DatabaseError):
+            for _ in connection.execute(f"SELECT * FROM {table}"):  # noqa: S608 - names are ours
+                count += 1
+        found.append(f"{count:,} {table}")
+    return ", ".join(found)
 
 
 def status(folder: Path) -> dict[str, Any]:
@@ -69,6 +87,9 @@ def status(folder: Path) -> dict[str, Any]:
             "prompt_tokens": usage["prompt"],
             "completion_tokens": usage["completion"],
             "cached_tokens": usage["cached"],
+            "attempts": one("SELECT COUNT(*) FROM attempts"),
+            "usd": one("SELECT COALESCE(SUM(COALESCE(usd_e12, reserved_usd_e12)), 0) FROM attempts") / 1e12,
+            "usage": _usage(connection),
             "recipe": json.loads(settings["settings"])["recipe"] if settings else None,
             "models": [row["model"] for row in models],
             "goal": runs["goal"] if runs else None,
@@ -76,6 +97,71 @@ def status(folder: Path) -> dict[str, Any]:
             if runs
             else None,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class StageHistory:
+    """What a stage has cost so far, in all."""
+
+    requests: int
+    prompt_tokens: int
+    completion_tokens: int
+    latency_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class PoolHistory:
+    """What a forecast wants to know of a pool; as it stands, that of a pool which is not there yet."""
+
+    seeds: tuple[Task, ...] = ()
+    generated: Sequence[tuple[Task, int]] = ()
+    """Accepted tasks in order, each with its round."""
+    done: int = 0
+    next_round: int = 0
+    stages: Mapping[str, StageHistory] = field(default_factory=dict)
+
+
+def history(folder: Path) -> PoolHistory:
+    """The pool's past, for a forecast."""
+    with snapshot(folder) as connection:
+        one = _single(connection)
+        rows_ = connection.execute("SELECT id, instruction, round FROM tasks WHERE round IS NOT NULL ORDER BY position")
+        stages = connection.execute(
+            "SELECT r.stage, COUNT(*) AS n, SUM(c.prompt_tokens) AS prompt, SUM(c.completion_tokens) AS completion, "
+            "SUM(c.latency_s) AS latency FROM completions c "
+            "JOIN requests r ON r.source = c.source AND r.id = c.request_id GROUP BY r.stage"
+        )
+        return PoolHistory(
+            seeds=load_seeds(connection),
+            generated=[(Task(row["id"], row["instruction"], None), row["round"]) for row in rows_],
+            done=one("SELECT COUNT(*) FROM tasks WHERE origin = 'generated' AND state = 'done'"),
+            next_round=one("SELECT COALESCE(MAX(number) + 1, 0) FROM rounds"),
+            stages={
+                row["stage"]: StageHistory(row["n"], row["prompt"], row["completion"], row["latency"]) for row in stages
+            },
+        )
+
+
+def _usage(connection: sqlite3.Connection) -> list[dict[str, Any]]:
+    """Requests, tokens and cost by stage and model. A lost attempt counts with what was reserved for it."""
+    tokens = connection.execute(
+        "SELECT r.stage, r.model, COUNT(*) AS requests, SUM(c.prompt_tokens) AS prompt_tokens, "
+        "SUM(c.completion_tokens) AS completion_tokens, SUM(c.cached_tokens) AS cached_tokens "
+        "FROM completions c JOIN requests r ON r.source = c.source AND r.id = c.request_id "
+        "GROUP BY r.stage, r.model ORDER BY r.stage, r.model"
+    ).fetchall()
+    paid = {
+        (row["stage"], row["model"]): (row["attempts"], row["usd_e12"])
+        for row in connection.execute(
+            "SELECT stage, model, COUNT(*) AS attempts, SUM(COALESCE(usd_e12, reserved_usd_e12)) AS usd_e12 "
+            "FROM attempts GROUP BY stage, model"
+        )
+    }
+    found = []
+    for row in tokens:
+        attempts, usd_e12 = paid.get((row["stage"], row["model"]), (0, 0))
+        found.append({**dict(row), "attempts": attempts, "usd": usd_e12 / 1e12})
+    return found
 
 
 def _single(connection: sqlite3.Connection) -> Any:
@@ -160,8 +246,7 @@ def _explain_task(connection: sqlite3.Connection, row: sqlite3.Row) -> Explanati
         lines.append(("round", str(row["round"])))
         lines.append(("request", f"{row['request_id']} position {row['request_position']}"))
         lines += [("shown", _instruction(connection, one)) for one in json.loads(row["parents"])]
-        if row["nearest_task"]:
-            lines.append(("nearest", f"{row['nearest_score']:.4f} {_instruction(connection, row['nearest_task'])}"))
+        lines += _likeness(connection, row, row["instruction"], row["nearest_score"])
         if row["mean_score"] is not None:
             lines.append(("mean score", f"{row['mean_score']:.4f}"))
     for instance in connection.execute("SELECT * FROM instances WHERE task_id = ? ORDER BY position", (row["id"],)):
@@ -182,11 +267,28 @@ def _explain_rejection(connection: sqlite3.Connection, row: sqlite3.Row) -> Expl
         lines.append(("input", row["input"]))
     if row["task_id"]:
         lines.append(("of task", _instruction(connection, row["task_id"])))
-    if row["nearest_task"]:
-        lines.append(("nearest", f"{row['score']:.4f} {_instruction(connection, row['nearest_task'])}"))
+    lines += _likeness(connection, row, row["text"], row["score"])
     lines.append(("request", f"{row['request_id']} position {row['request_position']}"))
     lines.append(("round", str(row["round"])))
     return Explanation(f"rejected {row['kind']} {row['request_id'][:12]}/{row['request_position']}", lines)
+
+
+def _likeness(
+    connection: sqlite3.Connection, row: sqlite3.Row, text: str, score: float | None
+) -> list[tuple[str, str]]:
+    """The nearest task with its score, and both texts with what they have in common marked."""
+    if not row["nearest_task"] or score is None:
+        return []
+    lines = [("nearest", f"{score:.4f} {_instruction(connection, row['nearest_task'])}")]
+    other = connection.execute("SELECT instruction FROM tasks WHERE id = ?", (row["nearest_task"],)).fetchone()
+    settings = connection.execute(
+        "SELECT settings FROM rounds r JOIN configurations c ON c.id = r.configuration WHERE r.number = ?",
+        (row["round"],),
+    ).fetchone()
+    if other and settings:
+        marked = mark_common(text, other["instruction"], json.loads(settings["settings"])["tokenizer"])
+        lines += zip(("in common: this", "in common: that"), marked, strict=True)
+    return lines
 
 
 def _instruction(connection: sqlite3.Connection, identity: str) -> str:

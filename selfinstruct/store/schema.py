@@ -130,6 +130,17 @@ CREATE TABLE waiting (
 ) WITHOUT ROWID;
 CREATE INDEX waiting_of_round ON waiting (round, place);
 CREATE INDEX waiting_of_task ON waiting (task_id) WHERE task_id IS NOT NULL;
+CREATE TABLE attempts (
+  id               INTEGER PRIMARY KEY,
+  run              INTEGER NOT NULL REFERENCES runs (id),
+  request_id       TEXT NOT NULL,
+  stage            TEXT NOT NULL,
+  model            TEXT NOT NULL,
+  reserved_tokens  INTEGER NOT NULL,
+  reserved_usd_e12 INTEGER NOT NULL,
+  tokens           INTEGER,
+  usd_e12          INTEGER
+);
 CREATE TABLE endpoints (
   url          TEXT NOT NULL,
   model        TEXT NOT NULL,

@@ -90,6 +90,12 @@ def add_request(request: Request) -> Statement:
     return insert("requests", row, once=True)
 
 
+def stands_for_one(request: Request) -> Statement:
+    """Let a request without a recorded completion count as the source of one candidate."""
+    sql = "UPDATE requests SET state = 'answered', candidates = 1 WHERE source = ? AND id = ?"
+    return sql, (request.source, request.id)
+
+
 def supersede(request: Request) -> Statement:
     """An open request that will not be asked, since models or sampling have changed."""
     sql = "UPDATE requests SET state = 'superseded' WHERE source = ? AND id = ? AND state = 'open'"
@@ -213,6 +219,16 @@ def _count_candidates(
     counts = Counter((item.source, item.request_id) for item in items)
     sql = "UPDATE requests SET candidates = ? WHERE source = ? AND id = ?"
     return [(sql, (counts[request.source, request.id], request.source, request.id)) for request in requests]
+
+
+def reserve(attempt: Mapping[str, Any], run: int) -> Statement:
+    """An attempt about to be sent, with the most it can cost."""
+    return insert("attempts", {**attempt, "run": run})
+
+
+def settle_attempt(attempt: int, tokens: int, usd_e12: int) -> Statement:
+    """What an attempt really used, in tokens and picodollars."""
+    return "UPDATE attempts SET tokens = ?, usd_e12 = ? WHERE id = ?", (tokens, usd_e12, attempt)
 
 
 def note_capabilities(url: str, model: str, capabilities: str) -> Statement:

@@ -47,7 +47,7 @@ _LINKS = (
     "www.example.net/page?id={n}",
 )
 
-_REFUSALS = (
+REFUSALS = (
     "I'm sorry, but as a language model I cannot do that.",
     "As an AI language model, I am not able to help with this request.",
     "Sorry, I can't assist with that.",
@@ -108,7 +108,7 @@ def output(good: str, given: str, rng: random.Random) -> str:
     """The answer, now and then a refusal, nothing, an echo of the input, or with a further task at its end."""
     roll = rng.random()
     if roll < 0.012:
-        return rng.choice(_REFUSALS)
+        return rng.choice(REFUSALS)
     if roll < 0.018:
         return ""
     if given and roll < 0.028:

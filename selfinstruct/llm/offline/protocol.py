@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 from selfinstruct.llm.offline import writer
+from selfinstruct.llm.offline.quirks import Quirks, Spoken, spoken
 from selfinstruct.llm.offline.writer import MODEL, Style
 from selfinstruct.records import digest
 
@@ -18,22 +19,33 @@ _TOKEN = re.compile(r"\w+|[^\w\s]+")
 
 _FORMS = ("text", "json_object", "json_schema")
 
+_TYPES = {408: "timeout", 429: "rate_limit_error"}
+
 
 class RequestError(Exception):
     """A request that gets an error for an answer, in OpenAI's form."""
 
-    def __init__(self, status: int, message: str, code: str | None = None, param: str | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        code: str | None = None,
+        param: str | None = None,
+        *,
+        retry_after_s: float | None = None,
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
         self.code = code
         self.param = param
+        self.headers = {} if retry_after_s is None else {"Retry-After": f"{retry_after_s:g}"}
 
     @property
     def payload(self) -> dict[str, Any]:
         """The body of the answer."""
-        error = {"message": self.message, "type": "invalid_request_error", "param": self.param, "code": self.code}
-        return {"error": error}
+        kind = "server_error" if self.status >= 500 else _TYPES.get(self.status, "invalid_request_error")
+        return {"error": {"message": self.message, "type": kind, "param": self.param, "code": self.code}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +56,24 @@ class Limits:
     refuse: frozenset[str] = frozenset()
 
 
+@dataclass(frozen=True, slots=True)
+class Model:
+    """What answers: how it writes, its quirks (None: the style's own flaws), and what its server can do."""
+
+    style: Style = "tasks"
+    quirks: Quirks | None = None
+    limits: Limits = field(default_factory=Limits)
+
+
+class _Written(NamedTuple):
+    said: Spoken
+    finish_reason: str
+    usage: dict[str, int]
+
+
 def count_tokens(text: str) -> int:
     """The number of words and of runs of punctuation marks: what this model calls tokens."""
-    return sum(1 for _ in _TOKEN.finditer(text))
+    return len(_TOKEN.findall(text))
 
 
 def model_card(limits: Limits) -> dict[str, Any]:
@@ -62,29 +89,42 @@ def model_not_found(name: object) -> RequestError:
     )
 
 
-def answer_chat(body: Mapping[str, Any], style: Style, limits: Limits) -> dict[str, Any]:
+def answer_chat(body: Mapping[str, Any], model: Model) -> dict[str, Any]:
     """The body that answers a chat request. Raises: RequestError."""
-    _check_common(body, limits)
+    _check_common(body, model.limits)
     _check_messages(body.get("messages"))
-    _check_form(body.get("response_format"), limits)
+    _check_form(body.get("response_format"), model.limits)
     prompt = "\n".join(_content(message) for message in body["messages"])
-    text, finish_reason, usage = _written(body, prompt, "messages", limits, lambda: writer.chat(body, style))
-    message = {"role": "assistant", "content": text, "refusal": None}
-    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish_reason}
-    return _envelope("chatcmpl-", "chat.completion", body, choice, usage)
+    written = _written(body, prompt, "messages", model)
+    message = {"role": "assistant", "content": written.said.text, "refusal": None}
+    if written.said.reasoning:
+        message["reasoning_content"] = written.said.reasoning
+    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": written.finish_reason}
+    return _envelope("chatcmpl-", "chat.completion", body, choice, written.usage)
 
 
-def answer_completion(body: Mapping[str, Any], style: Style, limits: Limits) -> dict[str, Any]:
+def answer_completion(body: Mapping[str, Any], model: Model) -> dict[str, Any]:
     """The body that answers a completions request. Raises: RequestError."""
-    _check_common(body, limits)
+    _check_common(body, model.limits)
     prompt = body.get("prompt")
     if isinstance(prompt, list) and len(prompt) == 1:
         prompt = prompt[0]
     if not isinstance(prompt, str):
         raise RequestError(400, "Missing or wrong parameter: 'prompt' must be one string.", "invalid_type", "prompt")
-    text, finish_reason, usage = _written(body, prompt, "prompt", limits, lambda: writer.complete(body, style))
-    choice = {"index": 0, "text": text, "logprobs": None, "finish_reason": finish_reason}
-    return _envelope("cmpl-", "text_completion", body, choice, usage)
+    written = _written(body, prompt, "prompt", model)
+    choice = {"index": 0, "text": written.said.text, "logprobs": None, "finish_reason": written.finish_reason}
+    return _envelope("cmpl-", "text_completion", body, choice, written.usage)
+
+
+def aborted(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """The body of an answer that the server broke off in the middle of its text."""
+    choice = dict(payload["choices"][0], finish_reason="abort")
+    if "text" in choice:
+        choice["text"] = choice["text"][: len(choice["text"]) // 2]
+    else:
+        content = choice["message"]["content"]
+        choice["message"] = dict(choice["message"], content=content[: len(content) // 2])
+    return {**payload, "choices": [choice]}
 
 
 def _envelope(
@@ -94,24 +134,29 @@ def _envelope(
     return head | {"choices": [choice], "usage": usage, "system_fingerprint": "selfinstruct-offline"}
 
 
-def _written(
-    body: Mapping[str, Any], prompt: str, param: str, limits: Limits, write: Callable[[], writer.Text]
-) -> tuple[str, str, dict[str, int]]:
+def _written(body: Mapping[str, Any], prompt: str, param: str, model: Model) -> _Written:
     wanted = body.get("max_completion_tokens") or body.get("max_tokens")
     prompt_tokens = count_tokens(prompt)
-    _check_length(prompt_tokens, wanted, param, limits)
-    room = limits.max_model_len - prompt_tokens if limits.max_model_len else None
-    written = write()
+    _check_length(prompt_tokens, wanted, param, model.limits)
+    room = model.limits.max_model_len - prompt_tokens if model.limits.max_model_len else None
+    most = min((n for n in (wanted, room) if n is not None), default=None)
+    write = writer.chat if param == "messages" else writer.complete
+    written = write(body, model.style, model.quirks)
     text, was_stopped = before_stop(written.text, _stops(body))
-    text, was_clipped = clip(text, min((n for n in (wanted, room) if n is not None), default=None))
-    cut = was_clipped or (written.is_cut and not was_stopped)
-    completion_tokens = count_tokens(text)
+    said = Spoken(text, is_cut=written.is_cut and not was_stopped)
+    if model.quirks is not None:
+        said = spoken(text, model.quirks, writer.generator(body, "quirks"), most)
+    reasoning, was_clipped = clip(said.reasoning if param == "messages" else "", most)
+    thought = count_tokens(reasoning)
+    text, completion_tokens = said.text, thought + count_tokens(said.text)
+    if most is not None and completion_tokens > most:
+        (text, was_clipped), completion_tokens = clip(text, most - thought), most
     usage = {
         "prompt_tokens": prompt_tokens,
         "completion_tokens": completion_tokens,
         "total_tokens": prompt_tokens + completion_tokens,
     }
-    return text, "length" if cut else "stop", usage
+    return _Written(Spoken(text, reasoning), "length" if said.is_cut or was_clipped else "stop", usage)
 
 
 def before_stop(text: str, stops: Iterable[str]) -> tuple[str, bool]:
@@ -122,14 +167,14 @@ def before_stop(text: str, stops: Iterable[str]) -> tuple[str, bool]:
 
 def clip(text: str, max_tokens: int | None) -> tuple[str, bool]:
     """The first tokens of the text, and whether any are missing."""
-    if max_tokens is None:
+    if max_tokens is None or count_tokens(text) <= max_tokens:
         return text, False
     end = 0
     for count, token in enumerate(_TOKEN.finditer(text)):
         if count == max_tokens:
-            return text[:end], True
+            break
         end = token.end()
-    return text, False
+    return text[:end], True
 
 
 def _stops(body: Mapping[str, Any]) -> list[str]:

@@ -4,141 +4,50 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
-import hmac
-import json
 import signal
 import socket
 import threading
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Collection
+from typing import Any, TypedDict, Unpack
 
 from aiohttp import web
 
-from selfinstruct.llm.offline.protocol import (
-    Limits,
-    RequestError,
-    answer_chat,
-    answer_completion,
-    model_card,
-    model_not_found,
-)
-from selfinstruct.llm.offline.writer import MODEL, Style
+from selfinstruct.llm.offline.delivery import reset
+from selfinstruct.llm.offline.faults import Faults
+from selfinstruct.llm.offline.load import Latency, Load, Outage
+from selfinstruct.llm.offline.protocol import Limits, Model
+from selfinstruct.llm.offline.quirks import Quirks
+from selfinstruct.llm.offline.service import Conduct, Service
+from selfinstruct.llm.offline.writer import Style
 
 HOST = "127.0.0.1"
 
-_MAX_BODY_BYTES = 64 * 2**20
 _BACKLOG = 1024
 _SHUTDOWN_S = 1.0
 
-Answer = Callable[[Mapping[str, Any], Style, Limits], dict[str, Any]]
 
+class Options(TypedDict, total=False):
+    """What may be asked of a server beside its address, style and key."""
 
-@dataclass(slots=True)
-class _Service:
-    """The routes and what they count."""
-
-    style: Style
-    api_key: str | None
     latency_s: float
-    limits: Limits
-    seen: Counter[str] = field(default_factory=Counter)
-    """Requests by the SHA-256 of their exact body."""
-    refused: int = 0
-    """How many of them were answered with an error."""
-    in_flight: int = 0
-    most_in_flight: int = 0
-
-    def app(self) -> web.Application:
-        """The application with its routes."""
-        app = web.Application(client_max_size=_MAX_BODY_BYTES, middlewares=[self._errors_in_openai_form])
-        app.add_routes(
-            [
-                web.get("/health", self._health),
-                web.get("/stats", self._stats),
-                web.get("/v1/models", self._models),
-                web.get("/v1/models/{name}", self._model),
-                web.post("/v1/chat/completions", self._chat),
-                web.post("/v1/completions", self._completion),
-            ]
-        )
-        return app
-
-    @web.middleware
-    async def _errors_in_openai_form(
-        self, request: web.Request, handler: Callable[[web.Request], Any]
-    ) -> web.StreamResponse:
-        try:
-            if request.path.startswith("/v1/"):
-                self._check_key(request)
-            response: web.StreamResponse = await handler(request)
-        except RequestError as error:
-            return web.json_response(error.payload, status=error.status)
-        except (web.HTTPNotFound, web.HTTPMethodNotAllowed, web.HTTPRequestEntityTooLarge) as error:
-            fault = RequestError(error.status, f"{error.reason}: {request.method} {request.path}")
-            return web.json_response(fault.payload, status=fault.status)
-        return response
-
-    def _check_key(self, request: web.Request) -> None:
-        if self.api_key is None:
-            return
-        given = request.headers.get("Authorization", "").removeprefix("Bearer ")
-        if not hmac.compare_digest(given.encode(), self.api_key.encode()):
-            raise RequestError(401, "Incorrect API key provided.", "invalid_api_key")
-
-    async def _health(self, _: web.Request) -> web.Response:
-        return web.json_response({"status": "ok", "model": MODEL, "style": self.style})
-
-    async def _stats(self, _: web.Request) -> web.Response:
-        requests, distinct = self.seen.total(), len(self.seen)
-        counts = {"requests": requests, "distinct": distinct, "repeated": requests - distinct, "refused": self.refused}
-        return web.json_response(counts | {"in_flight": self.in_flight, "most_in_flight": self.most_in_flight})
-
-    async def _models(self, _: web.Request) -> web.Response:
-        return web.json_response({"object": "list", "data": [model_card(self.limits)]})
-
-    async def _model(self, request: web.Request) -> web.Response:
-        if request.match_info["name"] != MODEL:
-            raise model_not_found(request.match_info["name"])
-        return web.json_response(model_card(self.limits))
-
-    async def _chat(self, request: web.Request) -> web.StreamResponse:
-        return await self._answer(request, answer_chat)
-
-    async def _completion(self, request: web.Request) -> web.StreamResponse:
-        return await self._answer(request, answer_completion)
-
-    async def _answer(self, request: web.Request, answer: Answer) -> web.StreamResponse:
-        raw = await request.read()
-        self.seen[hashlib.sha256(raw).hexdigest()] += 1
-        self.in_flight += 1
-        self.most_in_flight = max(self.most_in_flight, self.in_flight)
-        try:
-            return await self._deliver(request, answer(_parsed(raw), self.style, self.limits))
-        except RequestError:
-            self.refused += 1
-            raise
-        finally:
-            self.in_flight -= 1
-
-    async def _deliver(self, request: web.Request, payload: dict[str, Any]) -> web.StreamResponse:
-        """Sends the answer. The one place where time passes and where a fault of the transport would be put in."""
-        del request
-        if self.latency_s:
-            await asyncio.sleep(self.latency_s)
-        return web.json_response(payload)
+    """Short for a load with a fixed latency."""
+    max_model_len: int | None
+    refuse: Collection[str]
+    """Parameters and response formats that get a 400."""
+    load: Load
+    faults: Faults
+    quirks: Quirks | None
+    echo_key: bool
 
 
-def _parsed(raw: bytes) -> dict[str, Any]:
-    try:
-        body = json.loads(raw)
-    except (ValueError, RecursionError):
-        raise RequestError(400, "We could not parse the JSON body of your request.", "invalid_json") from None
-    if not isinstance(body, dict):
-        raise RequestError(400, "The JSON body of your request must be an object.", "invalid_json")
-    return body
+def _conduct(style: Style, api_key: str | None, options: Options) -> Conduct:
+    load = options.get("load", Load())
+    if latency_s := options.get("latency_s", 0.0):
+        load = Load(load.slots, Latency("fixed", latency_s), load.outages, load.rate_limit, load.token_limit)
+    limits = Limits(options.get("max_model_len"), frozenset(options.get("refuse", ())))
+    model = Model(style, options.get("quirks"), limits)
+    return Conduct(model, load, options.get("faults", Faults()), api_key, options.get("echo_key", False))
 
 
 async def serve(
@@ -147,15 +56,11 @@ async def serve(
     style: Style = "tasks",
     api_key: str | None = None,
     *,
-    latency_s: float = 0.0,
-    max_model_len: int | None = None,
-    refuse: Collection[str] = (),
     on_ready: Callable[[str], None] = lambda _: None,
+    **options: Unpack[Options],
 ) -> None:
     """Serves until cancelled; `on_ready` gets the base URL once requests can come. Raises: OSError for a taken port."""
-    await _serve(
-        _Service(style, api_key, latency_s, Limits(max_model_len, frozenset(refuse))), _bound(host, port), on_ready
-    )
+    await _serve(Service(_conduct(style, api_key, options)), _bound(host, port), on_ready)
 
 
 def run(
@@ -164,21 +69,14 @@ def run(
     style: Style = "tasks",
     api_key: str | None = None,
     *,
-    latency_s: float = 0.0,
-    max_model_len: int | None = None,
-    refuse: Collection[str] = (),
     on_ready: Callable[[str], None] = lambda _: None,
+    **options: Unpack[Options],
 ) -> None:
     """Serves in the foreground until SIGINT or SIGTERM. Raises: OSError for a taken port."""
 
     async def until_signalled() -> None:
         loop = asyncio.get_running_loop()
-        server = asyncio.ensure_future(
-            serve(
-                host, port, style, api_key,
-                latency_s=latency_s, max_model_len=max_model_len, refuse=refuse, on_ready=on_ready,
-            )
-        )  # fmt: skip
+        server = asyncio.ensure_future(serve(host, port, style, api_key, on_ready=on_ready, **options))
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, server.cancel)
         with contextlib.suppress(asyncio.CancelledError):
@@ -197,21 +95,26 @@ class OfflineServer:
         api_key: str | None = None,
         *,
         host: str = HOST,
-        latency_s: float = 0.0,
-        max_model_len: int | None = None,
-        refuse: Collection[str] = (),
+        **options: Unpack[Options],
     ) -> None:
         self.base_url = ""
         """Set once the server is entered."""
-        self._service = _Service(style, api_key, latency_s, Limits(max_model_len, frozenset(refuse)))
+        self._service = Service(_conduct(style, api_key, options))
         self._address = (host, port)
         self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: Callable[[], None] = lambda: None
 
     @property
-    def seen(self) -> Counter[str]:
-        """How often each exact request body came, by its SHA-256 in hexadecimal."""
-        return self._service.seen
+    def seen(self) -> Counter[bytes]:
+        """How often each exact request body came, by the first 16 bytes of its SHA-256."""
+        return self._service.ledger.seen
+
+    def stats(self, since_s: float | None = None) -> dict[str, Any]:
+        """What `/stats` says; after the server has ended, what it said last."""
+        if self._thread is None or self._loop is None:
+            return self._service.stats(since_s)
+        return asyncio.run_coroutine_threadsafe(_stats(self._service, since_s), self._loop).result()
 
     def __enter__(self) -> OfflineServer:
         sock = _bound(*self._address)
@@ -219,7 +122,7 @@ class OfflineServer:
 
         async def main() -> None:
             server = asyncio.ensure_future(_serve(self._service, sock, on_ready))
-            loop = asyncio.get_running_loop()
+            loop = self._loop = asyncio.get_running_loop()
 
             def stop() -> None:
                 loop.call_soon_threadsafe(server.cancel)
@@ -244,19 +147,65 @@ class OfflineServer:
             thread.join()
 
 
+async def _stats(service: Service, since_s: float | None) -> dict[str, Any]:
+    return service.stats(since_s)
+
+
 def _bound(host: str, port: int) -> socket.socket:
     """A listening socket; bound before any thread starts, so that a taken port is the caller's error."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    return socket.create_server((host, port), family=_family(host), backlog=_BACKLOG)
 
 
-async def _serve(service: _Service, sock: socket.socket, on_ready: Callable[[str], None]) -> None:
-    runner = web.AppRunner(service.app(), access_log=None, shutdown_timeout=_SHUTDOWN_S)
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+async def _serve(service: Service, sock: socket.socket, on_ready: Callable[[str], None]) -> None:
+    runner = web.AppRunner(service.app(), access_log=None, shutdown_timeout=_SHUTDOWN_S, handler_cancellation=True)
     await runner.setup()
     try:
-        await web.SockSite(runner, sock, backlog=_BACKLOG).start()
+        site = web.SockSite(runner, sock, backlog=_BACKLOG)
+        await site.start()
+        service.begin()
         host, port = sock.getsockname()[:2]
         on_ready(f"http://{f'[{host}]' if ':' in host else host}:{port}/v1")
+        for outage in service.conduct.load.outages:
+            if outage.refuses:
+                site = await _refuse(service, runner, site, outage, (host, port))
         await asyncio.Event().wait()
     finally:
+        service.end()
         await runner.cleanup()
+
+
+async def _refuse(
+    service: Service, runner: web.AppRunner, site: web.SockSite, outage: Outage, address: tuple[str, int]
+) -> web.SockSite:
+    """Waits for the outage, resets open connections, refuses new ones while it lasts; the site that serves afterwards.
+
+    A socket that is bound and does not listen refuses connections and keeps the port from others.
+    """
+    await asyncio.sleep(max(0.0, outage.start_s - service.seconds()))
+    await site.stop()
+    server = runner.server
+    for connection in server.connections if server is not None else ():
+        reset(connection.transport)
+    with contextlib.ExitStack() as stack:
+        sock = stack.enter_context(_rebound(*address))
+        await asyncio.sleep(max(0.0, outage.start_s + outage.length_s - service.seconds()))
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        site = web.SockSite(runner, sock, backlog=_BACKLOG)
+        await site.start()
+        stack.pop_all()
+    return site
+
+
+def _rebound(host: str, port: int) -> socket.socket:
+    """A socket bound to a port that this server had until now, and shut to others."""
+    with contextlib.ExitStack() as stack:
+        sock = stack.enter_context(socket.socket(_family(host)))
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((host, port))
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
+        stack.pop_all()
+    return sock

@@ -5,12 +5,15 @@ from __future__ import annotations
 import random
 from bisect import bisect
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from itertools import accumulate
 from typing import NamedTuple, Protocol
 
 from selfinstruct.llm.offline import flaws, knowledge, openings
 from selfinstruct.llm.offline.family import Family
+from selfinstruct.llm.offline.quirks import Quirks
+from selfinstruct.llm.offline.wording import Params
 from selfinstruct.llm.offline.words import sentence, split_words
 
 REPEATED = 0.06
@@ -68,8 +71,11 @@ class Voice(Protocol):
         """The answer to an instruction with its input, which may be empty."""
 
 
+@dataclass(frozen=True, slots=True)
 class Tasks:
-    """Writes tasks of the families, answers them by computation and errs now and then."""
+    """Writes tasks of the families, answers them by computation and errs now and then, unless it has quirks instead."""
+
+    quirks: Quirks | None = None
 
     def propose(self, shown: Sequence[str], count: int, rng: random.Random) -> list[Proposal]:
         """Fresh tasks for the most part; some repeat what was shown, some are faulty."""
@@ -77,12 +83,13 @@ class Tasks:
         return [self._one(shown, families, rng) for _ in range(count)]
 
     def _one(self, shown: Sequence[str], families: Sequence[Family], rng: random.Random) -> Proposal:
-        if shown and (roll := rng.random()) < REPEATED + NEARLY_REPEATED:
+        repeated, nearly = (REPEATED, NEARLY_REPEATED) if self.quirks is None else (self.quirks.share("dup"), 0.0)
+        if shown and (roll := rng.random()) < repeated + nearly:
             text = rng.choice(shown)
-            copy = text if roll < REPEATED else flaws.nearly(text, rng)
+            copy = text if roll < repeated else flaws.nearly(text, rng)
             return Proposal(copy, self.is_classification(copy))
         fresh = _fresh(families, rng)
-        if rng.random() < FLAWED:
+        if self.quirks is None and rng.random() < FLAWED:
             text = flaws.instruction(fresh.instruction, _fresh((), rng).instruction, rng)
             return Proposal(text, fresh.is_classification)
         return fresh
@@ -98,9 +105,9 @@ class Tasks:
         """Inputs of the task's family, with a rare fault among them."""
         known = knowledge.identify(instruction)
         if known and known[0].make_input is None:
-            return (True, [rng.choice(flaws.NO_INPUT)]) if rng.random() < 0.015 else (False, [])
+            return (True, [rng.choice(flaws.NO_INPUT)]) if self._errs(0.015, rng) else (False, [])
         if known:
-            return True, flaws.inputs(known[0].inputs(known[1], rng, count), rng)
+            return True, self._family_inputs(*known, count, rng)
         if any(word in instruction.lower() for word in _WANTS_INPUT):
             return True, [sentence(rng) for _ in range(count)]
         return False, []
@@ -121,17 +128,25 @@ class Tasks:
         if family.make_input is None:
             return Labelled(labels, False, [(family.compute(params, ""), "")])
         pairs = [
-            (family.answer(params, text) or labels[0], text)
-            for text in flaws.inputs(family.inputs(params, rng, count), rng)
+            (family.answer(params, text) or labels[0], text) for text in self._family_inputs(family, params, count, rng)
         ]
-        if pairs and rng.random() < 0.03:
+        if pairs and self._errs(0.03, rng):
             pairs[0] = (rng.choice(flaws.WRONG_LABELS), pairs[0][1])
         return Labelled(labels, True, pairs)
 
     def respond(self, instruction: str, text: str, rng: random.Random) -> str:
         """The computed answer; a refusal where there is none, so that no filter takes it for one."""
         answer = knowledge.answer(instruction, text)
-        return NO_RULE if answer is None else flaws.output(answer, text, rng)
+        if answer is None:
+            return NO_RULE
+        return flaws.output(answer, text, rng) if self.quirks is None else answer
+
+    def _family_inputs(self, family: Family, params: Params, count: int, rng: random.Random) -> list[str]:
+        good = family.inputs(params, rng, count)
+        return flaws.inputs(good, rng) if self.quirks is None else good
+
+    def _errs(self, share: float, rng: random.Random) -> bool:
+        return self.quirks is None and rng.random() < share
 
 
 def _fresh(families: Sequence[Family], rng: random.Random) -> Proposal:
@@ -159,18 +174,25 @@ def _vocabulary(size: int = 4000) -> tuple[list[str], list[float]]:
 def zipf_words(count: int, rng: random.Random) -> list[str]:
     """Words in natural frequency."""
     words, cumulative = _vocabulary()
-    return [words[bisect(cumulative, rng.random() * cumulative[-1])] for _ in range(count)]
+    draw, top = rng.random, cumulative[-1]
+    return [words[bisect(cumulative, draw() * top)] for _ in range(count)]
 
 
+@dataclass(frozen=True, slots=True)
 class Words:
     """Writes endless made-up text: every proposal is new, inputs and answers are short, nothing is faulty."""
 
+    quirks: Quirks | None = None
+
     def propose(self, shown: Sequence[str], count: int, rng: random.Random) -> list[Proposal]:
-        """Distinct instructions of 8 to 24 words."""
+        """Distinct instructions of 8 to 24 words; with the quirk `dup` some repeat what was shown."""
         found: dict[str, None] = {}
         while len(found) < count:
             found[_spoken(zipf_words(rng.randint(8, 24), rng))] = None
-        return [Proposal(text, self.is_classification(text)) for text in found]
+        texts = list(found)
+        if shown and self.quirks is not None and (repeated := self.quirks.share("dup")):
+            texts = [rng.choice(shown) if rng.random() < repeated else text for text in texts]
+        return [Proposal(text, self.is_classification(text)) for text in texts]
 
     def is_classification(self, instruction: str) -> bool:
         """True for about one instruction in eight, always the same ones."""
@@ -195,4 +217,6 @@ def _spoken(words: list[str]) -> str:
     return f"{' '.join(words).capitalize()}."
 
 
-VOICES: dict[str, Voice] = {"tasks": Tasks(), "words": Words()}
+def voice_of(style: str, quirks: Quirks | None = None) -> Voice:
+    """The voice of a style: with its own rare flaws, or with quirks in their place."""
+    return Words(quirks) if style == "words" else Tasks(quirks)

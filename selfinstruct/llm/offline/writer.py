@@ -14,11 +14,12 @@ from typing import Any, Literal
 
 from selfinstruct.llm.offline import flaws
 from selfinstruct.llm.offline.knowledge import check, identify
-from selfinstruct.llm.offline.voices import VOICES, Proposal, Voice
+from selfinstruct.llm.offline.quirks import Quirks
+from selfinstruct.llm.offline.voices import Proposal, Voice, voice_of
 from selfinstruct.llm.offline.words import split_words
 from selfinstruct.records import digest
 
-__all__ = ["MODEL", "Style", "Text", "chat", "check", "complete", "identify"]
+__all__ = ["MODEL", "Style", "Text", "chat", "check", "complete", "generator", "identify"]
 
 MODEL = "offline"
 
@@ -44,9 +45,9 @@ class Text:
     is_cut: bool = False
 
 
-def chat(body: Mapping[str, Any], style: Style = "tasks") -> Text:
-    """The answer to the body of a chat request."""
-    rng, voice = _generator(body), VOICES[style]
+def chat(body: Mapping[str, Any], style: Style = "tasks", quirks: Quirks | None = None) -> Text:
+    """The answer to the body of a chat request. With quirks it has no other flaws; they are put in later, but `dup`."""
+    rng, voice = generator(body), voice_of(style, quirks)
     message = _last_user_message(body["messages"])
     form = body.get("response_format") or {"type": "text"}
     stage = _STAGE_OF_SCHEMA.get(_schema_name(form)) or _marked_stage(message)
@@ -57,30 +58,34 @@ def chat(body: Mapping[str, Any], style: Style = "tasks") -> Text:
         answer = _new_tasks(voice, message, rng)
     else:
         answer = _inputs(voice, message, rng, labelled=stage == "labelled")
-    return _as_json(answer, rng, style, free=form.get("type") == "text")
+    if style == "words" or quirks is not None:
+        return Text(json.dumps(answer, ensure_ascii=False))
+    return _as_json(answer, rng, free=form.get("type") == "text")
 
 
-def complete(body: Mapping[str, Any], style: Style = "tasks") -> Text:
+def complete(body: Mapping[str, Any], style: Style = "tasks", quirks: Quirks | None = None) -> Text:
     """The continuation of the prompt of a completions request, as a base model would go on."""
-    rng, voice = _generator(body), VOICES[style]
+    rng, voice = generator(body), voice_of(style, quirks)
     prompt = body["prompt"] if isinstance(body["prompt"], str) else body["prompt"][0]
     if numbered := re.search(r"(?:^|\n)(\d{1,4})\.\s*$", prompt):
         return Text(_go_on_listing(voice, prompt, int(numbered[1]), rng))
     task = _last_task(prompt)
     if prompt.rstrip().endswith("Fixed labels:"):
         word = "yes" if voice.is_classification(task) else "no"
-        word = rng.choice(("maybe", "labels", "")) if style == "tasks" and rng.random() < 0.01 else word
+        if style == "tasks" and quirks is None and rng.random() < 0.01:
+            word = rng.choice(("maybe", "labels", ""))
         return Text(f" {word}\n\nTask: {_another(voice, rng)}\nFixed labels: no")
     if task:
         return Text(f"{_instances(voice, task, 'Class label:' in prompt, rng)}\n\nTask: {_another(voice, rng)}")
     return Text(voice.respond(*_instruction_and_input(prompt), rng))
 
 
-def _generator(body: Mapping[str, Any]) -> random.Random:
+def generator(body: Mapping[str, Any], purpose: str = MODEL) -> random.Random:
+    """Random numbers that follow from what shapes the answer to a request."""
     shaping = {name: value for name, value in body.items() if name not in TRANSPORT and value is not None}
     if "max_completion_tokens" in shaping:
         shaping["max_tokens"] = shaping.pop("max_completion_tokens")
-    return random.Random(int(digest("offline", shaping)[:32], 16))
+    return random.Random(int(digest(purpose, shaping)[:32], 16))
 
 
 def _last_user_message(messages: Sequence[Mapping[str, Any]]) -> str:
@@ -134,10 +139,8 @@ def _inputs(voice: Voice, message: str, rng: random.Random, labelled: bool) -> d
     return {"labels": list(labels), "needs_input": needs, "inputs": inputs_with_labels}
 
 
-def _as_json(answer: dict[str, Any], rng: random.Random, style: Style, free: bool) -> Text:
+def _as_json(answer: dict[str, Any], rng: random.Random, free: bool) -> Text:
     text = json.dumps(answer, ensure_ascii=False)
-    if style == "words":
-        return Text(text)
     if rng.random() < 0.005 and "tasks" in answer:
         return Text('{"tasks": []}')
     if broken := flaws.unreadable(text, rng):

@@ -1,0 +1,85 @@
+"""Whether an instruction is in one of the languages a pool is kept to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import regex
+
+from selfinstruct.errors import ConfigError
+from selfinstruct.filters.wording import Fault
+from selfinstruct.novelty.tokens import tokenize
+
+CERTAIN = 0.75
+"""The belief in another language from which an instruction is rejected."""
+_LATIN = regex.compile(r"[\p{Latin}\d_]*\p{Latin}[\p{Latin}\d_]*")
+_QUOTED = regex.compile(r"\"[^\"]*\"|“[^”]*”|‘[^’]*’|«[^»]*»|„[^“”]*[“”]|「[^」]*」|《[^》]*》|`[^`]*`")
+
+
+def wrong_language(languages: tuple[str, ...]) -> Callable[[str], Fault | None]:
+    """A check that finds instructions in none of these languages (ISO 639-1 codes), `wrong_language`.
+
+    Only the instruction is looked at, without what it quotes: what a task is about may well be in another language.
+    A quick look at all languages names a suspect; a careful one then decides between it and the languages wanted.
+
+    Raises:
+        ConfigError: a code is not known, or the detector is not installed.
+    """
+    known = _known()
+    allowed = frozenset(code.lower() for code in languages)
+    unknown = sorted(allowed - known.keys())
+    if unknown:
+        raise ConfigError(f"filters.languages: unknown code {unknown[0]!r}; known: {', '.join(sorted(known))}")
+
+    def check(text: str) -> Fault | None:
+        plain = _without_terms(_QUOTED.sub(" ", text))
+        suspect, _ = _guess(plain, frozenset(known))
+        if suspect is None or suspect in allowed:
+            return None
+        code, belief = _guess(plain, allowed | {suspect})
+        if code is None or code in allowed or belief < CERTAIN:
+            return None
+        wanted = ", ".join(known[one].name.title() for one in sorted(allowed))
+        return Fault("wrong_language", f"{known[code].name.title()} ({belief:.2f}), wanted {wanted}")
+
+    return check
+
+
+def _without_terms(text: str) -> str:
+    """The text without Latin words, where it is mainly in another script: terms do not change its language."""
+    latin = _LATIN.findall(text)
+    others = [token for token in tokenize(_LATIN.sub(" ", text)) if not token.isdecimal()]
+    return _LATIN.sub(" ", text) if len(others) >= len(latin) > 0 else text
+
+
+def _guess(text: str, codes: frozenset[str]) -> tuple[str | None, float]:
+    """The language among these that the text most likely is in, and the belief in it; None where none can be told."""
+    beliefs = _detector(codes).compute_language_confidence_values(text)
+    if not beliefs or not beliefs[0].value:
+        return None, 0.0
+    return beliefs[0].language.iso_code_639_1.name.lower(), beliefs[0].value
+
+
+@lru_cache(maxsize=64)
+def _detector(codes: frozenset[str]) -> Any:
+    """Careful for a few languages; for all of them only quick, since their careful models take a gigabyte."""
+    from lingua import LanguageDetectorBuilder  # noqa: PLC0415 - an optional package, and a large one
+
+    known = _known()
+    if codes == frozenset(known):
+        return LanguageDetectorBuilder.from_all_languages().with_low_accuracy_mode().build()
+    return LanguageDetectorBuilder.from_languages(*(known[code] for code in sorted(codes))).build()
+
+
+@lru_cache(maxsize=1)
+def _known() -> dict[str, Any]:
+    """All languages by code."""
+    try:
+        from lingua import Language  # noqa: PLC0415
+    except ImportError as error:
+        raise ConfigError(
+            'filters.languages needs a language detector: pip install "selfinstruct[languages]"'
+        ) from error
+    return {language.iso_code_639_1.name.lower(): language for language in Language.all()}

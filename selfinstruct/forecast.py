@@ -1,0 +1,135 @@
+"""What a run will send, said before anything is sent: prompts, requests, tokens, cost and time, each with its basis."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from selfinstruct import rounds
+from selfinstruct.config import DEFAULT_TARGET, Config, default_seeds, pool_settings, prices_of
+from selfinstruct.llm.prices import Price, in_dollars
+from selfinstruct.recipes import RECIPES
+from selfinstruct.recipes.steps import Ask
+from selfinstruct.records import PROPOSE, Completion, Request, Settings, Task
+from selfinstruct.seeds import read_seeds
+from selfinstruct.store.pool import is_pool
+from selfinstruct.store.reading import PoolHistory, StageHistory, history
+
+BYTES_PER_TOKEN = 4
+"""Of English text, roughly; used where the pool has no history yet."""
+ASSUMED_YIELD = 0.5
+"""Share of proposed tasks that are accepted."""
+ASSUMED_ANSWER = 250
+"""Tokens of an answer."""
+ASSUMED_LATENCY_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What one stage is expected to send."""
+
+    name: str
+    model: str
+    requests: float
+    prompt_tokens: float
+    completion_tokens: float
+    latency_s: float
+    picodollars: float | None
+    """None where the model has no known price."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What a run will send to go from `done` to `goal` tasks."""
+
+    done: int
+    goal: int
+    first_round: Sequence[Request]
+    stages: Sequence[Stage]
+    seconds: float
+    basis: str
+
+    @property
+    def usd(self) -> Decimal | None:
+        """The expected cost; None where a model has no known price."""
+        costs = [stage.picodollars for stage in self.stages]
+        return None if None in costs else in_dollars(int(sum(cost for cost in costs if cost is not None)))
+
+
+def forecast(config: Config) -> Forecast:
+    """The forecast of a run; asks nobody and writes nothing."""
+    past = history(config.pool) if is_pool(config.pool) else PoolHistory()
+    seeds: Sequence[Task] = past.seeds or read_seeds(config.seeds or default_seeds())
+    wanted = past.done + config.more if config.more else config.target or DEFAULT_TARGET
+    settings = pool_settings(config, config.model_name or "the server's model")
+    until = [task for task, number in past.generated if number <= past.next_round - settings.lookahead]
+    first = rounds.plan_round(past.next_round, settings, seeds, until)
+    missing = max(0, wanted - past.done)
+    prices = prices_of(config, settings)
+    stages = [
+        _stage(stage, requests, past.stages.get(stage), first, settings, seeds, prices)
+        for stage, requests in _requests(missing, past, settings, seeds).items()
+    ]
+    work = sum(stage.requests * stage.latency_s for stage in stages)
+    basis = "figures of this pool"
+    if not past.stages:
+        basis = f"assumed, as the pool has no history: {ASSUMED_YIELD:.0%} of proposed tasks accepted, "
+        basis += f"{BYTES_PER_TOKEN} bytes a token, {ASSUMED_ANSWER} tokens and {ASSUMED_LATENCY_S:.0f} s an answer"
+    return Forecast(past.done, wanted, first, stages, work / config.concurrency, basis)
+
+
+def _requests(missing: int, past: PoolHistory, settings: Settings, seeds: Sequence[Task]) -> dict[str, float]:
+    """Expected requests by stage: as many a task as the pool needed so far, or as the recipe asks at most."""
+    stages = RECIPES[settings.recipe].stages
+    if past.done and past.stages:
+        return {
+            stage: missing * past.stages[stage].requests / past.done if stage in past.stages else 0.0
+            for stage in stages
+        }
+    proposed = missing / (settings.tasks_per_request * ASSUMED_YIELD)
+    rounds_ = -(-proposed // settings.round_size)
+    return {PROPOSE: rounds_ * settings.round_size} | {
+        stage: missing * float(len(prompts)) for stage, prompts in _follow_ups(settings, seeds).items()
+    }
+
+
+def _follow_ups(settings: Settings, seeds: Sequence[Task]) -> dict[str, list[Request]]:
+    """The follow-up requests of one task that needs as many inputs as are asked for."""
+    task = Task("forecast", seeds[0].instruction, is_classification=False)
+    answers: dict[tuple[str, int], Completion] = {}
+    asked: dict[tuple[str, int], Request] = {}
+    while isinstance(step := rounds.follow_up(task, answers, asked, settings, seeds), Ask):
+        for prompt in step.prompts:
+            request = rounds.plan_request(prompt, settings, None, task.id)
+            asked[prompt.stage, prompt.index] = request
+            inputs = ", ".join(f'"Input {number}."' for number in range(settings.inputs_per_task))
+            text = f'{{"needs_input": true, "inputs": [{inputs}]}}'
+            answers[prompt.stage, prompt.index] = Completion(request.id, "answer", text, "stop")
+    found: dict[str, list[Request]] = {}
+    for request in asked.values():
+        found.setdefault(request.stage, []).append(request)
+    return found
+
+
+def _stage(
+    name: str,
+    requests: float,
+    past: StageHistory | None,
+    first: Sequence[Request],
+    settings: Settings,
+    seeds: Sequence[Task],
+    prices: Mapping[str, Price],
+) -> Stage:
+    model = settings.stages[name].model
+    if past is not None and past.requests:
+        prompt, completion = past.prompt_tokens / past.requests, past.completion_tokens / past.requests
+        latency = past.latency_s / past.requests
+    else:
+        shown = first if name == PROPOSE else _follow_ups(settings, seeds).get(name, [])
+        size = [sum(len(message.content.encode()) for message in request.messages) for request in shown]
+        prompt = sum(size) / len(size) / BYTES_PER_TOKEN if size else 0.0
+        completion, latency = float(ASSUMED_ANSWER), ASSUMED_LATENCY_S
+    price = prices.get(model)
+    cost = price.cost(int(requests * prompt), int(requests * completion)) if price else None
+    return Stage(name, model, requests, requests * prompt, requests * completion, latency, cost)

@@ -1,0 +1,51 @@
+"""What a token costs: from the configuration, else from the public price list of the provider behind a URL."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+MILLION = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """US dollars for a million tokens."""
+
+    input: Decimal
+    output: Decimal
+    cached: Decimal | None = None
+    """For prompt tokens that the server had cached; None: as any other."""
+
+    def cost(self, prompt_tokens: int, completion_tokens: int, cached_tokens: int = 0) -> int:
+        """What these tokens cost, in picodollars (1e-12 USD), so that sums are exact."""
+        cached = self.input if self.cached is None else self.cached
+        dollars_e6 = (
+            (prompt_tokens - cached_tokens) * self.input + cached_tokens * cached + completion_tokens * self.output
+        )
+        return int((dollars_e6 * MILLION).to_integral_value())
+
+
+def listed_price(model: str, base_url: str) -> Price | None:
+    """The price of a model at the provider that this URL belongs to; None where the list knows no such thing."""
+    from genai_prices import Usage, calc_price  # noqa: PLC0415 - only runs that ask for a cost pay for it
+
+    def of(**tokens: int) -> Decimal:
+        return calc_price(Usage(**tokens), model, provider_api_url=base_url).total_price
+
+    try:
+        plain, output = of(input_tokens=MILLION), of(output_tokens=MILLION)
+        cached = of(input_tokens=MILLION, cache_read_tokens=MILLION)
+    except LookupError:
+        return None
+    return Price(plain, output, cached)
+
+
+def in_dollars(picodollars: int) -> Decimal:
+    """An exact sum in US dollars."""
+    return Decimal(picodollars) / Decimal(10**12)
+
+
+def in_picodollars(dollars: Decimal) -> int:
+    """Picodollars of a sum in US dollars, rounded down."""
+    return int(dollars * 10**12)

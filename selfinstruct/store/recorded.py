@@ -1,0 +1,116 @@
+"""What sources of a replay recorded, round by round: pools, and folders of the original code."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from selfinstruct.errors import ConfigError
+from selfinstruct.records import Candidate, Completion, Request, Settings
+from selfinstruct.store.originals import instruction_key, read_originals
+from selfinstruct.store.pool import OF_ROUND, OF_TASK, asked_of
+
+Exchange = tuple[Request, Completion]
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedRound:
+    """What a source recorded of one round, in order."""
+
+    source: int
+    """The number under which its completions are kept."""
+    settings: Settings
+    """Those to judge by: of the replay, but with the recipe that was asked by."""
+    exchanges: tuple[Exchange, ...]
+    taken: tuple[Candidate, ...]
+    """Instructions whose completions were not recorded; they are accepted as they are."""
+    shown: Mapping[str, str]
+    """The demonstrations' instructions by id."""
+
+
+class OriginalSource:
+    """A folder of the original code, kept under one source number."""
+
+    def __init__(self, folder: Path, number: int, settings: Settings) -> None:
+        self.numbers = 1
+        self._number = number
+        self._recording = read_originals(folder)
+        self._settings = replace(settings, recipe="paper")
+        self._used: set[str] = set()
+
+    def rounds(self) -> Iterator[RecordedRound]:
+        """As the original asked at once; instructions without a recorded answer last."""
+        for exchanges in self._recording.rounds:
+            yield RecordedRound(self._number, self._settings, exchanges, (), {})
+        if self._recording.taken:
+            yield RecordedRound(self._number, self._settings, (), self._recording.taken, {})
+
+    def follow_ups(self, candidate: Candidate) -> Sequence[Exchange]:
+        """What was asked for this instruction's text: the original recorded no other link. Each is given out once."""
+        key = instruction_key(candidate.instruction)
+        if key in self._used:
+            return ()
+        self._used.add(key)
+        return self._recording.follow_ups.get(key, ())
+
+
+class PoolSource:
+    """A pool. What it took over from sources of its own keeps a number for each of these."""
+
+    def __init__(self, folder: Path, number: int, connection: sqlite3.Connection, settings: Settings) -> None:
+        self._folder = folder
+        self._connection = connection
+        self._settings = settings
+        inner = [row[0] for row in connection.execute("SELECT DISTINCT source FROM rounds ORDER BY source")]
+        self._number_of = {source: number + place for place, source in enumerate(inner)}
+        self._inner_of = {new: source for source, new in self._number_of.items()}
+        self.numbers = len(inner)
+
+    def rounds(self) -> Iterator[RecordedRound]:
+        """The pool's rounds in order; requests without a completion are left out."""
+        rows = self._connection.execute(
+            "SELECT r.number, r.source, c.settings FROM rounds r JOIN configurations c ON c.id = r.configuration "
+            "ORDER BY r.number"
+        ).fetchall()
+        for row in rows:
+            requests, completions = asked_of(self._connection, OF_ROUND, row["number"])
+            exchanges = tuple((one, completions[one.id]) for one in requests if one.id in completions)
+            taken = () if requests and exchanges else tuple(self._taken(row["number"]))
+            ids = {identity for request, _ in exchanges for identity in request.demonstrations}
+            yield RecordedRound(
+                self._number_of[row["source"]],
+                self._recorded(Settings.from_json(row["settings"])),
+                exchanges,
+                taken,
+                self._instructions(ids),
+            )
+
+    def follow_ups(self, candidate: Candidate) -> Sequence[Exchange]:
+        """What the pool asked for the task of this candidate; empty where it rejected it."""
+        row = self._connection.execute(
+            "SELECT id FROM tasks WHERE source = ? AND request_id = ? AND request_position = ?",
+            (self._inner_of[candidate.source], candidate.request_id, candidate.position),
+        ).fetchone()
+        if row is None:
+            return ()
+        requests, completions = asked_of(self._connection, OF_TASK, row["id"])
+        return [(request, completions[request.id]) for request in requests if request.id in completions]
+
+    def _recorded(self, recorded: Settings) -> Settings:
+        if self._settings.compat and recorded.recipe != "paper":
+            raise ConfigError(f"{self._folder} was asked by the recipe {recorded.recipe}; compat reads only paper")
+        return replace(self._settings, recipe=recorded.recipe, stages=recorded.stages, prompts=recorded.prompts)
+
+    def _taken(self, number: int) -> Iterator[Candidate]:
+        for row in self._connection.execute("SELECT * FROM tasks WHERE round = ? ORDER BY position", (number,)):
+            yield Candidate(row["request_id"], row["request_position"], row["instruction"])
+
+    def _instructions(self, ids: set[str]) -> dict[str, str]:
+        found = {}
+        for identity in ids:
+            row = self._connection.execute("SELECT instruction FROM tasks WHERE id = ?", (identity,)).fetchone()
+            if row:
+                found[identity] = row["instruction"]
+        return found

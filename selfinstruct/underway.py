@@ -1,0 +1,110 @@
+"""What a run holds in memory: rounds under way, accepted tasks, and the work that goes on beside the judging."""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect_right
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass, field
+from typing import Any, overload
+
+from selfinstruct.records import Candidate, Completion, Request, Settings, Task
+
+
+@dataclass(slots=True)
+class Round:
+    """A round under way."""
+
+    number: int
+    settings: Settings
+    requests: list[Request] = field(default_factory=list)
+    completions: dict[str, Completion] = field(default_factory=dict)
+    waiting: list[Candidate] = field(default_factory=list)
+    """Read and not yet judged, in order."""
+    is_read: bool = False
+    judged: int = 0
+
+    @property
+    def is_answered(self) -> bool:
+        """Every request has its final answer."""
+        return bool(self.requests) and all(request.id in self.completions for request in self.requests)
+
+
+class Generated(Sequence[Task]):
+    """The accepted tasks in order, without their instances; a light view, since there may be a million."""
+
+    def __init__(self, rows: list[tuple[str, str, bool | None, int]], length: int | None = None) -> None:
+        self.rows = rows
+        self._length = length
+
+    def __len__(self) -> int:
+        return len(self.rows) if self._length is None else self._length
+
+    @overload
+    def __getitem__(self, place: int) -> Task: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[Task]: ...
+    def __getitem__(self, place: int | slice) -> Task | list[Task]:
+        if isinstance(place, slice):
+            return [self[one] for one in range(len(self))[place]]
+        identity, instruction, is_classification, _ = self.rows[range(len(self))[place]]
+        return Task(identity, instruction, None if is_classification is None else bool(is_classification))
+
+    def until(self, number: int) -> Generated:
+        """Those accepted in rounds up to this one."""
+        return Generated(self.rows, bisect_right(self.rows, number, key=lambda row: row[3]))
+
+    def append(self, task: Task, number: int) -> None:
+        """Add a task accepted in this round."""
+        self.rows.append((task.id, task.instruction, task.is_classification, number))
+
+
+class Children:
+    """Tasks that run beside the judging; the event is set when one has ended."""
+
+    def __init__(self, changed: asyncio.Event) -> None:
+        self._changed = changed
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._failed: BaseException | None = None
+
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
+        """Let this go on beside."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    @property
+    def are_done(self) -> bool:
+        """Nothing goes on any more."""
+        return not self._tasks
+
+    def raise_first(self) -> None:
+        """Raise what the first of them raised, if one did."""
+        if self._failed is not None:
+            raise self._failed
+
+    async def wait(self, timeout_s: float) -> None:
+        """Until all have ended, or the time is over."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=timeout_s)
+
+    async def wait_for(self, event: asyncio.Event, timeout_s: float | None) -> None:
+        """Until the event is set; after the time-out what still runs is cancelled."""
+        try:
+            await asyncio.wait_for(event.wait(), timeout_s)
+        except TimeoutError:
+            await self.cancel()
+
+    async def cancel(self) -> None:
+        """End all now."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._tasks.clear()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None and self._failed is None:
+            self._failed = task.exception()
+        self._changed.set()

@@ -1,0 +1,206 @@
+"""What a run may spend, and when it stops by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sqlite3
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from selfinstruct import cli
+from selfinstruct.errors import BudgetError, ConfigError
+from selfinstruct.llm.budget import Attempt, Budget, Limits, most_tokens
+from selfinstruct.llm.offline.server import OfflineServer
+from selfinstruct.llm.prices import Price, in_dollars, listed_price
+from selfinstruct.records import Completion, Message, Request
+from selfinstruct.store.reading import status
+from tests.builders import grow
+
+PRICES = '[prices.offline]\ninput = "0.5"\noutput = "1.5"\n'
+
+
+def request(number: int, words: str = "Hello there", **sampling: Any) -> Request:
+    return Request(
+        f"{number:064x}", "propose", 0, None, 0, "chat", "m", {"max_tokens": 50, **sampling}, (Message("user", words),)
+    )
+
+
+class Book:
+    """A ledger that remembers."""
+
+    def __init__(self) -> None:
+        self.reserved: list[Attempt] = []
+        self.settled: list[tuple[int, int, int]] = []
+
+    async def reserve(self, attempt: Attempt) -> None:
+        self.reserved.append(attempt)
+
+    def settle_attempt(self, attempt: Attempt, tokens: int, picodollars: int) -> None:
+        self.settled.append((attempt.id, tokens, picodollars))
+
+
+def used(number: int, prompt: int, completion: int, cached: int = 0) -> Completion:
+    return Completion(f"{number:064x}", "answer", "x", "stop", prompt, completion, cached)
+
+
+def test_a_reserve_is_an_upper_bound_of_bytes_overhead_and_the_longest_answer() -> None:
+    prompt, completion = most_tokens(request(1, "héllo", extra_body={"max_tokens": 70}))
+    assert (prompt, completion) == (6 + 200, 70)
+
+
+def test_usage_takes_the_place_of_the_reserve_and_a_lost_answer_keeps_it() -> None:
+    async def work() -> None:
+        book = Book()
+        budget = Budget(Limits(), {"m": Price(Decimal("0.5"), Decimal("1.5"), Decimal("0.1"))}, lambda: book)
+        for number in (1, 2, 3):
+            await budget.reserve(request(number), 0)
+        budget.spent(request(1), used(1, 10, 4, 6))
+        budget.spent(request(2), None)
+        budget.spent(request(3), Completion("3", "failed", "no", "bad_request"))
+        reserve = book.reserved[1]
+        assert book.settled[0] == (1, 14, int((4 * 0.5 + 6 * 0.1 + 4 * 1.5) * 1e6))
+        assert book.settled[1] == (2, reserve.tokens, reserve.picodollars)
+        assert book.settled[2] == (3, 0, 0)
+        assert budget.tokens == 14 + reserve.tokens
+
+    asyncio.run(work())
+
+
+def test_what_does_not_fit_waits_for_answers_on_their_way_and_then_is_refused() -> None:
+    async def work() -> None:
+        budget = Budget(Limits(tokens=600), {}, Book)
+        await budget.reserve(request(1), 0)
+        await budget.reserve(request(2), 0)
+        third = asyncio.create_task(budget.reserve(request(3), 0))
+        await asyncio.sleep(0.01)
+        assert not third.done()
+        budget.spent(request(1), used(1, 10, 4))
+        await asyncio.wait_for(third, 1)
+        budget.spent(request(2), None)
+        budget.spent(request(3), None)
+        with pytest.raises(BudgetError, match="--max-tokens"):
+            await budget.reserve(request(4), 0)
+
+    asyncio.run(work())
+
+
+def test_prices_are_exact_and_known_for_public_providers_only() -> None:
+    price = listed_price("gpt-4o-mini", "https://api.openai.com/v1")
+    assert price is not None
+    assert in_dollars(price.cost(1_000_000, 0)) == price.input
+    assert listed_price("Qwen/Qwen3-8B", "http://localhost:8000/v1") is None
+
+
+def spent(pool: Path) -> tuple[int, int, int]:
+    """(attempts, tokens, picodollars) of a pool, lost ones at their reserve."""
+    connection = sqlite3.connect(pool / "pool.db")
+    try:
+        found = connection.execute(
+            "SELECT COUNT(*), SUM(COALESCE(tokens, reserved_tokens)), SUM(COALESCE(usd_e12, reserved_usd_e12)) "
+            "FROM attempts"
+        ).fetchone()
+    finally:
+        connection.close()
+    return found[0], found[1] or 0, found[2] or 0
+
+
+def test_random_budgets_are_never_exceeded_and_the_run_goes_on_with_more(tmp_path: Path) -> None:
+    generator = random.Random(3)
+    (tmp_path / "c.toml").write_text(PRICES)
+    with OfflineServer() as server:
+        for number in range(12):
+            pool = tmp_path / f"p{number}"
+            kind = generator.choice(["max_requests", "max_tokens", "max_usd"])
+            amount = {"max_requests": generator.randint(1, 60), "max_tokens": generator.randint(2_000, 40_000),
+                      "max_usd": f"{generator.uniform(0.002, 0.04):.5f}"}[kind]  # fmt: skip
+            options: dict[str, Any] = {
+                "base_url": [server.base_url],
+                "model": "offline",
+                "config": tmp_path / "c.toml",
+                "target": 40,
+            }
+            outcome = grow(pool, **options, **{kind: amount}, concurrency=generator.choice([1, 8, 32]))
+            requests, tokens, picodollars = spent(pool)
+            if kind == "max_requests":
+                assert requests <= int(amount)
+            elif kind == "max_tokens":
+                assert tokens <= int(amount)
+            else:
+                assert in_dollars(picodollars) <= Decimal(amount)
+            assert outcome.exit_code in {0, 3}
+            assert requests == status(pool)["attempts"] >= status(pool)["completions"]
+            if outcome.exit_code == 3:
+                assert grow(pool, **options).exit_code == 0
+                assert status(pool)["tasks"] == 40
+
+
+def test_a_bound_on_the_pools_total_counts_all_its_runs(tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text(PRICES + '[budget]\npool_max_usd = "0.02"\n')
+    outcomes = [
+        grow(tmp_path / "p", config=tmp_path / "c.toml", model="offline", backend="offline", target=200)
+        for _ in range(2)
+    ]
+    assert [one.exit_code for one in outcomes] == [3, 3]
+    assert "pool_max_usd" in outcomes[1].reason
+    assert in_dollars(spent(tmp_path / "p")[2]) <= Decimal("0.02")
+
+
+def test_a_budget_in_dollars_for_a_model_without_a_price_is_refused_at_the_start(tmp_path: Path) -> None:
+    with OfflineServer() as server, pytest.raises(ConfigError, match=r'\[prices."offline"\]'):
+        grow(tmp_path / "p", base_url=[server.base_url], model="offline", max_usd="1", target=5)
+    assert not (tmp_path / "p" / "pool.db").exists()
+
+
+def test_minutes_end_the_sending_and_the_run(tmp_path: Path) -> None:
+    with OfflineServer(latency_s=0.1) as server:
+        outcome = grow(
+            tmp_path / "p", base_url=[server.base_url], model="offline", max_minutes=0.02, concurrency=2, target=90
+        )
+    assert outcome.exit_code == 3
+    assert "--max-minutes" in outcome.reason
+    assert 0 < status(tmp_path / "p")["completions"] < 60
+
+
+def test_a_dry_run_says_what_would_be_sent_and_sends_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "c.toml").write_text(PRICES)
+    with OfflineServer() as server:
+        arguments = ["generate", "--pool", str(tmp_path / "p"), "--base-url", server.base_url, "--model", "offline"]
+        arguments += ["--config", str(tmp_path / "c.toml"), "--target", "50"]
+        assert cli.run([*arguments, "--dry-run"]) == 0
+        assert not server.seen
+        out = capsys.readouterr().out
+        assert out.count("--- propose request") == 8
+        for wanted in (
+            "Here are 8 tasks of the collection",
+            "assumed, as the pool has no history",
+            "respond",
+            " USD, ",
+        ):
+            assert wanted in out
+        assert not (tmp_path / "p").exists()
+        assert cli.run(arguments) == 0
+        asked = sum(server.seen.values())
+        capsys.readouterr()
+        assert cli.run([*arguments[:-1], "100", "--dry-run"]) == 0
+        assert sum(server.seen.values()) == asked
+        assert "figures of this pool" in capsys.readouterr().out
+
+
+def test_status_shows_tokens_and_cost_by_stage_and_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "c.toml").write_text(PRICES)
+    grow(tmp_path / "p", config=tmp_path / "c.toml", target=10)
+    now = status(tmp_path / "p")
+    assert {one["stage"] for one in now["usage"]} == {"propose", "inputs", "respond"}
+    by_hand = sum(one["prompt_tokens"] * 0.5e-6 + one["completion_tokens"] * 1.5e-6 for one in now["usage"])
+    assert now["usd"] == pytest.approx(by_hand)
+    assert sum(one["usd"] for one in now["usage"]) == pytest.approx(by_hand)
+    assert cli.run(["status", str(tmp_path / "p")]) == 0
+    out = capsys.readouterr().out
+    assert "a task" in out
+    assert "respond" in out

@@ -1,0 +1,460 @@
+"""The documents say what the code does: tables, queries, reasons, settings, modules and tests are held against it."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import sqlite3
+import tomllib
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from pydantic import BaseModel
+
+from selfinstruct import cli
+from selfinstruct.config import (
+    OPTIONS,
+    Config,
+    FiltersSection,
+    ModelSection,
+    RecipeSection,
+    Role,
+    load,
+    pool_settings,
+)
+from selfinstruct.export.formats import FORMATS
+from selfinstruct.recipes import RECIPES
+from selfinstruct.records import Settings
+from selfinstruct.store.reading import rows, snapshot, status
+from selfinstruct.store.schema import TABLES
+from tests.builders import ROOT, grow
+
+DOCS = ROOT / "docs"
+ARCHITECTURE = (DOCS / "architecture.md").read_text(encoding="utf-8")
+POOL = (DOCS / "pool.md").read_text(encoding="utf-8")
+CONFIGURATION = (DOCS / "configuration.md").read_text(encoding="utf-8")
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+CHANGELOG = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+WRITTEN = {
+    "architecture": ARCHITECTURE, "pool": POOL, "configuration": CONFIGURATION, "contributing": CONTRIBUTING,
+    "changelog": CHANGELOG,
+}  # fmt: skip
+
+
+def section(text: str, heading: str) -> str:
+    """What stands under a heading, up to the next one of its level or a higher one."""
+    level = len(heading) - len(heading.lstrip("#"))
+    found = re.search(rf"^{re.escape(heading)}$(.*?)(?=^#{{1,{level}}} |\Z)", text, re.MULTILINE | re.DOTALL)
+    assert found, f"no heading {heading!r}"
+    return found[1]
+
+
+def cells(text: str) -> list[list[str]]:
+    """The rows of the tables in a text, without their heads."""
+    rows: list[list[str]] = []
+    for line in text.splitlines():
+        if line.startswith("|---"):
+            rows.pop()
+        elif line.startswith("|"):
+            rows.append([cell.strip() for cell in line.strip("|").split("|")])
+    return rows
+
+
+def fenced(text: str, language: str) -> list[str]:
+    """The code blocks of a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+# --- all documents --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", list(WRITTEN))
+def test_links_lead_to_headings_or_files(name: str) -> None:
+    text = WRITTEN[name]
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    anchors = {re.sub(r"[^\w -]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if target.startswith("#"):
+            assert target[1:] in anchors, target
+        elif not target.startswith("https://"):
+            assert (DOCS / target).exists(), target
+
+
+@pytest.mark.parametrize("name", ["architecture", "contributing"])
+def test_every_file_and_test_that_is_named_exists(name: str) -> None:
+    text = WRITTEN[name]
+    under = [ROOT, ROOT / "selfinstruct", ROOT / "selfinstruct/recipes"]
+    paths = [path for path in re.findall(r"`([\w./-]+(?:/|\.(?:py|md|toml)))`", text) if "NAME" not in path]
+    assert len(paths) > 10
+    for path in paths:
+        assert any((folder / path).exists() for folder in under), path
+    sources = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").glob("test_*.py"))
+    for test in re.findall(r"`(test_\w+)`", text):
+        assert f"def {test}(" in sources, test
+
+
+# --- architecture ---------------------------------------------------------------------------------------------------
+
+
+def test_the_folders_are_those_that_are_there() -> None:
+    named = {row[0].strip("`") for row in cells(section(ARCHITECTURE, "## Folders"))}
+    package = ROOT / "selfinstruct"
+    there = {f"selfinstruct/{path.name}" for path in package.glob("*.py") if path.name != "__init__.py"}
+    there |= {f"selfinstruct/{path.parent.name}/" for path in package.glob("*/__init__.py")}
+    assert {one for one in named if one.startswith("selfinstruct/")} == there
+
+
+def test_the_direction_of_imports_is_that_of_the_contract() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
+    layers = next(contract["layers"] for contract in contracts if contract["type"] == "layers")
+    wanted = [line.replace("selfinstruct.", "") for line in layers]
+    assert fenced(ARCHITECTURE, "text")[0].splitlines() == wanted
+
+
+def test_the_modules_without_sqlite_are_those_of_the_contract() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
+    contract = next(one for one in contracts if one.get("forbidden_modules") == ["sqlite3"])
+    said = re.search(r"SQLite is not imported by (.*?)\. ", ARCHITECTURE, re.DOTALL)
+    assert said
+    assert {f"selfinstruct.{name}" for name in re.findall(r"`(\w+)`", said[1])} == set(contract["source_modules"])
+    speakers = {
+        path.relative_to(ROOT / "selfinstruct").parts[0]
+        for path in (ROOT / "selfinstruct").rglob("*.py")
+        if re.search(r"^import sqlite3", path.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    assert speakers == {"store", "replay.py"}
+
+
+# --- pool -----------------------------------------------------------------------------------------------------------
+
+QUERIES = dict(
+    re.findall(r"^### ([^\n]+)\n\n```sql\n(.*?)^```$", section(POOL, "## Queries"), re.MULTILINE | re.DOTALL)
+)
+
+
+@pytest.fixture(scope="module")
+def pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small pool of the built-in model."""
+    folder = tmp_path_factory.mktemp("docs") / "pool"
+    assert grow(folder, target=12).exit_code == 0
+    return folder
+
+
+@pytest.fixture
+def connection(pool: Path) -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(f"file:{pool / 'pool.db'}?mode=ro", uri=True)) as opened:
+        yield opened
+
+
+def schema() -> dict[str, list[tuple[str, str, bool]]]:
+    """(column, type, may be null) of each table."""
+    with closing(sqlite3.connect(":memory:")) as opened:
+        opened.executescript(TABLES)
+        names = [row[0] for row in opened.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        return {
+            name: [(row[1], row[2], not row[3] and not row[5]) for row in opened.execute(f"PRAGMA table_info({name})")]
+            for name in names
+        }
+
+
+def test_every_table_has_its_section_and_no_other_has() -> None:
+    assert re.findall(r"^### (\w+)$", section(POOL, "## Tables"), re.MULTILINE) == list(schema())
+
+
+@pytest.mark.parametrize("table", list(schema()))
+def test_every_column_is_described_with_type_and_null(table: str) -> None:
+    described = cells(section(POOL, f"### {table}"))
+    columns = schema()[table]
+    assert [(row[0], row[1]) for row in described] == [(name, kind) for name, kind, _ in columns]
+    for row, (name, _, may_be_null) in zip(described, columns, strict=True):
+        assert row[2] == "never" or may_be_null, f"{name} is never null"
+        assert not (row[2] == "never" and may_be_null), f"{name} may be null"
+        assert row[3] in {"yes", "no"}
+        assert len(row[4]) > 5, name
+
+
+def test_what_is_said_to_be_one_of_a_few_words_is(connection: sqlite3.Connection) -> None:
+    for table, column in re.findall(
+        r"CREATE TABLE (\w+) \((?:(?!CREATE).)*?(\w+)\s+TEXT NOT NULL CHECK", TABLES, re.DOTALL
+    ):
+        text = next(row[4] for row in cells(section(POOL, f"### {table}")) if row[0] == column)
+        for (value,) in connection.execute(f"SELECT DISTINCT {column} FROM {table}"):
+            assert f"`{value}`" in text, (table, column, value)
+    for values in re.findall(r"(\w+)\s+TEXT NOT NULL CHECK \(\w+ IN \((.*?)\)\)", TABLES):
+        for value in re.findall(r"'(\w+)'", values[1]):
+            assert f"`{value}`" in POOL, value
+
+
+def test_the_counts_add_up_by_the_queries_given(pool: Path, connection: sqlite3.Connection) -> None:
+    found = {
+        term: connection.execute(sql.strip("`")).fetchone()[0] for term, sql in cells(section(POOL, "## Counts add up"))
+    }
+    candidates = found.pop("candidates")
+    assert candidates == sum(found.values()) > 12
+    now = status(pool)
+    assert now["candidates"] == candidates
+    assert now["rejections"].keys() == {row[0] for row in connection.execute("SELECT reason FROM rejections")}
+    now["rejections"] = sum(now["rejections"].values())
+    assert {term: now[term] for term in found} == found
+
+
+def test_there_are_a_dozen_queries() -> None:
+    assert len(QUERIES) >= 12
+    assert len(fenced(POOL, "sql")) == len(QUERIES)
+
+
+@pytest.mark.parametrize("title", list(QUERIES))
+def test_every_query_runs_and_finds_something(title: str, connection: sqlite3.Connection) -> None:
+    task = connection.execute("SELECT id FROM tasks WHERE origin = 'generated' ORDER BY position").fetchone()[0]
+    found = connection.execute(QUERIES[title], {"task": task} if ":task" in QUERIES[title] else {}).fetchall()
+    assert found or "-- may give nothing" in QUERIES[title]
+
+
+def test_the_query_of_training_rows_gives_what_is_exported(pool: Path, connection: sqlite3.Connection) -> None:
+    found = connection.execute(QUERIES["Training rows, in the order of the export"]).fetchall()
+    with snapshot(pool) as opened:
+        exported = [(row.task_id, row.instruction, row.instance.input, row.instance.output) for row in rows(opened)]
+    assert found == exported
+
+
+def reasons_in(path: Path) -> set[str]:
+    """The reasons that a module can give: first words of faults, arguments of rejections, (reason, evidence) pairs."""
+    makers = {
+        "Fault", "Rejection", "reject", "_reject", "rejection", "_rejection", "lost", "_lost", "_instance_rejection",
+        "_unreadable",
+    }  # fmt: skip
+    found: list[ast.expr] = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in makers:
+            found += [*node.args, *(keyword.value for keyword in node.keywords if keyword.arg == "reason")]
+        elif (
+            isinstance(node, ast.Return | ast.Assign)
+            and isinstance(node.value, ast.Tuple)
+            and len(node.value.elts) == 2
+        ):
+            found.append(node.value.elts[0])
+        elif isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "reason":
+            found += [node.value.body, node.value.orelse] if isinstance(node.value, ast.IfExp) else [node.value]
+    words = {node.value for node in found if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    return {word for word in words if re.fullmatch(r"[a-z]+(_[a-z]+)*", word)} - {"instruction", "instance"}
+
+
+def test_the_reasons_are_those_of_the_code() -> None:
+    package = ROOT / "selfinstruct"
+    paths = [*package.glob("filters/*.py"), *package.glob("recipes/*.py"), package / "rounds.py"]
+    described = [row[0].strip("`") for row in cells(section(POOL, "## Reasons"))]
+    assert described == sorted(set(described))
+    assert set(described) == set().union(*map(reasons_in, paths))
+
+
+def test_reasons_of_the_original_code_alone_are_marked() -> None:
+    package = ROOT / "selfinstruct"
+    compat = package / "recipes" / "compat.py"
+    paths = [*package.glob("filters/*.py"), *package.glob("recipes/*.py"), package / "rounds.py"]
+    elsewhere = set().union(*(reasons_in(path) for path in paths if path != compat))
+    marked = {row[0].strip("`") for row in cells(section(POOL, "## Reasons")) if "*compat*" in row[2]}
+    assert marked == reasons_in(compat) - elsewhere
+
+
+def test_the_reasons_found_in_a_pool_are_described_for_their_kind(connection: sqlite3.Connection) -> None:
+    of = {row[0].strip("`"): row[1] for row in cells(section(POOL, "## Reasons"))}
+    for kind, reason in connection.execute("SELECT DISTINCT kind, reason FROM rejections"):
+        assert of[reason] in {kind, "both"}, reason
+
+
+def test_every_stored_setting_is_named() -> None:
+    text = section(POOL, "## Settings")
+    for one in fields(Settings):
+        assert f"`{one.name}`" in text, one.name
+
+
+# --- configuration --------------------------------------------------------------------------------------------------
+
+SECTIONS: dict[str, type[BaseModel]] = {
+    "": Config,
+    "recipe": RecipeSection,
+    "model": ModelSection,
+    "filters": FiltersSection,
+}
+TABLES_OF_CONFIG = ("recipe", "model", "filters", "stages")
+KEYS = {row[0].strip("`"): row for row in cells(CONFIGURATION) if len(row) == 6}
+
+
+def keys_in_code() -> dict[str, Any]:
+    """Each key of the config file and its default."""
+    return {
+        f"{section}.{name}".lstrip("."): field.get_default(call_default_factory=True)
+        for section, model in SECTIONS.items()
+        for name, field in model.model_fields.items()
+        if section or name not in TABLES_OF_CONFIG
+    }
+
+
+def test_every_key_is_described_once_and_no_other() -> None:
+    assert sorted(KEYS) == sorted(keys_in_code())
+    assert set(ModelSection.model_fields) - set(Role.model_fields) == {"backend"}
+
+
+@pytest.mark.parametrize("key", sorted(keys_in_code()))
+def test_the_default_is_the_one_described(key: str) -> None:
+    written, default = KEYS[key][4], keys_in_code()[key]
+    if key == "filters.blocked_words":
+        assert written == "built in"
+        assert default
+    elif default is None:
+        assert written == "none"
+    else:
+        found = tomllib.loads(f"x = {written.strip('`')}")["x"]
+        assert (tuple(found) if isinstance(found, list) else found) == (
+            str(default) if isinstance(default, Path) else default
+        )
+
+
+def test_options_and_variables_are_those_of_the_code() -> None:
+    place = {where: option for option, where in OPTIONS.items()}
+    for key, row in KEYS.items():
+        if key in place:
+            assert row[1].split()[0] == f"`--{place[key].replace('_', '-')}`"
+            assert row[2] == f"`SELFINSTRUCT_{place[key].upper()}`"
+        else:
+            assert row[1:3] == ["", ""], key
+
+
+def test_every_option_described_is_an_option_of_its_command() -> None:
+    commands = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
+    for row in KEYS.values():
+        if row[1]:
+            option, _, of = row[1].partition(" ")
+            command = commands[of.strip("()") or "generate"]
+            assert option.strip("`") in {one for parameter in command.params for one in parameter.opts}, option
+
+
+def test_every_variable_described_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = {"pool": "p", "seeds": "s.jsonl", "rouge_threshold": "0.6", "recipe": "paper", "compat": "true",
+              "backend": "openai", "base_url": "http://a/v1 http://b/v1", "model": "m"}  # fmt: skip
+    for option in OPTIONS:
+        if option != "more":
+            monkeypatch.setenv(f"SELFINSTRUCT_{option.upper()}", values.get(option, "7"))
+    found = load(None, {})
+    assert (found.pool, found.seeds, found.target, found.seed) == (Path("p"), Path("s.jsonl"), 7, 7)
+    assert (found.concurrency, found.round_size, found.lookahead) == (7, 7, 7)
+    assert (found.recipe.name, found.recipe.compat, found.filters.rouge_threshold) == ("paper", True, "0.6")
+    assert found.model.base_url == ("http://a/v1", "http://b/v1")
+    assert (found.model.backend, found.model.name) == ("openai", "m")
+
+
+@pytest.mark.parametrize("key", sorted(keys_in_code()))
+def test_the_bounds_described_are_kept(key: str) -> None:
+    """Both "integer, LOW to HIGH" and "integer, LOW or more": the bound is taken, one beyond is refused."""
+    said = re.match(r"(?:integer|number), (-?\d+)(?: or more| to (-?\d+))", KEYS[key][3])
+    if said is None:
+        return
+    name, _, inner = key.rpartition(".")
+    model = SECTIONS[name]
+    for bound, step in [(int(said[1]), -1), *([(int(said[2]), 1)] if said[2] else [])]:
+        assert float(getattr(model(**{inner: bound}), inner)) == bound
+        with pytest.raises(ValueError, match=inner):
+            model(**{inner: bound + step})
+
+
+def test_the_complete_example_loads_and_names_every_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for option in OPTIONS:
+        monkeypatch.delenv(f"SELFINSTRUCT_{option.upper()}", raising=False)
+    example = fenced(CONFIGURATION, "toml")[-1]
+    (tmp_path / "c.toml").write_text(example, encoding="utf-8")
+    (tmp_path / "topics.txt").write_text("# wards\nnight shifts\n", encoding="utf-8")
+    (tmp_path / "prompts").mkdir()
+    (tmp_path / "prompts" / "respond.system.txt").write_text("Be kind.", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    found = load(Path("c.toml"), {})
+    settings = pool_settings(found, "m")
+    assert (settings.topics, settings.prompts["respond.system"]) == (("night shifts",), "Be kind.")
+    assert settings.stages["respond"].model == "gpt-4o"
+    assert "extra_body" in settings.stages["propose"].sampling
+    assert "extra_body" not in settings.stages["respond"].sampling
+    for key in keys_in_code():
+        name, _, inner = key.rpartition(".")
+        table = example.partition(f"[{name}]")[2].partition("\n[")[0] if name else example.partition("\n[")[0]
+        assert re.search(rf"^(?:# )?{inner} = ", table, re.MULTILINE), key
+
+
+def test_every_other_example_loads(tmp_path: Path) -> None:
+    for number, example in enumerate(fenced(CONFIGURATION, "toml")):
+        path = tmp_path / f"{number}.toml"
+        path.write_text(example, encoding="utf-8")
+        assert load(path, {}).stages["respond"].name == "gpt-4o"
+
+
+def test_short_forms_and_merging_are_as_described(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text('recipe = "paper"\n[model]\nname = "a"\ntop_p = 0.5\n', encoding="utf-8")
+    found = load(path, {"model": "b"})
+    assert (found.recipe.name, found.model.name, found.model.top_p) == ("paper", "b", 0.5)
+    path.write_text('model = "a"\n', encoding="utf-8")
+    assert load(path, {}).model.name == "a"
+
+
+def test_stages_and_their_sampling_are_those_of_the_recipes() -> None:
+    found = {
+        (row[0], row[1].strip("`")): json.loads(row[3].strip("`"))
+        for row in cells(section(CONFIGURATION, "### [stages.NAME]"))
+    }
+    assert found == {
+        (recipe.name, stage): dict(recipe.sampling[stage]) for recipe in RECIPES.values() for stage in recipe.stages
+    }
+
+
+def test_prompts_and_their_placeholders_are_those_of_the_recipes() -> None:
+    found = {
+        (row[0], file): set(re.findall(r"\w+", row[2]))
+        for row in cells(section(CONFIGURATION, "## Guidance, topics and prompts"))
+        for file in re.findall(r"`([^`]+)`", row[1])
+    }
+    files = {(path.parent.name, path.name): path for path in ROOT.glob("selfinstruct/recipes/prompts/*/*.txt")}
+    assert set(found) == set(files)
+    for recipe in RECIPES:
+        for names in {frozenset(names) for (of, _), names in found.items() if of == recipe}:
+            group = [files[key] for key, value in found.items() if key[0] == recipe and value == names]
+            used = {
+                name for path in group for name in re.findall(r"\{\{(\w+)\??\}\}", path.read_text(encoding="utf-8"))
+            }
+            assert used == names
+
+
+# --- the rest -------------------------------------------------------------------------------------------------------
+
+
+def test_the_changelog_has_the_form_and_names_every_command_recipe_and_format() -> None:
+    assert CHANGELOG.startswith("# Changelog\n")
+    assert "\n## [Unreleased]\n" in CHANGELOG
+    commands = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
+    for name in [*commands, *RECIPES, *FORMATS]:
+        assert re.search(rf"`(?:\S+ )?{name}\b", CHANGELOG), name
+
+
+def test_golden_files_are_written_anew_as_described() -> None:
+    command = next(line for line in CONTRIBUTING.splitlines() if line.startswith("UPDATE_GOLDEN=1"))
+    users = {f"tests/{path.name}" for path in (ROOT / "tests").glob("test_*.py") if 'environ.get("UPDATE_GOLDEN")' in
+             path.read_text(encoding="utf-8") and path.name != Path(__file__).name}  # fmt: skip
+    assert set(re.findall(r"tests/\w+\.py", command)) == users
+
+
+def test_hooks_run_tools_of_the_developers_environment() -> None:
+    hooks = (ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    tools = {re.split(r"[<>=~! ;\[]", one)[0] for one in project["optional-dependencies"]["dev"]}
+    package = {"lint-imports": "import-linter"}
+    entries = re.findall(r"entry: \.venv/bin/([\w-]+)", hooks)
+    assert len(entries) == len(re.findall(r"^\s+entry:", hooks, re.MULTILINE)) == 4
+    for entry in entries:
+        assert package.get(entry, entry) in tools, entry

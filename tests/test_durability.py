@@ -1,0 +1,241 @@
+"""Runs under faults, kills, full disks and damaged files: nothing is lost, nothing is asked twice, nothing leaks."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from selfinstruct import cli
+from selfinstruct.export.files import export
+from selfinstruct.llm.offline.faults import parse_faults
+from selfinstruct.llm.offline.server import OfflineServer
+from selfinstruct.store.reading import status
+from tests.builders import ROOT, grow
+
+TARGET = 40
+FAULTS = "429=5%:0.1,503=4%,500=4%,cut=2%,html=2%,empty=1%,abort=1%,drop=1%"
+"""Twenty percent in all."""
+KEY = "sk-marked-7f3a9c51e2d84b60"
+
+
+def exported(pool: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in export(pool, ["alpaca", "messages"], pool / "export").paths)
+
+
+def command(pool: Path, url: str, *more: str) -> list[str]:
+    return [
+        sys.executable, "-m", "selfinstruct", "generate", "--pool", str(pool), "--target", str(TARGET),
+        "--base-url", url, "--model", "offline", "--concurrency", "16", *more,
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """What an undisturbed run exports."""
+    pool = tmp_path_factory.mktemp("reference") / "pool"
+    grow(pool, target=TARGET)
+    return exported(pool)
+
+
+def count(pool: Path, sql: str) -> int:
+    connection = sqlite3.connect(pool / "pool.db")
+    try:
+        return int(connection.execute(sql).fetchone()[0])
+    finally:
+        connection.close()
+
+
+def test_a_run_with_faults_of_transport_exports_the_same_bytes(tmp_path: Path, reference: bytes) -> None:
+    with OfflineServer(faults=parse_faults(FAULTS)) as server:
+        grow(tmp_path / "p", target=TARGET, base_url=[server.base_url], model="offline", concurrency=16)
+        assert server.stats()["asked_again"]["after_answer"] == 0
+        assert sum(server.stats()["faults"].values()) > 5
+    assert exported(tmp_path / "p") == reference
+    assert count(tmp_path / "p", "SELECT COUNT(*) - COUNT(DISTINCT request_id) FROM completions") == 0
+    assert count(tmp_path / "p", "SELECT COUNT(*) FROM requests WHERE state = 'open' AND task_id IS NOT NULL") == 0
+
+
+@pytest.mark.timeout(300)
+def test_killed_at_random_moments_of_a_run_with_faults(tmp_path: Path, reference: bytes) -> None:
+    """Ten kills in CI; `make soak` sets KILLS to 200."""
+    generator = random.Random(11)
+    wanted, kills, pools = int(os.environ.get("KILLS", "10")), 0, 0
+    while kills < wanted:
+        pools += 1
+        pool = tmp_path / f"p{pools}"
+        with OfflineServer(latency_s=0.03, faults=parse_faults(FAULTS)) as server:
+            killed = 0
+            while True:
+                process = subprocess.Popen(
+                    command(pool, server.base_url), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+                )
+                try:
+                    process.wait(timeout=generator.uniform(1.3, 3.0) if killed < 6 and kills < wanted else 60)
+                    break
+                except subprocess.TimeoutExpired:
+                    process.send_signal(signal.SIGKILL)
+                    process.wait()
+                    kills, killed = kills + 1, killed + 1
+            assert process.returncode == 0
+            assert server.stats()["asked_again"]["after_answer"] <= 16 * killed
+        assert exported(pool) == reference
+        assert count(pool, "SELECT COUNT(*) - COUNT(DISTINCT request_id) FROM completions") == 0
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of one megabyte."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)], check=False, capture_output=True, text=True
+    )
+    if mounted.returncode:
+        pytest.skip(f"FULL DISK NOT TESTED: no file system can be mounted here ({mounted.stderr.strip()})")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=False)
+
+
+def test_a_full_disk_ends_the_run_with_one_line_and_loses_nothing(
+    small_disk: Path, tmp_path: Path, reference: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with OfflineServer() as server:
+        arguments = command(small_disk / "p", server.base_url)[3:]
+        assert cli.run(arguments) == 2
+        err = capsys.readouterr().err.splitlines()
+        assert "full" in err[-1]
+        kept = status(small_disk / "p")["completions"]
+        assert kept > 0
+        shutil.copytree(small_disk / "p", tmp_path / "p")
+        arguments[arguments.index("--pool") + 1] = str(tmp_path / "p")
+        assert cli.run(arguments) == 0
+        assert server.stats()["asked_again"]["after_answer"] <= 16
+    assert exported(tmp_path / "p") == reference
+
+
+def test_a_database_that_is_busy_for_a_while_is_waited_for(tmp_path: Path, reference: bytes) -> None:
+    with OfflineServer(latency_s=0.02) as server:
+        process = subprocess.Popen(
+            command(tmp_path / "p", server.base_url), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        while not (tmp_path / "p" / "pool.db").exists() or count_or_0(tmp_path / "p") < 5:
+            time.sleep(0.02)
+        connection = sqlite3.connect(tmp_path / "p" / "pool.db", isolation_level=None, timeout=10)
+        connection.execute("BEGIN IMMEDIATE")
+        time.sleep(2)
+        connection.execute("ROLLBACK")
+        connection.close()
+        assert process.wait(timeout=60) == 0
+    assert exported(tmp_path / "p") == reference
+
+
+def count_or_0(pool: Path) -> int:
+    try:
+        return count(pool, "SELECT COUNT(*) FROM completions")
+    except sqlite3.Error:
+        return 0
+
+
+def test_a_torn_database_is_one_clear_line_with_what_can_still_be_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pool = tmp_path / "p"
+    grow(pool, target=TARGET)
+    path = pool / "pool.db"
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2] + b"\0" * (len(whole) - len(whole) // 2))
+    for arguments in (["status", str(pool)], ["generate", "--pool", str(pool), "--target", "50"]):
+        assert cli.run(arguments) == 2
+        err = capsys.readouterr().err
+        assert err.count("\n") == 1, err
+        assert "pool.db" in err
+    cli.run(["status", str(pool)])
+    assert "still readable: " in capsys.readouterr().err
+
+
+def test_two_runs_at_once_are_one_run_and_one_clear_line(tmp_path: Path, reference: bytes) -> None:
+    with OfflineServer(latency_s=0.03) as server:
+        both = [
+            subprocess.Popen(
+                command(tmp_path / "p", server.base_url), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+            )
+            for _ in range(2)
+        ]
+        ends = [(process.communicate()[1].decode(), process.returncode) for process in both]
+        assert sorted(code for _, code in ends) == [0, 2]
+        assert any("another run is growing this pool" in err for err, code in ends if code == 2)
+        assert max(server.seen.values()) == 1
+    assert exported(tmp_path / "p") == reference
+
+
+def test_a_clock_that_jumps_changes_nothing(tmp_path: Path, reference: bytes) -> None:
+    code = (
+        "import random, sys, time; jump = random.Random(5); real = time.time;"
+        "time.time = lambda: real() + jump.choice([-4e8, 0, 4e8]);"
+        "from selfinstruct.cli import run; sys.exit(run(sys.argv[1:]))"
+    )
+    with OfflineServer(faults=parse_faults("429=10%:0.1,500=5%")) as server:
+        arguments = [sys.executable, "-c", code, *command(tmp_path / "p", server.base_url)[3:]]
+        subprocess.run(arguments, cwd=ROOT, check=True, capture_output=True, timeout=60)
+    assert exported(tmp_path / "p") == reference
+
+
+def test_the_key_is_written_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything once with a marked key, against a server that echoes the Authorization header in its errors."""
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    written = b""
+    pool = tmp_path / "p"
+    for right, faults in ((KEY, FAULTS), ("another", "")):
+        with OfflineServer(api_key=right, echo_key=True, faults=parse_faults(faults), refuse={"json_schema"}) as server:
+            url = server.base_url.replace("http://", f"http://me:{KEY}@")
+            for base_url in (server.base_url, url):
+                for arguments in (command(pool, base_url, "--more", "3")[3:], command(pool, base_url)[3:]):
+                    words = [word for word in arguments if word not in {"--target", str(TARGET)}]
+                    asked = words if "--more" in words else [*words, "--target", "12"]
+                    found = subprocess.run(
+                        [sys.executable, "-m", "selfinstruct", *asked], cwd=ROOT, check=False, capture_output=True
+                    )
+                    written += found.stdout + found.stderr
+    for arguments in (
+        ["status", str(pool)],
+        ["explain", str(pool), "near"],
+        ["export", str(pool)],
+        ["replay", str(pool), "--pool", str(tmp_path / "r")],
+    ):
+        found = subprocess.run(
+            [sys.executable, "-m", "selfinstruct", *arguments], cwd=ROOT, check=False, capture_output=True
+        )
+        written += found.stdout + found.stderr
+    assert KEY.encode() not in written
+    assert b"tasks" in written
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(files) > 4
+    for path in files:
+        assert KEY.encode() not in path.read_bytes(), path
+
+
+def test_an_outage_in_the_middle_is_waited_for_with_few_probes(tmp_path: Path, reference: bytes) -> None:
+    from selfinstruct.llm.offline.load import parse_load
+
+    told: list[str] = []
+    with OfflineServer(latency_s=0.05, load=parse_load(outage="1:6:refuse")) as server:
+        grow(tmp_path / "p", target=TARGET, base_url=[server.base_url], model="offline", concurrency=4, tell=told)
+    assert exported(tmp_path / "p") == reference
+    assert threading.active_count() < 10
+    assert any("does not answer" in line or "nothing answers" in line or "waiting" in line for line in told), told

@@ -1,0 +1,179 @@
+"""A model's habits at rates of one's own: what each looks like, how often it shows, and that the request decides."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from selfinstruct.errors import ConfigError
+from selfinstruct.llm.offline import flaws
+from selfinstruct.llm.offline.protocol import Limits, Model, answer_chat, answer_completion, count_tokens
+from selfinstruct.llm.offline.quirks import KINDS, parse_quirks
+from selfinstruct.llm.offline.rates import Rate
+from selfinstruct.llm.offline.server import OfflineServer
+from selfinstruct.llm.offline.writer import Style, check
+from tests.test_offline_faults import post
+
+SHOWN = ["Name three rivers.", "Say what day follows Monday."]
+
+
+def proposal(seed: int, **more: Any) -> dict[str, Any]:
+    shown = "\n".join(json.dumps({"instruction": text}) for text in SHOWN)
+    content = f'{shown}\nWrite 8 new tasks, as {{"tasks": [...]}}.'.replace('{"tasks": ', '{"tasks":')
+    return {"model": "offline", "seed": seed, "messages": [{"role": "user", "content": content}], **more}
+
+
+def question(seed: int, **more: Any) -> dict[str, Any]:
+    content = "Round the number to the nearest ten.\n\n1234"
+    return {"model": "offline", "seed": seed, "messages": [{"role": "user", "content": content}], **more}
+
+
+def ask(quirks: str, body: dict[str, Any], style: Style = "tasks") -> dict[str, Any]:
+    """The choice in the answer."""
+    answer = answer_chat(body, Model(style, parse_quirks(quirks)))
+    choice: dict[str, Any] = answer["choices"][0] | {"usage": answer["usage"]}
+    return choice
+
+
+def text(quirks: str, body: dict[str, Any], style: Style = "tasks") -> str:
+    return str(ask(quirks, body, style)["message"]["content"])
+
+
+def is_json(found: str) -> bool:
+    try:
+        json.loads(found)
+    except ValueError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    ("given", "rates"),
+    [
+        ("none", {}),
+        ("dup=0", {"dup": Rate(0.0)}),
+        ("badjson=3%,length=0.03", {"badjson": Rate(0.03), "length": Rate(0.03)}),
+        ("think=100%,fence=100%", {"think": Rate(1.0), "fence": Rate(1.0)}),
+    ],
+)
+def test_quirks_have_rates(given: str, rates: dict[str, Rate]) -> None:
+    assert parse_quirks(given).rates == rates
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("foo=1%", f"unknown kind 'foo'; known: {', '.join(KINDS)}"),
+        ("badjson=60%,empty=60%", "the rates add up to 120%; 100% is the most"),
+        ("none,dup=1%", "unknown kind 'none'"),
+    ],
+)
+def test_a_wrong_quirk_is_one_clear_line(given: str, said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_quirks(given)
+    assert str(caught.value).startswith(f"--quirk: {said}")
+
+
+@pytest.mark.parametrize("quirks", ["none", "dup=0,badjson=0%"])
+def test_rates_of_nothing_switch_the_flaws_off(quirks: str) -> None:
+    for seed in range(150):
+        found = text(quirks, proposal(seed))
+        tasks = [task["instruction"] for task in json.loads(found)["tasks"]]
+        assert len(tasks) == 8
+        assert not set(tasks) & set(SHOWN)
+        assert check("Round the number to the nearest ten.", "1234", text(quirks, question(seed)))
+    usual = [answer_chat(question(seed), Model())["choices"][0]["message"]["content"] for seed in range(300)]
+    assert len(set(usual)) > 1, "without quirks the model has its own flaws"
+
+
+@pytest.mark.parametrize("style", ["tasks", "words"])
+def test_a_share_of_the_tasks_repeats_a_demonstration(style: Style) -> None:
+    found = [
+        task["instruction"]
+        for seed in range(150)
+        for task in json.loads(text("dup=20%", proposal(seed), style))["tasks"]
+    ]
+    assert sum(task in SHOWN for task in found) / len(found) == pytest.approx(0.2, abs=0.04)
+
+
+SIGNS: dict[str, Callable[[dict[str, Any]], bool]] = {
+    "badjson": lambda choice: not is_json(choice["message"]["content"]) and choice["finish_reason"] == "stop",
+    "length": lambda choice: choice["finish_reason"] == "length",
+    "refusal": lambda choice: choice["message"]["content"] in flaws.REFUSALS,
+    "empty": lambda choice: choice["message"]["content"] == "",
+    "think": lambda choice: choice["message"]["content"].startswith("<think>\n"),
+    "reasoning": lambda choice: bool(choice["message"].get("reasoning_content")),
+    "fence": lambda choice: choice["message"]["content"].startswith("```json\n"),
+}
+
+
+def test_every_kind_has_a_test() -> None:
+    assert {*SIGNS, "dup"} == set(KINDS)
+
+
+@pytest.mark.parametrize("kind", SIGNS)
+@pytest.mark.parametrize("style", ["tasks", "words"])
+def test_a_quirk_shows_as_often_as_it_should(kind: str, style: Style) -> None:
+    assert all(SIGNS[kind](ask(f"{kind}=100%", proposal(seed), style)) for seed in range(60))
+    share = sum(SIGNS[kind](ask(f"{kind}=30%", proposal(seed), style)) for seed in range(600)) / 600
+    assert share == pytest.approx(0.3, abs=0.07)
+
+
+def test_a_quirk_is_a_function_of_the_request() -> None:
+    quirks = parse_quirks("badjson=20%,length=20%,refusal=10%,empty=10%,think=30%,reasoning=30%,fence=30%,dup=30%")
+    with OfflineServer(quirks=quirks) as one, OfflineServer(quirks=quirks) as other:
+        for seed in range(25):
+            body = json.dumps(proposal(seed)).encode()
+            assert post(one.base_url, body)[2] == post(one.base_url, body)[2] == post(other.base_url, body)[2]
+
+
+def test_a_thought_stands_before_the_answer_and_leaves_it_whole() -> None:
+    plain = text("none", proposal(1))
+    thought, _, rest = text("think=100%", proposal(1)).partition("</think>\n\n")
+    assert rest == plain
+    assert thought.startswith("<think>\nLet me think.")
+    choice = ask("reasoning=100%", proposal(1))
+    assert choice["message"]["content"] == plain
+    both = count_tokens(plain) + count_tokens(choice["message"]["reasoning_content"])
+    assert choice["usage"]["completion_tokens"] == both
+
+
+def test_a_fence_holds_the_same_json_and_plain_answers_have_none() -> None:
+    fenced = text("fence=100%", proposal(1))
+    assert fenced.removeprefix("```json\n").removesuffix("\n```") == text("none", proposal(1))
+    assert text("fence=100%,badjson=100%", question(1)) == text("none", question(1))
+
+
+def test_an_endless_answer_uses_all_the_tokens_it_may() -> None:
+    choice = ask("length=100%", proposal(1, max_tokens=500))
+    assert (choice["finish_reason"], choice["usage"]["completion_tokens"]) == ("length", 500)
+    assert " and so on and so on and so" in choice["message"]["content"]
+    assert not is_json(choice["message"]["content"])
+
+
+@pytest.mark.parametrize("limit", [1, 5, 30])
+def test_no_quirk_goes_beyond_the_tokens_asked_for(limit: int) -> None:
+    for seed in range(40):
+        for quirks in ("think=100%,reasoning=100%,fence=100%", "length=50%,badjson=50%,reasoning=50%"):
+            choice = ask(quirks, proposal(seed, max_tokens=limit))
+            assert choice["usage"]["completion_tokens"] <= limit
+            spoken = count_tokens(choice["message"]["content"])
+            assert spoken + count_tokens(choice["message"].get("reasoning_content", "")) <= limit
+
+
+def test_the_context_bounds_an_endless_answer() -> None:
+    model = Model("tasks", parse_quirks("length=100%"), Limits(max_model_len=200))
+    usage = answer_chat(question(1), model)["usage"]
+    assert usage["total_tokens"] == 200
+
+
+def test_completions_have_the_quirks_that_a_text_can_have() -> None:
+    body = {"model": "offline", "prompt": "Tasks:\n1. Name a colour.\n2.", "stop": ["\n5."], "max_tokens": 400}
+    for quirks, finish in (("none", "stop"), ("length=100%", "length"), ("reasoning=100%", "stop")):
+        choice = answer_completion(body, Model("tasks", parse_quirks(quirks)))["choices"][0]
+        assert choice["finish_reason"] == finish
+    plain = answer_completion(body, Model("tasks", parse_quirks("none")))
+    assert answer_completion(body, Model("tasks", parse_quirks("reasoning=100%")))["usage"] == plain["usage"]
