@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from aiohttp import web
@@ -32,11 +32,19 @@ def error(status: int, message: str, headers: dict[str, str] | None = None, **mo
 
 
 class ScriptedServer:
-    """Serves `/v1/...` on loopback in a thread; `bodies` are the POST bodies in the order they came."""
+    """Serves `/v1/...` on loopback in a thread; `bodies` are the POST bodies in the order they came.
 
-    def __init__(self, answer: Answer, models: tuple[str, ...] = ("m",)) -> None:
+    `models` are the names it lists, or the cards. While `is_up` is not set, every request gets a 503. The port is a
+    free one unless it is given.
+    """
+
+    def __init__(self, answer: Answer, models: Sequence[str | dict[str, Any]] = ("m",), port: int = 0) -> None:
         self._answer = answer
         self._models = models
+        self._port = port
+        self.is_up = threading.Event()
+        self.is_up.set()
+        self.probes = 0
         self.bodies: list[dict[str, Any]] = []
         self.keys: list[str] = []
         self._loop = asyncio.new_event_loop()
@@ -65,7 +73,7 @@ class ScriptedServer:
         app.router.add_post("/v1/{path:.*}", self._post)
         runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=0.1)
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
+        site = web.TCPSite(runner, "127.0.0.1", self._port)
         await site.start()
         port = runner.addresses[0][1]
         self.base_url = f"http://127.0.0.1:{port}/v1"
@@ -75,11 +83,17 @@ class ScriptedServer:
 
     async def _list(self, request: web.Request) -> web.Response:
         self.keys.append(request.headers.get("Authorization", ""))
-        return web.json_response({"object": "list", "data": [{"id": name, "object": "model"} for name in self._models]})
+        self.probes += 1
+        if not self.is_up.is_set():
+            return error(503, "down")
+        cards = [model if isinstance(model, dict) else {"id": model, "object": "model"} for model in self._models]
+        return web.json_response({"object": "list", "data": cards})
 
     async def _post(self, request: web.Request) -> web.StreamResponse:
         body = json.loads(await request.read())
         place = len(self.bodies)
         self.bodies.append(body)
         self.keys.append(request.headers.get("Authorization", ""))
+        if not self.is_up.is_set():
+            return error(503, "down")
         return await self._answer(place, request.match_info["path"], body, request)

@@ -9,6 +9,7 @@ import sqlite3
 import tomllib
 from collections.abc import Iterator
 from contextlib import closing
+from decimal import Decimal
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -16,18 +17,22 @@ from typing import Any
 import pytest
 import typer
 from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
 
 from selfinstruct import cli
 from selfinstruct.config import (
     OPTIONS,
+    BudgetSection,
     Config,
     FiltersSection,
     ModelSection,
+    PriceSection,
     RecipeSection,
     Role,
     load,
     pool_settings,
 )
+from selfinstruct.errors import SelfInstructError
 from selfinstruct.export.formats import FORMATS
 from selfinstruct.recipes import RECIPES
 from selfinstruct.records import Settings
@@ -39,11 +44,13 @@ DOCS = ROOT / "docs"
 ARCHITECTURE = (DOCS / "architecture.md").read_text(encoding="utf-8")
 POOL = (DOCS / "pool.md").read_text(encoding="utf-8")
 CONFIGURATION = (DOCS / "configuration.md").read_text(encoding="utf-8")
+BUDGETS = (DOCS / "budgets.md").read_text(encoding="utf-8")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 CHANGELOG = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 WRITTEN = {
-    "architecture": ARCHITECTURE, "pool": POOL, "configuration": CONFIGURATION, "contributing": CONTRIBUTING,
-    "changelog": CHANGELOG,
+    **{path.stem: path.read_text(encoding="utf-8") for path in DOCS.glob("*.md")},
+    "readme": README, "contributing": CONTRIBUTING, "changelog": CHANGELOG,
 }  # fmt: skip
 
 
@@ -74,16 +81,38 @@ def fenced(text: str, language: str) -> list[str]:
 # --- all documents --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", list(WRITTEN))
-def test_links_lead_to_headings_or_files(name: str) -> None:
-    text = WRITTEN[name]
+def anchors(text: str) -> set[str]:
+    """The places in a document that a link may name."""
     headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
-    anchors = {re.sub(r"[^\w -]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
-    for target in re.findall(r"\]\(([^)\s]+)\)", text):
-        if target.startswith("#"):
-            assert target[1:] in anchors, target
-        elif not target.startswith("https://"):
-            assert (DOCS / target).exists(), target
+    return {re.sub(r"[^\w -]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("name", sorted(WRITTEN))
+def test_links_lead_to_headings_or_files(name: str) -> None:
+    folder = DOCS if (DOCS / f"{name}.md").exists() else ROOT
+    for target in re.findall(r"\]\(([^)\s]+)\)", WRITTEN[name]):
+        if target.startswith("https://"):
+            continue
+        file, _, anchor = target.partition("#")
+        assert not file or (folder / file).exists(), target
+        if anchor:
+            text = (folder / file).read_text(encoding="utf-8") if file else WRITTEN[name]
+            assert anchor in anchors(text), target
+
+
+@pytest.mark.parametrize("name", sorted(WRITTEN))
+def test_every_command_has_the_options_it_is_shown_with(name: str) -> None:
+    commands = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
+    for block in fenced(WRITTEN[name], r"(?:sh|text)?"):
+        for line in block.replace("\\\n", " ").splitlines():
+            found = re.search(r"python -m selfinstruct ([^#]*)", line)
+            if found is None:
+                continue
+            words = found[1].split()
+            command = commands[words[0]]
+            command = command.commands[words[1]] if hasattr(command, "commands") else command
+            known = {one for parameter in command.params for one in parameter.opts}
+            assert {word.partition("=")[0] for word in words if word.startswith("--")} <= known, line
 
 
 @pytest.mark.parametrize("name", ["architecture", "contributing"])
@@ -132,7 +161,7 @@ def test_the_modules_without_sqlite_are_those_of_the_contract() -> None:
         for path in (ROOT / "selfinstruct").rglob("*.py")
         if re.search(r"^import sqlite3", path.read_text(encoding="utf-8"), re.MULTILINE)
     }
-    assert speakers == {"store", "replay.py"}
+    assert speakers == {"store"}
 
 
 # --- pool -----------------------------------------------------------------------------------------------------------
@@ -285,8 +314,10 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "recipe": RecipeSection,
     "model": ModelSection,
     "filters": FiltersSection,
+    "budget": BudgetSection,
+    'prices."MODEL"': PriceSection,
 }
-TABLES_OF_CONFIG = ("recipe", "model", "filters", "stages")
+TABLES_OF_CONFIG = ("recipe", "model", "filters", "stages", "budget", "prices")
 KEYS = {row[0].strip("`"): row for row in cells(CONFIGURATION) if len(row) == 6}
 
 
@@ -311,6 +342,8 @@ def test_the_default_is_the_one_described(key: str) -> None:
     if key == "filters.blocked_words":
         assert written == "built in"
         assert default
+    elif default is PydanticUndefined:
+        assert written == "must be given"
     elif default is None:
         assert written == "none"
     else:
@@ -341,7 +374,8 @@ def test_every_option_described_is_an_option_of_its_command() -> None:
 
 def test_every_variable_described_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
     values = {"pool": "p", "seeds": "s.jsonl", "rouge_threshold": "0.6", "recipe": "paper", "compat": "true",
-              "backend": "openai", "base_url": "http://a/v1 http://b/v1", "model": "m"}  # fmt: skip
+              "backend": "openai", "base_url": "http://a/v1 http://b/v1", "model": "m", "language": "en zh",
+              "min_acceptance": "0.5", "max_usd": "1.25"}  # fmt: skip
     for option in OPTIONS:
         if option != "more":
             monkeypatch.setenv(f"SELFINSTRUCT_{option.upper()}", values.get(option, "7"))
@@ -351,20 +385,28 @@ def test_every_variable_described_is_heard(monkeypatch: pytest.MonkeyPatch) -> N
     assert (found.recipe.name, found.recipe.compat, found.filters.rouge_threshold) == ("paper", True, "0.6")
     assert found.model.base_url == ("http://a/v1", "http://b/v1")
     assert (found.model.backend, found.model.name) == ("openai", "m")
+    assert (found.filters.languages, found.min_acceptance) == (("en", "zh"), 0.5)
+    assert found.budget == BudgetSection(max_usd=Decimal("1.25"), max_tokens=7, max_requests=7, max_minutes=7)
 
 
 @pytest.mark.parametrize("key", sorted(keys_in_code()))
 def test_the_bounds_described_are_kept(key: str) -> None:
-    """Both "integer, LOW to HIGH" and "integer, LOW or more": the bound is taken, one beyond is refused."""
-    said = re.match(r"(?:integer|number), (-?\d+)(?: or more| to (-?\d+))", KEYS[key][3])
-    if said is None:
-        return
+    """Of "integer, LOW to HIGH", "integer, LOW or more", "number above LOW": a bound is taken, what is beyond refused."""
     name, _, inner = key.rpartition(".")
     model = SECTIONS[name]
-    for bound, step in [(int(said[1]), -1), *([(int(said[2]), 1)] if said[2] else [])]:
-        assert float(getattr(model(**{inner: bound}), inner)) == bound
+    beside = {one: 1 for one, field in model.model_fields.items() if field.is_required()}
+    taken: list[int] = []
+    refused: list[int] = []
+    if said := re.match(r"(?:integer|number), (-?\d+)(?: or more| to (-?\d+))", KEYS[key][3]):
+        taken = [int(bound) for bound in said.groups() if bound]
+        refused = [int(said[1]) - 1, *([int(said[2]) + 1] if said[2] else [])]
+    elif said := re.match(r"number above (\d+)", KEYS[key][3]):
+        refused = [int(said[1])]
+    for bound in taken:
+        assert float(getattr(model(**{**beside, inner: bound}), inner)) == bound
+    for beyond in refused:
         with pytest.raises(ValueError, match=inner):
-            model(**{inner: bound + step})
+            model(**{**beside, inner: beyond})
 
 
 def test_the_complete_example_loads_and_names_every_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -384,6 +426,8 @@ def test_the_complete_example_loads_and_names_every_key(tmp_path: Path, monkeypa
     assert "extra_body" not in settings.stages["respond"].sampling
     for key in keys_in_code():
         name, _, inner = key.rpartition(".")
+        if name.startswith("prices."):
+            name = f'prices."{next(iter(found.prices))}"'
         table = example.partition(f"[{name}]")[2].partition("\n[")[0] if name else example.partition("\n[")[0]
         assert re.search(rf"^(?:# )?{inner} = ", table, re.MULTILINE), key
 
@@ -429,6 +473,31 @@ def test_prompts_and_their_placeholders_are_those_of_the_recipes() -> None:
                 name for path in group for name in re.findall(r"\{\{(\w+)\??\}\}", path.read_text(encoding="utf-8"))
             }
             assert used == names
+
+
+# --- budgets --------------------------------------------------------------------------------------------------------
+
+
+def test_the_examples_of_budgets_load_and_every_bound_is_explained(tmp_path: Path) -> None:
+    examples = fenced(BUDGETS, "toml")
+    for number, example in enumerate(examples):
+        path = tmp_path / f"{number}.toml"
+        path.write_text(example, encoding="utf-8")
+        load(path, {})
+    options = {place: f"--{option.replace('_', '-')}" for option, place in OPTIONS.items()}
+    for bound in BudgetSection.model_fields:
+        name = options.get(f"budget.{bound}", bound)
+        assert any(name in row[0] for row in cells(section(BUDGETS, "## Bounds"))), bound
+    assert any("[prices." in example for example in examples)
+
+
+def test_exit_codes_are_those_of_the_errors_and_of_the_pump() -> None:
+    described = {int(row[0]) for row in cells(section(ARCHITECTURE, "## How a run ends"))}
+    given = {error.exit_code for error in (SelfInstructError, *SelfInstructError.__subclasses__())}
+    for name in ("growth.py", "runs.py", "console.py"):
+        text = (ROOT / "selfinstruct" / name).read_text(encoding="utf-8")
+        given |= {int(code) for code in re.findall(r"\bOutcome\(\s*(\d+),", text)}
+    assert described == given
 
 
 # --- the rest -------------------------------------------------------------------------------------------------------

@@ -91,6 +91,7 @@ class Throttle:
         self.most = most
         self.limit = float(most)
         self.in_flight = 0
+        self._peak = 0
         self.paused_until = 0.0
         self._clock = clock
         self._pace: Bucket | None = None
@@ -129,6 +130,7 @@ class Throttle:
         if self._since == float("-inf"):
             self._since = self._clock()
         self.in_flight += 1
+        self._peak = max(self._peak, self.in_flight)
         self._sent += 1
         if self._pace:
             self._pace.take()
@@ -151,7 +153,7 @@ class Throttle:
             self._refused += heard == "refused"
             if number > self._judged_from:
                 self._bad.append(number)
-                self._judge(heard, used, retry_after_s)
+                self._judge(heard, retry_after_s)
         self._correct_pace()
 
     def begin_again(self) -> None:
@@ -160,7 +162,7 @@ class Throttle:
         self._judged_from = self._number
         self._bad.clear()
 
-    def _judge(self, heard: Heard, used: int, retry_after_s: float | None) -> None:
+    def _judge(self, heard: Heard, retry_after_s: float | None) -> None:
         first = max(self._judged_from, self._number - max(FEWEST_SENT, int(2 * self.limit))) + 1
         sent = self._number - first + 1
         self._bad = [number for number in self._bad if number >= first]
@@ -170,7 +172,8 @@ class Throttle:
             return
         self._judged_from = self._number
         self._bad.clear()
-        self.limit = max(1.0, 0.7 * min(self.limit, float(used)))
+        self.limit = max(1.0, 0.7 * min(self.limit, float(self._peak)))
+        self._peak = self.in_flight
         if heard == "refused" and (self._pace is None or is_still_refusing or share > NEARLY_ALL):
             pause = min(LONGEST_PAUSE_S, 2.0**self._pauses) if retry_after_s is None else retry_after_s
             self.paused_until = max(self.paused_until, self._clock() + pause)

@@ -30,15 +30,15 @@ def load_index(folder: Path, tokenizer: str, at: Callable[[int], tuple[str, str]
     if not path.is_file():
         return None
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return Index.from_arrays({name: arrays[name] for name in arrays.files}, at, tokenizer)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
 
 
-def save_index(folder: Path, index: Index) -> None:
+def save_index(folder: Path, index: Index, saved_from: int = SAVED_FROM) -> None:
     """Write the index of a large pool, whole or not at all; a disk that cannot take it costs time, never data."""
-    if len(index) < SAVED_FROM:
+    if len(index) < saved_from:
         return
     temporary = folder / f".{_NAME}.{os.getpid()}"
     try:
