@@ -406,6 +406,8 @@ def main() -> None:
     else:
         print(f"\nno real instructions: {path} is missing")
     RESULTS.mkdir(exist_ok=True)
+    for one in results.get("real", {}).get("differences", []):  # the file's own texts stay where they are
+        del one["text"], one["nearest"]
     (RESULTS / "novelty.json").write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     drawn = draw(rows, rouge, rapidfuzz, RESULTS / "novelty.png")
     print(f"\nnumbers in {RESULTS / 'novelty.json'}" + (f", plot in {RESULTS / 'novelty.png'}" if drawn else ""))

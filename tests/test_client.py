@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import socket
+import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +16,7 @@ from aiohttp import web
 from selfinstruct.errors import AccessError
 from selfinstruct.llm.client import Client, EndpointConfig, without_credentials
 from selfinstruct.llm.slots import Halted, Slots, Ticket
-from selfinstruct.llm.wire import Capabilities, sampling_seed
+from selfinstruct.llm.wire import Capabilities, retry_after_s, sampling_seed
 from selfinstruct.records import Completion, Message, Request, Schema
 from tests.servers import Answer, ScriptedServer, completion, error
 
@@ -333,3 +336,349 @@ def test_a_dead_endpoint_is_left_while_another_is_alive() -> None:
     assert [one.text for one in got] == ["fine"] * 4
     assert len(bad.bodies) == 1
     assert len(told) == 1
+
+
+async def fine(_: int, __: str, ___: dict[str, Any], ____: web.Request) -> web.StreamResponse:
+    return completion("fine")
+
+
+def ids(number: int) -> list[str]:
+    return [f"{place:08x}" * 8 for place in range(number)]
+
+
+async def ask_all(
+    configs: list[EndpointConfig], requests: list[Request], told: list[str], *, slots: int = 8, check: bool = False,
+    meter: Any = None, after: Callable[[Client], Any] = lambda _: None, **more: Any,
+) -> list[Any]:  # fmt: skip
+    client = Client(configs, Slots(slots), tell=told.append, meter=meter, **more)
+    try:
+        if check:
+            await client.check()
+        asks = [asyncio.create_task(client.complete(one, 0)) for one in requests]
+        watch = asyncio.ensure_future(after(client)) if asyncio.iscoroutinefunction(after) else None
+        got = await asyncio.gather(*asks, return_exceptions=True)
+        if watch:
+            await watch
+        return got
+    finally:
+        await client.close()
+
+
+def free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port: int = taken.getsockname()[1]
+        return port
+
+
+@pytest.mark.parametrize(
+    ("headers", "least", "most"),
+    [
+        ({"Retry-After": "7"}, 7, 7),
+        ({"retry-after-ms": "250", "Retry-After": "9"}, 0.25, 0.25),
+        ({"Retry-After": "Thu, 01 Jan 1970 00:16:50 GMT"}, 10, 10),
+        ({"Retry-After": "Thu, 01 Jan 1970 00:00:01 GMT"}, 0, 0),
+        ({"Retry-After": "86400"}, 86400, 86400),
+        ({"Retry-After": "1e30"}, 86400, 1e7),
+    ],
+)
+def test_the_server_may_say_when_to_ask_again_in_three_ways(headers: dict[str, str], least: float, most: float) -> None:
+    found = retry_after_s({name.lower(): value for name, value in headers.items()}, 1000.0)
+    assert found is not None
+    assert least <= found <= most
+
+
+@pytest.mark.parametrize("value", ["", "soon", "nan", "inf", "Thu, 99 Jan"])
+def test_what_cannot_be_read_is_no_wait(value: str) -> None:
+    assert retry_after_s({"retry-after": value}, 1000.0) is None
+
+
+def test_a_long_wait_is_told_once_with_its_end_and_is_seen_in_the_progress() -> None:
+    async def answer(place: int, _: str, __: dict[str, Any], ___: web.Request) -> web.StreamResponse:
+        return error(429, "wait", {"Retry-After": "3600"})
+
+    async def look(client: Client) -> None:
+        await asyncio.sleep(1.0)
+        seen.append(client.progress())
+        client.halt()
+
+    seen: list[Any] = []
+    told: list[str] = []
+    with ScriptedServer(answer) as server:
+        config = EndpointConfig(server.base_url)
+        got = asyncio.run(ask_all([config], [request(name) for name in ids(40)], told, slots=40, after=look))
+    assert all(isinstance(one, Halted) for one in got)
+    assert len([line for line in told if "asks to wait until" in line]) == 1
+    assert (seen[0].in_flight, seen[0].waiting) == (0, 40)
+    assert "waiting for the rate limit of" in seen[0].reason
+    assert list(seen[0].paused_until) == [server.base_url]
+    assert len(server.bodies) <= 40
+
+
+def test_a_request_asked_again_goes_before_newer_ones() -> None:
+    order: list[str] = []
+
+    async def answer(place: int, _: str, body: dict[str, Any], ___: web.Request) -> web.StreamResponse:
+        order.append(body["messages"][0]["content"])
+        await asyncio.sleep(0.25)
+        return error(500, "oops") if place == 1 else completion("fine")
+
+    wanted = [Request(one, "propose", 0, None, 0, "chat", "m", {}, (Message("user", one[:8]),)) for one in ids(9)]
+    with ScriptedServer(answer) as server:
+        asyncio.run(ask_all([EndpointConfig(server.base_url)], wanted, [], slots=1))
+    assert len(order) == 10
+    assert order[1] in order[2:6]
+
+
+def test_requests_are_spread_over_endpoints_by_their_load() -> None:
+    async def slow(_: int, __: str, ___: dict[str, Any], ____: web.Request) -> web.StreamResponse:
+        await asyncio.sleep(0.6)
+        return completion("slow")
+
+    async def quick(_: int, __: str, ___: dict[str, Any], ____: web.Request) -> web.StreamResponse:
+        await asyncio.sleep(0.1)
+        return completion("quick")
+
+    with ScriptedServer(slow) as first, ScriptedServer(quick) as second:
+        configs = [EndpointConfig(first.base_url), EndpointConfig(second.base_url, concurrency=3)]
+        got = asyncio.run(ask_all(configs, [request(name) for name in ids(60)], []))
+    counts = Counter(one.text for one in got)
+    assert counts["quick"] > 1.5 * counts["slow"] > 0
+
+
+def test_a_run_goes_on_while_one_endpoint_is_alive_and_takes_a_dead_one_back() -> None:
+    port = free_port()
+    told: list[str] = []
+
+    async def steady(_: int, __: str, ___: dict[str, Any], ____: web.Request) -> web.StreamResponse:
+        await asyncio.sleep(0.1)
+        return completion("fine")
+
+    async def revive(client: Client) -> None:
+        await asyncio.sleep(1.5)
+        late.__enter__()
+
+    late = ScriptedServer(steady, port=port)
+    with ScriptedServer(steady) as alive:
+        configs = [EndpointConfig(f"http://127.0.0.1:{port}/v1"), EndpointConfig(alive.base_url)]
+        got = asyncio.run(
+            ask_all(configs, [request(name) for name in ids(240)], told, slots=4, after=revive, check=True)
+        )
+    late.__exit__()
+    assert all(one.text == "fine" for one in got)
+    assert len(late.bodies) > 5
+    assert any("nothing answers there" in line and "going on without it" in line for line in told)
+    assert any("answers again" in line for line in told)
+
+
+@pytest.mark.parametrize("kind", ["503", "refused"])
+def test_in_an_outage_of_all_nothing_is_sent_but_probes_and_it_is_told_once(kind: str) -> None:
+    async def steady(_: int, __: str, ___: dict[str, Any], ____: web.Request) -> web.StreamResponse:
+        await asyncio.sleep(0.05)
+        return completion("fine")
+
+    async def outage(client: Client) -> None:
+        await asyncio.sleep(0.4)
+        if kind == "503":
+            first.is_up.clear()
+        else:
+            first.__exit__()
+        await asyncio.sleep(3.2)
+        reasons.append(client.progress().reason)
+        if kind == "503":
+            first.is_up.set()
+        else:
+            second.__enter__()
+
+    told: list[str] = []
+    reasons: list[str] = []
+    port = free_port()
+    first, second = ScriptedServer(steady, port=port), ScriptedServer(steady, port=port)
+    with first:
+        config = EndpointConfig(first.base_url)
+        got = asyncio.run(ask_all([config], [request(name) for name in ids(300)], told, after=outage))
+        if kind == "refused":
+            second.__exit__()
+            first.__enter__()
+    assert all(one.text == "fine" for one in got)
+    assert len(first.bodies) + len(second.bodies) <= 300 + 8 + 12
+    assert len([line for line in told if "does not answer" in line and "next try in" in line]) == 1
+    assert len([line for line in told if "answers again after" in line]) == 1
+    assert "does not answer" in reasons[0]
+    assert "next try at" in reasons[0]
+
+
+def test_a_fault_of_access_of_the_last_endpoint_ends_all_that_wait() -> None:
+    async def refuse(_: int, __: str, ___: dict[str, Any], ____: web.Request) -> web.StreamResponse:
+        await asyncio.sleep(0.05)
+        return error(401, "no")
+
+    with ScriptedServer(refuse) as one, ScriptedServer(refuse) as two:
+        configs = [EndpointConfig(one.base_url), EndpointConfig(two.base_url)]
+        got = asyncio.run(ask_all(configs, [request(name) for name in ids(30)], [], slots=4))
+    assert all(isinstance(answer, AccessError) for answer in got)
+    assert len(one.bodies) + len(two.bodies) <= 4
+
+
+def test_no_more_requests_a_minute_than_allowed_are_sent() -> None:
+    times: list[float] = []
+
+    async def answer(_: int, __: str, ___: dict[str, Any], ____: web.Request) -> web.StreamResponse:
+        times.append(time.monotonic())
+        return completion("fine")
+
+    async def look(client: Client) -> None:
+        await asyncio.sleep(0.5)
+        reasons.append(client.progress().reason)
+
+    reasons: list[str] = []
+    with ScriptedServer(answer) as server:
+        config = EndpointConfig(server.base_url)
+        asked = [request(name) for name in ids(60)]
+        asyncio.run(ask_all([config], asked, [], slots=32, requests_per_minute=600, after=look))
+    assert 3.7 <= times[-1] - times[0] <= 6.0
+    assert "waiting for the limit of 600 requests a minute" in reasons[0]
+
+
+def test_tokens_a_minute_are_reserved_and_corrected_by_what_was_used() -> None:
+    times: list[float] = []
+
+    async def answer(_: int, __: str, ___: dict[str, Any], ____: web.Request) -> web.StreamResponse:
+        times.append(time.monotonic())
+        return completion("fine", prompt_tokens=50, completion_tokens=50)
+
+    with ScriptedServer(answer) as server:
+        config = EndpointConfig(server.base_url)
+        asked = [request(name, max_tokens=500) for name in ids(40)]
+        asyncio.run(ask_all([config], asked, [], slots=4, tokens_per_minute=60_000))
+    assert 1.0 <= times[-1] - times[0] <= 5.0  # 40 times 100 at 1,000 a second, 2,000 at once; not 40 times 500
+
+
+class Ledger:
+    """A meter that keeps what it is told, and may refuse."""
+
+    def __init__(self, refuse_from: int = 1000) -> None:
+        self.reserved: list[int] = []
+        self.spent_: list[Completion | None] = []
+        self._refuse_from = refuse_from
+
+    async def reserve(self, request: Request, attempt: int) -> None:
+        await asyncio.sleep(0)
+        if len(self.reserved) >= self._refuse_from:
+            raise Halted
+        self.reserved.append(attempt)
+
+    def spent(self, request: Request, completion: Completion | None) -> None:
+        self.spent_.append(completion)
+
+
+def test_a_meter_is_asked_before_each_attempt_and_told_what_it_cost() -> None:
+    async def answer(place: int, _: str, __: dict[str, Any], req: web.Request) -> web.StreamResponse:
+        if place == 1:
+            assert req.transport is not None
+            req.transport.abort()
+        aborted = {"choices": [{"message": {"content": "x"}, "finish_reason": "abort"}]}
+        script = {
+            0: error(429, "slow", {"Retry-After": "0"}),
+            2: web.json_response({**aborted, "usage": {"prompt_tokens": 5, "completion_tokens": 1}}),
+        }
+        return script.get(place) or completion("fine")
+
+    ledger = Ledger()
+    with ScriptedServer(answer) as server:
+        got = asyncio.run(ask_all([EndpointConfig(server.base_url)], [request()], [], meter=ledger))
+    assert ledger.reserved == [0, 1, 2, 3]
+    refused, lost, aborted, answered = ledger.spent_
+    assert refused is not None
+    assert (refused.kind, refused.prompt_tokens) == ("failed", 0)
+    assert lost is None
+    assert aborted is not None
+    assert (aborted.kind, aborted.prompt_tokens) == ("failed", 5)
+    assert answered == got[0]
+
+
+def test_what_a_meter_refuses_is_not_sent_and_holds_no_slot() -> None:
+    ledger = Ledger(refuse_from=3)
+    with ScriptedServer(fine) as server:
+        config = EndpointConfig(server.base_url)
+        got = asyncio.run(ask_all([config], [request(name) for name in ids(10)], [], slots=1, meter=ledger))
+    assert len(server.bodies) == 3
+    assert len([one for one in got if isinstance(one, Halted)]) == 7
+    assert len(ledger.spent_) == 3
+
+
+SECRET = "sk-MARKED+/key==0123456789"
+
+
+@pytest.mark.parametrize("status", [400, 401, 402, 404, 429, 500, 200])
+def test_a_key_that_the_server_echoes_is_in_nothing_that_is_said_or_kept(
+    status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def echo(place: int, _: str, __: dict[str, Any], req: web.Request) -> web.StreamResponse:
+        header = req.headers["Authorization"]
+        if place > 1 and status in {429, 500, 200}:
+            return completion(f"I saw {header}")
+        if status == 200:
+            return web.Response(text=f"<html>{header}</html>", content_type="text/html")
+        return error(status, f"you sent {header}", code="insufficient_quota" if status == 429 and place else None)
+
+    told: list[str] = []
+    texts: list[str] = []
+    caplog.set_level("DEBUG")
+    with ScriptedServer(echo) as server:
+        config = EndpointConfig(server.base_url, SECRET, "MY_KEY", headers={"X-Api-Key": SECRET})
+        got = asyncio.run(ask_all([config], [request()], told, check=True))
+    for one in got:
+        chain: BaseException | None = one if isinstance(one, BaseException) else None
+        while chain is not None:
+            texts += [str(chain), repr(chain)]
+            chain = chain.__cause__ or chain.__context__
+    texts += [repr(one) for one in got] + [repr(config), str(config), *told, caplog.text]
+    assert all("MARKED" not in text for text in texts)
+    assert server.keys[0] == f"Bearer {SECRET}"
+
+
+def test_a_password_in_a_url_is_used_and_never_shown() -> None:
+    async def echo(_: int, __: str, ___: dict[str, Any], req: web.Request) -> web.StreamResponse:
+        return error(402, f"no credit for {req.headers['Authorization']} wonder:Pa55word")
+
+    with ScriptedServer(echo) as server:
+        config = EndpointConfig(server.base_url.replace("http://", "http://wonder:Pa55word@"))
+        (got,) = asyncio.run(ask_all([config], [request()], []))
+    assert server.keys == ["Basic " + base64.b64encode(b"wonder:Pa55word").decode()]
+    assert isinstance(got, AccessError)
+    assert "no credit" in str(got)
+    for text in (str(got), repr(config)):
+        assert "Pa55word" not in text
+        assert server.keys[0].partition(" ")[2] not in text
+
+
+def test_the_check_asks_all_endpoints_and_keeps_the_least_context_length() -> None:
+    async def run(urls: list[str]) -> tuple[list[dict[str, Any]], int | None, int | None]:
+        client = Client([EndpointConfig(url) for url in urls], Slots(1), tell=print)
+        try:
+            return await client.check(), client.context_length(), client.context_length("other")
+        finally:
+            await client.close()
+
+    large, small = {"id": "m", "max_model_len": 8192}, {"id": "m", "max_model_len": 4096}
+    with ScriptedServer(fine, [large]) as one, ScriptedServer(fine, [small]) as two, ScriptedServer(fine) as three:
+        models, length, unknown = asyncio.run(run([one.base_url, two.base_url, three.base_url]))
+    assert (models, length, unknown) == ([large], 4096, None)
+
+
+def test_progress_tells_how_long_the_oldest_has_been_in_flight() -> None:
+    async def slow(_: int, __: str, ___: dict[str, Any], ____: web.Request) -> web.StreamResponse:
+        await asyncio.sleep(1.2)
+        return completion("slow")
+
+    async def look(client: Client) -> None:
+        await asyncio.sleep(0.7)
+        seen.append(client.progress())
+
+    seen: list[Any] = []
+    with ScriptedServer(slow) as server:
+        asyncio.run(ask_all([EndpointConfig(server.base_url)], [request()], [], after=look))
+    assert (seen[0].in_flight, seen[0].waiting) == (1, 0)
+    assert 0.5 < seen[0].oldest_s < 1.2
+    assert seen[0].reason == "1 requests in flight for up to 1 s"

@@ -33,6 +33,9 @@ TOO_MANY_TIMEOUTS = 8
 """Time-outs of one request, while its endpoint answers others, after which it is given up as `failed`."""
 _SAID_S = 5.0
 """A wait that a server asks for is told when it is longer; and so much later than the last one told."""
+_HEALTHY_S = 10.0
+_CHANCE = 8
+"""So many failures may be chance while the endpoint has answered others in the last so many seconds."""
 _TROUBLE_TOLD_EVERY_S = 30.0
 _DEFAULT = Capabilities()
 
@@ -265,13 +268,15 @@ class Client:
         """Seconds before a request is queued again; in an outage the queue itself waits."""
         if trouble.kind in {"form", "left"} or (endpoint.breaker.state != "closed" and trouble.retry_after_s is None):
             return 0.0
+        now = self._clock()
         tries = 0 if trouble.kind == "late" else min(ask.attempts - 1, 7)
+        if ask.attempts <= _CHANCE and now < endpoint.answered_at + _HEALTHY_S:
+            tries = min(tries, 1)
         asked = trouble.retry_after_s
         if asked is None:
             wait = min(60.0, 0.5 * 2.0**tries) * self._jitter.uniform(0.75, 1.25)
         else:
             wait = max(asked + min(asked, 5.0) * self._jitter.uniform(0.0, 0.1), 0.1 * 2.0**tries)
-        now = self._clock()
         if asked is not None and asked > _SAID_S and now + asked > endpoint.said_until + _SAID_S:
             endpoint.said_until = now + asked
             self._tell(f"{endpoint.url}: {trouble.why}; the server asks to wait until {at(clock_time(asked))}")

@@ -25,8 +25,8 @@ NEARLY_ALL = 0.6
 LONGEST_PAUSE_S = 60.0
 LONGEST_PROBE_PAUSE_S = 30.0
 FAILURES_TO_OPEN = 5
-FAILED_SHARE_TO_OPEN = 0.2
-"""Failures since the last answer, of those and what is in flight: failures come fast, and so come first."""
+FAILED_SHARE_TO_OPEN = 0.15
+"""Failures in a row, of those and what is in flight: failures come fast, and so come first."""
 REFUSALS_TO_OPEN = 2
 _ENOUGH = ((15.0, 1), (5.0, 4), (2.0, 20))
 """A pace is looked at again after so many seconds, if there were so many requests."""
@@ -227,11 +227,12 @@ class Breaker:
         self._clock = clock
         self._failures = 0
         self._refusals = 0
-        self._refused_at = self.half_open_at = float("-inf")
+        self._failed_since = self._refused_at = self.half_open_at = float("-inf")
 
     def succeeded(self, sent_at: float) -> bool:
-        """Take note of an answer; whether that ends an outage."""
-        self._failures = 0
+        """Take note of an answer; whether that ends an outage. What was sent before it began says nothing."""
+        if sent_at >= self._failed_since:
+            self._failures = 0
         if sent_at > self._refused_at:
             self._refusals = 0
         if self.state != "half open" or sent_at < self.half_open_at:
@@ -242,6 +243,8 @@ class Breaker:
 
     def failed(self, sent_at: float, why: str, *, in_flight: int = 0, is_refusal: bool = False) -> None:
         """Take note of a failure of the server or of the way to it. A refused connection says more than others."""
+        if not self._failures:
+            self._failed_since = self._clock()
         self._failures += 1
         if is_refusal:
             self._refusals += 1
