@@ -35,7 +35,7 @@ class ScriptedServer:
     """Serves `/v1/...` on loopback in a thread; `bodies` are the POST bodies in the order they came.
 
     `models` are the names it lists, or the cards. While `is_up` is not set, every request gets a 503. The port is a
-    free one unless it is given.
+    free one unless it is given; the server may be entered again after it was left.
     """
 
     def __init__(self, answer: Answer, models: Sequence[str | dict[str, Any]] = ("m",), port: int = 0) -> None:
@@ -47,12 +47,12 @@ class ScriptedServer:
         self.probes = 0
         self.bodies: list[dict[str, Any]] = []
         self.keys: list[str] = []
-        self._loop = asyncio.new_event_loop()
-        self._ready = threading.Event()
-        self._thread = threading.Thread(target=self._serve, daemon=True)
         self.base_url = ""
 
     def __enter__(self) -> ScriptedServer:
+        self._loop = asyncio.new_event_loop()
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
         self._ready.wait(10)
         return self

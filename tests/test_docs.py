@@ -9,8 +9,8 @@ import sqlite3
 import tomllib
 from collections.abc import Iterator
 from contextlib import closing
-from decimal import Decimal
 from dataclasses import fields
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -391,7 +391,7 @@ def test_every_variable_described_is_heard(monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.mark.parametrize("key", sorted(keys_in_code()))
 def test_the_bounds_described_are_kept(key: str) -> None:
-    """Of "integer, LOW to HIGH", "integer, LOW or more", "number above LOW": a bound is taken, what is beyond refused."""
+    """Of "integer, LOW to HIGH", "integer, LOW or more", "number above LOW": bounds are taken, no value beyond."""
     name, _, inner = key.rpartition(".")
     model = SECTIONS[name]
     beside = {one: 1 for one, field in model.model_fields.items() if field.is_required()}
@@ -493,7 +493,8 @@ def test_the_examples_of_budgets_load_and_every_bound_is_explained(tmp_path: Pat
 
 def test_exit_codes_are_those_of_the_errors_and_of_the_pump() -> None:
     described = {int(row[0]) for row in cells(section(ARCHITECTURE, "## How a run ends"))}
-    given = {error.exit_code for error in (SelfInstructError, *SelfInstructError.__subclasses__())}
+    errors: list[type[SelfInstructError]] = [SelfInstructError, *SelfInstructError.__subclasses__()]
+    given = {error.exit_code for error in errors}
     for name in ("growth.py", "runs.py", "console.py"):
         text = (ROOT / "selfinstruct" / name).read_text(encoding="utf-8")
         given |= {int(code) for code in re.findall(r"\bOutcome\(\s*(\d+),", text)}

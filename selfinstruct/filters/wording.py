@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 
 import regex
 
@@ -29,9 +30,10 @@ _HAS_CONTENT = regex.compile(r"[\p{L}\p{N}\p{S}]")
 _LONGEST_WORD = 40
 
 _CONTROL = regex.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f]|\r(?!\n)|[\ud800-\udfff]")
-_REPLACEMENT = regex.compile(r"\ufffd{2,}|(?<=[\p{L}\p{N}])\ufffd|\ufffd(?=[\p{L}\p{N}])")
+_REPLACEMENT = regex.compile(r"\ufffd+")
 
 
+@lru_cache(maxsize=8)
 def word_count(text: str) -> Fraction:
     """How many words a text has, exactly, for texts in any mix of scripts.
 
@@ -40,21 +42,27 @@ def word_count(text: str) -> Fraction:
     Hangul syllables 1/2 (a Korean word carries its particles), Thai, Lao, Khmer and Myanmar graphemes 2/5. A run of
     more than 40 characters counts one word for each 40 begun, so that no text is short by having no spaces.
     """
+    if text.isascii():
+        return Fraction(_words(text))
     graphemes = sum(len(_GRAPHEME.findall(run)) for run in _SOUTH_EAST_ASIAN.findall(text))
     unspaced = (
         Fraction(2, 3) * len(_HAN_AND_KANA.findall(text))
         + Fraction(1, 2) * len(_HANGUL.findall(text))
         + Fraction(2, 5) * graphemes
     )
-    rest = _UNSPACED.sub(" ", text).split()
-    return unspaced + sum(-(-len(word) // _LONGEST_WORD) for word in rest if _HAS_CONTENT.search(word))
+    return unspaced + _words(_UNSPACED.sub(" ", text))
+
+
+def _words(text: str) -> int:
+    words = text.split()
+    return sum(-(-len(word) // _LONGEST_WORD) for word in words if word[0].isalnum() or _HAS_CONTENT.search(word))
 
 
 def broken_text(text: str) -> Fault | None:
     """`broken_text` for NUL, lone surrogates, other control characters and what bad decoding left behind.
 
-    Tab, newline, CR LF and NEL are white space. U+FFFD counts when it is doubled or stands at a letter; one that stands
-    alone may be the subject.
+    Tab, newline, CR LF and NEL are white space. U+FFFD counts wherever it stands, since it is also what
+    NUL and lone surrogates become on their way in.
     """
     if control := _CONTROL.search(text):
         return Fault("broken_text", f"U+{ord(control[0]):04X} at character {control.start()}")
