@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: generate test test-slow coverage check bench clean
+.PHONY: generate test test-slow coverage check bench soak clean
 
 generate: .venv/installed  ## grow outputs/demo to 200 tasks with the built-in model, and export it
 	@$(BIN)/python -m selfinstruct generate --pool outputs/demo --target 200
@@ -24,6 +24,10 @@ check: .venv/installed-dev  ## style, types, import directions
 
 bench: .venv/installed-dev  ## figures quoted in the README
 	$(BIN)/python benchmarks/novelty.py
+	$(BIN)/python benchmarks/load.py
+
+soak: .venv/installed-dev  ## the long tests with their full counts: half an hour
+	$(BIN)/python benchmarks/soak.py
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "selfinstruct needs Python 3.11 or later; set PYTHON=")'

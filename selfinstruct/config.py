@@ -371,16 +371,23 @@ def limits_of(config: Config) -> Limits:
 
 
 def prices_of(config: Config, settings: Settings) -> dict[str, Price]:
-    """The prices of the models in use, as far as they are known: configured ones, else those of public lists."""
+    """The prices of the models in use, as far as they are known: configured ones, else the dearest of public lists."""
     found: dict[str, Price] = {}
     for stage, served in settings.stages.items():
         given = config.prices.get(served.model)
-        urls = role_of(config, stage).base_url or (() if config.is_offline else (OPENAI_URL,))
-        listed = (listed_price(served.model, url) for url in urls)
-        price = Price(given.input, given.output, given.cached) if given else next((one for one in listed if one), None)
-        if price is not None:
-            found[served.model] = price
+        urls = () if config.is_offline or given else urls_of(role_of(config, stage))
+        prices = [Price(given.input, given.output, given.cached)] if given else []
+        prices += [price for url in urls if (price := listed_price(served.model, url)) is not None]
+        if served.model in found:
+            prices.append(found[served.model])
+        if prices:
+            found[served.model] = max(prices, key=lambda price: price.input + price.output)
     return found
+
+
+def urls_of(role: Role) -> tuple[str, ...]:
+    """Where a role's model is served: its own URLs, else that of the environment, else OpenAI's."""
+    return role.base_url or (os.environ.get("OPENAI_BASE_URL") or OPENAI_URL,)
 
 
 def _sampling(config: Config, recipe: str, stage: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,12 +22,12 @@ from selfinstruct.llm.progress import Progress
 from selfinstruct.llm.slots import Halted
 from selfinstruct.recipes import RECIPES
 from selfinstruct.recipes.steps import Settled
-from selfinstruct.records import Completion, Request, Settings, StageModel, canonical_json
+from selfinstruct.records import Completion, Request, Settings, StageModel
 from selfinstruct.store import statements
 from selfinstruct.store.novelty import load_index, save_index
 from selfinstruct.store.pool import Contents, OpenRound, OpenTask, Pool
 from selfinstruct.store.writer import Statement
-from selfinstruct.underway import Children, Generated, Round
+from selfinstruct.underway import Children, Generated, Round, waits_for
 
 WINDOW = 20
 """Rounds settled in this run over which the share of accepted candidates is looked at."""
@@ -110,6 +111,8 @@ class Growth:
         self._reasons: Counter[str] = Counter()
         self._min_acceptance = min_acceptance
         self._max_minutes = max_minutes
+        self._dry: Outcome | None = None
+        self._ends_at = math.inf
         self._enough_pending = enough_pending
         self._halted: Outcome | None = None
         self._changed = asyncio.Event()
@@ -194,7 +197,7 @@ class Growth:
                     position,
                     round_.number,
                     verdict.candidate,
-                    likeness_columns(verdict.likeness),
+                    verdict.likeness,
                     parents,
                 )
                 position += 1
@@ -229,7 +232,7 @@ class Growth:
             self._resume(steps, children)
             outcome = await self._judge_rounds(steps, children)
             self._stop_sending()
-            await children.wait(GRACE_S)
+            await children.wait(self._grace_s())
             children.raise_first()
             return self._halted if self._halted and not self.is_reached else outcome
         finally:
@@ -247,7 +250,7 @@ class Growth:
             seen = self.answers
             if since and since % SILENCE_S < LOOK_S:
                 said = [
-                    _waits_for(progress)
+                    waits_for(progress)
                     for progress in {id(one): one.progress() for one in self._clients.values()}.values()
                 ]
                 self._tell(f"no answer for {since:.0f} s: {'; '.join(filter(None, said)) or 'nothing is being asked'}")
@@ -259,7 +262,12 @@ class Growth:
         self._stop_sending()
         self._changed.set()
 
+    def _grace_s(self) -> float:
+        """How much longer what is in flight is awaited, once nothing more is sent."""
+        return max(0.0, self._ends_at - self._loop.time())
+
     def _stop_sending(self) -> None:
+        self._ends_at = min(self._ends_at, self._loop.time() + GRACE_S)
         for client in self._clients.values():
             client.halt()
 
@@ -297,19 +305,20 @@ class Growth:
             self._changed.clear()
             if self.is_reached:
                 return Outcome(0, f"the target of {self.goal} tasks is reached")
-            if (dry := self._ran_dry()) is not None:
-                return dry
-            if self._halted is None:
-                self._send_ahead(steps, children)
-            elif children.are_done:
+            self._dry = self._dry or self._ran_dry()
+            if self._dry and self.pending == 0:
+                return self._dry
+            if self._halted is not None and children.are_done:
                 await self._settle_what_is_there(steps)
                 return self._halted
+            if self._halted is None and self._dry is None:
+                self._send_ahead(steps, children)
             children.raise_first()
             round_ = self.rounds.get(self.judging)
-            if round_ and round_.is_answered and self.room > 0:
+            if round_ and round_.is_answered and self.room > 0 and self._dry is None:
                 children.start(self._guard(steps.follow_up(self, await self._settle(steps, round_))))
                 continue
-            await children.wait_for(self._changed, GRACE_S if self._halted else None)
+            await children.wait_for(self._changed, self._grace_s() if self._halted else None)
 
     async def _settle_what_is_there(self, steps: Steps) -> None:
         """Judge the rounds whose answers are all there, so that a stopped run leaves no more open than it must."""
@@ -472,13 +481,6 @@ STEPS = Steps(Growth.sample, Growth.prompt, Growth.filter, Growth.grow, Growth.f
 """The steps as they are."""
 
 
-def _waits_for(progress: Progress) -> str:
-    """What a client waits for, in words; empty where it has nothing to do."""
-    if progress.reason:
-        return progress.reason
-    return f"{progress.in_flight} requests in flight for {progress.oldest_s:.0f} s" if progress.in_flight else ""
-
-
 def _resolve(tokens: list[Any], error: Exception | None) -> None:
     for future in tokens:
         if future.done():
@@ -487,17 +489,6 @@ def _resolve(tokens: list[Any], error: Exception | None) -> None:
             future.set_result(None)
         else:
             future.set_exception(PoolError(f"the pool cannot be written: {error}; what was committed is kept"))
-
-
-def likeness_columns(likeness: rounds.Likeness) -> dict[str, Any]:
-    """Likeness as columns of the table of tasks."""
-    top = [[near.id, near.score] for near in likeness.top]
-    return {
-        "nearest_score": likeness.nearest.score if likeness.nearest else None,
-        "nearest_task": likeness.nearest.id if likeness.nearest else None,
-        "mean_score": likeness.mean,
-        "most_similar": canonical_json(top) if top else None,
-    }
 
 
 def now() -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 from selfinstruct import rounds
 from selfinstruct.config import Config, pool_settings
 from selfinstruct.errors import ConfigError, PoolError
-from selfinstruct.growth import Tell, likeness_columns, now
+from selfinstruct.growth import Tell, now
 from selfinstruct.recipes import RECIPES
 from selfinstruct.recipes.steps import Settled
 from selfinstruct.records import Candidate, Request, Settings, Task
@@ -106,7 +106,7 @@ def _judge_all(
         for recorded in source.rounds():
             yield from _judge_round(source, recorded, judge, seeds, counts)
             counts.rounds += 1
-    yield "UPDATE runs SET ended_at = ?, exit_code = 0, outcome = 'replayed' WHERE id = ?", (now(), RUN)
+    yield statements.end_run(RUN, now(), 0, "replayed")
 
 
 def _judge_round(
@@ -136,7 +136,7 @@ def _judge_round(
         position = len(seeds) + counts.accepted
         counts.accepted += 1
         yield from statements.accept(
-            verdict.task, position, number, verdict.candidate, likeness_columns(verdict.likeness),
+            verdict.task, position, number, verdict.candidate, verdict.likeness,
             parents.get(verdict.candidate.request_id, ()),
         )  # fmt: skip
         followed = [_kept(one, recorded.source, number, verdict.task) for one in source.follow_ups(verdict.candidate)]

@@ -22,6 +22,7 @@ from selfinstruct.config import (
     prices_of,
     role_of,
     stage_models,
+    urls_of,
 )
 from selfinstruct.errors import AccessError, ConfigError, PoolError, SelfInstructError
 from selfinstruct.growth import STEPS, Growth, Outcome, Steps, Tell
@@ -190,7 +191,10 @@ async def _models(
         for stage in dict.fromkeys(stage for recipe in RECIPES.values() for stage in recipe.stages):
             section = role_of(config, stage)
             endpoints = _endpoints(section, offline_url)
-            role = repr([(one.base_url, one.key_name, one.timeout_s, sorted(one.headers.items())) for one in endpoints])
+            role = repr(
+                [section.requests_per_minute, section.tokens_per_minute]
+                + [(one.base_url, one.key_name, one.timeout_s, sorted(one.headers.items())) for one in endpoints]
+            )
             if role not in by_role:
                 by_role[role] = Client(
                     endpoints, Slots(config.concurrency), tell=tell, known=known, learned=remember, meter=budget,
@@ -210,7 +214,7 @@ def _forget(url: str, model: str, capabilities: Capabilities) -> None:
 
 
 def _endpoints(role: Role, offline_url: str) -> list[EndpointConfig]:
-    urls = role.base_url or ((offline_url,) if offline_url else (os.environ.get("OPENAI_BASE_URL") or OPENAI_URL,))
+    urls = (offline_url,) if offline_url else urls_of(role)
     key = os.environ.get(role.api_key_env, "")
     if not key and OPENAI_URL in urls:
         raise AccessError(f"{OPENAI_URL} wants a key: set {role.api_key_env}, or name another server by --base-url")

@@ -8,6 +8,7 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, overload
 
+from selfinstruct.llm.progress import Progress
 from selfinstruct.records import Candidate, Completion, Request, Settings, Task
 
 
@@ -108,3 +109,10 @@ class Children:
         if not task.cancelled() and task.exception() is not None and self._failed is None:
             self._failed = task.exception()
         self._changed.set()
+
+
+def waits_for(progress: Progress) -> str:
+    """What a client waits for, in words; empty where it has nothing to do."""
+    if progress.reason:
+        return progress.reason
+    return f"{progress.in_flight} requests in flight for {progress.oldest_s:.0f} s" if progress.in_flight else ""

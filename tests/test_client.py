@@ -676,4 +676,4 @@ def test_progress_tells_how_long_the_oldest_has_been_in_flight() -> None:
         asyncio.run(ask_all([EndpointConfig(server.base_url)], [request()], [], after=look))
     assert (seen[0].in_flight, seen[0].waiting) == (1, 0)
     assert 0.5 < seen[0].oldest_s < 1.2
-    assert seen[0].reason == "1 requests in flight for up to 1 s"
+    assert seen[0].reason == "1 request in flight for up to 1 s"

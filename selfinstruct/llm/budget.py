@@ -63,7 +63,8 @@ def most_tokens(request: Request) -> tuple[int, int]:
         prompt += len(canonical_json(request.schema.body).encode())
     sampling = {**request.sampling, **(request.sampling.get("extra_body") or {})}
     named = [sampling[name] for name in ("max_tokens", "max_completion_tokens") if isinstance(sampling.get(name), int)]
-    return prompt, max(named, default=UNBOUNDED_COMPLETION)
+    several = [sampling[name] for name in ("n", "best_of") if isinstance(sampling.get(name), int)]
+    return prompt, max(named, default=UNBOUNDED_COMPLETION) * max(several, default=1)
 
 
 class Budget:
@@ -107,7 +108,12 @@ class Budget:
         self.requests += 1
         self.tokens += taken.tokens
         self.picodollars += taken.picodollars
-        await self._ledger().reserve(taken)
+        try:
+            await self._ledger().reserve(taken)
+        except BaseException:
+            del self._open[request.id]
+            self._changed.set()
+            raise
 
     def spent(self, request: Request, completion: Completion | None) -> None:
         """Put what an attempt really used in the place of its reserve; a lost answer (None) is charged the reserve."""

@@ -27,18 +27,25 @@ class Price:
 
 
 def listed_price(model: str, base_url: str) -> Price | None:
-    """The price of a model at the provider that this URL belongs to; None where the list knows no such thing."""
+    """The price of a model at the provider that this URL belongs to; None where the list knows no such thing.
+
+    Where a price depends on a request's length, the dearest counts: what is reserved must never be too little.
+    """
     from genai_prices import Usage, calc_price  # noqa: PLC0415 - only runs that ask for a cost pay for it
 
-    def of(**tokens: int) -> Decimal:
-        return calc_price(Usage(**tokens), model, provider_api_url=base_url).total_price
+    def dearest(*kinds: str) -> Decimal:
+        """Of the tiers that a short and a long request fall into, for a million tokens."""
+        tiers = (
+            calc_price(Usage(**dict.fromkeys(kinds, count)), model, provider_api_url=base_url).total_price
+            * (MILLION // count)
+            for count in (1000, MILLION)
+        )
+        return max(tiers)
 
     try:
-        plain, output = of(input_tokens=MILLION), of(output_tokens=MILLION)
-        cached = of(input_tokens=MILLION, cache_read_tokens=MILLION)
+        return Price(dearest("input_tokens"), dearest("output_tokens"), dearest("input_tokens", "cache_read_tokens"))
     except LookupError:
         return None
-    return Price(plain, output, cached)
 
 
 def in_dollars(picodollars: int) -> Decimal:

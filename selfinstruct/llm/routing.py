@@ -167,13 +167,13 @@ class Router:
         oldest_s = self._clock() - next(iter(self._under_way.values()), (self._clock(), 0))[0]
         pauses = {endpoint: endpoint.pause_s(self._clock()) for endpoint in self.endpoints if not endpoint.left}
         paused_until = {endpoint.url: clock_time(pause) for endpoint, pause in pauses.items() if pause > 0}
-        parts = [f"{in_flight} requests in flight for up to {oldest_s:.0f} s"] if in_flight else []
+        parts = [f"{_requests(in_flight)} in flight for up to {oldest_s:.0f} s"] if in_flight else []
         if open_ > in_flight and pauses and all(pause > 0 for pause in pauses.values()):
             parts += [_reason(endpoint, pause) for endpoint, pause in pauses.items()]
         elif open_ > in_flight:
             parts += self._limit_reason()
         if not parts and open_:
-            parts.append(f"{open_} requests wait to be asked again")
+            parts.append(f"waiting to ask {_requests(open_)} again")
         return Progress(in_flight, open_ - in_flight, oldest_s, paused_until, "; ".join(parts))
 
     def _wait_s(self, endpoint: Endpoint, ask: Ask, now: float) -> float:
@@ -263,6 +263,10 @@ class Router:
             if bucket and wait > 0:
                 return [f"waiting for the limit of {bucket.per_minute:g} {unit} a minute until {at(clock_time(wait))}"]
         return []
+
+
+def _requests(number: int) -> str:
+    return "1 request" if number == 1 else f"{number} requests"
 
 
 def _reason(endpoint: Endpoint, pause_s: float) -> str:

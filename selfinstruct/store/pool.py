@@ -207,9 +207,8 @@ class Pool:
 
     def end_run(self, run: int, ended_at: str, exit_code: int, outcome: str) -> None:
         """Note how a run ended."""
-        sql = "UPDATE runs SET ended_at = ?, exit_code = ?, outcome = ? WHERE id = ?"
         with self._connect() as connection:
-            connection.execute(sql, (ended_at, exit_code, outcome, run))
+            connection.execute(*statements.end_run(run, ended_at, exit_code, outcome))
 
     def last_goal(self) -> tuple[int | None, int | None]:
         """(goal, more) of the last run; (None, None) before the first."""

@@ -23,6 +23,7 @@ from selfinstruct.records import (
     canonical_json,
     digest,
 )
+from selfinstruct.rounds import Likeness
 from selfinstruct.store.writer import Statement
 
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
@@ -88,6 +89,11 @@ def add_request(request: Request) -> Statement:
         "demonstrations": canonical_json(request.demonstrations), "state": "open",
     }  # fmt: skip
     return insert("requests", row, once=True)
+
+
+def end_run(run: int, ended_at: str, exit_code: int, outcome: str) -> Statement:
+    """How a run ended."""
+    return "UPDATE runs SET ended_at = ?, exit_code = ?, outcome = ? WHERE id = ?", (ended_at, exit_code, outcome, run)
 
 
 def stands_for_one(request: Request) -> Statement:
@@ -156,17 +162,18 @@ def no_longer_waiting(kind: str, item: Candidate | Rejection) -> Statement:
     return sql, (kind, item.source, item.request_id, item.position)
 
 
-def accept(task: Task, position: int, round_number: int, candidate: Candidate, likeness: Mapping[str, Any],
+def accept(task: Task, position: int, round_number: int, candidate: Candidate, likeness: Likeness,
            parents: Sequence[str]) -> list[Statement]:  # fmt: skip
-    """A candidate that became a task, whose follow-ups are still to be asked.
-
-    `likeness` gives nearest_score, nearest_task, mean_score and most_similar where they were computed.
-    """
+    """A candidate that became a task, whose follow-ups are still to be asked."""
+    top = [[near.id, near.score] for near in likeness.top]
     row = {
         "id": task.id, "position": position, "origin": "generated", "state": "pending", "name": task.name,
         "instruction": task.instruction, "is_classification": task.is_classification, "round": round_number,
         "source": candidate.source, "request_id": candidate.request_id, "request_position": candidate.position,
-        "parents": canonical_json(list(parents)), **likeness,
+        "parents": canonical_json(list(parents)),
+        "nearest_score": likeness.nearest.score if likeness.nearest else None,
+        "nearest_task": likeness.nearest.id if likeness.nearest else None,
+        "mean_score": likeness.mean, "most_similar": canonical_json(top) if top else None,
     }  # fmt: skip
     return [insert("tasks", row), no_longer_waiting("instruction", candidate)]
 
