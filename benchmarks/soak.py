@@ -59,7 +59,7 @@ def outage() -> str:
     """Two minutes in the middle of a run during which the server refuses connections."""
     with tempfile.TemporaryDirectory() as folder, server(*BUSY, "--outage", "15:120") as url:
         process = subprocess.Popen(
-            generate(Path(folder) / "p", url, 500), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+            generate(Path(folder) / "p", url, 1100), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         )
         assert process.stderr is not None
         said: list[str] = []
@@ -87,8 +87,8 @@ def rate_limit() -> str:
     blind, seen, same, _ = one_run((*BUSY, "--rate-limit", str(per_minute)), 1000)
     return (
         f"limit {per_minute} a minute: at most {most} were sent in any minute ({most / per_minute:.1%}), "
-        f"{wall:.0f} s in all; limit found out from the server: {seen['rate_limited']} of {seen['requests']:,} turned away, {blind:.0f} s; "
-        f"same exported bytes: {data == same}"
+        f"{wall:.0f} s in all; limit found out from the server: {seen['rate_limited']} of {seen['requests']:,} turned "
+        f"away, {blind:.0f} s; same exported bytes: {data == same}"
     )
 
 
