@@ -101,7 +101,7 @@ def long_run() -> str:
 def pytest(name: str, **environment: str) -> str:
     """A test with larger counts."""
     found = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-k", name, "-o", "timeout=7200", "tests"], check=False,
+        [sys.executable, "-m", "pytest", "-q", "-m", "", "-k", name, "-o", "timeout=7200", "tests"], check=False,
         cwd=Path(__file__).parents[1], env={**os.environ, **environment}, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     return f"{', '.join(f'{key}={value}' for key, value in environment.items())}: {found.stdout.splitlines()[-1]}"

@@ -66,6 +66,7 @@ def test_a_run_with_faults_of_transport_exports_the_same_bytes(tmp_path: Path, r
     assert count(tmp_path / "p", "SELECT COUNT(*) FROM requests WHERE state = 'open' AND task_id IS NOT NULL") == 0
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_killed_at_random_moments_of_a_run_with_faults(tmp_path: Path, reference: bytes) -> None:
     """Ten kills in CI; `make soak` sets KILLS to 200."""
@@ -196,6 +197,7 @@ def test_a_clock_that_jumps_changes_nothing(tmp_path: Path, reference: bytes) ->
     assert exported(tmp_path / "p") == reference
 
 
+@pytest.mark.slow
 def test_the_key_is_written_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything once with a marked key, against a server that echoes the Authorization header in its errors."""
     monkeypatch.setenv("OPENAI_API_KEY", KEY)

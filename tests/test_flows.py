@@ -18,7 +18,12 @@ from selfinstruct.export.files import export
 from selfinstruct.store.reading import status
 from tests.builders import ROOT, grow
 
-pytestmark = [pytest.mark.prefect, pytest.mark.timeout(300), pytest.mark.filterwarnings("default")]
+pytestmark = [
+    pytest.mark.prefect,
+    pytest.mark.xdist_group("prefect"),
+    pytest.mark.timeout(300),
+    pytest.mark.filterwarnings("default"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -45,7 +45,8 @@ def test_two_hundred_tasks_in_two_steps_export_the_same_bytes_as_at_once(demo: P
     assert once == twice
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_the_wheel_works_alone_in_an_empty_environment(tmp_path: Path) -> None:
     """Built, installed with its pinned dependencies, and run from an empty folder."""
     build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path / "dist"), str(ROOT)]
