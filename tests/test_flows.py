@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,7 +22,6 @@ from tests.builders import ROOT, grow
 
 pytestmark = [
     pytest.mark.prefect,
-    pytest.mark.xdist_group("prefect"),
     pytest.mark.timeout(300),
     pytest.mark.filterwarnings("default"),
 ]
@@ -36,6 +37,9 @@ def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with prefect_test_harness(server_startup_timeout=180):
         url = str(PREFECT_API_URL.value() or get_current_settings().api.url)
         yield url
+    with warnings.catch_warnings():  # Prefect leaves sockets to the garbage collector; not another test's fault
+        warnings.simplefilter("ignore")
+        gc.collect()
 
 
 def exported(pool: Path) -> bytes:
