@@ -94,7 +94,7 @@ asyncio.run(run(load(None, options), tell, steps))
 
 def busy(requests: int, *, barrier: bool) -> float:
     """The share of the slots that work, after the first two rounds and before the target is in sight."""
-    target = requests // 4
+    target = requests * 2 // 5
     with tempfile.TemporaryDirectory() as folder, server("--slots", str(SLOTS), "--latency", "lognormal:1,0.5") as url:
         code = GROW.format(slots=SLOTS, size=ROUND_SIZE)
         command = [sys.executable, "-c", code, f"{folder}/p", url, str(target), str(int(barrier))]
@@ -138,7 +138,7 @@ asyncio.run(main(sys.argv[1], int(sys.argv[2])))
 def cpu(requests: int) -> tuple[float, float]:
     """CPU milliseconds a request: of the whole pipeline, and of a bare loop over the same client, in the same run."""
     with tempfile.TemporaryDirectory() as folder, server() as url:
-        ours, _ = measured(generate(Path(folder) / "p", url, requests // 4))
+        ours, _ = measured(generate(Path(folder) / "p", url, requests * 2 // 5))
         sent = stats(url)["requests"]
         bare, _ = measured([sys.executable, "-c", BARE, url, str(sent)])
     return 1000 * ours / sent, 1000 * bare / sent
@@ -148,7 +148,7 @@ def memory(requests: int) -> tuple[float, int, float]:
     """(bytes a task that a long run grows by, tasks, MB at its end): the slope over the second half."""
     with tempfile.TemporaryDirectory() as folder, server() as url:
         process = subprocess.Popen(
-            generate(Path(folder) / "p", url, requests // 4),
+            generate(Path(folder) / "p", url, requests * 2 // 5),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,

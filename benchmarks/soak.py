@@ -31,7 +31,7 @@ def one_run(options: tuple[str, ...], requests: int, *more: str) -> tuple[float,
         pool = Path(folder) / "p"
         started = time.monotonic()
         found = subprocess.run(
-            generate(pool, url, requests // 4, *more),
+            generate(pool, url, requests * 2 // 5, *more),
             check=True,
             capture_output=True,
             text=True,
@@ -59,7 +59,7 @@ def outage() -> str:
     """Two minutes in the middle of a run during which the server refuses connections."""
     with tempfile.TemporaryDirectory() as folder, server(*BUSY, "--outage", "15:120") as url:
         process = subprocess.Popen(
-            generate(Path(folder) / "p", url, 1100), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+            generate(Path(folder) / "p", url, 1200), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         )
         assert process.stderr is not None
         said: list[str] = []
