@@ -101,9 +101,10 @@ class Growth:
         self.accepted_by_round: list[int] = []
         self.judging = contents.rounds[0].number if contents.rounds else contents.next_round
         self.rounds: dict[int, Round] = {}
-        self._next_round = contents.next_round
         self._pool = pool
         self._resumed = contents
+        self._unfinished: deque[OpenTask] = deque()
+        self._taken_up = 0
         self._stages_for = stages_for
         self._clients = clients
         self._tell = tell
@@ -127,7 +128,7 @@ class Growth:
     @property
     def room(self) -> int:
         """How many more tasks may be accepted before the goal could be passed."""
-        return self.goal - self.done - self.pending
+        return self.goal - self.done - self.pending - len(self._unfinished)
 
     @property
     def is_reached(self) -> bool:
@@ -192,17 +193,10 @@ class Growth:
         for verdict in verdicts:
             if isinstance(verdict, rounds.Accepted):
                 parents = shown.get(verdict.candidate.request_id, ())
-                transaction += statements.accept(
-                    verdict.task,
-                    position,
-                    round_.number,
-                    verdict.candidate,
-                    verdict.likeness,
-                    parents,
-                )
+                transaction += statements.accept(position, round_.number, verdict, parents)
                 position += 1
                 self.generated.append(verdict.task, round_.number)
-                accepted.append(OpenTask(verdict.task, round_.number, round_.settings, (), {}))
+                accepted.append(OpenTask(verdict.task, round_.number, round_.settings))
             else:
                 transaction.append(statements.add_rejection(verdict, round_.number))
                 transaction.append(statements.no_longer_waiting("instruction", verdict))
@@ -280,10 +274,18 @@ class Growth:
             self.rounds[opened.number] = round_
             if not round_.is_answered:
                 children.start(self._guard(self._ask_again(steps, round_, opened)))
-        self.pending += len(self._resumed.tasks)
-        if self._resumed.tasks:
-            children.start(self._guard(steps.follow_up(self, self._resumed.tasks)))
+        self._unfinished.extend(self._resumed.tasks)
         self._resumed = Contents(self.seeds, [], 0)
+
+    def _go_on_with_tasks(self, steps: Steps, children: Children) -> None:
+        """Take up tasks that earlier runs left unfinished, in order, as far as the goal needs them."""
+        taken = []
+        while self._unfinished and self._unfinished[0].done_before + self._taken_up < self.goal:
+            taken.append(self._unfinished.popleft())
+            self._taken_up += 1
+        if taken:
+            self.pending += len(taken)
+            children.start(self._guard(steps.follow_up(self, taken)))
 
     async def _ask_again(self, steps: Steps, round_: Round, opened: OpenRound) -> None:
         """Ask the open requests of a round planned earlier, for today's model and sampling."""
@@ -303,6 +305,7 @@ class Growth:
     async def _judge_rounds(self, steps: Steps, children: Children) -> Outcome:
         while True:
             self._changed.clear()
+            self._go_on_with_tasks(steps, children)
             if self.is_reached:
                 return Outcome(0, f"the target of {self.goal} tasks is reached")
             self._dry = self._dry or self._ran_dry()
@@ -410,6 +413,7 @@ class Growth:
         await self._write(statements.finish_task(named, opened.round, kept, rejected, answered))
         self.pending -= 1
         self.done += bool(kept)
+        self._taken_up -= not kept
         self._changed.set()
 
     async def _answer(self, request: Request, completions: dict[str, Completion]) -> None:

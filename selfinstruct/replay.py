@@ -135,10 +135,8 @@ def _judge_round(
             continue
         position = len(seeds) + counts.accepted
         counts.accepted += 1
-        yield from statements.accept(
-            verdict.task, position, number, verdict.candidate, verdict.likeness,
-            parents.get(verdict.candidate.request_id, ()),
-        )  # fmt: skip
+        shown = parents.get(verdict.candidate.request_id, ())
+        yield from statements.accept(position, number, verdict, shown)
         followed = [_kept(one, recorded.source, number, verdict.task) for one in source.follow_ups(verdict.candidate)]
         yield from _follow(number, verdict.task, followed, settings, seeds)
     yield statements.settle_round(number)

@@ -33,7 +33,7 @@ from selfinstruct.llm.wire import Capabilities
 from selfinstruct.recipes import RECIPES
 from selfinstruct.records import Settings, Task
 from selfinstruct.seeds import read_seeds
-from selfinstruct.store.pool import Pool, seeds_digest
+from selfinstruct.store.pool import Contents, Pool, seeds_digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ async def _run(pool: Pool, config: Config, tell: Tell, steps: Steps, started: St
         _check_same_kind(pool, config)
         contents = pool.load()
         goal = _goal(pool, config, contents.done)
-        if goal.tasks <= contents.done and not contents.tasks:
+        if goal.tasks <= contents.done and not _is_needed(contents, goal.tasks):
             return Outcome(0, f"the target of {goal.tasks} tasks was reached before")
     pumps: list[Growth] = []
     budget = Budget(limits_of(config), {}, lambda: pumps[0])
@@ -105,6 +105,11 @@ async def _run(pool: Pool, config: Config, tell: Tell, steps: Steps, started: St
         finally:
             pool.end_run(number, growth.now(), outcome.exit_code, outcome.reason)
         return outcome
+
+
+def _is_needed(contents: Contents, goal: int) -> bool:
+    """Is an unfinished task among the first so many in task order?"""
+    return bool(contents.tasks) and contents.tasks[0].done_before < goal
 
 
 def _set_prices(budget: Budget, config: Config, settings: Settings) -> None:

@@ -185,3 +185,21 @@ def test_open_requests_of_an_unchanged_configuration_keep_their_ids(tmp_path: Pa
         assert max(server.seen.values()) == 1
     assert {row[0] for row in rows(pool, "SELECT id FROM requests WHERE state = 'answered'")} >= open_before
     assert rows(pool, "SELECT COUNT(*) FROM requests WHERE state = 'superseded'") == [(0,)]
+
+
+def test_no_task_beyond_a_lower_target_is_followed_up_and_the_rest_comes_later(tmp_path: Path) -> None:
+    with OfflineServer(latency_s=0.02) as server:
+        pool = tmp_path / "p"
+        halted_run(pool, server.base_url, 25)
+        pending = status(pool)["tasks_pending"]
+        assert pending > 10
+        grow(pool, target=5, base_url=[server.base_url], model="offline")
+        now = status(pool)
+        assert now["tasks"] >= 5
+        assert now["tasks_pending"] > 0
+        assert len(exported(pool).splitlines()) >= 10
+        grow(pool, target=60, base_url=[server.base_url], model="offline")
+        assert max(server.seen.values()) == 1
+    assert status(pool)["tasks"] == 60
+    grow(tmp_path / "q", target=60)
+    assert exported(pool) == exported(tmp_path / "q")

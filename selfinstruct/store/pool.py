@@ -9,7 +9,7 @@ import os
 import socket
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -48,8 +48,10 @@ class OpenTask:
     task: Task
     round: int
     settings: Settings
-    requests: tuple[Request, ...]
-    completions: dict[str, Completion]
+    requests: tuple[Request, ...] = ()
+    completions: Mapping[str, Completion] = field(default_factory=dict)
+    done_before: int = 0
+    """Finished tasks with an instance that come before it in task order."""
 
 
 @dataclass(slots=True)
@@ -360,7 +362,11 @@ def _open_tasks(connection: sqlite3.Connection, of_round: dict[int, Settings]) -
     for row in connection.execute("SELECT * FROM tasks WHERE state = 'pending' ORDER BY position"):
         task = Task(row["id"], row["instruction"], _flag(row["is_classification"]))
         requests, completions = asked_of(connection, OF_TASK, row["id"])
-        opened.append(OpenTask(task, row["round"], of_round[row["round"]], requests, completions))
+        before = connection.execute(
+            "SELECT COUNT(*) FROM tasks WHERE state = 'done' AND origin = 'generated' AND position < ?",
+            (row["position"],),
+        ).fetchone()[0]
+        opened.append(OpenTask(task, row["round"], of_round[row["round"]], requests, completions, before))
     return opened
 
 

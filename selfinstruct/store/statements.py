@@ -23,7 +23,7 @@ from selfinstruct.records import (
     canonical_json,
     digest,
 )
-from selfinstruct.rounds import Likeness
+from selfinstruct.rounds import Accepted
 from selfinstruct.store.writer import Statement
 
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
@@ -162,9 +162,9 @@ def no_longer_waiting(kind: str, item: Candidate | Rejection) -> Statement:
     return sql, (kind, item.source, item.request_id, item.position)
 
 
-def accept(task: Task, position: int, round_number: int, candidate: Candidate, likeness: Likeness,
-           parents: Sequence[str]) -> list[Statement]:  # fmt: skip
+def accept(position: int, round_number: int, accepted: Accepted, parents: Sequence[str]) -> list[Statement]:
     """A candidate that became a task, whose follow-ups are still to be asked."""
+    task, candidate, likeness = accepted.task, accepted.candidate, accepted.likeness
     top = [[near.id, near.score] for near in likeness.top]
     row = {
         "id": task.id, "position": position, "origin": "generated", "state": "pending", "name": task.name,
