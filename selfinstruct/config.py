@@ -319,7 +319,7 @@ def _keys_beside(place: str) -> list[str]:
     return sorted(section.model_fields)
 
 
-def pool_settings(config: Config, model: str) -> Settings:
+def pool_settings(config: Config, model: str, context_length: int | None = None) -> Settings:
     """The pool-shaping values of a configuration, files by content; `model` serves stages that name none."""
     return Settings(
         seed=config.seed,
@@ -340,6 +340,7 @@ def pool_settings(config: Config, model: str) -> Settings:
         max_words=config.filters.max_words,
         blocked_words=config.filters.blocked_words,
         languages=config.filters.languages,
+        context_length=context_length,
         max_instances=config.filters.max_instances,
         stages=stage_models(config, config.recipe.name, model),
     )

@@ -192,6 +192,8 @@ class Settings:
     stages: Mapping[str, StageModel]
     languages: tuple[str, ...] = ()
     """ISO 639-1 codes an instruction must be in one of; empty: any language."""
+    context_length: int | None = None
+    """The most tokens of prompt and answer that every endpoint takes; None: they do not say."""
 
     def to_json(self) -> str:
         """The same text for equal settings, whatever the order they were given in."""

@@ -76,7 +76,7 @@ async def _run(pool: Pool, config: Config, tell: Tell, steps: Steps, started: St
     pumps: list[Growth] = []
     budget = Budget(limits_of(config), {}, lambda: pumps[0])
     async with _models(config, tell, _known(pool), pumps, budget) as (clients, model):
-        settings = pool_settings(config, model)
+        settings = pool_settings(config, model, _context_length(clients, config, model))
         rounds.check(settings, seeds or pool.seeds())
         _set_prices(budget, config, settings)
         if contents is None:
@@ -105,6 +105,13 @@ async def _run(pool: Pool, config: Config, tell: Tell, steps: Steps, started: St
         finally:
             pool.end_run(number, growth.now(), outcome.exit_code, outcome.reason)
         return outcome
+
+
+def _context_length(clients: Mapping[str, Client], config: Config, model: str) -> int | None:
+    """The least that any endpoint of a stage in use takes, as far as they say."""
+    served = stage_models(config, config.recipe.name, model)
+    said = [clients[stage].context_length(one.model) for stage, one in served.items()]
+    return min((length for length in said if length is not None), default=None)
 
 
 def _is_needed(contents: Contents, goal: int) -> bool:

@@ -203,3 +203,10 @@ def test_no_task_beyond_a_lower_target_is_followed_up_and_the_rest_comes_later(t
     assert status(pool)["tasks"] == 60
     grow(tmp_path / "q", target=60)
     assert exported(pool) == exported(tmp_path / "q")
+
+
+def test_the_least_context_length_of_the_endpoints_is_kept_with_each_round(tmp_path: Path) -> None:
+    with OfflineServer(max_model_len=9000) as one, OfflineServer(max_model_len=8000) as other:
+        grow(tmp_path / "p", target=3, base_url=[one.base_url, other.base_url], model="offline")
+    found = rows(tmp_path / "p", "SELECT DISTINCT json_extract(settings, '$.context_length') FROM configurations")
+    assert found == [(8000,)]
