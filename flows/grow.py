@@ -55,6 +55,8 @@ async def grow(parameters: Grow) -> dict[str, Any]:
 
 def schedule(parameters: Grow, cron: str) -> None:
     """Serve the flow on a cron schedule until Ctrl-C. A run that is due while another works is left out."""
+    paths = {name: path.resolve() for name in ("pool", "seeds", "config") if (path := getattr(parameters, name))}
+    parameters = parameters.model_copy(update=paths)  # its runs may start in another folder
     _say(f"serving grow/{parameters.pool.name} at {cron!r}: {parameters.model_dump_json(exclude_none=True)}")
     one_at_a_time = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
     grow.serve(
