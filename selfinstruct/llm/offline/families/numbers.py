@@ -155,6 +155,8 @@ def _bits(p: Params, text: str) -> str:
 
 
 def _from_bits(_: Params, text: str) -> str:
+    if len(text) > 64:
+        raise ValueError("nobody writes such a number")
     value = int(text, 2)
     parts = [str(1 << i) for i, bit in enumerate(reversed(text)) if bit == "1"]
     return f"{' + '.join(reversed(parts))} = {value}"
