@@ -67,7 +67,7 @@ def test_a_run_with_faults_of_transport_exports_the_same_bytes(tmp_path: Path, r
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(3600)
 def test_killed_at_random_moments_of_a_run_with_faults(tmp_path: Path, reference: bytes) -> None:
     """Ten kills in CI; `make soak` sets KILLS to 200."""
     generator = random.Random(11)
