@@ -24,7 +24,7 @@ check: .venv/installed-dev  ## style, types, import directions
 
 bench: .venv/installed-dev  ## figures quoted in the README
 	$(BIN)/python benchmarks/novelty.py
-	$(BIN)/python benchmarks/load.py
+	$(BIN)/python benchmarks/load.py --memory
 
 soak: .venv/installed-dev  ## the long tests with their full counts: half an hour
 	$(BIN)/python benchmarks/soak.py

@@ -47,6 +47,15 @@ def server(*options: str) -> Iterator[str]:
         process.wait()
 
 
+def machine() -> str:
+    """What this is measured on."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    name = names[0] if names else platform.processor() or platform.machine()
+    return f"{name}, {os.cpu_count()} cores, Python {platform.python_version()}; {SLOTS} slots"
+
+
 def stats(url: str, since_s: float = 0.0) -> dict[str, Any]:
     """What the server says of itself, for the last so many seconds."""
     query = f"?since={since_s:.2f}" if since_s else ""
@@ -172,8 +181,7 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=3000)
     parser.add_argument("--memory", action="store_true", help="also a run of 100,000 requests")
     options = parser.parse_args()
-    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}; {SLOTS} slots, "
-          f"lognormal latency of mean 1 s and sigma 0.5, recipe chat, round size {ROUND_SIZE}")  # fmt: skip
+    print(f"{machine()}; latency lognormal of mean 1 s and sigma 0.5, recipe chat, round size {ROUND_SIZE}")
     share, waiting = busy(options.requests, barrier=False), busy(options.requests // 2, barrier=True)
     print(f"busy share of the slots           {share:.1%}   with a barrier a round: {waiting:.1%}")
     ours, bare = cpu(options.requests)

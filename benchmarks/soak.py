@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -19,7 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from load import SLOTS, generate, memory, server, stats
+from load import SLOTS, generate, machine, memory, server, stats
 
 RESULTS = Path(__file__).parent / "results"
 BUSY = ("--slots", str(SLOTS), "--latency", "lognormal:1,0.5")
@@ -122,7 +121,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], metavar="PART", help=", ".join(PARTS))
     wanted = parser.parse_args().parts or list(PARTS)
-    lines = [f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}; {SLOTS} slots"]
+    lines = [machine()]
     print(lines[0], flush=True)
     for name in wanted:
         started = time.monotonic()
