@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: generate test test-slow coverage check bench soak clean
+.PHONY: generate test test-slow test-vllm coverage check bench soak clean
 
 generate: .venv/installed  ## grow outputs/demo to 200 tasks with the built-in model, and export it
 	@$(BIN)/python -m selfinstruct generate --pool outputs/demo --target 200
@@ -21,6 +21,10 @@ check: .venv/installed-dev  ## style, types, import directions
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+test-vllm: .venv/installed-dev  ## the server that is started for you, on a real vLLM without GPU: an environment of 2.3 GB
+	@tests/vllm/build_env.sh .venv-vllm
+	@SELFINSTRUCT_VLLM_PYTHON=$(CURDIR)/.venv-vllm/bin/python $(BIN)/python -m pytest -q tests/vllm
 
 bench: .venv/installed-dev  ## figures quoted in the README
 	$(BIN)/python benchmarks/novelty.py

@@ -44,7 +44,8 @@ def read_refusal(
             trouble = Trouble("form", f"HTTP {status}", weaker=weaker)
         else:
             asked = f"every {request.stage} request to {request.model}"
-            trouble = Trouble("unanswerable", f"{url} refuses {asked} (HTTP {status}): {message}")
+            hint = "; this looks like a base model: use --recipe paper" if "chat template" in message.lower() else ""
+            trouble = Trouble("unanswerable", f"{url} refuses {asked} (HTTP {status}): {message}{hint}")
     return replace(trouble, paid=failed(request, url, f"http_{status}", f"HTTP {status}"))
 
 

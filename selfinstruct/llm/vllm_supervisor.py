@@ -1,0 +1,110 @@
+"""Runs a command that must not outlive the program that started it: `python -I vllm_supervisor.py COMMAND...`.
+
+A child that vanishes takes nobody with it: vLLM's engine goes on when its API server is killed, and the API server when
+we are. So this process stands between. Standard input is a pipe that only the program holds. A byte in it means: ask
+the command to end (SIGTERM). Its end means: kill all at once; the kernel closes it however the program dies. When the
+command ends, what it has left behind is killed too. Should this process be killed itself, a shell in a session of its
+own does the last of that.
+
+Standard library only, and run by its path: it starts in milliseconds and shares nothing with the program.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+_SET_DEATH_SIGNAL, _SET_CHILD_SUBREAPER = 1, 36  # <linux/prctl.h>
+_NOT_STARTED = 127
+"""As a shell has it: there is no such command."""
+
+
+def _ask_kernel(option: int, value: int) -> None:
+    """Call prctl, where there is one."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
+
+
+def _children() -> list[int]:
+    """Processes whose parent this is, adopted ones included; empty where there is no /proc."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = entry.read_text(errors="replace").rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[1]) == os.getpid():
+            found.append(int(entry.parent.name))
+    return found
+
+
+def _kill(call: Callable[[int, int], None], number: int) -> None:
+    try:
+        call(number, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        return
+
+
+def _kill_all(group: int) -> None:
+    """Kill a process group and whatever else descends from this process, until nothing is left."""
+    while True:
+        _kill(os.killpg, group)
+        for child in _children():
+            _kill(os.kill, child)
+        try:
+            os.waitpid(-1, 0)
+        except ChildProcessError:
+            return
+
+
+def _end(*_: object) -> None:
+    raise SystemExit(128 + signal.SIGTERM)
+
+
+def supervise(command: Sequence[str]) -> int:
+    """Run a command until it ends or standard input does; its exit code, 128 + N for signal N, as a shell has it."""
+    _ask_kernel(_SET_CHILD_SUBREAPER, 1)
+    bell, ring = os.pipe()
+    os.set_blocking(ring, False)
+    signal.set_wakeup_fd(ring, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    try:
+        child = subprocess.Popen(  # noqa: S603 - the user's own command
+            command,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+            preexec_fn=lambda: _ask_kernel(_SET_DEATH_SIGNAL, signal.SIGKILL),  # noqa: PLW1509 - there are no threads
+        )
+    except OSError as error:
+        sys.stderr.write(f"{command[0]} cannot be started: {error.strerror}\n")
+        return _NOT_STARTED
+    try:
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, _end)
+        last = subprocess.Popen(  # noqa: S603 - a constant
+            ["/bin/sh", "-c", 'read -r _ || kill -s KILL -- "-$0"', str(child.pid)],
+            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
+        assert last.stdin is not None  # noqa: S101 - for the type checker; it is a pipe
+        while child.poll() is None:
+            ready, _, _ = select.select([0, bell], [], [])
+            if bell in ready:
+                os.read(bell, 512)
+            if 0 in ready:
+                if not os.read(0, 64):
+                    break
+                child.terminate()
+    finally:
+        _kill_all(child.pid)
+    code = child.returncode if child.returncode is not None else -signal.SIGKILL
+    return code if code >= 0 else 128 - code
+
+
+if __name__ == "__main__":
+    sys.exit(supervise(sys.argv[1:]))

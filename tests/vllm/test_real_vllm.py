@@ -1,0 +1,326 @@
+"""The real vLLM on a tiny model of random weights: structure, counts, finish reasons and laws, never text."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from itertools import takewhile
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from selfinstruct.config import load
+from selfinstruct.errors import AccessError, ConfigError, SelfInstructError
+from selfinstruct.growth import Outcome
+from selfinstruct.llm.client import Client, EndpointConfig
+from selfinstruct.llm.slots import Slots
+from selfinstruct.llm.vllm_command import serve_command
+from selfinstruct.llm.vllm_log import reason
+from selfinstruct.llm.vllm_server import VllmServer
+from selfinstruct.records import Message, Request
+from selfinstruct.runs import grow_blocking
+from tests.builders import ROOT, jsonl, seed_row
+from tests.vllm.processes import descendants, everything, gone, wait_until
+from tests.vllm.serving import MODEL, Serving, check_laws, completions, config_file, rows, vllm_options
+
+if "SELFINSTRUCT_VLLM_PYTHON" not in os.environ:
+    pytest.skip("REAL vLLM NOT TESTED: make test-vllm does", allow_module_level=True)
+
+pytestmark = pytest.mark.timeout(300)
+
+
+def grow(pool: Path, config: Path, **options: object) -> tuple[Outcome, list[str]]:
+    told: list[str] = []
+    return grow_blocking(load(config, {"pool": pool, **options}), told.append), told
+
+
+@pytest.mark.parametrize("recipe", ["paper", "chat"])
+def test_rounds_settle_and_tasks_are_accepted(tmp_path: Path, serving: Serving, recipe: str) -> None:
+    outcome, told = grow(tmp_path / "p", config_file(tmp_path, serving, recipe=recipe, target=6))
+    assert outcome.exit_code == 0, told
+    now = check_laws(tmp_path / "p")
+    assert now["tasks"] == 6
+    assert now["instances"] >= 6
+    assert now["failed"] == 0
+    assert rows(tmp_path / "p", "SELECT COUNT(*) FROM rounds WHERE state = 'settled'")[0][0] >= 1
+    assert now["cached_tokens"] > 0
+    assert serving.server.context_length == 4096
+
+
+def while_growing(pool: Path, config: Path, harm: Callable[[], object], after: int = 6) -> Outcome:
+    """A run that something is done to once so many completions are journaled."""
+    result: list[Outcome] = []
+    runner = threading.Thread(target=lambda: result.append(grow(pool, config)[0]))
+    runner.start()
+    wait_until(lambda: completions(pool) >= after, 60, "completions")
+    harm()
+    runner.join(200)
+    assert result, "the run did not end"
+    return result[0]
+
+
+@pytest.mark.parametrize("harm", ["kill of the engine", "kill of the API server", "SIGTERM", "engine stopped"])
+def test_a_run_goes_on_after(tmp_path: Path, serving: Serving, harm: str) -> None:
+    restarts = serving.server.restarts
+    before = serving.processes
+    wanted, number = {
+        "kill of the engine": (serving.engine, signal.SIGKILL),
+        "kill of the API server": (before[0].pid, signal.SIGKILL),
+        "SIGTERM": (before[0].pid, signal.SIGTERM),
+        "engine stopped": (serving.engine, signal.SIGSTOP),
+    }[harm]
+    config = config_file(tmp_path, serving, recipe="paper", target=25, seed=restarts + 5)
+    outcome = while_growing(tmp_path / "p", config, lambda: os.kill(wanted, number))
+    print("\n".join(serving.told))
+    assert outcome.exit_code == 0, outcome
+    assert serving.server.restarts == restarts + 1
+    assert any("starting it again" in line for line in serving.told)
+    assert check_laws(tmp_path / "p")["tasks"] == 25
+    gone(before, 0.1)
+
+
+def test_a_server_that_does_not_come_up_again_is_given_up_with_the_reason(models: Path, tmp_path: Path) -> None:
+    options = vllm_options(models / "chat", max_restarts=0)
+    with Serving(options, tmp_path / "vllm.log") as serving:
+        before = serving.processes
+        os.kill(serving.engine, signal.SIGKILL)
+        wait_until(lambda: serving.gave_up, 20, "giving up")
+        assert "not started again" in serving.gave_up[0]
+        gone(before)
+
+
+PROGRAM = """
+import asyncio, sys
+from pathlib import Path
+from selfinstruct.config import load
+from selfinstruct.runs import run
+from tests.vllm.serving import vllm_options, VllmServer, MODEL
+from tests.vllm.serving import config_file
+folder, model = Path(sys.argv[1]), Path(sys.argv[2])
+class Serving: pass
+async def work():
+    async with VllmServer(vllm_options(model), MODEL, folder / "vllm.log", print) as server:
+        Serving.server = server
+        config = config_file(folder, Serving, recipe="paper", target=5000)
+        await run(load(config, {"pool": folder / "p"}), print)
+asyncio.run(work())
+"""
+
+
+def test_nothing_is_left_of_a_program_that_is_killed(models: Path, tmp_path: Path) -> None:
+    program = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, str(tmp_path), str(models / "chat")],
+        cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    pool = tmp_path / "p"
+    wait_until(lambda: completions(pool) >= 5, 120, "completions")
+    family = descendants(program.pid)
+    assert any("EngineCore" in one.command for one in family)
+    program.send_signal(signal.SIGKILL)
+    program.wait()
+    gone(family, 3)
+    check_laws(pool)
+
+
+def test_too_long_prompts_end_those_requests_and_the_run_goes_on(tmp_path: Path, serving: Serving) -> None:
+    seeds = [seed_row(f"Name the {number} best things about tea and say why.", number) for number in range(30)]
+    seeds.append(seed_row("Sum up this. " + "The kettle sang and the cup was warm. " * 900, 30))
+    path = jsonl(tmp_path / "seeds.jsonl", seeds)
+    outcome, told = grow(
+        tmp_path / "p", config_file(tmp_path, serving, recipe="paper", target=15), seeds=path
+    )  # fmt: skip
+    assert outcome.exit_code == 0, told
+    now = check_laws(tmp_path / "p")
+    assert now["tasks"] == 15
+    too_long = rows(tmp_path / "p", "SELECT COUNT(*) FROM completions WHERE finish_reason = 'too_long'")[0][0]
+    assert now["failed"] == too_long
+
+
+def test_the_client_takes_a_too_long_prompt_for_that_requests_end(serving: Serving) -> None:
+    async def work() -> None:
+        endpoint = EndpointConfig(serving.server.base_url, serving.server.api_key, "VLLM_API_KEY")
+        client = Client([endpoint], Slots(2), tell=lambda _: None)
+        try:
+            assert [card["id"] for card in await client.check()] == [MODEL]
+            assert client.context_length(MODEL) == 4096
+            message = Message("prompt", "The kettle sang. " * 4000)
+            request = Request("0" * 64, "propose", 0, None, 0, "completions", MODEL, {"max_tokens": 5}, (message,))
+            completion = await client.complete(request, 0)
+            assert (completion.kind, completion.finish_reason) == ("failed", "too_long")
+        finally:
+            await client.close()
+
+    asyncio.run(work())
+
+
+def test_a_base_model_asked_for_chat_is_told_of_the_paper_recipe(models: Path, tmp_path: Path) -> None:
+    with Serving(vllm_options(models / "base"), tmp_path / "vllm.log") as serving:
+        outcome, _ = grow(tmp_path / "p", config_file(tmp_path, serving, recipe="chat", target=5))
+        assert outcome.exit_code == 5
+        assert "--recipe paper" in outcome.reason
+        outcome, _ = grow(tmp_path / "q", config_file(tmp_path, serving, recipe="paper", target=3))
+        assert outcome.exit_code == 0
+
+
+def failed_start(model: Path | str, folder: Path, *more: str) -> tuple[SelfInstructError, float]:
+    told: list[str] = []
+
+    async def work() -> None:
+        options = vllm_options(Path("/"), *more)
+        options = type(options)(command=options.command, args=options.args, model=str(model), start_timeout_s=120)
+        async with VllmServer(options, MODEL, folder / "vllm.log", told.append):
+            pass
+
+    began = time.monotonic()
+    with pytest.raises(SelfInstructError) as caught:
+        asyncio.run(work())
+    return caught.value, time.monotonic() - began
+
+
+def test_starts_that_must_fail_say_why(models: Path, tmp_path: Path) -> None:
+    error, _ = failed_start(models / "chat", tmp_path, "--no-such-flag", "7")
+    assert isinstance(error, ConfigError)
+    assert "--no-such-flag" in str(error)
+    error, _ = failed_start(models / "chat", tmp_path, "--dtype", "float7")
+    assert isinstance(error, ConfigError)
+    assert "--dtype" in str(error)
+    error, _ = failed_start(models / "chat", tmp_path, "--kv-cache-memory-bytes", "100000")
+    assert isinstance(error, AccessError)
+    assert "--max-model-len" in str(error)
+    error, _ = failed_start("nobody/nothing", tmp_path)
+    assert isinstance(error, AccessError)
+    assert "huggingface.co" in str(error)
+
+
+def test_a_machine_without_a_gpu_is_told_so(models: Path, tmp_path: Path) -> None:
+    options = vllm_options(models / "chat", env={"VLLM_TEST_BUILD": "cu130"})
+
+    async def work() -> None:
+        async with VllmServer(options, MODEL, tmp_path / "vllm.log", lambda _: None):
+            pass
+
+    with pytest.raises(AccessError, match="finds no GPU"):
+        asyncio.run(work())
+
+
+def test_a_missing_folder_fails_before_anything_starts(models: Path, tmp_path: Path) -> None:
+    error, seconds = failed_start(tmp_path / "nothing", tmp_path)
+    assert isinstance(error, ConfigError)
+    assert "there is no folder" in str(error)
+    assert seconds < 1
+
+
+def test_a_port_that_somebody_takes_meanwhile_is_told(models: Path, serving: Serving) -> None:
+    port = int(serving.server.base_url.rsplit(":", 1)[1].removesuffix("/v1"))
+    command = serve_command(vllm_options(models / "chat"), MODEL, port)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    error = reason((ended.stdout + ended.stderr).splitlines(), ended.returncode)
+    assert isinstance(error, ConfigError)
+    assert "port is taken" in str(error)
+
+
+@pytest.mark.timeout(60 + 60 * int(os.environ.get("VLLM_STARTS", "5")))
+def test_starts_that_are_stopped_at_any_moment_leave_nothing(models: Path, tmp_path: Path) -> None:
+    """Five in CI; `make soak` sets VLLM_STARTS to 100."""
+    generator = random.Random(3)
+
+    async def one(seconds: float) -> None:
+        server = VllmServer(vllm_options(models / "chat"), MODEL, tmp_path / "vllm.log", lambda _: None)
+
+        async def serve() -> None:
+            async with server:
+                await asyncio.sleep(60)
+
+        known = {(seen.pid, seen.started) for seen in everything()}
+        serving = asyncio.create_task(serve())
+        await asyncio.sleep(seconds)
+        family = [seen for seen in descendants(os.getpid()) if (seen.pid, seen.started) not in known]
+        assert family
+        began = time.monotonic()
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+        assert time.monotonic() - began < 12
+        gone(family, 1)
+
+    for _ in range(int(os.environ.get("VLLM_STARTS", "5"))):
+        asyncio.run(one(generator.uniform(0.2, 22.0)))
+
+
+def test_the_fixed_part_of_each_stage_comes_from_the_prefix_cache(
+    tmp_path: Path, serving: Serving, record_property: Callable[[str, object], None]
+) -> None:
+    """At least 90 % of the whole blocks that it fills, in a run after another one has warmed the cache."""
+    for recipe in ("paper", "chat"):
+        grow(tmp_path / f"warm-{recipe}", config_file(tmp_path, serving, recipe=recipe, target=12, seed=100))
+        warm = {form_of(*row) for row in rows(tmp_path / f"warm-{recipe}", "SELECT stage, messages FROM requests")}
+        before = serving.metrics
+        pool = tmp_path / recipe
+        grow(pool, config_file(tmp_path, serving, recipe=recipe, target=12, seed=200))
+        after = serving.metrics
+        asked = rows(
+            pool,
+            "SELECT r.stage, r.messages, c.prompt_tokens, c.cached_tokens FROM requests r JOIN completions c "
+            "ON c.request_id = r.id WHERE c.kind = 'answer'",
+        )
+        assert after.prefix_hits - before.prefix_hits == sum(row[3] for row in asked)
+        assert after.prefix_queries - before.prefix_queries == sum(row[2] for row in asked)
+        measured: set[str] = set()
+        by_form: dict[tuple[str, str], list[tuple[list[int], int]]] = defaultdict(list)
+        for (stage, messages, _, cached), tokens in zip(
+            asked, tokenized(serving, [row[1] for row in asked]), strict=True
+        ):
+            by_form[form_of(stage, messages)].append((tokens, cached))
+        for (stage, form), requests in by_form.items():
+            if len(requests) < 3 or (stage, form) not in warm:
+                continue
+            measured.add(stage)
+            columns = zip(*(tokens for tokens, _ in requests), strict=False)
+            shared = sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, columns))
+            whole = shared // 32 * 32
+            hit = sum(min(cached, whole) for _, cached in requests)
+            share = hit / (whole * len(requests)) if whole else 1.0
+            record_property(f"{recipe}/{stage}", f"{whole} fixed tokens in whole blocks, {share:.1%} hit")
+            print(f"{recipe}/{stage}: {len(requests)} requests, {whole} fixed tokens, {share:.1%} hit")
+            assert share >= 0.9, (recipe, stage, form)
+        assert len(measured) == 3
+        of_all = (after.prefix_hits - before.prefix_hits) / (after.prefix_queries - before.prefix_queries)
+        record_property(f"{recipe}/all prompt tokens", f"{of_all:.1%}")
+        print(f"{recipe}: {of_all:.1%} of all prompt tokens hit")
+
+
+def form_of(stage: str, messages: str) -> tuple[str, str]:
+    """By what requests of a stage differ in their fixed part: some stages have two wordings of it."""
+    return stage, messages[:120]
+
+
+def tokenized(serving: Serving, messages: list[str]) -> list[list[int]]:
+    """The tokens of prompts, given as the messages in JSON."""
+
+    async def one(session: aiohttp.ClientSession, text: str) -> list[int]:
+        given = json.loads(text)
+        body: dict[str, object] = {"model": MODEL}
+        if given[0][0] == "prompt":
+            body["prompt"] = given[0][1]
+        else:
+            body["messages"] = [{"role": role, "content": content} for role, content in given]
+        root = serving.server.base_url.removesuffix("/v1")
+        async with session.post(f"{root}/tokenize", json=body) as response:
+            found: list[int] = (await response.json())["tokens"]
+            return found
+
+    async def work() -> list[list[int]]:
+        headers = {"Authorization": f"Bearer {serving.server.api_key}"}
+        async with aiohttp.ClientSession(headers=headers) as session:
+            return [await one(session, text) for text in messages]
+
+    return asyncio.run(work())
