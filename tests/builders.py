@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from selfinstruct.config import load, pool_settings
+from selfinstruct.export.files import export
 from selfinstruct.growth import Outcome
 from selfinstruct.records import Completion, Instance, Request, Settings, Task
 from selfinstruct.runs import grow_blocking
@@ -59,3 +61,17 @@ def seed_row(instruction: str, number: int = 0, **changes: Any) -> dict[str, Any
         "is_classification": False,
         **changes,
     }
+
+
+def exported(pool: Path) -> bytes:
+    """The bytes of every export of a pool."""
+    return b"".join(path.read_bytes() for path in export(pool, ["alpaca", "messages"], pool / "export").paths)
+
+
+def rows(pool: Path, sql: str) -> list[Any]:
+    """What a query finds in a pool's database."""
+    connection = sqlite3.connect(pool / "pool.db")
+    try:
+        return connection.execute(sql).fetchall()
+    finally:
+        connection.close()

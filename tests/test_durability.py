@@ -17,20 +17,15 @@ from pathlib import Path
 import pytest
 
 from selfinstruct import cli
-from selfinstruct.export.files import export
 from selfinstruct.llm.offline.faults import parse_faults
 from selfinstruct.llm.offline.server import OfflineServer
 from selfinstruct.store.reading import status
-from tests.builders import ROOT, grow
+from tests.builders import ROOT, exported, grow
 
 TARGET = 40
 FAULTS = "429=5%:0.1,503=4%,500=4%,cut=2%,html=2%,empty=1%,abort=1%,drop=1%"
 """Twenty percent in all."""
 KEY = "sk-marked-7f3a9c51e2d84b60"
-
-
-def exported(pool: Path) -> bytes:
-    return b"".join(path.read_bytes() for path in export(pool, ["alpaca", "messages"], pool / "export").paths)
 
 
 def command(pool: Path, url: str, *more: str) -> list[str]:

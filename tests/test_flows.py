@@ -16,9 +16,8 @@ from pathlib import Path
 import pytest
 
 import flows  # noqa: F401 - sets what Prefect reads when it is imported
-from selfinstruct.export.files import export
 from selfinstruct.store.reading import status
-from tests.builders import ROOT, grow
+from tests.builders import ROOT, exported, grow
 
 pytestmark = [
     pytest.mark.prefect,
@@ -40,10 +39,6 @@ def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with warnings.catch_warnings():  # Prefect leaves sockets to the garbage collector; not another test's fault
         warnings.simplefilter("ignore")
         gc.collect()
-
-
-def exported(pool: Path) -> bytes:
-    return b"".join(path.read_bytes() for path in export(pool, ["alpaca", "messages"], pool / "export").paths)
 
 
 def test_the_flow_grows_a_pool_as_generate_does_with_a_task_for_each_step(prefect: str, tmp_path: Path) -> None:

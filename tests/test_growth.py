@@ -15,17 +15,11 @@ from typing import Any
 
 import pytest
 
-from selfinstruct.export.files import export
 from selfinstruct.llm.offline.server import OfflineServer
 from selfinstruct.store.reading import status
-from tests.builders import ROOT, grow
+from tests.builders import ROOT, exported, grow
 
 TARGET = 60
-
-
-def exported(pool: Path) -> bytes:
-    """The bytes of every export of a pool."""
-    return b"".join(path.read_bytes() for path in export(pool, ["alpaca", "messages"], pool / "export").paths)
 
 
 @pytest.fixture(scope="module")

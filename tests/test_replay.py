@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from selfinstruct import cli
-from selfinstruct.export.files import export
 from selfinstruct.store.reading import explain, status
-from tests.builders import ROOT, grow, jsonl, seed_row
+from tests.builders import ROOT, exported, grow, jsonl, rows, seed_row
 
 PARITY = ROOT.parent / "shared" / "parity"
 needs_parity = pytest.mark.skipif(
@@ -20,20 +18,8 @@ needs_parity = pytest.mark.skipif(
 )
 
 
-def rows(pool: Path, sql: str) -> list[Any]:
-    connection = sqlite3.connect(pool / "pool.db")
-    try:
-        return connection.execute(sql).fetchall()
-    finally:
-        connection.close()
-
-
 def replay(*arguments: str | Path) -> int:
     return cli.run(["replay", *(str(one) for one in arguments)])
-
-
-def exported(pool: Path) -> bytes:
-    return b"".join(path.read_bytes() for path in export(pool, ["alpaca", "messages"], pool / "export").paths)
 
 
 @pytest.fixture(scope="module")

@@ -4,32 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sqlite3
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from selfinstruct.config import load, pool_settings, role_of
 from selfinstruct.errors import ConfigError
-from selfinstruct.export.files import export
 from selfinstruct.growth import Growth, Outcome
 from selfinstruct.llm.offline.server import OfflineServer
 from selfinstruct.runs import run
 from selfinstruct.store.reading import status
-from tests.builders import ROOT, grow
-
-
-def exported(pool: Path) -> bytes:
-    return b"".join(path.read_bytes() for path in export(pool, ["alpaca", "messages"], pool / "export").paths)
-
-
-def rows(pool: Path, sql: str) -> list[Any]:
-    connection = sqlite3.connect(pool / "pool.db")
-    try:
-        return connection.execute(sql).fetchall()
-    finally:
-        connection.close()
+from tests.builders import ROOT, exported, grow, rows
 
 
 def config_file(folder: Path, text: str) -> Path:
