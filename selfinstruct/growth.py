@@ -12,12 +12,11 @@ import math
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from selfinstruct import rounds
-from selfinstruct.errors import AccessError, BudgetError, PoolError
-from selfinstruct.llm.budget import Attempt
+from selfinstruct.errors import AccessError, BudgetError
+from selfinstruct.journal import Journal
 from selfinstruct.llm.progress import Progress
 from selfinstruct.llm.slots import Halted
 from selfinstruct.recipes import RECIPES
@@ -92,12 +91,10 @@ class Growth:
     ) -> None:
         self.settings = settings
         self.goal = goal
-        self.run_number = run
         self.seeds = contents.seeds
         self.generated = Generated(contents.generated)
         self.done = contents.done
         self.pending = 0
-        self.answers = 0
         self.accepted_by_round: list[int] = []
         self.judging = contents.rounds[0].number if contents.rounds else contents.next_round
         self.rounds: dict[int, Round] = {}
@@ -118,7 +115,7 @@ class Growth:
         self._halted: Outcome | None = None
         self._changed = asyncio.Event()
         self._loop = asyncio.get_running_loop()
-        self._writer = pool.writer(self._committed)
+        self.journal = Journal(pool, run)
         self._judge = rounds.Judge(
             settings.tokenizer, self._known, load_index(pool.folder, settings.tokenizer, self._at)
         )
@@ -152,7 +149,7 @@ class Growth:
         settings = round_.settings
         shown = self.generated.until(round_.number - settings.lookahead)
         round_.requests = rounds.plan_round(round_.number, settings, self.seeds, shown)
-        await self._write(statements.plan_round(round_.number, settings, round_.requests, self.run_number))
+        await self.journal.write(statements.plan_round(round_.number, settings, round_.requests, self.journal.run))
 
     async def prompt(self, round_: Round) -> None:
         """Get a final answer to each of a round's requests."""
@@ -162,7 +159,7 @@ class Growth:
         """Read the round's answers, once, then judge candidates in order as far as the goal asks."""
         if not round_.is_read:
             candidates, rejections = rounds.read_round(round_.requests, round_.completions, round_.settings)
-            await self._write(statements.read_round(round_.number, candidates, rejections, round_.requests))
+            await self.journal.write(statements.read_round(round_.number, candidates, rejections, round_.requests))
             round_.waiting = candidates
             round_.judged = len(rejections)
             round_.is_read = True
@@ -206,7 +203,7 @@ class Growth:
         self.pending += len(accepted)
         if not round_.waiting:
             transaction.append(statements.settle_round(round_.number))
-        await self._write(transaction)
+        await self.journal.write(transaction)
         return accepted
 
     async def follow_up(self, tasks: Sequence[OpenTask]) -> None:
@@ -232,7 +229,7 @@ class Growth:
         finally:
             watch.cancel()
             await children.cancel()
-            await asyncio.to_thread(self._writer.close)
+            await asyncio.to_thread(self.journal.close)
             await asyncio.to_thread(save_index, self._pool.folder, self._judge.index)
 
     async def _watch(self) -> None:
@@ -240,8 +237,8 @@ class Growth:
         seen, since = -1, 0.0
         while True:
             await asyncio.sleep(LOOK_S)
-            since = 0.0 if seen != self.answers else since + LOOK_S
-            seen = self.answers
+            since = 0.0 if seen != self.journal.completions else since + LOOK_S
+            seen = self.journal.completions
             if since and since % SILENCE_S < LOOK_S:
                 said = [
                     waits_for(progress)
@@ -298,7 +295,7 @@ class Growth:
                     transaction += [statements.supersede(request), statements.add_request(again)]
                     round_.requests[place] = again
         if transaction:
-            await self._write(transaction)
+            await self.journal.write(transaction)
         await steps.prompt(self, round_)
         self._changed.set()
 
@@ -403,14 +400,14 @@ class Growth:
             answered = [asked[key] for key in answers]
             transaction += map(statements.add_request, planned)
             transaction += statements.read_follow_up(task, opened.round, step.waiting, step.rejections, answered)
-            await self._write(transaction)
+            await self.journal.write(transaction)
             asked |= {(request.stage, request.index): request for request in planned}
             fresh: dict[str, Completion] = {}
             await self._gather(self._answer(request, fresh) for request in planned)
             answers |= {(request.stage, request.index): fresh[request.id] for request in planned}
         named, kept, rejected = rounds.settle_task(task, step, settings)
         answered = [asked[key] for key in answers]
-        await self._write(statements.finish_task(named, opened.round, kept, rejected, answered))
+        await self.journal.write(statements.finish_task(named, opened.round, kept, rejected, answered))
         self.pending -= 1
         self.done += bool(kept)
         self._taken_up -= not kept
@@ -423,42 +420,13 @@ class Growth:
         stages = RECIPES[self.settings.recipe].stages
         place = stages.index(request.stage) if request.stage in stages else 0
         priority = -place if place else -len(stages)
-        completions[request.id] = await self._clients[request.stage].complete(request, priority, self._journal)
-
-    async def _journal(self, completion: Completion) -> None:
-        await self._write(statements.journal(completion, self.run_number, now()))
-        self.answers += 1
+        completions[request.id] = await self._clients[request.stage].complete(
+            request, priority, self.journal.completion
+        )
 
     def _today(self, settings: Settings) -> Settings:
         """Settings of an earlier round with the models and sampling of today."""
         return replace(settings, stages=self._stages_for(settings.recipe))
-
-    async def reserve(self, attempt: Attempt) -> None:
-        """Make durable that a request is about to be sent, and the most it can cost."""
-        row = {
-            "id": attempt.id, "request_id": attempt.request_id, "stage": attempt.stage, "model": attempt.model,
-            "reserved_tokens": attempt.tokens, "reserved_usd_e12": attempt.picodollars,
-        }  # fmt: skip
-        await self._write([statements.reserve(row, self.run_number)])
-
-    def settle_attempt(self, attempt: Attempt, tokens: int, picodollars: int) -> None:
-        """Note what an attempt really used; a kill before that is durable charges its reserve."""
-        self._writer.submit([statements.settle_attempt(attempt.id, tokens, picodollars)], self._loop.create_future())
-
-    def note_capabilities(self, url: str, model: str, capabilities: str) -> None:
-        """Keep what was learned of an endpoint, as JSON, for later runs."""
-        self._writer.submit([statements.note_capabilities(url, model, capabilities)], self._loop.create_future())
-
-    # Writing and waiting
-
-    async def _write(self, transaction: Sequence[Statement]) -> None:
-        """Hand a transaction to the writer and wait until it is durable."""
-        future = self._loop.create_future()
-        self._writer.submit(transaction, future)
-        await future
-
-    def _committed(self, tokens: list[Any], error: Exception | None) -> None:
-        self._loop.call_soon_threadsafe(_resolve, tokens, error)
 
     async def _guard(self, work: Awaitable[Any]) -> None:
         """Work of a child: a halt ends it quietly, a fault of access stops the run."""
@@ -483,18 +451,3 @@ class Growth:
 
 STEPS = Steps(Growth.sample, Growth.prompt, Growth.filter, Growth.grow, Growth.follow_up)
 """The steps as they are."""
-
-
-def _resolve(tokens: list[Any], error: Exception | None) -> None:
-    for future in tokens:
-        if future.done():
-            continue
-        if error is None:
-            future.set_result(None)
-        else:
-            future.set_exception(PoolError(f"the pool cannot be written: {error}; what was committed is kept"))
-
-
-def now() -> str:
-    """The time in UTC, as it is kept in the database."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds")

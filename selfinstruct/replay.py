@@ -16,7 +16,8 @@ from pathlib import Path
 from selfinstruct import rounds
 from selfinstruct.config import Config, pool_settings
 from selfinstruct.errors import ConfigError, PoolError
-from selfinstruct.growth import Tell, now
+from selfinstruct.growth import Tell
+from selfinstruct.journal import now
 from selfinstruct.recipes import RECIPES
 from selfinstruct.recipes.steps import Settled
 from selfinstruct.records import Candidate, Request, Settings, Task

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from selfinstruct import growth, rounds
+from selfinstruct import rounds
 from selfinstruct.config import (
     DEFAULT_TARGET,
     OFFLINE_MODEL,
@@ -26,6 +26,7 @@ from selfinstruct.config import (
 )
 from selfinstruct.errors import AccessError, ConfigError, PoolError, SelfInstructError
 from selfinstruct.growth import STEPS, Growth, Outcome, Steps, Tell
+from selfinstruct.journal import now
 from selfinstruct.llm.budget import Budget
 from selfinstruct.llm.client import Client, EndpointConfig
 from selfinstruct.llm.slots import Slots
@@ -74,7 +75,7 @@ async def _run(pool: Pool, config: Config, tell: Tell, steps: Steps, started: St
         if goal.tasks <= contents.done and not _is_needed(contents, goal.tasks):
             return Outcome(0, f"the target of {goal.tasks} tasks was reached before")
     pumps: list[Growth] = []
-    budget = Budget(limits_of(config), {}, lambda: pumps[0])
+    budget = Budget(limits_of(config), {}, lambda: pumps[0].journal)
     async with _models(config, tell, _known(pool), pumps, budget) as (clients, model):
         settings = pool_settings(config, model, _context_length(clients, config, model))
         rounds.check(settings, seeds or pool.seeds())
@@ -87,7 +88,7 @@ async def _run(pool: Pool, config: Config, tell: Tell, steps: Steps, started: St
         _tell_changes(contents.last_settings, settings, contents.next_round, tell)
         if goal.goes_on:
             tell(f"going on to the goal of the last --more {goal.more}: {goal.tasks} tasks in all")
-        number = pool.start_run(growth.now(), goal.tasks, goal.more)
+        number = pool.start_run(now(), goal.tasks, goal.more)
         for client in clients.values():
             client.had_answers(contents.answered)
         pump = Growth(
@@ -103,7 +104,7 @@ async def _run(pool: Pool, config: Config, tell: Tell, steps: Steps, started: St
             outcome = Outcome(error.exit_code, str(error))
             raise
         finally:
-            pool.end_run(number, growth.now(), outcome.exit_code, outcome.reason)
+            pool.end_run(number, now(), outcome.exit_code, outcome.reason)
         return outcome
 
 
@@ -187,7 +188,7 @@ async def _models(
 
     def learned(url: str, model: str, capabilities: Capabilities) -> None:
         for pump in pumps:
-            pump.note_capabilities(url, model, capabilities.to_json())
+            pump.journal.note_capabilities(url, model, capabilities.to_json())
 
     async with contextlib.AsyncExitStack() as stack:
         offline_url = ""
