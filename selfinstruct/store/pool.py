@@ -17,7 +17,7 @@ from typing import Any
 from selfinstruct.errors import PoolError
 from selfinstruct.records import Candidate, Completion, Request, Settings, Task, digest
 from selfinstruct.store import statements
-from selfinstruct.store.schema import SCHEMA_VERSION, TABLES
+from selfinstruct.store.schema import SCHEMA_VERSION, TABLES, UPGRADES, statements_of
 from selfinstruct.store.writer import Notify, Statement, Writer, connect
 
 OF_ROUND = "r.round = ? AND r.task_id IS NULL"
@@ -99,7 +99,7 @@ def open_for_reading(folder: Path) -> sqlite3.Connection:
     """A read-only connection with rows by name; works while a run is going.
 
     Raises:
-        PoolError: there is no pool here, or a later version made it.
+        PoolError: there is no pool here, a later version made it, or it is of an earlier one and cannot be written.
     """
     if not folder.exists():
         raise PoolError(f"{folder}: no such pool; `generate --pool {folder}` makes one")
@@ -108,12 +108,33 @@ def open_for_reading(folder: Path) -> sqlite3.Connection:
     path = folder / "pool.db"
     connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None, timeout=30)
     connection.row_factory = sqlite3.Row
-    _check_version(read_meta(connection), path)
+    _bring_up_to_date(read_meta(connection), path)
     return connection
 
 
-def _check_version(meta: dict[str, str], path: Path) -> None:
+def _bring_up_to_date(meta: dict[str, str], path: Path) -> None:
+    """Add to a pool of an earlier version what has been added to the tables since, all or nothing.
+
+    Raises:
+        PoolError: a later version made it, or it cannot be written.
+    """
     version = int(meta["schema_version"])
+    if version < SCHEMA_VERSION:
+        try:
+            with contextlib.closing(connect(path)) as connection:
+                connection.execute("BEGIN IMMEDIATE")
+                version = int(read_meta(connection)["schema_version"])  # another process may have been faster
+                for script in UPGRADES[version - 1 :]:
+                    for statement in statements_of(script):
+                        connection.execute(statement)
+                version = max(version, SCHEMA_VERSION)
+                connection.execute("UPDATE meta SET value = ? WHERE key = 'schema_version'", (str(version),))
+                connection.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            raise PoolError(
+                f"{path}: made by an earlier version (schema {version}) and cannot be brought up to date ({error}); "
+                "make it writable, or copy the pool's folder"
+            ) from error
     if version > SCHEMA_VERSION:
         raise PoolError(
             f"{path}: made by a later version (schema {version}, this one knows {SCHEMA_VERSION}); upgrade selfinstruct"
@@ -158,7 +179,7 @@ class Pool:
         pool = cls(folder, lock)
         try:
             if is_pool(folder):
-                _check_version(pool.meta, pool.path)
+                _bring_up_to_date(pool.meta, pool.path)
         except BaseException:
             pool.close()
             raise
@@ -183,9 +204,8 @@ class Pool:
         }
         with self._connect() as connection:
             connection.execute("BEGIN IMMEDIATE")
-            for table in TABLES.split(";\n"):
-                if table.strip():
-                    connection.execute(table)
+            for statement in statements_of(TABLES):
+                connection.execute(statement)
             for key, value in meta.items():
                 connection.execute("INSERT INTO meta VALUES (?, ?)", (key, value))
             for position, task in enumerate(seeds):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-SCHEMA_VERSION = 1
-
-TABLES = """
+FIRST = """
 CREATE TABLE meta (
   key   TEXT PRIMARY KEY,
   value TEXT NOT NULL
@@ -148,3 +146,15 @@ CREATE TABLE endpoints (
   PRIMARY KEY (url, model)
 ) WITHOUT ROWID;
 """
+
+UPGRADES: tuple[str, ...] = ()
+"""Scripts that were added since, in order: each brings a pool from one schema version to the next. Each statement ends
+with `;` at the end of a line. Scripts are added, never changed."""
+
+SCHEMA_VERSION = 1 + len(UPGRADES)
+TABLES = FIRST + "".join(UPGRADES)
+
+
+def statements_of(script: str) -> list[str]:
+    """The single statements of a script, since `executescript` would end a transaction."""
+    return [statement for statement in script.split(";\n") if statement.strip()]
