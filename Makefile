@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: generate test test-slow test-vllm coverage check bench soak clean
+.PHONY: generate test test-slow test-browser test-vllm coverage check bench soak clean
 
 generate: .venv/installed  ## grow outputs/demo to 200 tasks with the built-in model, and export it
 	@$(BIN)/python -m selfinstruct generate --pool outputs/demo --target 200
@@ -12,6 +12,10 @@ test: .venv/installed-dev  ## run the test suite
 
 test-slow: .venv/installed-dev  ## the tests that take minutes
 	@$(BIN)/python -m pytest -q -m slow
+
+test-browser: .venv/installed-browser  ## the report in a real Chromium, which is installed if root can; screenshots in tests/browser/screenshots
+	@tests/browser/get_chromium.sh
+	@$(BIN)/python -m pytest -q -m browser tests/browser
 
 coverage: .venv/installed-dev  ## the test suite with branch coverage
 	@$(BIN)/python -m pytest -q --cov --cov-report=term-missing:skip-covered
@@ -43,6 +47,10 @@ soak: .venv/installed-dev  ## the long tests with their full counts: half an hou
 
 .venv/installed-dev: .venv/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-warn-script-location -c constraints.txt -e '.[dev]'
+	@touch $@
+
+.venv/installed-browser: .venv/installed-dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-warn-script-location -c constraints.txt -e '.[browser]'
 	@touch $@
 
 clean:  ## remove the environment and caches; pools stay
