@@ -5,21 +5,19 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
-from decimal import Decimal, InvalidOperation
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from selfinstruct.errors import ConfigError
-from selfinstruct.filters.instructions import DEFAULT_BLOCKED_WORDS
 from selfinstruct.llm.budget import Limits
 from selfinstruct.llm.prices import Price, listed_price
-from selfinstruct.novelty.tokens import TOKENIZERS
 from selfinstruct.recipes import RECIPES
 from selfinstruct.records import Settings, StageModel
+from selfinstruct.sections import BudgetSection, FiltersSection, ModelSection, PriceSection, RecipeSection, Role
 
 OFFLINE_MODEL = "offline"
 DEFAULT_TARGET = 200
@@ -47,119 +45,6 @@ OPTIONS: Mapping[str, str] = {
     "max_minutes": "budget.max_minutes",
 }
 """Where an option, or the environment variable SELFINSTRUCT_<OPTION>, stands in the config file."""
-
-
-class Section(BaseModel):
-    """A table of the config file; an unknown key in it is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class RecipeSection(Section):
-    """How tasks are asked for."""
-
-    name: str = "chat"
-    guidance: str = ""
-    topics: Path | None = None
-    """A text file, one topic or persona a line; each propose request draws one."""
-    prompts: Path | None = None
-    """A folder whose files replace prompts of the recipe by name."""
-    compat: bool = False
-    tasks_per_request: int = Field(6, ge=1, le=50)
-    inputs_per_task: int = Field(2, ge=1, le=5)
-    demonstrations: int = Field(8, ge=1, le=50)
-    generated_demonstrations: int = Field(2, ge=0, le=50)
-
-    @field_validator("name")
-    @classmethod
-    def _known(cls, name: str) -> str:
-        if name not in RECIPES:
-            raise ValueError(f"unknown recipe {name!r}; known: {', '.join(RECIPES)}")
-        return name
-
-
-class Role(Section):
-    """A model and where it is served."""
-
-    name: str | None = None
-    base_url: tuple[str, ...] = ()
-    api_key_env: str = "OPENAI_API_KEY"
-    extra_body: dict[str, Any] = {}
-    extra_headers: dict[str, str] = {}
-    timeout_s: float = Field(600.0, gt=0)
-    requests_per_minute: float | None = Field(None, gt=0)
-    tokens_per_minute: float | None = Field(None, gt=0)
-    temperature: float | None = Field(None, ge=0, le=2)
-    top_p: float | None = Field(None, gt=0, le=1)
-    max_tokens: int | None = Field(None, ge=1)
-    presence_penalty: float | None = Field(None, ge=-2, le=2)
-    frequency_penalty: float | None = Field(None, ge=-2, le=2)
-    stop: tuple[str, ...] | None = None
-
-    @field_validator("base_url", mode="before")
-    @classmethod
-    def _one_or_several(cls, value: Any) -> Any:
-        urls = [value] if isinstance(value, str) else value
-        for url in urls if isinstance(urls, list | tuple) else []:
-            if not str(url).startswith(("http://", "https://")):
-                raise ValueError(f"{url!r} is no http:// or https:// URL")
-        return urls
-
-
-class ModelSection(Role):
-    """The model of all stages that name none of their own."""
-
-    backend: Literal["offline", "openai"] | None = None
-
-
-class FiltersSection(Section):
-    """What a candidate must pass."""
-
-    rouge_threshold: Annotated[str, Field(validate_default=True)] = "0.7"
-    tokenizer: str = "unicode"
-    min_words: int = Field(4, ge=1)
-    max_words: int = Field(150, ge=1)
-    blocked_words: tuple[str, ...] = DEFAULT_BLOCKED_WORDS
-    languages: tuple[str, ...] = ()
-    """ISO 639-1 codes; instructions in any other language are rejected. Needs the extra `languages`."""
-    max_instances: int = Field(5, ge=1, le=100)
-
-    @field_validator("rouge_threshold", mode="before")
-    @classmethod
-    def _decimal(cls, value: Any) -> str:
-        try:
-            number = Decimal(str(value))
-        except InvalidOperation:
-            raise ValueError(f"{value!r} is no number") from None
-        if not 0 <= number <= 1:
-            raise ValueError(f"{value} is not between 0 and 1")
-        return format(number.normalize(), "f")
-
-    @field_validator("tokenizer")
-    @classmethod
-    def _known(cls, name: str) -> str:
-        if name not in TOKENIZERS:
-            raise ValueError(f"unknown tokenizer {name!r}; known: {', '.join(TOKENIZERS)}")
-        return name
-
-
-class BudgetSection(Section):
-    """What a run may spend; `pool_max_usd` bounds the pool's total over all runs."""
-
-    max_usd: Decimal | None = Field(None, gt=0)
-    max_tokens: int | None = Field(None, ge=1)
-    max_requests: int | None = Field(None, ge=1)
-    max_minutes: float | None = Field(None, gt=0)
-    pool_max_usd: Decimal | None = Field(None, gt=0)
-
-
-class PriceSection(Section):
-    """What a model costs, in US dollars for a million tokens."""
-
-    input: Decimal = Field(ge=0)
-    output: Decimal = Field(ge=0)
-    cached: Decimal | None = Field(None, ge=0)
-    """Prompt tokens that the server had cached; as `input` if not given."""
 
 
 class _Environment(PydanticBaseSettingsSource):

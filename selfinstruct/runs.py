@@ -15,7 +15,6 @@ from selfinstruct.config import (
     OFFLINE_MODEL,
     OPENAI_URL,
     Config,
-    Role,
     default_seeds,
     limits_of,
     pool_settings,
@@ -33,6 +32,7 @@ from selfinstruct.llm.slots import Slots
 from selfinstruct.llm.wire import Capabilities
 from selfinstruct.recipes import RECIPES
 from selfinstruct.records import Settings, Task
+from selfinstruct.sections import Role
 from selfinstruct.seeds import read_seeds
 from selfinstruct.store.pool import Contents, Pool, seeds_digest
 

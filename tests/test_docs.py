@@ -20,22 +20,12 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from selfinstruct import cli
-from selfinstruct.config import (
-    OPTIONS,
-    BudgetSection,
-    Config,
-    FiltersSection,
-    ModelSection,
-    PriceSection,
-    RecipeSection,
-    Role,
-    load,
-    pool_settings,
-)
+from selfinstruct.config import OPTIONS, Config, load, pool_settings
 from selfinstruct.errors import SelfInstructError
 from selfinstruct.export.formats import FORMATS
 from selfinstruct.recipes import RECIPES
 from selfinstruct.records import Settings
+from selfinstruct.sections import BudgetSection, FiltersSection, ModelSection, PriceSection, RecipeSection, Role
 from selfinstruct.store.reading import rows, snapshot, status
 from selfinstruct.store.schema import TABLES
 from tests.builders import ROOT, grow
