@@ -60,7 +60,10 @@ def generate(
     more: Annotated[int | None, typer.Option(help="Add this many tasks to what the pool has.")] = None,
     recipe: Annotated[str | None, typer.Option(help="chat (instruction-tuned models) or paper (base models).")] = None,
     backend: Annotated[
-        str | None, typer.Option(help="offline (the built-in model) or openai (any OpenAI-compatible server).")
+        str | None,
+        typer.Option(
+            help="offline (the built-in model), openai (any OpenAI-compatible server) or vllm (started for you)."
+        ),
     ] = None,
     base_url: Annotated[
         list[str] | None, typer.Option(help="Where the model is served, such as http://localhost:8000/v1; repeatable.")
@@ -74,7 +77,9 @@ def generate(
     language: Annotated[
         list[str] | None, typer.Option(help="Keep to this language, such as en or zh; repeatable.  [default: any]")
     ] = None,
-    concurrency: Annotated[int | None, typer.Option(help="Requests in flight at once.  [default: 32]")] = None,
+    concurrency: Annotated[
+        int | None, typer.Option(help="Requests in flight at once.  [default: 32; vllm: as its queue allows]")
+    ] = None,
     round_size: Annotated[int | None, typer.Option(help="Propose requests a round.  [default: 8]")] = None,
     lookahead: Annotated[int | None, typer.Option(help="Rounds in flight at once.  [default: 2]")] = None,
     max_usd: Annotated[str | None, typer.Option(help="Spend at most this many US dollars in this run.")] = None,

@@ -17,10 +17,19 @@ from selfinstruct.llm.budget import Limits
 from selfinstruct.llm.prices import Price, listed_price
 from selfinstruct.recipes import RECIPES
 from selfinstruct.records import Settings, StageModel
-from selfinstruct.sections import BudgetSection, FiltersSection, ModelSection, PriceSection, RecipeSection, Role
+from selfinstruct.sections import (
+    BudgetSection,
+    FiltersSection,
+    ModelSection,
+    PriceSection,
+    RecipeSection,
+    Role,
+    VllmSection,
+)
 
 OFFLINE_MODEL = "offline"
 DEFAULT_TARGET = 200
+DEFAULT_CONCURRENCY = 32
 OPENAI_URL = "https://api.openai.com/v1"
 OPTIONS: Mapping[str, str] = {
     "pool": "pool",
@@ -73,12 +82,14 @@ class Config(BaseSettings):
     target: int | None = Field(None, ge=1)
     more: int | None = Field(None, ge=1)
     seed: int = 42
-    concurrency: int = Field(32, ge=1, le=4096)
+    concurrency: int | None = Field(None, ge=1, le=4096)
+    """None: 32, or with the backend `vllm` what its server can run."""
     round_size: int = Field(8, ge=1, le=1000)
     lookahead: int = Field(2, ge=1, le=100)
     recipe: RecipeSection = RecipeSection()
     model: ModelSection = ModelSection()
     stages: dict[str, Role] = {}
+    vllm: VllmSection = VllmSection()
     filters: FiltersSection = FiltersSection()
     min_acceptance: float = Field(0.01, ge=0, le=1)
     """A run ends when less than this share of the candidates of its last 20 rounds is accepted."""
@@ -108,6 +119,8 @@ class Config(BaseSettings):
                 raise ValueError(
                     f"stages.{stage}: the recipe {self.recipe.name} has no such stage; its stages: {', '.join(known)}"
                 )
+        if self.starts_vllm:
+            self._check_vllm()
         if self.recipe.compat and self.recipe.name != "paper":
             raise ValueError(
                 "recipe.compat reproduces the original code, which is the recipe paper; add --recipe paper"
@@ -115,6 +128,27 @@ class Config(BaseSettings):
         if self.filters.min_words > self.filters.max_words:
             raise ValueError("filters.min_words is larger than filters.max_words")
         return self
+
+    def _check_vllm(self) -> None:
+        """What cannot go together with a server that is started for the run."""
+        if self.model.base_url:
+            raise ValueError(
+                "model.backend is vllm, which starts a server of its own, and there is a base_url; a server that runs "
+                "already is used by --base-url alone"
+            )
+        if not self.model.name:
+            raise ValueError("the backend vllm needs to be told the model, such as --model Qwen/Qwen3-8B")
+        for stage, role in self.stages.items():
+            if role.name not in {None, self.model.name} and not role.base_url:
+                raise ValueError(
+                    f"stages.{stage}: the server that is started serves {self.model.name} alone; "
+                    f"give stages.{stage} a base_url where {role.name} is served"
+                )
+
+    @property
+    def starts_vllm(self) -> bool:
+        """A vLLM server is started for the run, and serves all stages without a base_url of their own."""
+        return self.model.backend == "vllm"
 
     @property
     def is_offline(self) -> bool:
@@ -227,14 +261,18 @@ def pool_settings(config: Config, model: str, context_length: int | None = None)
         languages=config.filters.languages,
         context_length=context_length,
         max_instances=config.filters.max_instances,
-        stages=stage_models(config, config.recipe.name, model),
+        stages=stage_models(config, config.recipe.name, model, context_length),
     )
 
 
-def stage_models(config: Config, recipe: str, model: str) -> dict[str, StageModel]:
+def stage_models(config: Config, recipe: str, model: str, context_length: int | None = None) -> dict[str, StageModel]:
     """Which model answers each stage of a recipe, and how it samples."""
     return {
-        stage: StageModel(role_of(config, stage).name or model, RECIPES[recipe].api, _sampling(config, recipe, stage))
+        stage: StageModel(
+            role_of(config, stage).name or model,
+            RECIPES[recipe].api,
+            _sampling(config, recipe, stage, context_length),
+        )
         for stage in RECIPES[recipe].stages
     }
 
@@ -261,7 +299,7 @@ def prices_of(config: Config, settings: Settings) -> dict[str, Price]:
     found: dict[str, Price] = {}
     for stage, served in settings.stages.items():
         given = config.prices.get(served.model)
-        urls = () if config.is_offline or given else urls_of(role_of(config, stage))
+        urls = () if given else urls_of(config, role_of(config, stage))
         prices = [Price(given.input, given.output, given.cached)] if given else []
         prices += [price for url in urls if (price := listed_price(served.model, url)) is not None]
         if served.model in found:
@@ -271,14 +309,24 @@ def prices_of(config: Config, settings: Settings) -> dict[str, Price]:
     return found
 
 
-def urls_of(role: Role) -> tuple[str, ...]:
-    """Where a role's model is served: its own URLs, else that of the environment, else OpenAI's."""
-    return role.base_url or (os.environ.get("OPENAI_BASE_URL") or OPENAI_URL,)
+def urls_of(config: Config, role: Role) -> tuple[str, ...]:
+    """Where a role's model is served: its own URLs, else that of the environment, else OpenAI's.
+
+    None where the program starts the server itself.
+    """
+    if role.base_url or config.is_offline or config.starts_vllm:
+        return role.base_url
+    return (os.environ.get("OPENAI_BASE_URL") or OPENAI_URL,)
 
 
-def _sampling(config: Config, recipe: str, stage: str) -> dict[str, Any]:
-    """The recipe's parameters of a stage, those of [model] and [stages.X] over them."""
+def _sampling(config: Config, recipe: str, stage: str, context_length: int | None) -> dict[str, Any]:
+    """The recipe's parameters of a stage, those of [model] and [stages.X] over them.
+
+    An answer gets at most half of a short context, unless its length is configured.
+    """
     sampling = dict(RECIPES[recipe].sampling[stage])
+    if context_length is not None:
+        sampling["max_tokens"] = min(sampling["max_tokens"], max(1, context_length // 2))
     role = role_of(config, stage)
     for name in ("temperature", "top_p", "max_tokens", "presence_penalty", "frequency_penalty", "stop"):
         value = getattr(role, name)

@@ -6,14 +6,14 @@ import asyncio
 import json
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
-from selfinstruct.config import Config, load, pool_settings
+from selfinstruct.config import DEFAULT_CONCURRENCY, Config, load, pool_settings
 from selfinstruct.growth import Growth, Outcome
 from selfinstruct.llm.prices import in_dollars
 from selfinstruct.store import reading
@@ -110,7 +110,8 @@ def show_forecast(config: Config) -> None:
             )
         )
     total = "no price is known for every model" if found.usd is None else f"{found.usd:.2f} USD"
-    OUT.print(Text(f"  in all: {total}, {found.seconds / 60:,.1f} minutes at {config.concurrency} requests at once"))
+    at_once = config.concurrency or DEFAULT_CONCURRENCY
+    OUT.print(Text(f"  in all: {total}, {found.seconds / 60:,.1f} minutes at {at_once} requests at once"))
 
 
 def show_status(pool: Path, *, as_json: bool) -> None:
@@ -122,43 +123,68 @@ def show_status(pool: Path, *, as_json: bool) -> None:
         _table(status)
 
 
+Line = tuple[str, object, str]
+"""Name, figure and remark."""
+
+
 def _table(status: dict[str, Any]) -> None:
-    def line(name: str, value: object, note: str = "") -> None:
+    models = ", ".join(status["models"]) or "none yet"
+    OUT.print(Text(f"pool {status['pool']}, recipe {status['recipe'] or 'none yet'}, models: {models}"))
+    for name, value, note in (*_asked(status), *_became(status)):
         shown = f"{value:,}" if isinstance(value, int) else str(value)
         OUT.print(Text(f"{name:<28} {shown:>9}").append(f"   {note}" if note else "", style="dim"))
 
-    models = ", ".join(status["models"]) or "none yet"
-    OUT.print(Text(f"pool {status['pool']}, recipe {status['recipe'] or 'none yet'}, models: {models}"))
-    line("seeds", status["seeds"])
-    line("rounds", status["rounds"])
-    line("requests", status["requests"], f"{status['completions']:,} completions, {status['failed']:,} failed")
-    line("tokens", status["prompt_tokens"] + status["completion_tokens"],
-         f"{status['prompt_tokens']:,} of prompts, {status['completion_tokens']:,} of completions")  # fmt: skip
+
+def _asked(status: dict[str, Any]) -> Iterator[Line]:
+    """What was asked, and what that took."""
+    yield "seeds", status["seeds"], ""
+    yield "rounds", status["rounds"], ""
+    yield "requests", status["requests"], f"{status['completions']:,} completions, {status['failed']:,} failed"
+    if status["prompts_shortened"]:
+        yield "  shortened", status["prompts_shortened"], "with fewer demonstrations, to fit what the model takes"
+    prompt, completion = status["prompt_tokens"], status["completion_tokens"]
+    yield "tokens", prompt + completion, f"{prompt:,} of prompts{_from_cache(status)}, {completion:,} of completions"
+    last = status["last_run"] or {}
+    if last.get("tokens_per_second"):
+        yield "  a second", round(last["tokens_per_second"]), "written in the last run"
+    if status["server_restarts"]:
+        yield "server restarts", status["server_restarts"], f"{last['server_restarts']:,} in the last run; see vllm.log"
     if status["usd"]:
         each = f", {status['usd'] / status['tasks']:.5f} a task" if status["tasks"] else ""
-        line("cost", f"{status['usd']:.4f}", f"USD{each}")
+        yield "cost", f"{status['usd']:.4f}", f"USD{each}"
     for used in status["usage"]:
         cached = f", {used['cached_tokens']:,} from cache" if used["cached_tokens"] else ""
         cost = f", {used['usd']:.4f} USD" if used["usd"] else ""
         tokens = f"{used['prompt_tokens']:,} + {used['completion_tokens']:,} tokens"
-        line(f"  {used['stage']}", used["requests"], f"{used['model']}: {tokens}{cached}{cost}")
-    line("candidates", status["candidates"])
+        yield f"  {used['stage']}", used["requests"], f"{used['model']}: {tokens}{cached}{cost}"
+
+
+def _became(status: dict[str, Any]) -> Iterator[Line]:
+    """What became of the candidates."""
+    yield "candidates", status["candidates"], ""
     note = f"{status['classification_tasks']:,} classification"
     if status["tasks_pending"]:
         note += f"; {status['tasks_pending']:,} more on their way"
-    line("  accepted tasks", status["tasks"], note)
-    line("  their instances", status["instances"])
+    yield "  accepted tasks", status["tasks"], note
+    yield "  their instances", status["instances"], ""
     if status["tasks_pending"]:
-        line("  tasks pending", status["tasks_pending"], "accepted, waiting for inputs and outputs")
+        yield "  tasks pending", status["tasks_pending"], "accepted, waiting for inputs and outputs"
     if status["tasks_without_instances"]:
-        line("  tasks without", status["tasks_without_instances"], "accepted, but no instance passed the filters")
+        yield "  tasks without", status["tasks_without_instances"], "accepted, but no instance passed the filters"
     if status["waiting"]:
-        line("  waiting", status["waiting"], "read, not yet judged")
-    line("  rejections", sum(status["rejections"].values()))
+        yield "  waiting", status["waiting"], "read, not yet judged"
+    yield "  rejections", sum(status["rejections"].values()), ""
     for reason, count in status["rejections"].items():
-        line(f"    {reason}", count)
+        yield f"    {reason}", count, ""
     if status["acceptance_rate"] is not None:
-        line("acceptance", f"{status['acceptance_rate']:.0%}", "of judged instructions")
+        yield "acceptance", f"{status['acceptance_rate']:.0%}", "of judged instructions"
+
+
+def _from_cache(status: dict[str, Any]) -> str:
+    """The share of prompt tokens that servers had in their cache, where they say."""
+    if not status["cached_tokens"]:
+        return ""
+    return f" ({status['cached_tokens'] / status['prompt_tokens']:.0%} from cache)"
 
 
 def _samples(pool: Path, wanted: int = 3) -> None:

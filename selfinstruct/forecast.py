@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from selfinstruct import rounds
-from selfinstruct.config import DEFAULT_TARGET, Config, default_seeds, pool_settings, prices_of
+from selfinstruct.config import DEFAULT_CONCURRENCY, DEFAULT_TARGET, Config, default_seeds, pool_settings, prices_of
 from selfinstruct.llm.prices import Price, in_dollars
 from selfinstruct.recipes import RECIPES
 from selfinstruct.recipes.steps import Ask
@@ -76,7 +76,7 @@ def forecast(config: Config) -> Forecast:
     if not past.stages:
         basis = f"assumed, as the pool has no history: {ASSUMED_YIELD:.0%} of proposed tasks accepted, "
         basis += f"{BYTES_PER_TOKEN} bytes a token, {ASSUMED_ANSWER} tokens and {ASSUMED_LATENCY_S:.0f} s an answer"
-    return Forecast(past.done, wanted, first, stages, work / config.concurrency, basis)
+    return Forecast(past.done, wanted, first, stages, work / (config.concurrency or DEFAULT_CONCURRENCY), basis)
 
 
 def _requests(missing: int, past: PoolHistory, settings: Settings, seeds: Sequence[Task]) -> dict[str, float]:

@@ -56,6 +56,10 @@ class Journal:
         """Keep what was learned of an endpoint, as JSON, for later runs."""
         self._note(statements.note_capabilities(url, model, capabilities))
 
+    def note_restarts(self, times: int) -> None:
+        """Keep how often the server of this run has been started again."""
+        self._note(statements.note_restarts(self.run, times))
+
     def close(self) -> None:
         """Write what is handed in, then end."""
         self._writer.close()

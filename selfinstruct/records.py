@@ -63,6 +63,8 @@ class Prompt:
     schema: Schema | None = None
     demonstrations: tuple[str, ...] = ()
     """Ids of the tasks shown."""
+    left_out: int = 0
+    """Demonstrations and examples that there was no room for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,8 @@ class Request:
     messages: tuple[Message, ...]
     schema: Schema | None = None
     demonstrations: tuple[str, ...] = ()
+    left_out: int = 0
+    """Demonstrations and examples that there was no room for."""
     source: int = 0
     """0 for the pool's own requests; replayed sources are numbered from 0 as well, in the order given."""
 

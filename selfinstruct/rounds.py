@@ -20,6 +20,7 @@ from selfinstruct.filters.instructions import (
 )
 from selfinstruct.novelty.index import Index, Neighbour
 from selfinstruct.recipes import RECIPES, compat
+from selfinstruct.recipes.fitting import fitted
 from selfinstruct.recipes.steps import Ask, Settled
 from selfinstruct.records import (
     Candidate,
@@ -88,12 +89,15 @@ def plan_request(prompt: Prompt, settings: Settings, round_number: int | None, t
         messages=prompt.messages,
         schema=prompt.schema,
         demonstrations=prompt.demonstrations,
+        left_out=prompt.left_out,
     )
 
 
 def plan_again(request: Request, settings: Settings) -> Request:
     """The same question for today's model and sampling; the very same request when neither has changed."""
-    prompt = Prompt(request.stage, request.index, request.messages, request.schema, request.demonstrations)
+    prompt = Prompt(
+        request.stage, request.index, request.messages, request.schema, request.demonstrations, request.left_out
+    )
     return plan_request(prompt, settings, request.round, request.task_id)
 
 
@@ -104,7 +108,6 @@ def plan_round(number: int, settings: Settings, seeds: Sequence[Task], generated
     the seeds, the settings and the round's number alone.
     """
     generator = random.Random(f"{settings.seed}/{number}")
-    recipe = RECIPES[settings.recipe]
     requests = []
     for index in range(settings.round_size):
         drawn = draw_demonstrations(
@@ -112,8 +115,16 @@ def plan_round(number: int, settings: Settings, seeds: Sequence[Task], generated
         )
         shown = [generated[place] if is_generated else seeds[place] for is_generated, place in drawn]
         topic = draw_topic(generator, settings.topics)
-        requests.append(plan_request(recipe.propose(settings, shown, index, topic), settings, number, None))
+        requests.append(plan_request(_propose(shown, index, topic, settings), settings, number, None))
     return requests
+
+
+def _propose(shown: Sequence[Task], index: int, topic: str | None, settings: Settings) -> Prompt:
+    """A propose prompt with as many of the demonstrations as fit."""
+    propose = RECIPES[settings.recipe].propose
+    return fitted(
+        shown, lambda task: len(task.instruction), lambda kept: propose(settings, kept, index, topic), settings
+    )
 
 
 def read_round(

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,7 +11,6 @@ from selfinstruct import rounds
 from selfinstruct.config import (
     DEFAULT_TARGET,
     OFFLINE_MODEL,
-    OPENAI_URL,
     Config,
     default_seeds,
     limits_of,
@@ -21,18 +18,15 @@ from selfinstruct.config import (
     prices_of,
     role_of,
     stage_models,
-    urls_of,
 )
 from selfinstruct.errors import AccessError, ConfigError, PoolError, SelfInstructError
 from selfinstruct.growth import STEPS, Growth, Outcome, Steps, Tell
 from selfinstruct.journal import now
 from selfinstruct.llm.budget import Budget
-from selfinstruct.llm.client import Client, EndpointConfig
-from selfinstruct.llm.slots import Slots
 from selfinstruct.llm.wire import Capabilities
+from selfinstruct.models import Listeners, serve
 from selfinstruct.recipes import RECIPES
 from selfinstruct.records import Settings, Task
-from selfinstruct.sections import Role
 from selfinstruct.seeds import read_seeds
 from selfinstruct.store.pool import Contents, Pool, seeds_digest
 
@@ -76,8 +70,8 @@ async def _run(pool: Pool, config: Config, tell: Tell, steps: Steps, started: St
             return Outcome(0, f"the target of {goal.tasks} tasks was reached before")
     pumps: list[Growth] = []
     budget = Budget(limits_of(config), {}, lambda: pumps[0].journal)
-    async with _models(config, tell, _known(pool), pumps, budget) as (clients, model):
-        settings = pool_settings(config, model, _context_length(clients, config, model))
+    async with serve(config, tell, _known(pool), budget, _listeners(pumps)) as models:
+        settings = pool_settings(config, models.name, models.context_length)
         rounds.check(settings, seeds or pool.seeds())
         _set_prices(budget, config, settings)
         if contents is None:
@@ -89,11 +83,13 @@ async def _run(pool: Pool, config: Config, tell: Tell, steps: Steps, started: St
         if goal.goes_on:
             tell(f"going on to the goal of the last --more {goal.more}: {goal.tasks} tasks in all")
         number = pool.start_run(now(), goal.tasks, goal.more)
-        for client in clients.values():
+        for client in models.clients.values():
             client.had_answers(contents.answered)
         pump = Growth(
-            pool, contents, settings, lambda recipe: stage_models(config, recipe, model), clients, goal.tasks, number,
-            tell, config.min_acceptance, config.budget.max_minutes, max(64, 4 * config.concurrency),
+            pool, contents, settings,
+            lambda recipe: stage_models(config, recipe, models.name, models.context_length),
+            models.clients, goal.tasks, number, tell, config.min_acceptance, config.budget.max_minutes,
+            max(64, 4 * models.concurrency),
         )  # fmt: skip
         pumps.append(pump)
         started(pump)
@@ -108,11 +104,22 @@ async def _run(pool: Pool, config: Config, tell: Tell, steps: Steps, started: St
         return outcome
 
 
-def _context_length(clients: Mapping[str, Client], config: Config, model: str) -> int | None:
-    """The least that any endpoint of a stage in use takes, as far as they say."""
-    served = stage_models(config, config.recipe.name, model)
-    said = [clients[stage].context_length(one.model) for stage, one in served.items()]
-    return min((length for length in said if length is not None), default=None)
+def _listeners(pumps: Sequence[Growth]) -> Listeners:
+    """Who hears of the servers: the growth, once there is one."""
+
+    def learned(url: str, model: str, capabilities: Capabilities) -> None:
+        for pump in pumps:
+            pump.journal.note_capabilities(url, model, capabilities.to_json())
+
+    def gave_up(reason: str) -> None:
+        for pump in pumps:
+            pump.halt(Outcome(AccessError.exit_code, reason))
+
+    def restarted(times: int) -> None:
+        for pump in pumps:
+            pump.journal.note_restarts(times)
+
+    return Listeners(learned, gave_up, restarted)
 
 
 def _is_needed(contents: Contents, goal: int) -> bool:
@@ -174,72 +181,6 @@ def _goal(pool: Pool, config: Config, done: int) -> Goal:
 
 def _known(pool: Pool) -> Mapping[tuple[str, str], Mapping[str, Any]]:
     return {} if pool.is_new else pool.capabilities()
-
-
-@contextlib.asynccontextmanager
-async def _models(
-    config: Config,
-    tell: Tell,
-    known: Mapping[tuple[str, str], Mapping[str, Any]],
-    pumps: Sequence[Growth],
-    budget: Budget,
-) -> AsyncIterator[tuple[dict[str, Client], str]]:
-    """A client for each stage, and the model of the stages that name none."""
-
-    def learned(url: str, model: str, capabilities: Capabilities) -> None:
-        for pump in pumps:
-            pump.journal.note_capabilities(url, model, capabilities.to_json())
-
-    async with contextlib.AsyncExitStack() as stack:
-        offline_url = ""
-        remember = learned
-        if config.is_offline:
-            from selfinstruct.llm.offline.server import OfflineServer  # noqa: PLC0415 - only who uses it pays for it
-
-            offline_url = stack.enter_context(OfflineServer()).base_url
-            known = {}
-            remember = _forget  # its port is another each time
-        by_role: dict[str, Client] = {}
-        clients: dict[str, Client] = {}
-        for stage in dict.fromkeys(stage for recipe in RECIPES.values() for stage in recipe.stages):
-            section = role_of(config, stage)
-            endpoints = _endpoints(section, offline_url)
-            role = repr(
-                [section.requests_per_minute, section.tokens_per_minute]
-                + [(one.base_url, one.key_name, one.timeout_s, sorted(one.headers.items())) for one in endpoints]
-            )
-            if role not in by_role:
-                by_role[role] = Client(
-                    endpoints, Slots(config.concurrency), tell=tell, known=known, learned=remember, meter=budget,
-                    requests_per_minute=section.requests_per_minute, tokens_per_minute=section.tokens_per_minute,
-                )  # fmt: skip
-                stack.push_async_callback(by_role[role].close)
-            clients[stage] = by_role[role]
-        used = {id(clients[stage]): clients[stage] for stage in RECIPES[config.recipe.name].stages}
-        listed: list[dict[str, Any]] = []
-        for client in used.values():
-            listed = listed or await client.check()
-        yield clients, config.model_name or _only_model(listed)
-
-
-def _forget(url: str, model: str, capabilities: Capabilities) -> None:
-    """Keep nothing of what was learned."""
-
-
-def _endpoints(role: Role, offline_url: str) -> list[EndpointConfig]:
-    urls = (offline_url,) if offline_url else urls_of(role)
-    key = os.environ.get(role.api_key_env, "")
-    if not key and OPENAI_URL in urls:
-        raise AccessError(f"{OPENAI_URL} wants a key: set {role.api_key_env}, or name another server by --base-url")
-    return [EndpointConfig(url, key or "none", role.api_key_env, role.extra_headers, role.timeout_s) for url in urls]
-
-
-def _only_model(listed: Sequence[Mapping[str, Any]]) -> str:
-    names = [str(item["id"]) for item in listed if "id" in item]
-    if len(names) == 1:
-        return names[0]
-    some = f"; the server has {', '.join(sorted(names)[:8])}" if names else ""
-    raise ConfigError(f"name the model by --model{some}")
 
 
 def _tell_changes(before: Settings | None, after: Settings, next_round: int, tell: Tell) -> None:

@@ -1,7 +1,8 @@
-"""The tables of the config file, each with its keys, their bounds and defaults."""
+"""The tables of the config file: their keys, defaults and bounds."""
 
 from __future__ import annotations
 
+import shlex
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -73,7 +74,33 @@ class Role(Section):
 class ModelSection(Role):
     """The model of all stages that name none of their own."""
 
-    backend: Literal["offline", "openai"] | None = None
+    backend: Literal["offline", "openai", "vllm"] | None = None
+
+
+class VllmSection(Section):
+    """The server that `backend = "vllm"` starts and guards."""
+
+    command: tuple[str, ...] = ()
+    """What is run with `serve MODEL ...` behind it; empty: the `vllm` beside this Python, else the one on PATH."""
+    args: tuple[str, ...] = ()
+    """Further arguments of `vllm serve`."""
+    env: dict[str, str] = {}
+    model: str = ""
+    """What is loaded, a folder or a name, where it is not the model's name."""
+    start_timeout_s: float = Field(3600.0, gt=0)
+    stuck_s: float = Field(180.0, gt=0)
+    max_restarts: int = Field(3, ge=0)
+
+    @field_validator("command", "args", mode="before")
+    @classmethod
+    def _words(cls, value: Any) -> Any:
+        """A command line may be one string, as in a shell."""
+        if not isinstance(value, str):
+            return value
+        try:
+            return shlex.split(value)
+        except ValueError as error:
+            raise ValueError(f"{value!r} is no command line ({error})") from None
 
 
 class FiltersSection(Section):

@@ -157,6 +157,8 @@ def test_each_bad_seed_file_is_one_clear_line(tmp_path: Path, capsys: pytest.Cap
         (["--rouge-threshold", "1.5"], "between 0 and 1"),
         (["--rouge-threshold", "much"], "--rouge-threshold"),
         (["--base-url", "localhost:8000"], "http://"),
+        (["--backend", "vllm"], "--model Qwen/Qwen3-8B"),
+        (["--backend", "vllm", "--model", "m", "--base-url", "http://localhost:8000/v1"], "--base-url alone"),
         (["--concurrency", "0"], "--concurrency"),
         (["--config", "missing.toml"], "missing.toml"),
     ],
@@ -181,6 +183,12 @@ def test_each_bad_option_is_one_clear_line(
         ("target = 'many'", "--target"),
         ("this is not toml", "not TOML"),
         ("[recipe]\ncompat = true", "paper"),
+        ('[vllm]\nargs = "--dtype \'auto"', "no command line"),
+        ("[vllm]\nport = 8000", "unknown key 'vllm.port'"),
+        ("[model]\nbackend = 'vllm'\nname = 'a'\n[stages.respond]\nname = 'b'", "give stages.respond a base_url"),
+        ("[model]\nbackend = 'vllm'\nname = 'a'\n[vllm]\ncommand = '/no/such/vllm'", "no program /no/such/vllm"),
+        ("[model]\nbackend = 'vllm'\nname = 'a'\n[vllm]\ncommand = 'true'\nargs = '--host 0'", "--host cannot be set"),
+        ("[model]\nbackend = 'vllm'\nname = './no/such'\n[vllm]\ncommand = 'true'", "no folder ./no/such"),
     ],
 )
 def test_each_bad_config_file_is_one_clear_line(

@@ -25,7 +25,15 @@ from selfinstruct.errors import SelfInstructError
 from selfinstruct.export.formats import FORMATS
 from selfinstruct.recipes import RECIPES
 from selfinstruct.records import Settings
-from selfinstruct.sections import BudgetSection, FiltersSection, ModelSection, PriceSection, RecipeSection, Role
+from selfinstruct.sections import (
+    BudgetSection,
+    FiltersSection,
+    ModelSection,
+    PriceSection,
+    RecipeSection,
+    Role,
+    VllmSection,
+)
 from selfinstruct.store.reading import rows, snapshot, status
 from selfinstruct.store.schema import TABLES
 from tests.builders import ROOT, grow
@@ -303,11 +311,12 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "": Config,
     "recipe": RecipeSection,
     "model": ModelSection,
+    "vllm": VllmSection,
     "filters": FiltersSection,
     "budget": BudgetSection,
     'prices."MODEL"': PriceSection,
 }
-TABLES_OF_CONFIG = ("recipe", "model", "filters", "stages", "budget", "prices")
+TABLES_OF_CONFIG = ("recipe", "model", "vllm", "filters", "stages", "budget", "prices")
 KEYS = {row[0].strip("`"): row for row in cells(CONFIGURATION) if len(row) == 6}
 
 

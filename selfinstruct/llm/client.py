@@ -160,6 +160,10 @@ class Client:
         self.slots.halt()
         self._router.halt()
 
+    def try_again_now(self) -> None:
+        """Probe endpoints in outage at once, since there is reason to think that they are back."""
+        self._router.wake()
+
     async def close(self) -> None:
         """Close the connections."""
         await self._router.close()

@@ -6,6 +6,7 @@ An endpoint in outage gets nothing but probes, GET /models first, then one reque
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Callable, Mapping, Sequence
 
@@ -74,6 +75,7 @@ class Router:
         self._alarm: asyncio.TimerHandle | None = None
         self._probes: dict[Endpoint, asyncio.Task[None]] = {}
         self._is_halted = False
+        self._woken = asyncio.Event()
 
     @property
     def counts_tokens(self) -> bool:
@@ -147,6 +149,11 @@ class Router:
         """Probe an endpoint in outage until it answers."""
         if endpoint.breaker.state == "open" and endpoint not in self._probes and not self._is_halted:
             self._probes[endpoint] = asyncio.create_task(self._probe(endpoint))
+
+    def wake(self) -> None:
+        """Let probes that wait go out now."""
+        self._woken.set()
+        self._woken.clear()
 
     def halt(self) -> None:
         """Probe nothing more."""
@@ -236,7 +243,8 @@ class Router:
                     alive = any(not one.left and one.breaker.state == "closed" for one in self.endpoints)
                     manner = "going on with the others" if alive else "waiting"
                     self._tell(f"{endpoint.url} does not answer ({breaker.why}); {manner}, next try in {pause:.0f} s")
-                await asyncio.sleep(pause)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._woken.wait(), pause)
                 reply = await endpoint.models()
                 if isinstance(reply, Lost):
                     breaker.probe_failed(reply.why)

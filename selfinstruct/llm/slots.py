@@ -43,6 +43,7 @@ class Slots:
     """
 
     def __init__(self, size: int) -> None:
+        self.most = size
         self.size = size
         self.taken = 0
         self._halted = False
@@ -74,6 +75,11 @@ class Slots:
     def give_back(self) -> None:
         """Free a slot, for the first of those that wait."""
         self.taken -= 1
+        self.serve()
+
+    def resize(self, size: int) -> None:
+        """Have so many slots from now on, `most` at most; those taken beyond that are given back in time."""
+        self.size = min(size, self.most)
         self.serve()
 
     def halt(self) -> None:

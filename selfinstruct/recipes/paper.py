@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from selfinstruct.recipes.fitting import fitted
 from selfinstruct.recipes.steps import Ask, Settled
 from selfinstruct.recipes.templates import fill
 from selfinstruct.records import (
@@ -156,11 +157,14 @@ def _instances(task: Task, settings: Settings, examples: Sequence[Task], *, is_c
     return _about(task, settings, INSTANCES, form, shown)
 
 
-def _about(task: Task, settings: Settings, stage: str, template: str, blocks: Iterable[str]) -> Prompt:
-    examples = "".join(f"{block}\n\n" for block in blocks)
-    values = {"examples": examples, "instruction": _one_line(task.instruction)}
-    end = "\n" if stage == INSTANCES else ""
-    return Prompt(stage, 0, _words(fill(settings.prompts[template], values).rstrip() + end))
+def _about(task: Task, settings: Settings, stage: str, template: str, blocks: Sequence[str]) -> Prompt:
+    def prompt(shown: Sequence[str]) -> Prompt:
+        examples = "".join(f"{block}\n\n" for block in shown)
+        values = {"examples": examples, "instruction": _one_line(task.instruction)}
+        end = "\n" if stage == INSTANCES else ""
+        return Prompt(stage, 0, _words(fill(settings.prompts[template], values).rstrip() + end))
+
+    return fitted(blocks, len, prompt, settings)
 
 
 def _worked(example: Task, instances: Sequence[Instance]) -> tuple[int, str]:

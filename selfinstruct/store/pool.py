@@ -283,7 +283,7 @@ class Pool:
 
 
 def _holds_something(folder: Path) -> bool:
-    return any(entry.name not in {"pool.lock", ".gitkeep", ".DS_Store"} for entry in folder.iterdir())
+    return any(entry.name not in {"pool.lock", "vllm.log", ".gitkeep", ".DS_Store"} for entry in folder.iterdir())
 
 
 def _holder(folder: Path) -> str:

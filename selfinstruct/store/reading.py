@@ -93,10 +93,24 @@ def status(folder: Path) -> dict[str, Any]:
             "recipe": json.loads(settings["settings"])["recipe"] if settings else None,
             "models": [row["model"] for row in models],
             "goal": runs["goal"] if runs else None,
-            "last_run": {key: runs[key] for key in ("started_at", "ended_at", "exit_code", "outcome")}
-            if runs
-            else None,
+            "prompts_shortened": one("SELECT COUNT(*) FROM requests WHERE left_out > 0 AND state != 'superseded'"),
+            "server_restarts": one("SELECT COALESCE(SUM(server_restarts), 0) FROM runs"),
+            "last_run": _last_run(connection, runs) if runs else None,
         }
+
+
+def _last_run(connection: sqlite3.Connection, run: sqlite3.Row) -> dict[str, Any]:
+    """How a run ended, and how fast its models wrote between its start and its last answer so far."""
+    sql = (
+        "SELECT COALESCE(SUM(completion_tokens), 0) AS tokens, "
+        "(julianday(MAX(received_at)) - julianday(?)) * 86400 AS seconds FROM completions WHERE run = ?"
+    )
+    wrote = connection.execute(sql, (run["started_at"], run["id"])).fetchone()
+    speed = wrote["tokens"] / wrote["seconds"] if wrote["seconds"] else None
+    return {
+        **{key: run[key] for key in ("started_at", "ended_at", "exit_code", "outcome", "server_restarts")},
+        "tokens_per_second": None if speed is None else round(speed, 1),
+    }
 
 
 @dataclass(frozen=True, slots=True)

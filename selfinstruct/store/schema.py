@@ -147,7 +147,12 @@ CREATE TABLE endpoints (
 ) WITHOUT ROWID;
 """
 
-UPGRADES: tuple[str, ...] = ()
+UPGRADES: tuple[str, ...] = (
+    """
+ALTER TABLE requests ADD COLUMN left_out INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE runs ADD COLUMN server_restarts INTEGER NOT NULL DEFAULT 0;
+""",
+)
 """Scripts that were added since, in order: each brings a pool from one schema version to the next. Each statement ends
 with `;` at the end of a line. Scripts are added, never changed."""
 

@@ -86,7 +86,7 @@ def add_request(request: Request) -> Statement:
         "sampling": canonical_json(request.sampling),
         "messages": canonical_json([[message.role, message.content] for message in request.messages]),
         "schema": canonical_json([request.schema.name, request.schema.body]) if request.schema else None,
-        "demonstrations": canonical_json(request.demonstrations), "state": "open",
+        "demonstrations": canonical_json(request.demonstrations), "left_out": request.left_out, "state": "open",
     }  # fmt: skip
     return insert("requests", row, once=True)
 
@@ -94,6 +94,11 @@ def add_request(request: Request) -> Statement:
 def end_run(run: int, ended_at: str, exit_code: int, outcome: str) -> Statement:
     """How a run ended."""
     return "UPDATE runs SET ended_at = ?, exit_code = ?, outcome = ? WHERE id = ?", (ended_at, exit_code, outcome, run)
+
+
+def note_restarts(run: int, times: int) -> Statement:
+    """How often the server of a run has been started again."""
+    return "UPDATE runs SET server_restarts = ? WHERE id = ?", (times, run)
 
 
 def stands_for_one(request: Request) -> Statement:
@@ -258,6 +263,7 @@ def request_from_row(row: Mapping[str, Any]) -> Request:
         messages=tuple(Message(role, content) for role, content in json.loads(row["messages"])),
         schema=Schema(schema[0], schema[1]) if schema else None,
         demonstrations=tuple(json.loads(row["demonstrations"])),
+        left_out=row["left_out"],
         source=row["source"],
     )
 

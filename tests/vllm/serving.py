@@ -10,8 +10,8 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Self
 
-from selfinstruct.llm.vllm_metrics import Metrics
-from selfinstruct.llm.vllm_server import VllmOptions, VllmServer
+from selfinstruct.llm.vllm.metrics import Metrics
+from selfinstruct.llm.vllm.server import VllmOptions, VllmServer
 from selfinstruct.store.reading import status
 from tests.vllm.processes import Seen, descendants
 

@@ -24,9 +24,9 @@ from selfinstruct.errors import AccessError, ConfigError, SelfInstructError
 from selfinstruct.growth import Outcome
 from selfinstruct.llm.client import Client, EndpointConfig
 from selfinstruct.llm.slots import Slots
-from selfinstruct.llm.vllm_command import serve_command
-from selfinstruct.llm.vllm_log import reason
-from selfinstruct.llm.vllm_server import VllmServer
+from selfinstruct.llm.vllm.command import serve_command
+from selfinstruct.llm.vllm.log import reason
+from selfinstruct.llm.vllm.server import VllmServer
 from selfinstruct.records import Message, Request
 from selfinstruct.runs import grow_blocking
 from tests.builders import ROOT, jsonl, seed_row

@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from selfinstruct.errors import AccessError, ConfigError, SelfInstructError
-from selfinstruct.llm import vllm_supervisor
-from selfinstruct.llm.vllm_command import find_command, port_for, serve_command
-from selfinstruct.llm.vllm_log import doing, reason
-from selfinstruct.llm.vllm_metrics import Metrics, Pulse, parse_metrics, root_of
-from selfinstruct.llm.vllm_server import VllmOptions, VllmServer
+from selfinstruct.llm.vllm import supervisor
+from selfinstruct.llm.vllm.command import find_command, port_for, serve_command
+from selfinstruct.llm.vllm.log import doing, reason
+from selfinstruct.llm.vllm.metrics import Metrics, Pulse, parse_metrics, root_of
+from selfinstruct.llm.vllm.server import VllmOptions, VllmServer
 from tests.vllm.processes import descendants, gone, wait_until
 
 
@@ -146,7 +146,7 @@ def test_a_port_that_is_named_must_be_free() -> None:
 
 def supervised(script: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-I", vllm_supervisor.__file__, "/bin/sh", "-c", script],
+        [sys.executable, "-I", supervisor.__file__, "/bin/sh", "-c", script],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True,
     )  # fmt: skip
 
@@ -223,7 +223,7 @@ def test_a_command_that_ignores_everything_ends_too() -> None:
 def test_a_program_that_is_killed_takes_a_starting_server_with_it(tmp_path: Path) -> None:
     code = (
         "import asyncio, sys; from pathlib import Path\n"
-        "from selfinstruct.llm.vllm_server import VllmOptions, VllmServer\n"
+        "from selfinstruct.llm.vllm.server import VllmOptions, VllmServer\n"
         "async def work():\n"
         f"    options = VllmOptions(command=('/bin/sh', '-c', {LONG!r}))\n"
         f"    async with VllmServer(options, 'm', Path({str(tmp_path / 'vllm.log')!r}), print): pass\n"

@@ -1,4 +1,4 @@
-"""Runs a command that must not outlive the program that started it: `python -I vllm_supervisor.py COMMAND...`.
+"""Runs a command that must not outlive the program that started it: `python -I supervisor.py COMMAND...`.
 
 A child that vanishes takes nobody with it: vLLM's engine goes on when its API server is killed, and the API server when
 we are. So this process stands between. Standard input is a pipe that only the program holds. A byte in it means: ask

@@ -2,7 +2,7 @@
 
 `async with VllmServer(...) as server:` gives a server that answers at `server.base_url`. While the block runs, a guard
 looks after it: an engine that is dead or stuck is started again on the same port, so the client, which asks again what
-was lost, needs to know nothing. On the way out, whatever that is, all its processes end (`vllm_supervisor`).
+was lost, needs to know nothing. On the way out, whatever that is, all its processes end (`supervisor`).
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from typing import Self
 import aiohttp
 
 from selfinstruct.errors import AccessError, ConfigError, SelfInstructError
-from selfinstruct.llm import vllm_supervisor
-from selfinstruct.llm.vllm_command import HOST, VllmOptions, chooses_port, port_for, serve_command
-from selfinstruct.llm.vllm_log import Log
-from selfinstruct.llm.vllm_metrics import Metrics, Pulse, context_lengths, is_healthy, read_metrics
+from selfinstruct.llm.vllm import supervisor
+from selfinstruct.llm.vllm.command import HOST, VllmOptions, chooses_port, port_for, serve_command
+from selfinstruct.llm.vllm.log import Log
+from selfinstruct.llm.vllm.metrics import Metrics, Pulse, context_lengths, is_healthy, read_metrics
 
 __all__ = ["VllmOptions", "VllmServer"]
 
@@ -62,7 +62,8 @@ class VllmServer:
     """One vLLM server.
 
     `in_flight` counts the requests that are waited for now. `gave_up` is called with the reason when the server is not
-    started again, once and again until the block is left, since whom it concerns may only come to be.
+    started again, once and again until the block is left, since whom it concerns may only come to be; `restarted` is
+    called with the number of restarts when it is up again.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class VllmServer:
         *,
         in_flight: Callable[[], int] = lambda: 0,
         gave_up: Callable[[str], None] = lambda _: None,
+        restarted: Callable[[int], None] = lambda _: None,
         look_s: float = _LOOK_S,
     ) -> None:
         self.model = model
@@ -86,6 +88,7 @@ class VllmServer:
         self._tell = tell
         self._in_flight = in_flight
         self._gave_up = gave_up
+        self._restarted = restarted
         self._look_s = look_s
         self._port = 0
         self._process: subprocess.Popen[bytes] | None = None
@@ -186,7 +189,7 @@ class VllmServer:
                 log.flush()
                 self._log.begin()
                 return subprocess.Popen(  # noqa: S603 - the user's own command
-                    [sys.executable, "-I", vllm_supervisor.__file__, *command],
+                    [sys.executable, "-I", supervisor.__file__, *command],
                     stdin=subprocess.PIPE, stdout=log, stderr=log, env=env, start_new_session=True,
                 )  # fmt: skip
         except OSError as error:
@@ -276,6 +279,7 @@ class VllmServer:
             except _Failed as failed:
                 why = str(failed)
                 continue
+            self._restarted(self.restarts)
             return
 
     # Ending

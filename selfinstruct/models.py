@@ -1,0 +1,192 @@
+"""The models of a run: a client for each stage, and the server behind it where that is started by this program."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from selfinstruct.config import DEFAULT_CONCURRENCY, OPENAI_URL, Config, role_of, stage_models, urls_of
+from selfinstruct.errors import AccessError, ConfigError
+from selfinstruct.llm.client import Client, EndpointConfig
+from selfinstruct.llm.meter import Meter
+from selfinstruct.llm.slots import Slots
+from selfinstruct.llm.wire import Capabilities
+from selfinstruct.recipes import RECIPES
+from selfinstruct.sections import Role
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Listeners:
+    """Who is told what while models are served."""
+
+    learned: Callable[[str, str, Capabilities], None]
+    """What an endpoint (URL, model) takes."""
+    gave_up: Callable[[str], None]
+    """Why the server of this program will not come back."""
+    restarted: Callable[[int], None]
+    """How often it has been started again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """What answers the stages."""
+
+    clients: Mapping[str, Client]
+    name: str
+    """The model of the stages that name none."""
+    context_length: int | None
+    """The least that any endpoint of a stage in use takes, as far as they say; tokens of prompt and answer."""
+    concurrency: int
+    """The most requests that will be in flight."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Local:
+    """A server of this program."""
+
+    url: str
+    api_key: str = "none"
+
+
+@contextlib.asynccontextmanager
+async def serve(
+    config: Config,
+    tell: Tell,
+    known: Mapping[tuple[str, str], Mapping[str, Any]],
+    meter: Meter,
+    listeners: Listeners,
+) -> AsyncIterator[Models]:
+    """The models that the configuration names, reachable while the block runs.
+
+    Raises:
+        AccessError, ConfigError: a server does not start or answer, or which model is meant cannot be told.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        groups: dict[str, Client] = {}
+        local = await _start(config, tell, listeners, groups, stack)
+        stack.push_async_callback(_close, groups)
+        remember = listeners.learned
+        if local is not None:
+            known, remember = {}, _forget  # its port is another each time
+        clients = {
+            stage: _client(role_of(config, stage), config, local, tell, known, remember, meter, groups)
+            for stage in dict.fromkeys(stage for recipe in RECIPES.values() for stage in recipe.stages)
+        }
+        used = {id(clients[stage]): clients[stage] for stage in RECIPES[config.recipe.name].stages}
+        listed: list[dict[str, Any]] = []
+        for client in used.values():
+            listed = listed or await client.check()
+        name = config.model_name or _only_model(listed)
+        most = max(client.slots.most for client in used.values())
+        yield Models(clients, name, _context_length(clients, config, name), most)
+
+
+async def _start(
+    config: Config, tell: Tell, listeners: Listeners, groups: Mapping[str, Client], stack: contextlib.AsyncExitStack
+) -> _Local | None:
+    """The server that has to be started, and ends with the stack. What it costs to import is paid by who uses it."""
+    if config.is_offline:
+        from selfinstruct.llm.offline.server import OfflineServer  # noqa: PLC0415
+
+        return _Local(stack.enter_context(OfflineServer()).base_url)
+    if not config.starts_vllm:
+        return None
+    from selfinstruct.llm.vllm.command import VllmOptions  # noqa: PLC0415
+    from selfinstruct.llm.vllm.pace import first_limit, keep_pace  # noqa: PLC0415
+    from selfinstruct.llm.vllm.server import VllmServer  # noqa: PLC0415
+
+    def ours() -> list[Client]:
+        return [client for client in groups.values() if any(one.url == server.base_url for one in client.endpoints)]
+
+    def is_up_again(restarts: int) -> None:
+        listeners.restarted(restarts)
+        for client in ours():
+            client.try_again_now()
+
+    server = VllmServer(
+        VllmOptions(**config.vllm.model_dump()), str(config.model.name), config.pool / "vllm.log", tell,
+        in_flight=lambda: sum(client.progress().in_flight for client in ours()),
+        gave_up=listeners.gave_up, restarted=is_up_again,
+    )  # fmt: skip
+    await stack.enter_async_context(server)
+    if config.concurrency is None:
+        limit = first_limit(await server.metrics())
+        tell(f"asking up to {limit} requests at once, adjusted to its queue from now on (--concurrency sets a number)")
+
+        async def adjust() -> None:  # begins to run at the first wait, when the clients are there
+            every = [client.slots for client in ours()]
+            await keep_pace(limit, every, server.metrics, lambda: sum(one.progress().waiting for one in ours()))
+
+        stack.callback(asyncio.create_task(adjust()).cancel)
+    return _Local(server.base_url, server.api_key)
+
+
+def _client(
+    role: Role,
+    config: Config,
+    local: _Local | None,
+    tell: Tell,
+    known: Mapping[tuple[str, str], Mapping[str, Any]],
+    learned: Callable[[str, str, Capabilities], None],
+    meter: Meter,
+    groups: dict[str, Client],
+) -> Client:
+    """The client of a role; roles with the same endpoints and limits share one, and with it the queue."""
+    endpoints = _endpoints(config, role, local)
+    key = repr(
+        [role.requests_per_minute, role.tokens_per_minute]
+        + [(one.base_url, one.key_name, one.timeout_s, sorted(one.headers.items())) for one in endpoints]
+    )
+    if key not in groups:
+        groups[key] = Client(
+            endpoints, Slots(_most_at_once(config, role)), tell=tell, known=known, learned=learned, meter=meter,
+            requests_per_minute=role.requests_per_minute, tokens_per_minute=role.tokens_per_minute,
+        )  # fmt: skip
+    return groups[key]
+
+
+def _most_at_once(config: Config, role: Role) -> int:
+    if config.concurrency is None and config.starts_vllm and not role.base_url:
+        from selfinstruct.llm.vllm.pace import MOST  # noqa: PLC0415
+
+        return MOST
+    return config.concurrency or DEFAULT_CONCURRENCY
+
+
+def _endpoints(config: Config, role: Role, local: _Local | None) -> list[EndpointConfig]:
+    urls = urls_of(config, role)
+    if not urls and local is not None:
+        return [EndpointConfig(local.url, local.api_key, "VLLM_API_KEY", role.extra_headers, role.timeout_s)]
+    key = os.environ.get(role.api_key_env, "")
+    if not key and OPENAI_URL in urls:
+        raise AccessError(f"{OPENAI_URL} wants a key: set {role.api_key_env}, or name another server by --base-url")
+    return [EndpointConfig(url, key or "none", role.api_key_env, role.extra_headers, role.timeout_s) for url in urls]
+
+
+def _context_length(clients: Mapping[str, Client], config: Config, model: str) -> int | None:
+    served = stage_models(config, config.recipe.name, model)
+    said = [clients[stage].context_length(one.model) for stage, one in served.items()]
+    return min((length for length in said if length is not None), default=None)
+
+
+def _only_model(listed: Sequence[Mapping[str, Any]]) -> str:
+    names = [str(item["id"]) for item in listed if "id" in item]
+    if len(names) == 1:
+        return names[0]
+    some = f"; the server has {', '.join(sorted(names)[:8])}" if names else ""
+    raise ConfigError(f"name the model by --model{some}")
+
+
+async def _close(groups: Mapping[str, Client]) -> None:
+    for client in groups.values():
+        await client.close()
+
+
+def _forget(url: str, model: str, capabilities: Capabilities) -> None:
+    """Keep nothing of what was learned."""

@@ -1,0 +1,95 @@
+"""Prompts that fit the context of the model, and the record of what was left out."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from selfinstruct import rounds
+from selfinstruct.llm.offline.server import OfflineServer
+from selfinstruct.recipes.fitting import fits, most_likely_tokens
+from selfinstruct.records import Instance, Prompt, Settings, Task
+from selfinstruct.store.reading import status
+from tests.builders import grow, jsonl, rows, seed_row, settings, task
+
+LONG = "Sum up this report. " + "The kettle sang and the cup was warm. " * 60
+SEEDS = [task(f"Explain topic number {number} in plain words.", number) for number in range(11)]
+
+
+def short_of(given: Settings, tokens: int) -> Settings:
+    """The same with room for so many tokens of prompt."""
+    answer = int(given.stages["propose"].sampling["max_tokens"])
+    return replace(given, context_length=tokens + answer)
+
+
+@pytest.mark.parametrize("recipe", ["chat", "paper"])
+def test_the_longest_demonstrations_are_left_out_until_the_prompt_fits(recipe: str) -> None:
+    seeds = [*SEEDS[:7], task(LONG, 11)]
+    whole = rounds.plan_round(0, settings(recipe), seeds, [])
+    room = most_likely_tokens(whole[0].messages) - 100
+    fitted = rounds.plan_round(0, short_of(settings(recipe), room), seeds, [])
+    for before, after in zip(whole, fitted, strict=True):
+        assert (before.left_out, after.left_out) == (0, 1)
+        assert after.demonstrations == tuple(one for one in before.demonstrations if one != "s11")
+        assert most_likely_tokens(after.messages) <= room
+
+
+def test_one_demonstration_stays_whatever_it_takes() -> None:
+    (request, *_) = rounds.plan_round(0, replace(settings(), context_length=1600), [task(LONG, 0), *SEEDS[:3]], [])
+    assert len(request.demonstrations) == 1
+    assert request.demonstrations != ("s0",)
+    assert request.left_out == 3
+
+
+def test_without_a_known_context_everything_is_shown() -> None:
+    assert fits(Prompt("propose", 0, ()), settings())
+    assert {request.left_out for request in rounds.plan_round(0, settings(), [task(LONG, 11), *SEEDS], [])} == {0}
+
+
+@pytest.mark.parametrize(("is_classification", "stage"), [(None, "classify"), (False, "instances")])
+def test_examples_of_the_paper_are_left_out_too(is_classification: bool | None, stage: str) -> None:
+    examples = [
+        Task(f"s{number}", f"Tell what {LONG if number == 3 else number}", number % 2 == 1,
+             (Instance("", f"Answer {number}." * (300 if number == 2 else 1)),), "seed")
+        for number in range(30)
+    ]  # fmt: skip
+    asked = Task("t0", "Name three rivers.", is_classification)
+    given = settings("paper")
+    answers = {} if is_classification is None else {("classify", 0): _no(given, asked, examples)}
+    whole = rounds.follow_up(asked, answers, {}, given, examples)
+    room = most_likely_tokens(whole.prompts[0].messages) - 30
+    length = room + int(given.stages[stage].sampling["max_tokens"])
+    fitted = rounds.follow_up(asked, answers, {}, replace(given, context_length=length), examples)
+    assert whole.prompts[0].stage == fitted.prompts[0].stage == stage
+    assert whole.prompts[0].left_out == 0
+    assert 1 <= fitted.prompts[0].left_out <= 8
+    assert most_likely_tokens(fitted.prompts[0].messages) <= room
+
+
+def _no(given: Settings, asked: Task, examples: list[Task]) -> object:
+    from tests.builders import answer
+
+    (prompt,) = rounds.follow_up(asked, {}, {}, given, examples).prompts
+    return answer(rounds.plan_request(prompt, given, 0, asked.id), "no")
+
+
+def test_a_run_on_a_short_context_fits_its_prompts_and_says_so(tmp_path: Path) -> None:
+    seeds = [
+        seed_row(f"{LONG if number % 2 else 'Explain this'} in {number} plain words.", number) for number in range(20)
+    ]
+    path = jsonl(tmp_path / "seeds.jsonl", seeds)
+    with OfflineServer(max_model_len=3000) as server:
+        outcome = grow(tmp_path / "p", target=10, seeds=path, base_url=[server.base_url], model="offline")
+    now = status(tmp_path / "p")
+    assert (outcome.exit_code, now["tasks"], now["failed"]) == (0, 10, 0)
+    assert now["prompts_shortened"] >= 8
+    for left_out, shown in rows(
+        tmp_path / "p", "SELECT left_out, demonstrations FROM requests WHERE stage = 'propose'"
+    ):
+        assert left_out >= 1
+        assert left_out + len(json.loads(shown)) == 8
+    (sampling,) = rows(tmp_path / "p", "SELECT DISTINCT sampling FROM requests WHERE stage = 'respond'")
+    assert json.loads(sampling[0])["max_tokens"] == 1500
