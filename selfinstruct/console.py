@@ -80,7 +80,7 @@ def _summary(pool: Path, outcome: Outcome, seconds: float, *, as_json: bool) -> 
         return
     status = reading.status(pool)
     if as_json:
-        OUT.print(json.dumps(status, ensure_ascii=False), markup=False)
+        _print_json(pool, status)
         return
     ERR.print(Text(f"\n{outcome.reason} ({seconds:.1f} s)"))
     _table(status)
@@ -118,9 +118,17 @@ def show_status(pool: Path, *, as_json: bool) -> None:
     """Show the pool in figures."""
     status = reading.status(pool)
     if as_json:
-        OUT.print(json.dumps(status, ensure_ascii=False), markup=False)
+        _print_json(pool, status)
     else:
         _table(status)
+
+
+def _print_json(pool: Path, status: dict[str, Any]) -> None:
+    """The figures as one JSON object, those of diversity among them, which plain `status` does without."""
+    from selfinstruct.diversity.figures import diversity  # noqa: PLC0415
+
+    found = diversity(reading.scored_instructions(pool)).to_json()
+    OUT.print(json.dumps({**status, "diversity": found}, ensure_ascii=False), markup=False)
 
 
 Line = tuple[str, object, str]

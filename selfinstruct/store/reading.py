@@ -182,6 +182,13 @@ def _single(connection: sqlite3.Connection) -> Any:
     return lambda sql: connection.execute(sql).fetchone()[0]
 
 
+def scored_instructions(folder: Path) -> list[tuple[str, float | None]]:
+    """The generated tasks' instructions in order, each with its score to the nearest earlier one where that is kept."""
+    sql = "SELECT instruction, nearest_score FROM tasks WHERE origin = 'generated' ORDER BY position"
+    with snapshot(folder) as connection:
+        return [(row["instruction"], row["nearest_score"]) for row in connection.execute(sql)]
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One instance of a finished task, as training data."""

@@ -1,0 +1,1 @@
+"""How varied instructions are, in figures."""
