@@ -153,6 +153,61 @@ def explain(
     console.show_explanations(pool, what)
 
 
+IdsArgument = Annotated[list[str] | None, typer.Argument(help="Tasks by id, or its beginning.", metavar="ID...")]
+WhereOption = Annotated[
+    str | None,
+    typer.Option(
+        help="An SQL condition over the columns of tasks, such as \"instruction LIKE '%poem%'\".", metavar="EXPR"
+    ),
+]
+TryOption = Annotated[bool, typer.Option("--dry-run", help="Say which tasks it would be, and change nothing.")]
+
+
+@app.command()
+def remove(
+    pool: PoolArgument,
+    ids: IdsArgument = None,
+    where: WhereOption = None,
+    reason: Annotated[str, typer.Option(help="Why; it is kept, and `explain` tells it.")] = "",
+    descendants: Annotated[
+        bool, typer.Option("--descendants", help="With all tasks that these were shown for, over all generations.")
+    ] = False,
+    dry_run: TryOption = False,
+) -> None:
+    """Leave tasks out of exports and of what the model is shown; `restore` puts them back. Nothing is deleted."""
+    from selfinstruct import console  # noqa: PLC0415
+    from selfinstruct.errors import ConfigError  # noqa: PLC0415
+    from selfinstruct.store.removal import Selection  # noqa: PLC0415
+
+    if bool(ids) == (where is not None):
+        raise ConfigError("name the tasks to remove: by ID..., or by --where EXPR")
+    if not reason.strip():
+        raise ConfigError("say why by --reason; whoever looks at the pool later will want to know")
+    selection = Selection(tuple(ids or ()), where)
+    console.change_tasks(pool, "remove", selection, reason, descendants=descendants, dry_run=dry_run)
+
+
+@app.command()
+def restore(
+    pool: PoolArgument,
+    ids: IdsArgument = None,
+    where: WhereOption = None,
+    event: Annotated[int | None, typer.Option(help="Those that this event removed.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All that are removed.")] = False,
+    reason: Annotated[str, typer.Option(help="Why, if there is something to say.")] = "",
+    dry_run: TryOption = False,
+) -> None:
+    """Put removed tasks back."""
+    from selfinstruct import console  # noqa: PLC0415
+    from selfinstruct.errors import ConfigError  # noqa: PLC0415
+    from selfinstruct.store.removal import Selection  # noqa: PLC0415
+
+    if [bool(ids), where is not None, event is not None, everything].count(True) != 1:
+        raise ConfigError("name the tasks to put back: by ID..., --where EXPR, --event N, or --all")
+    selection = Selection(tuple(ids or ()), where, event, everything)
+    console.change_tasks(pool, "restore", selection, reason, dry_run=dry_run)
+
+
 @app.command()
 def export(
     pool: PoolArgument,

@@ -17,10 +17,14 @@ from selfinstruct.config import DEFAULT_CONCURRENCY, Config, load, pool_settings
 from selfinstruct.growth import Growth, Outcome
 from selfinstruct.llm.prices import in_dollars
 from selfinstruct.store import reading
+from selfinstruct.store.events import Kind
 from selfinstruct.store.pool import is_pool
+from selfinstruct.store.removal import Selection, change
 
 OUT = Console(highlight=False, soft_wrap=True)
 ERR = Console(stderr=True, highlight=False, soft_wrap=True)
+SHOWN = 5
+"""Tasks named when many are removed."""
 
 REAL_MODELS = """\
 The built-in offline model only shows how it works; real data needs a real model:
@@ -145,7 +149,8 @@ def _table(status: dict[str, Any]) -> None:
 
 def _asked(status: dict[str, Any]) -> Iterator[Line]:
     """What was asked, and what that took."""
-    yield "seeds", status["seeds"], ""
+    gone = status["seeds_removed"]
+    yield "seeds", status["seeds"], f"{gone:,} of them removed" if gone else ""
     yield "rounds", status["rounds"], ""
     yield "requests", status["requests"], f"{status['completions']:,} completions, {status['failed']:,} failed"
     if status["prompts_shortened"]:
@@ -179,6 +184,8 @@ def _became(status: dict[str, Any]) -> Iterator[Line]:
         yield "  tasks pending", status["tasks_pending"], "accepted, waiting for inputs and outputs"
     if status["tasks_without_instances"]:
         yield "  tasks without", status["tasks_without_instances"], "accepted, but no instance passed the filters"
+    if status["removed"]:
+        yield "  removed", status["removed"], "of these; not exported, not shown to the model"
     if status["waiting"]:
         yield "  waiting", status["waiting"], "read, not yet judged"
     yield "  rejections", sum(status["rejections"].values()), ""
@@ -222,6 +229,34 @@ def show_explanations(pool: Path, wanted: str) -> None:
         OUT.print(Text(found.title, style="bold"))
         for label, text in found.lines:
             OUT.print(Text(f"  {label:<18} ").append(Text(text)))
+
+
+def change_tasks(
+    pool: Path, kind: Kind, selection: Selection, reason: str, *, descendants: bool = False, dry_run: bool = False
+) -> None:
+    """Remove tasks or put them back, and say which."""
+    from selfinstruct.journal import now  # noqa: PLC0415
+
+    done = change(pool, kind, selection, reason, now(), descendants=descendants, dry_run=dry_run)
+    verb = {"remove": "removed", "restore": "restored"}[kind]
+    if not done.tasks:
+        OUT.print(Text(f"nothing to be {verb}: no task is selected, or all of them are so already"))
+        return
+    kinds = [f"{number:,} {name}" for name, number in (
+        ("seeds", sum(task.origin == "seed" for task in done.tasks)),
+        ("descendants", sum(task.is_descendant for task in done.tasks)),
+    ) if number]  # fmt: skip
+    among = f", {' and '.join(kinds)} among them" if kinds else ""
+    start = f"would be {verb}" if done.event is None else f"{verb} by event {done.event}"
+    OUT.print(Text(f"{len(done.tasks):,} tasks {start}{among}"))
+    for task in done.tasks[:SHOWN]:
+        OUT.print(Text(f"  {task.id}  {_short(task.instruction, 90)}"))
+    if len(done.tasks) > SHOWN:
+        OUT.print(Text(f"  and {len(done.tasks) - SHOWN:,} more"))
+    if done.event is None:
+        say("dry run: nothing was changed")
+    else:
+        say(f"in force for the next round to be planned; `export {pool}` writes the training data anew")
 
 
 def export_files(pool: Path, formats: Sequence[str] | None, out: Path | None) -> None:

@@ -63,8 +63,13 @@ def forecast(config: Config) -> Forecast:
     seeds: Sequence[Task] = past.seeds or read_seeds(config.seeds or default_seeds())
     wanted = past.done + config.more if config.more else config.target or DEFAULT_TARGET
     settings = pool_settings(config, config.model_name or "the server's model")
-    until = [task for task, number in past.generated if number <= past.next_round - settings.lookahead]
-    first = rounds.plan_round(past.next_round, settings, seeds, until)
+    until = [
+        task
+        for task, number in past.generated
+        if number <= past.next_round - settings.lookahead and task.id not in past.removed
+    ]
+    shown = [seed for seed in seeds if seed.id not in past.removed]
+    first = rounds.plan_round(past.next_round, settings, shown, until)
     missing = max(0, wanted - past.done)
     prices = prices_of(config, settings)
     stages = [

@@ -23,6 +23,7 @@ from selfinstruct.recipes import RECIPES
 from selfinstruct.recipes.steps import Settled
 from selfinstruct.records import Completion, Request, Settings, StageModel
 from selfinstruct.store import statements
+from selfinstruct.store.events import Removed
 from selfinstruct.store.novelty import load_index, save_index
 from selfinstruct.store.pool import Contents, OpenRound, OpenTask, Pool
 from selfinstruct.store.writer import Statement
@@ -102,6 +103,7 @@ class Growth:
         self._resumed = contents
         self._unfinished: deque[OpenTask] = deque()
         self._taken_up = 0
+        self._removed = Removed()
         self._stages_for = stages_for
         self._clients = clients
         self._tell = tell
@@ -146,10 +148,17 @@ class Growth:
 
     async def sample(self, round_: Round) -> None:
         """Draw a round's demonstrations, plan its requests and store them, before any is sent."""
-        settings = round_.settings
-        shown = self.generated.until(round_.number - settings.lookahead)
-        round_.requests = rounds.plan_round(round_.number, settings, self.seeds, shown)
-        await self.journal.write(statements.plan_round(round_.number, settings, round_.requests, self.journal.run))
+        settings, count = round_.settings, len(self.seeds)
+        removed = self._removed = await asyncio.to_thread(self._pool.removed, self._removed)
+        seeds = [seed for place, seed in enumerate(self.seeds) if place not in removed.positions]
+        left_out = [place - count for place in removed.positions if place >= count]
+        shown = self.generated.until(round_.number - settings.lookahead, left_out)
+        round_.requests = rounds.plan_round(round_.number, settings, seeds, shown)
+        await self.journal.write(
+            statements.plan_round(
+                round_.number, settings, round_.requests, self.journal.run, last_event=removed.last_event
+            )
+        )
 
     async def prompt(self, round_: Round) -> None:
         """Get a final answer to each of a round's requests."""

@@ -23,6 +23,7 @@ from selfinstruct.recipes.steps import Settled
 from selfinstruct.records import Candidate, Request, Settings, Task
 from selfinstruct.seeds import read_seeds
 from selfinstruct.store import statements
+from selfinstruct.store.events import Removed, read_removed
 from selfinstruct.store.originals import is_originals
 from selfinstruct.store.pool import Pool, is_pool, load_seeds, open_for_reading, read_meta
 from selfinstruct.store.recorded import Exchange, OriginalSource, PoolSource, RecordedRound
@@ -55,14 +56,14 @@ def replay(folders: Sequence[Path], config: Config, tell: Tell) -> None:
         stack.callback(pool.close)
         if not pool.is_new:
             raise PoolError(f"{config.pool}: there is a pool already; replay makes a new one, name another --pool")
-        sources, seeds, offline = _open(folders, config, settings, stack)
+        sources, seeds, offline = _open(folders, config, settings, stack, tell)
         rounds.check(settings, seeds)
         pool.create(seeds, config.seed, offline=offline, more=_judge_all(sources, seeds, settings, counts))
     tell(f"instructions accepted: {counts.accepted:,}, in {counts.rounds:,} recorded rounds")
 
 
 def _open(
-    folders: Sequence[Path], config: Config, settings: Settings, stack: contextlib.ExitStack
+    folders: Sequence[Path], config: Config, settings: Settings, stack: contextlib.ExitStack, tell: Tell
 ) -> tuple[list[Source], Sequence[Task], bool]:
     """The sources, the seeds of the new pool, and whether it is one of the offline model."""
     sources: list[Source] = []
@@ -81,6 +82,11 @@ def _open(
             connection = stack.enter_context(contextlib.closing(open_for_reading(folder)))
             connection.execute("BEGIN")
             meta = read_meta(connection)
+            removed = len(read_removed(connection, Removed()).positions)
+            if removed:
+                tell(
+                    f"{folder}: {removed:,} removed tasks are judged like the others; remove them in the new pool again"
+                )
             own_seeds[meta["seeds"]] = load_seeds(connection)
             kinds.add(json.loads(meta["offline"]))
             sources.append(PoolSource(folder, number, connection, settings))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, overload
@@ -34,12 +34,19 @@ class Round:
 class Generated(Sequence[Task]):
     """The accepted tasks in order, without their instances; a light view, since there may be a million."""
 
-    def __init__(self, rows: list[tuple[str, str, bool | None, int]], length: int | None = None) -> None:
+    def __init__(
+        self,
+        rows: list[tuple[str, str, bool | None, int]],
+        length: int | None = None,
+        left_out: Sequence[int] = (),
+    ) -> None:
         self.rows = rows
         self._length = length
+        self._before = [place - number for number, place in enumerate(left_out)]
+        """How many stay before each that is left out."""
 
     def __len__(self) -> int:
-        return len(self.rows) if self._length is None else self._length
+        return len(self.rows) if self._length is None else self._length - len(self._before)
 
     @overload
     def __getitem__(self, place: int) -> Task: ...
@@ -48,12 +55,14 @@ class Generated(Sequence[Task]):
     def __getitem__(self, place: int | slice) -> Task | list[Task]:
         if isinstance(place, slice):
             return [self[one] for one in range(len(self))[place]]
-        identity, instruction, is_classification, _ = self.rows[range(len(self))[place]]
+        number = range(len(self))[place]
+        identity, instruction, is_classification, _ = self.rows[number + bisect_right(self._before, number)]
         return Task(identity, instruction, None if is_classification is None else bool(is_classification))
 
-    def until(self, number: int) -> Generated:
-        """Those accepted in rounds up to this one."""
-        return Generated(self.rows, bisect_right(self.rows, number, key=lambda row: row[3]))
+    def until(self, number: int, removed: Sequence[int] = ()) -> Generated:
+        """Those accepted in rounds up to this one, without the ones at these places, which ascend."""
+        length = bisect_right(self.rows, number, key=lambda row: row[3])
+        return Generated(self.rows, length, removed[: bisect_left(removed, length)])
 
     def append(self, task: Task, number: int) -> None:
         """Add a task accepted in this round."""

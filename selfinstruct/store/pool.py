@@ -17,6 +17,7 @@ from typing import Any
 from selfinstruct.errors import PoolError
 from selfinstruct.records import Candidate, Completion, Request, Settings, Task, digest
 from selfinstruct.store import statements
+from selfinstruct.store.events import Removed, read_removed
 from selfinstruct.store.schema import SCHEMA_VERSION, TABLES, UPGRADES, statements_of
 from selfinstruct.store.writer import Notify, Statement, Writer, connect
 
@@ -263,6 +264,12 @@ class Pool:
         sql = f"SELECT id, instruction FROM tasks WHERE id IN ({marks})"  # noqa: S608 - nothing but marks
         with self._connect() as connection:
             return {row["id"]: row["instruction"] for row in connection.execute(sql, wanted)}
+
+    def removed(self, known: Removed) -> Removed:
+        """The tasks that are removed now; `known` if nothing has happened since that was read."""
+        with self._connect() as connection:
+            connection.execute("BEGIN")
+            return read_removed(connection, known)
 
     def load(self) -> Contents:
         """What growth needs to know, read once at its start."""

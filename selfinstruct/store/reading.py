@@ -72,6 +72,12 @@ def status(folder: Path) -> dict[str, Any]:
             "tasks": states.get("done", 0),
             "tasks_pending": states.get("pending", 0),
             "tasks_without_instances": states.get("without_instances", 0),
+            "removed": one(
+                "SELECT COUNT(*) FROM removed r JOIN tasks t ON t.id = r.task_id WHERE t.origin = 'generated'"
+            ),
+            "seeds_removed": one(
+                "SELECT COUNT(*) FROM removed r JOIN tasks t ON t.id = r.task_id WHERE t.origin = 'seed'"
+            ),
             "classification_tasks": one(
                 "SELECT COUNT(*) FROM tasks WHERE origin = 'generated' AND state = 'done' AND is_classification"
             ),
@@ -130,6 +136,8 @@ class PoolHistory:
     seeds: tuple[Task, ...] = ()
     generated: Sequence[tuple[Task, int]] = ()
     """Accepted tasks in order, each with its round."""
+    removed: frozenset[str] = frozenset()
+    """Ids of the tasks that are removed, seeds among them."""
     done: int = 0
     next_round: int = 0
     stages: Mapping[str, StageHistory] = field(default_factory=dict)
@@ -148,6 +156,7 @@ def history(folder: Path) -> PoolHistory:
         return PoolHistory(
             seeds=load_seeds(connection),
             generated=[(Task(row["id"], row["instruction"], None), row["round"]) for row in rows_],
+            removed=frozenset(row["task_id"] for row in connection.execute("SELECT task_id FROM removed")),
             done=one("SELECT COUNT(*) FROM tasks WHERE origin = 'generated' AND state = 'done'"),
             next_round=one("SELECT COALESCE(MAX(number) + 1, 0) FROM rounds"),
             stages={
@@ -199,10 +208,14 @@ class Row:
 
 
 def rows(connection: sqlite3.Connection) -> Iterator[Row]:
-    """The instances of generated tasks in task order, up to the first task whose follow-ups are unfinished."""
+    """The instances of generated tasks in task order, up to the first task whose follow-ups are unfinished.
+
+    What was removed is left out, and holds up nothing.
+    """
     found = connection.execute(
         "SELECT t.id, t.instruction, i.input, i.output FROM tasks t JOIN instances i ON i.task_id = t.id "
-        "WHERE t.origin = 'generated' AND t.position < ? ORDER BY t.position, i.position",
+        "WHERE t.origin = 'generated' AND t.position < ? AND t.id NOT IN (SELECT task_id FROM removed) "
+        "ORDER BY t.position, i.position",
         (_first_pending(connection),),
     )
     for row in found:
@@ -211,18 +224,22 @@ def rows(connection: sqlite3.Connection) -> Iterator[Row]:
 
 def finished_behind(connection: sqlite3.Connection) -> int:
     """How many finished tasks wait behind the first unfinished one, and are not exported yet."""
-    sql = "SELECT COUNT(*) FROM tasks WHERE origin = 'generated' AND state = 'done' AND position > ?"
+    sql = (
+        "SELECT COUNT(*) FROM tasks WHERE origin = 'generated' AND state = 'done' AND position > ? "
+        "AND id NOT IN (SELECT task_id FROM removed)"
+    )
     return int(connection.execute(sql, (_first_pending(connection),)).fetchone()[0])
 
 
 def _first_pending(connection: sqlite3.Connection) -> int:
-    found = connection.execute("SELECT MIN(position) FROM tasks WHERE state = 'pending'").fetchone()[0]
+    sql = "SELECT MIN(position) FROM tasks WHERE state = 'pending' AND id NOT IN (SELECT task_id FROM removed)"
+    found = connection.execute(sql).fetchone()[0]
     return 2**62 if found is None else int(found)
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Everything the pool knows of one task or rejection, as (label, text) in reading order."""
+    """Everything the pool knows of one task, rejection or event, as (label, text) in reading order."""
 
     title: str
     lines: Sequence[tuple[str, str]]
@@ -230,6 +247,8 @@ class Explanation:
 
 def explain(folder: Path, wanted: str) -> list[Explanation]:
     """What became of `wanted`: a task id, a request id (or the beginning of one), a reason, or a piece of a text.
+
+    A piece of the reason that somebody gave for removing tasks finds that event.
 
     Raises:
         PoolError: nothing in the pool matches.
@@ -241,9 +260,10 @@ def explain(folder: Path, wanted: str) -> list[Explanation]:
                 _explain_rejection(connection, row)
                 for row in _matching(connection, "rejections", "request_id", "text", wanted)
             ),
+            *_events(connection, wanted),
         ]
     if not found:
-        raise PoolError(f"{folder}: no task or rejection is {wanted!r}, and none contains it")
+        raise PoolError(f"{folder}: no task, rejection or event is {wanted!r}, and none contains it")
     return found
 
 
@@ -263,6 +283,13 @@ def _matching(connection: sqlite3.Connection, table: str, identity: str, text: s
 def _explain_task(connection: sqlite3.Connection, row: sqlite3.Row) -> Explanation:
     lines = [("instruction", row["instruction"]), ("origin", row["origin"]), ("state", row["state"])]
     lines.append(("classification", {None: "not known yet", 0: "no", 1: "yes"}[row["is_classification"]]))
+    lines += [
+        (f"{event['kind']}d", f"{event['reason']} (event {event['number']}, {event['created_at']})".lstrip())
+        for event in connection.execute(
+            "SELECT e.* FROM event_tasks x JOIN events e ON e.number = x.event WHERE x.task_id = ? ORDER BY e.number",
+            (row["id"],),
+        )
+    ]
     if row["origin"] == "generated":
         lines.append(("round", str(row["round"])))
         lines.append(("request", f"{row['request_id']} position {row['request_position']}"))
@@ -280,6 +307,21 @@ def _explain_task(connection: sqlite3.Connection, row: sqlite3.Row) -> Explanati
         for other in connection.execute("SELECT * FROM rejections WHERE task_id = ? ORDER BY number", (row["id"],))
     ]
     return Explanation(f"task {row['id']}", lines)
+
+
+def _events(connection: sqlite3.Connection, wanted: str) -> Iterator[Explanation]:
+    """The events for whose reason this is a piece; twenty at most."""
+    found = connection.execute(
+        "SELECT e.*, (SELECT COUNT(*) FROM event_tasks x WHERE x.event = e.number) AS tasks FROM events e "
+        "WHERE instr(lower(reason), lower(?)) > 0 ORDER BY number LIMIT 20",
+        (wanted,),
+    )
+    for row in found:
+        lines = [("kind", row["kind"]), ("reason", row["reason"]), ("tasks", f"{row['tasks']:,}")]
+        if row["condition"] is not None:
+            lines.append(("condition", row["condition"]))
+        lines += [("descendants", "with them" if row["descendants"] else "without"), ("time", row["created_at"])]
+        yield Explanation(f"event {row['number']}", lines)
 
 
 def _explain_rejection(connection: sqlite3.Connection, row: sqlite3.Row) -> Explanation:

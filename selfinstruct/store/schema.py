@@ -152,6 +152,27 @@ UPGRADES: tuple[str, ...] = (
 ALTER TABLE requests ADD COLUMN left_out INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE runs ADD COLUMN server_restarts INTEGER NOT NULL DEFAULT 0;
 """,
+    """
+CREATE TABLE events (
+  number      INTEGER PRIMARY KEY,
+  kind        TEXT NOT NULL CHECK (kind IN ('remove', 'restore')),
+  reason      TEXT NOT NULL,
+  condition   TEXT,
+  descendants INTEGER NOT NULL,
+  created_at  TEXT NOT NULL
+);
+CREATE TABLE event_tasks (
+  event   INTEGER NOT NULL REFERENCES events (number),
+  task_id TEXT NOT NULL REFERENCES tasks (id),
+  PRIMARY KEY (event, task_id)
+) WITHOUT ROWID;
+CREATE INDEX event_tasks_of_task ON event_tasks (task_id);
+CREATE VIEW removed (task_id, event) AS
+  SELECT last.task_id, last.event
+  FROM (SELECT task_id, MAX(event) AS event FROM event_tasks GROUP BY task_id) last
+  JOIN events e ON e.number = last.event
+  WHERE e.kind = 'remove';
+""",
 )
 """Scripts that were added since, in order: each brings a pool from one schema version to the next. Each statement ends
 with `;` at the end of a line. Scripts are added, never changed."""

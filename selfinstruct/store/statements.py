@@ -68,12 +68,12 @@ def add_seed(position: int, task: Task) -> list[Statement]:
 
 
 def plan_round(
-    number: int, settings: Settings, requests: Iterable[Request], run: int, source: int = 0
+    number: int, settings: Settings, requests: Iterable[Request], run: int, source: int = 0, last_event: int = 0
 ) -> list[Statement]:
     """A round and its requests, before any of them is sent."""
     row = {
         "number": number, "source": source, "configuration": configuration_id(settings), "run": run,
-        "state": "planned",
+        "state": "planned", "last_event": last_event,
     }  # fmt: skip
     return [add_configuration(settings), insert("rounds", row), *map(add_request, requests)]
 

@@ -1,0 +1,434 @@
+"""Removing tasks and putting them back: what is left out where, who goes along, and that nothing is lost by it."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from selfinstruct import cli
+from selfinstruct.errors import ConfigError
+from selfinstruct.llm.offline.server import OfflineServer
+from selfinstruct.store import reading
+from selfinstruct.store.condition import matching
+from selfinstruct.store.pool import open_for_reading
+from selfinstruct.store.reading import status
+from selfinstruct.underway import Generated
+from tests.builders import ROOT, exported, grow, jsonl, rows, seed_row
+
+
+def run(*arguments: object) -> int:
+    return cli.run([str(one) for one in arguments])
+
+
+def remove(pool: Path, *arguments: object) -> int:
+    return run("remove", pool, *arguments, "--reason", "looked wrong")
+
+
+def generated(pool: Path) -> list[str]:
+    return [row[0] for row in rows(pool, "SELECT id FROM tasks WHERE origin = 'generated' ORDER BY position")]
+
+
+def removed(pool: Path) -> set[str]:
+    return {row[0] for row in rows(pool, "SELECT task_id FROM removed")}
+
+
+def adds_up(pool: Path) -> dict[str, Any]:
+    now = status(pool)
+    ended = now["tasks"] + now["tasks_pending"] + now["tasks_without_instances"] + now["instances"] + now["waiting"]
+    assert now["candidates"] == ended + sum(now["rejections"].values())
+    return now
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pool of several generations: small rounds, each shows tasks of the ones before."""
+    pool = tmp_path_factory.mktemp("made") / "pool"
+    grow(pool, target=60, round_size=2, lookahead=1)
+    return pool
+
+
+@pytest.fixture
+def pool(made: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(made, tmp_path / "pool"))
+
+
+def parents_of(pool: Path) -> dict[str, list[str]]:
+    return {row[0]: json.loads(row[1]) for row in rows(pool, "SELECT id, parents FROM tasks")}
+
+
+def generation(task: str, parents: dict[str, list[str]]) -> int:
+    """0 for a seed, 1 for a task that seeds alone were shown for."""
+    return 1 + max(generation(one, parents) for one in parents[task]) if parents[task] else 0
+
+
+# --- nothing is lost ------------------------------------------------------------------------------------------------
+
+
+def test_remove_and_restore_leave_the_export_byte_for_byte_as_before(pool: Path) -> None:
+    before, now = exported(pool), status(pool)
+    tasks = generated(pool)
+    assert remove(pool, tasks[3], tasks[10], "--descendants") == 0
+    assert remove(pool, "--where", "length(instruction) % 2 = 0") == 0
+    assert 3 < status(pool)["removed"] < 60
+    assert exported(pool) != before
+    assert run("restore", pool, "--all") == 0
+    assert exported(pool) == before
+    assert status(pool) == now
+
+
+def test_what_is_removed_leaves_exports_and_samples_and_nothing_else(
+    pool: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = adds_up(pool)
+    with reading.snapshot(pool) as connection:
+        all_rows = list(reading.rows(connection))
+    gone = {row.task_id for row in all_rows[::2]}
+    assert remove(pool, *gone) == 0
+    assert f"{len(gone)} tasks removed by event 1" in capsys.readouterr().out
+    with reading.snapshot(pool) as connection:
+        assert list(reading.rows(connection)) == [row for row in all_rows if row.task_id not in gone]
+    now = adds_up(pool)
+    assert now == {**before, "removed": len(gone)}
+    assert run("status", pool) == 0
+    assert re.search(rf"^  removed +{len(gone)} ", capsys.readouterr().out, re.MULTILINE)
+    assert len(exported(pool).splitlines()) == 2 * sum(row.task_id not in gone for row in all_rows)
+
+
+def test_events_are_told_by_explain_by_task_and_by_reason(pool: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    task = generated(pool)[5]
+    assert run("remove", pool, task, "--reason", "sums that are WRONG") == 0
+    assert run("restore", pool, task, "--reason", "it was right") == 0
+    assert run("remove", pool, "--where", f"id = '{task}'", "--reason", "no, wrong") == 0
+    capsys.readouterr()
+    assert run("explain", pool, task) == 0
+    told = capsys.readouterr().out
+    assert told.index("sums that are WRONG (event 1") < told.index("it was right (event 2") < told.index("(event 3")
+    assert run("explain", pool, "are wrong") == 0
+    assert capsys.readouterr().out.startswith("event 1\n")
+    assert run("explain", pool, "no, wrong") == 0
+    assert f"id = '{task}'" in capsys.readouterr().out
+
+
+def test_a_dry_run_names_the_tasks_and_changes_nothing(pool: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (pool / "pool.db").read_bytes()
+    assert remove(pool, "--where", "round >= 0", "--dry-run") == 0
+    out, err = capsys.readouterr()
+    count = len(generated(pool))
+    assert out.startswith(f"{count} tasks would be removed\n")
+    assert f"  and {count - 5} more" in out
+    assert "nothing was changed" in err
+    assert rows(pool, "SELECT COUNT(*) FROM events") == [(0,)]
+    assert (pool / "pool.db").read_bytes() == before
+
+
+def test_only_what_an_event_took_is_put_back_by_its_number(pool: Path) -> None:
+    tasks = generated(pool)
+    assert remove(pool, *tasks[:3]) == 0
+    assert remove(pool, *tasks[:6]) == 0
+    assert rows(pool, "SELECT event, COUNT(*) FROM event_tasks GROUP BY event") == [(1, 3), (2, 3)]
+    assert run("restore", pool, "--event", 1) == 0
+    assert removed(pool) == set(tasks[3:6])
+    assert run("restore", pool, "--where", f"id = '{tasks[4]}'") == 0
+    assert removed(pool) == {tasks[3], tasks[5]}
+    assert run("restore", pool, "--event", 9) == 2
+
+
+def test_removing_twice_is_no_second_event(pool: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    task = generated(pool)[0]
+    assert remove(pool, task) == remove(pool, task[:12]) == 0
+    assert "nothing to be removed" in capsys.readouterr().out
+    assert rows(pool, "SELECT kind FROM events") == [("remove",)]
+
+
+# --- descendants ----------------------------------------------------------------------------------------------------
+
+
+def test_descendants_of_a_pool_of_three_generations_are_exactly_the_family(
+    pool: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parents = parents_of(pool)
+    depth = {task: generation(task, parents) for task in generated(pool)}
+    assert max(depth.values()) >= 3
+
+    def family_of(founder: str) -> set[str]:
+        family = {founder}
+        while grown := {task for task in parents if task not in family and family & set(parents[task])}:
+            family |= grown
+        return family
+
+    founder = next(
+        task for task in depth if len({depth[one] for one in family_of(task)}) >= 3 and len(family_of(task)) < 40
+    )
+    family = family_of(founder)
+    assert remove(pool, founder, "--descendants") == 0
+    assert removed(pool) == family
+    assert f"{len(family)} tasks removed by event 1, {len(family) - 1} descendants" in capsys.readouterr().out
+    left = {row[0] for row in rows(pool, "SELECT id FROM tasks")} - family
+    assert all(family.isdisjoint(parents[task]) for task in left)
+    assert run("restore", pool, "--event", 1) == 0
+    assert remove(pool, founder) == 0
+    assert removed(pool) == {founder}
+
+
+def test_a_seed_can_be_removed_with_all_it_bore_but_one_seed_stays(tmp_path: Path) -> None:
+    seeds = [seed_row(text, number) for number, text in enumerate(
+        ["Explain how tides work at the sea.", "Name four uses of salt at home.", "List the planets by size."]
+    )]  # fmt: skip
+    pool = tmp_path / "p"
+    config = tmp_path / "c.toml"
+    config.write_text("[recipe]\ndemonstrations = 1\ngenerated_demonstrations = 0\n")
+    grow(pool, target=12, seeds=jsonl(tmp_path / "s.jsonl", seeds), config=config, round_size=2)
+    parents = parents_of(pool)
+    bore = {task for task, shown in parents.items() if shown == ["s1"]}
+    assert 0 < len(bore) < 12
+    assert remove(pool, "s1", "--descendants") == 0
+    assert removed(pool) == {"s1"} | bore
+    now = adds_up(pool)
+    assert (now["seeds"], now["seeds_removed"], now["removed"]) == (3, 1, len(bore))
+    assert remove(pool, "s0", "s2") == 2
+    assert removed(pool) == {"s1"} | bore
+    grow(pool, target=60, config=config, round_size=2)
+    shown = {row[0] for row in rows(pool, SHOWN_SINCE.format(event=1))}
+    assert shown == {"s0", "s2"}
+
+
+# --- demonstrations -------------------------------------------------------------------------------------------------
+
+SHOWN_SINCE = """SELECT DISTINCT d.value
+FROM requests q JOIN rounds r ON r.number = q.round, json_each(q.demonstrations) d
+WHERE q.stage = 'propose' AND r.last_event >= {event}"""
+
+
+def test_rounds_planned_after_a_removal_do_not_show_what_was_removed(pool: Path) -> None:
+    tasks = generated(pool)
+    gone = set(tasks[::2])
+    last = rows(pool, "SELECT MAX(number) FROM rounds")[0][0]
+    assert remove(pool, *gone) == 0
+    grow(pool, target=110, round_size=2, lookahead=1)
+    assert set(rows(pool, f"SELECT last_event FROM rounds WHERE number <= {last}")) == {(0,)}
+    assert set(rows(pool, f"SELECT last_event FROM rounds WHERE number > {last}")) == {(1,)}
+    shown = {row[0] for row in rows(pool, SHOWN_SINCE.format(event=1))}
+    assert shown & set(tasks)
+    assert not shown & gone
+    now = adds_up(pool)
+    assert (now["tasks"], now["removed"]) == (110, len(gone))  # removed tasks count towards the target
+
+
+def test_a_removed_task_still_keeps_its_like_out(pool: Path) -> None:
+    assert remove(pool, "--where", "1") == 0
+    grow(pool, target=90, round_size=2, lookahead=1)
+    texts = [row[0] for row in rows(pool, "SELECT instruction FROM tasks")]
+    assert len(set(texts)) == len(texts)
+    assert rows(pool, "SELECT 1 FROM rejections j JOIN removed r ON r.task_id = j.nearest_task")
+
+
+def test_a_view_without_some_is_the_list_without_them() -> None:
+    rows_ = [(f"t{number}", f"text {number}", None, number // 3) for number in range(30)]
+    generator = random.Random(5)
+    for _ in range(200):
+        gone = sorted(generator.sample(range(30), generator.randrange(31)))
+        until = generator.randrange(-1, 12)
+        wanted = [row[0] for place, row in enumerate(rows_) if place not in gone and row[3] <= until]
+        view = Generated(list(rows_)).until(until, gone)
+        assert [task.id for task in view] == wanted
+        assert len(view) == len(wanted)
+
+
+def test_killed_and_resumed_after_removals_gives_the_same_bytes(pool: Path, tmp_path: Path) -> None:
+    assert remove(pool, *generated(pool)[5:30]) == 0
+    assert run("restore", pool, *generated(pool)[7:12]) == 0
+    other = Path(shutil.copytree(pool, tmp_path / "other"))
+    grow(pool, target=110, round_size=2, concurrency=16)
+    kills = 0
+    with OfflineServer(latency_s=0.02) as server:
+        command = [
+            sys.executable, "-m", "selfinstruct", "generate", "--pool", str(other), "--target", "110", "--round-size",
+            "2", "--base-url", server.base_url, "--model", "offline", "--concurrency", "4",
+        ]  # fmt: skip
+        while kills < 5:
+            done = rows(other, "SELECT COUNT(*) FROM completions")[0][0]
+            process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            while rows(other, "SELECT COUNT(*) FROM completions")[0][0] < done + 15:
+                assert process.poll() is None, "the run was over before it could be killed"
+                time.sleep(0.01)
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            kills += 1
+        assert subprocess.run(command, cwd=ROOT, check=False, capture_output=True).returncode == 0
+    assert exported(other) == exported(pool)
+    asked = "SELECT id, demonstrations FROM requests WHERE stage = 'propose' ORDER BY round, position"
+    assert rows(other, asked) == rows(pool, asked)
+    assert removed(other) == removed(pool)
+
+
+def test_a_removal_while_a_run_is_going_holds_from_its_next_round(tmp_path: Path) -> None:
+    pool = tmp_path / "p"
+    with OfflineServer(latency_s=0.05) as server:
+        command = [
+            sys.executable, "-m", "selfinstruct", "generate", "--pool", str(pool), "--target", "120", "--round-size",
+            "2", "--lookahead", "1", "--base-url", server.base_url, "--model", "offline",
+        ]  # fmt: skip
+        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        until = time.monotonic() + 60
+        while time.monotonic() < until and process.poll() is None:
+            time.sleep(0.05)
+            if (pool / "pool.db").exists() and rows(pool, "SELECT 1 FROM sqlite_master WHERE name = 'removed'"):
+                tasks = generated(pool)
+                if len(tasks) >= 20:
+                    break
+        assert process.poll() is None, "the run was over before anything could be removed"
+        assert remove(pool, *tasks) == 0
+        assert process.wait(timeout=100) == 0
+    events = dict(rows(pool, "SELECT number, last_event FROM rounds"))
+    assert set(events.values()) == {0, 1}
+    assert sorted(events.values()) == [events[number] for number in sorted(events)]
+    shown = {row[0] for row in rows(pool, SHOWN_SINCE.format(event=1))}
+    assert shown
+    assert not shown & set(tasks)
+    assert adds_up(pool)["tasks"] == 120
+
+
+def test_a_forecast_shows_what_the_next_round_would_show(pool: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert remove(pool, "--where", "1") == 0
+    capsys.readouterr()
+    assert run("generate", "--pool", pool, "--target", "200", "--dry-run") == 0
+    out = capsys.readouterr().out
+    assert "--- propose request 1" in out
+    for (text,) in rows(pool, "SELECT instruction FROM tasks WHERE origin = 'generated'"):
+        assert json.dumps(text, ensure_ascii=False) not in out
+
+
+def test_a_removed_task_that_is_unfinished_holds_up_no_other(pool: Path) -> None:
+    """As after a kill: a task whose follow-ups are not over, with finished ones behind it."""
+    task = generated(pool)[10]
+    import sqlite3
+    from contextlib import closing
+
+    with closing(sqlite3.connect(pool / "pool.db")) as connection:
+        connection.execute("UPDATE tasks SET state = 'pending' WHERE id = ?", [task])
+        connection.execute("DELETE FROM instances WHERE task_id = ?", [task])
+        connection.commit()
+    held = len(exported(pool))
+    assert remove(pool, task) == 0
+    assert len(exported(pool)) > 2 * held
+
+
+def test_a_replay_judges_what_was_removed_and_says_so(
+    pool: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert remove(pool, *generated(pool)[:4]) == 0
+    assert run("replay", pool, "--pool", tmp_path / "again") == 0
+    assert "4 removed tasks are judged like the others" in capsys.readouterr().err
+    assert set(generated(pool)[:4]) <= set(generated(tmp_path / "again"))
+    assert status(tmp_path / "again")["removed"] == 0
+
+
+# --- conditions -----------------------------------------------------------------------------------------------------
+
+
+def found(pool: Path, condition: str, **more: Any) -> list[str]:
+    connection = open_for_reading(pool)
+    try:
+        return matching(connection, condition, "origin = 'generated'", **more)
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize(
+    ("condition", "same"),
+    [
+        ("round > 1 AND nearest_score > 0.3", "round > 1 AND nearest_score > 0.3"),
+        ("instruction LIKE '%o%' -- all with an o", "instruction LIKE '%o%'"),
+        (
+            "EXISTS (SELECT 1 FROM instances i WHERE i.task_id = tasks.id AND length(i.output) > 40)",
+            "id IN (SELECT task_id FROM instances WHERE length(output) > 40)",
+        ),
+        ("state = 'without_instances'", "state = 'without_instances'"),
+        (
+            "EXISTS (SELECT 1 FROM json_each(parents) WHERE value LIKE 'en-%7')",
+            "id IN (SELECT t.id FROM tasks t, json_each(t.parents) p WHERE p.value LIKE 'en-%7')",
+        ),
+        ("1", "1"),
+    ],
+)
+def test_a_condition_takes_what_its_sql_says(made: Path, condition: str, same: str) -> None:
+    wanted = rows(made, f"SELECT id FROM tasks WHERE origin = 'generated' AND ({same}) ORDER BY position")
+    assert wanted
+    assert found(made, condition) == [row[0] for row in wanted]
+
+
+@pytest.mark.parametrize(
+    ("condition", "said"),
+    [
+        ("", "empty"),
+        ("  ", "empty"),
+        ("rond > 1", "no such column: rond"),
+        ("round >", "incomplete input"),
+        ("instruction LIKE '%", "unrecognized token"),
+        ("1; DROP TABLE tasks", "one statement"),
+        ("1) OR (1", "syntax error"),
+        ("1) UNION SELECT name FROM sqlite_master WHERE (1", "syntax error"),
+        ("1 LIMIT 1", "syntax error"),
+        ("1 /*", "incomplete input"),
+        ("id = ?", "bindings"),
+        ("EXISTS (SELECT 1 FROM completions)", "may not use the table completions"),
+        ("EXISTS (SELECT 1 FROM sqlite_master)", "may not use the table sqlite_master"),
+        ("EXISTS (SELECT 1 FROM pragma_database_list)", "may not use"),
+        ("load_extension('x.so')", "may not use the function load_extension"),
+        ("length(randomblob(900000000)) > 1", "may not use the function randomblob"),
+        ("writefile('x', 'y')", "no such function"),
+        ("(WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n)", "may not use"),
+        ("length(replace(hex(printf('%.9000000c', 'a')), '6', '666666666')) > 1", "too big"),
+        ("(SELECT COUNT(*) FROM tasks a, tasks b, tasks c, tasks d, tasks e) > 1", "takes longer"),
+        ("id = '\ud800'", "UTF-8"),
+    ],
+)
+def test_a_condition_that_wants_more_than_it_may_is_one_clear_line(made: Path, condition: str, said: str) -> None:
+    with pytest.raises(ConfigError, match="--where: ") as refused:
+        found(made, condition, limit_s=1)
+    assert said in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_seeds_are_taken_by_name_only(pool: Path) -> None:
+    assert remove(pool, "--where", "origin = 'seed' OR position < 180") == 0
+    assert 0 < len(removed(pool)) < 10
+    assert status(pool)["seeds_removed"] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["remove", "POOL", "--reason", "x"], "by ID..., or by --where"),
+        (["remove", "POOL", "t0123456", "--where", "1", "--reason", "x"], "by ID..., or by --where"),
+        (["remove", "POOL", "--where", "1"], "--reason"),
+        (["remove", "POOL", "--where", "1", "--reason", " "], "--reason"),
+        (["remove", "POOL", "t0123456", "--reason", "x"], "t0123456: no such task"),
+        (["remove", "POOL", "en-0", "--reason", "x"], "en-0: no such task"),
+        (["remove", "POOL", "t", "--reason", "x"], "t: no such task"),
+        (["remove", "POOL", "--where", "foo", "--reason", "x"], "no such column: foo"),
+        (["remove", "NONE", "--where", "1", "--reason", "x"], "no such pool"),
+        (["restore", "POOL"], "by ID..., --where EXPR, --event N, or --all"),
+        (["restore", "POOL", "--all", "--event", "1"], "by ID..., --where EXPR, --event N, or --all"),
+    ],
+)
+def test_wrong_use_is_one_clear_line_and_changes_nothing(
+    made: Path, arguments: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    places = {"POOL": str(made), "NONE": str(tmp_path / "none")}
+    assert run(*(places.get(one, one) for one in arguments)) == 2
+    err = capsys.readouterr().err
+    assert said in err
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert rows(made, "SELECT COUNT(*) FROM events") == [(0,)]
