@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSett
 from selfinstruct.errors import ConfigError
 from selfinstruct.llm.budget import Limits
 from selfinstruct.llm.prices import Price, listed_price
+from selfinstruct.own_checks import resolve
 from selfinstruct.recipes import RECIPES
 from selfinstruct.records import Settings, StageModel
 from selfinstruct.sections import (
@@ -240,6 +241,7 @@ def _keys_beside(place: str) -> list[str]:
 
 def pool_settings(config: Config, model: str, context_length: int | None = None) -> Settings:
     """The pool-shaping values of a configuration, files by content; `model` serves stages that name none."""
+    chosen, own_checks = resolve(config.filters.validators)
     return Settings(
         seed=config.seed,
         recipe=config.recipe.name,
@@ -261,6 +263,9 @@ def pool_settings(config: Config, model: str, context_length: int | None = None)
         languages=config.filters.languages,
         context_length=context_length,
         max_instances=config.filters.max_instances,
+        validators=chosen,
+        own_checks=own_checks,
+        personal_data=config.filters.personal_data,
         stages=stage_models(config, config.recipe.name, model, context_length),
     )
 

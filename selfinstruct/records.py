@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 Origin = Literal["seed", "generated"]
 Api = Literal["chat", "completions"]
 CandidateKind = Literal["instruction", "instance"]
 CompletionKind = Literal["answer", "failed"]
+PersonalData = Literal["off", "mask", "reject"]
+"""What becomes of texts with personal data: they stay, get a placeholder, or are rejected."""
 
 PROPOSE = "propose"
 """The stage that every recipe begins with: it asks for new instructions and belongs to a round, not to a task."""
@@ -198,6 +200,11 @@ class Settings:
     """ISO 639-1 codes an instruction must be in one of; empty: any language."""
     context_length: int | None = None
     """The most tokens of prompt and answer that every endpoint takes; None: they do not say."""
+    validators: tuple[str, ...] = ()
+    """Checks of instances by name; `own:DIGEST:FUNCTION` for one of the user's."""
+    own_checks: Mapping[str, str] = field(default_factory=dict)
+    """Sources of the user's checks by digest."""
+    personal_data: PersonalData = "off"
 
     def to_json(self) -> str:
         """The same text for equal settings, whatever the order they were given in."""
@@ -210,6 +217,7 @@ class Settings:
         raw["topics"] = tuple(raw["topics"])
         raw["blocked_words"] = tuple(raw["blocked_words"])
         raw["languages"] = tuple(raw.get("languages", ()))
+        raw["validators"] = tuple(raw.get("validators", ()))
         raw["stages"] = {name: StageModel(**stage) for name, stage in raw["stages"].items()}
         return Settings(**raw)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from selfinstruct.filters.inputs import fault_of_input
 from selfinstruct.filters.instances import judge_instances
@@ -18,6 +18,7 @@ from selfinstruct.filters.instructions import (
     fault_of_instruction,
     instruction_rules,
 )
+from selfinstruct.filters.personal_data import mask
 from selfinstruct.novelty.index import Index, Neighbour
 from selfinstruct.recipes import RECIPES, compat
 from selfinstruct.recipes.fitting import fitted
@@ -35,6 +36,7 @@ from selfinstruct.records import (
     task_id,
 )
 from selfinstruct.sampling import draw_demonstrations, draw_topic
+from selfinstruct.validators import validators
 
 FULL_LIKENESS = 20_000
 """Nearest scores are computed up to this many seeds and tasks of a pool, for all of them in `compat`."""
@@ -166,6 +168,8 @@ class Judge:
         if settings is not self._settings:
             self._settings, self._rules = settings, instruction_rules(settings)
         text = candidate.instruction
+        if settings.personal_data == "mask" and not settings.compat:
+            (text,) = mask(text)
         fault = _fault(text, shown, settings, self._rules)
         if fault is not None:
             return _reject(candidate, fault[0], fault[1])
@@ -173,7 +177,7 @@ class Judge:
         if near is not None:
             evidence = f"ROUGE-L {near.score:.4f} > {settings.rouge_threshold}"
             return _reject(candidate, "near_duplicate", evidence, near)
-        return self.take(candidate, settings)
+        return self.take(replace(candidate, instruction=text), settings)
 
     def take(self, candidate: Candidate, settings: Settings) -> Accepted:
         """The task that this candidate becomes, unjudged."""
@@ -237,7 +241,7 @@ def follow_up(
         return compat.follow_up(task, answers, asked, settings, seeds)
 
     def fault(of: Task, text: str) -> tuple[str, str] | None:
-        found = fault_of_input(of, text)
+        found = fault_of_input(of, text, settings)
         return None if found is None else (found.reason, found.evidence)
 
     return RECIPES[settings.recipe].follow_up(task, answers, asked, settings, seeds, fault)
@@ -248,9 +252,20 @@ def settle_task(
 ) -> tuple[Task, tuple[InstanceCandidate, ...], tuple[Rejection, ...]]:
     """The finished task, the instances it keeps, and the rejections of all its other candidates."""
     named = Task(task.id, task.instruction, settled.is_classification)
-    judge = compat.judge_instances if settings.compat else judge_instances
-    kept, rejected = judge(named, settled.candidates, settings, settled.labels)
+    if settings.compat:
+        kept, rejected = compat.judge_instances(named, settled.candidates, settings, settled.labels)
+    else:
+        candidates = settled.candidates
+        if settings.personal_data == "mask":
+            candidates = tuple(_masked(named, candidate) for candidate in candidates)
+        kept, rejected = judge_instances(named, candidates, settings, settled.labels, validators(settings))
     return named, kept, (*settled.rejections, *rejected)
+
+
+def _masked(task: Task, candidate: InstanceCandidate) -> InstanceCandidate:
+    """An instance with placeholders for personal data, numbered on from those of its instruction."""
+    _, given, output = mask(task.instruction, candidate.input, candidate.output)
+    return replace(candidate, input=given, output=output)
 
 
 def check(settings: Settings, seeds: Sequence[Task]) -> None:
@@ -260,6 +275,7 @@ def check(settings: Settings, seeds: Sequence[Task]) -> None:
         ConfigError: a prompt names a placeholder that has no value, or a rule's setting is not known.
     """
     instruction_rules(settings)
+    validators(settings)
     plan_round(0, settings, seeds, seeds[:1])
     for is_classification in (False, True):
         task = Task("check", "Say whether it rains.", is_classification)
@@ -282,7 +298,7 @@ def faults_of_seed(task: Task, settings: Settings) -> list[str]:
     candidates = [
         InstanceCandidate("", place, instance.input, instance.output) for place, instance in enumerate(task.instances)
     ]
-    _, rejected = judge_instances(task, candidates, settings)
+    _, rejected = judge_instances(task, candidates, settings, validators=validators(settings))
     return found + [f"instance {one.position + 1}: {one.reason}: {one.evidence}" for one in rejected]
 
 

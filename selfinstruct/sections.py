@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from selfinstruct.filters.instructions import DEFAULT_BLOCKED_WORDS
 from selfinstruct.novelty.tokens import TOKENIZERS
 from selfinstruct.recipes import RECIPES
+from selfinstruct.records import PersonalData
+from selfinstruct.validators import DEFAULT
 
 
 class Section(BaseModel):
@@ -114,6 +116,9 @@ class FiltersSection(Section):
     languages: tuple[str, ...] = ()
     """ISO 639-1 codes; instructions in any other language are rejected. Needs the extra `languages`."""
     max_instances: int = Field(5, ge=1, le=100)
+    validators: tuple[str, ...] = (DEFAULT,)
+    """Checks of instances; `default` stands for those that are on by default."""
+    personal_data: PersonalData = "reject"
 
     @field_validator("rouge_threshold", mode="before")
     @classmethod

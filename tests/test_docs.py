@@ -254,6 +254,10 @@ def test_the_query_of_training_rows_gives_what_is_exported(pool: Path, connectio
     assert found == exported
 
 
+REASONED = ("filters", "recipes", "validators")
+"""Packages that give reasons."""
+
+
 def reasons_in(path: Path) -> set[str]:
     """The reasons that a module can give: first words of faults, arguments of rejections, (reason, evidence) pairs."""
     makers = {
@@ -278,7 +282,7 @@ def reasons_in(path: Path) -> set[str]:
 
 def test_the_reasons_are_those_of_the_code() -> None:
     package = ROOT / "selfinstruct"
-    paths = [*package.glob("filters/*.py"), *package.glob("recipes/*.py"), package / "rounds.py"]
+    paths = [*(path for name in REASONED for path in package.glob(f"{name}/*.py")), package / "rounds.py"]
     described = [row[0].strip("`") for row in cells(section(POOL, "## Reasons"))]
     assert described == sorted(set(described))
     assert set(described) == set().union(*map(reasons_in, paths))
@@ -287,7 +291,7 @@ def test_the_reasons_are_those_of_the_code() -> None:
 def test_reasons_of_the_original_code_alone_are_marked() -> None:
     package = ROOT / "selfinstruct"
     compat = package / "recipes" / "compat.py"
-    paths = [*package.glob("filters/*.py"), *package.glob("recipes/*.py"), package / "rounds.py"]
+    paths = [*(path for name in REASONED for path in package.glob(f"{name}/*.py")), package / "rounds.py"]
     elsewhere = set().union(*(reasons_in(path) for path in paths if path != compat))
     marked = {row[0].strip("`") for row in cells(section(POOL, "## Reasons")) if "*compat*" in row[2]}
     assert marked == reasons_in(compat) - elsewhere

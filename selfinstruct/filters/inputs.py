@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from selfinstruct.filters.instances import attachment, broken_text, cut_off, merged_tasks, placeholder
+from selfinstruct.filters.personal_data import personal_data
 from selfinstruct.filters.wording import Fault
-from selfinstruct.records import InstanceCandidate, Task
+from selfinstruct.records import InstanceCandidate, Settings, Task
 
 _RULES = (broken_text, cut_off, placeholder, merged_tasks, attachment)
 
 
-def fault_of_input(task: Task, text: str) -> Fault | None:
+def fault_of_input(task: Task, text: str, settings: Settings) -> Fault | None:
     """What is wrong with an input whatever the output will be; None when nothing is."""
     candidate = InstanceCandidate("", 0, text, "An answer.")
-    return next((fault for rule in _RULES if (fault := rule(task, candidate, ()))), None)
+    fault = next((fault for rule in _RULES if (fault := rule(task, candidate, ()))), None)
+    return personal_data(text) if fault is None and settings.personal_data == "reject" else fault

@@ -13,10 +13,13 @@ from selfinstruct.filters.labels import is_one_of, same_label, stated_labels
 from selfinstruct.filters.merged import own_instance
 from selfinstruct.filters.refusals import refused
 from selfinstruct.filters.wording import Fault, comparable, excerpt
-from selfinstruct.records import InstanceCandidate, Rejection, Settings, Task
+from selfinstruct.records import Instance, InstanceCandidate, Rejection, Settings, Task
 
 InstanceRule = Callable[[Task, InstanceCandidate, tuple[str, ...]], Fault | None]
 """A check of one instance, given its task and the labels of the task."""
+
+Validator = Callable[[Task, Instance], Fault | None]
+"""A check of one finished instance that the configuration chose."""
 
 _Open = dict[int, InstanceCandidate]
 """Candidates that no rule has hit yet, by their place in the order of judging."""
@@ -91,18 +94,27 @@ _READS_PAGES = regex.compile(
 
 
 def judge_instances(
-    task: Task, candidates: Sequence[InstanceCandidate], settings: Settings, labels: tuple[str, ...] = ()
+    task: Task,
+    candidates: Sequence[InstanceCandidate],
+    settings: Settings,
+    labels: tuple[str, ...] = (),
+    validators: Sequence[Validator] = (),
 ) -> tuple[tuple[InstanceCandidate, ...], tuple[Rejection, ...]]:
     """The candidates that become instances of the task, in their order, and one rejection for each of the others.
 
-    Each candidate is judged by itself first; those left are judged together. `labels` are the labels of a
-    classification, where the recipe knows them; otherwise those that the instruction states are used.
+    Each candidate is judged by itself first, by the rules that always hold and then by the validators in their order;
+    those left are judged together, so that a faulty one neither contradicts nor displaces a good one. `labels` are the
+    labels of a classification, where the recipe knows them; otherwise those that the instruction states are used.
     """
     if task.is_classification and not labels:
         labels = stated_labels(task.instruction)
     faults: dict[int, Fault] = {}
     for index, candidate in enumerate(candidates):
-        if fault := next((found for rule in INSTANCE_RULES if (found := rule(task, candidate, labels))), None):
+        fault = next((found for rule in INSTANCE_RULES if (found := rule(task, candidate, labels))), None)
+        if fault is None:
+            instance = Instance(candidate.input, candidate.output)
+            fault = next((found for validator in validators if (found := validator(task, instance))), None)
+        if fault is not None:
             faults[index] = fault
     together: tuple[Callable[[_Open], dict[int, Fault]], ...] = (
         lambda left: duplicate(task, left),

@@ -11,6 +11,7 @@ from selfinstruct.filters.beyond_text import beyond_text
 from selfinstruct.filters.holes import hole_to_fill, named_hole, speaks_of_holes
 from selfinstruct.filters.language import wrong_language
 from selfinstruct.filters.merged import merged_tasks
+from selfinstruct.filters.personal_data import personal_data
 from selfinstruct.filters.unfinished import unfinished
 from selfinstruct.filters.wording import UNSPACED, Fault, broken_text, comparable, excerpt, word_count
 from selfinstruct.records import Settings
@@ -26,6 +27,7 @@ __all__ = [
     "fault_of_instruction",
     "instruction_rules",
     "merged_tasks",
+    "personal_data",
     "placeholder",
     "starts_with_punctuation",
     "too_long",
@@ -99,6 +101,7 @@ def instruction_rules(settings: Settings) -> tuple[InstructionRule, ...]:
         placeholder(),
         merged_tasks(),
         beyond_text(),
+        *((personal_data,) if settings.personal_data == "reject" else ()),
         *((wrong_language(settings.languages),) if settings.languages else ()),
     )
 

@@ -1,0 +1,261 @@
+"""Data of persons and secrets in a text: e-mail addresses, telephone and card numbers, IBANs, keys and tokens.
+
+What everybody uses as an example is none: reserved domains and numbers, published test cards, placeholders.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import regex
+
+from selfinstruct.filters.wording import Fault
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A piece of personal data: its kind, as in a placeholder, and where it stands."""
+
+    kind: str
+    start: int
+    end: int
+    text: str
+
+
+IN_WORDS: Mapping[str, str] = {
+    "EMAIL": "an e-mail address",
+    "PHONE": "a telephone number",
+    "CARD": "a card number",
+    "IBAN": "an IBAN",
+    "KEY": "a key or token",
+}
+"""The kinds, in words."""
+_PLACEHOLDER = regex.compile(rf"\[({'|'.join(IN_WORDS)})_(\d+)\]")
+
+_EMAIL = regex.compile(
+    r"(?<![\w.+%-])(?P<local>[\w.+%-]{1,64})@(?P<domain>(?:[\w-]{1,63}\.){1,6}\p{L}{2,24})(?![\w@-])"
+)
+_RESERVED_DOMAIN = regex.compile(
+    r"(?:^|\.)(?:example|invalid|test|localhost|local|internal)$|(?:^|[.-])(?:my|your|the)?-?(?:example|beispiel|ejemplo|exemple"
+    r"|esempio|exemplo|sample|domain|domaine|email|company|firma|business|organi[sz]ation|website|site|test|server|provider"
+    r"|mail|host|university|school|store|shop|abc|xyz|acme|foo|bar|baz|corp)\d*(?:\.\p{L}{2,10}){1,2}$",
+    regex.IGNORECASE,
+)
+_NOBODY = regex.compile(
+    r"(?:no-?reply|do-?not-?reply|info|support|help(?:desk)?|contact|kontakt|contacto|hello|hallo|sales|admin(?:istrator)?"
+    r"|office|service|team|press|jobs|careers|hr|billing|orders?|newsletter|webmaster|postmaster|abuse|security|feedback"
+    r"|alerts?|notifications?|mailer|events?|bookings?|reservations?|git|root|me|you|user(?:name)?\d*|your[._-]?(?:name|e?mail)|first[._-]?(?:name)?[._-]?last"
+    r"(?:name)?|(?:full|some)?[._-]?name|someone|somebody|anyone|person\d*|test\w*|example\w*|foo|bar|abc|xyz|x+|e?mail(?:address)?"
+    r"|j(?:ohn|ane)?[._-]?(?:doe|smith)\d*|max[._-]?mustermann|erika[._-]?mustermann|juan[._-]?perez|jean[._-]?dupont"
+    r"|mario[._-]?rossi|alice|bob)",
+    regex.IGNORECASE,
+)
+
+_NORTH_AMERICAN = regex.compile(r"(?<![\d.\w-])(?:1[-. ])?(?:\(\d{3}\) ?|\d{3}[-.])\d{3}[-.]\d{4}(?![\d\w-]|\.\d)")
+_CHINESE = regex.compile(r"(?<![\dA-Za-z_.-])1[3-9]\d(?:[ -]?\d{4}){2}(?![\dA-Za-z_-])")
+_NAMED_NUMBER = regex.compile(
+    r"(?:\b(?:tel|telephone|phone|mobile|cell|call|fax|whatsapp|telefon|handy|t[ée]l[ée]phone|portable|tel[ée]fono|cellulare)"
+    r"\b\.?|电话|手机)[^\d+\n]{0,15}(?P<number>\(?0\d[\d ()/.-]{6,14}\d)(?!\d)",
+    regex.IGNORECASE,
+)
+_FICTION = regex.compile(
+    r"\+1(?:\d{3}555|555)\d+"
+    # Numbers that the authorities of these countries keep free for films and books.
+    r"|\+44(?:207946|11[3-8]4960|1[2-6]14960|1914980|2896496|2920180|1632960|7700900|8081570|9098790|306999)\d+"
+    r"|\+49(?:3023125|6990009|4066969|2214710|8999998|17[12]39200|1729925904|1729968532|1522881738|1522889545|1525459937)\d*"
+    r"|\+33(?:19900|26191|35301|46571|53649|63998)\d+|\+61(?:\d5550|\d7010|491570)\d+"
+)
+_IN_A_ROW = regex.compile(
+    r"0?123456|234567|345678|456789|987654|876543|765432|654321|(\d)\1{5}|(?:(\d\d)\2{3})|(\d{3,4})\3"
+)
+
+_CARD_GROUPS = regex.compile(
+    r"(?<![\w.-]|\d )(?:\d{4}[ -]\d{4}[ -]\d{4}[ -]\d{4}|3[47]\d{2}[ -]\d{6}[ -]\d{5})(?![\w-]|\.\d| \d{4}(?!\d))"
+)
+_CARD_BARE = regex.compile(r"(?<![\w.-])\d{15,16}(?![\w-]|\.\d)")
+_ABOUT_CARDS = regex.compile(
+    r"\b(?:cards?|visa|mastercard|amex|american\s+express|credit|debit|cvv|karte|carte|tarjeta)\b|卡号|信用卡|银行卡",
+    regex.IGNORECASE,
+)
+_ISSUED = regex.compile(r"4|5[1-5]|2(?:22[1-9]|2[3-9]|[3-6]|7[01]|720)|3[47]|35(?:2[89]|[3-8])|6(?:011|4[4-9]|5|2)")
+_TEST_CARDS = frozenset(
+    """
+    4012888888881881 5105105105105100 5200828282828210 378282246310005 371449635398431 378734493671000
+    6011000990139424 3566002020360505 3530111333300000 2223003122003222 5431111111111111
+    4917610000000000 4539578763621486 4532015112830366 4556737586899855 4716058259478231
+    5425233430109903 4532756279624064
+    """.split()  # noqa: SIM905 - a table
+)
+
+_IBAN = regex.compile(r"(?<!\w)[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]{4}){2,7}(?:[ -]?[A-Z0-9]{1,3})?(?!\w)")
+_EXAMPLE_IBANS = frozenset(
+    """
+    DE89370400440532013000 GB29NWBK60161331926819 GB82WEST12345698765432 GB33BUKB20201555555555
+    FR1420041010050500013M02606 FR7630006000011234567890189 ES9121000418450200051332
+    IT60X0542811101000000123456 NL91ABNA0417164300 AT611904300234573201 BE68539007547034
+    CH9300762011623852957 PL61109010140000071219812874 SE4550000000058398257466 NO9386011117947
+    DK5000400440116243 FI2112345600000785 PT50000201231234567890154 IE29AIBK93115212345678
+    LU280019400644750000 GR1601101250000000012300695 CZ6508000000192000145399
+    """.split()  # noqa: SIM905 - a table
+)
+
+_TOKEN = regex.compile(
+    r"(?<![A-Za-z0-9_-])(?:(?:AKIA|ASIA)[0-9A-Z]{16}|sk-(?:proj-|ant-|or-)?[A-Za-z0-9_-]{20,200}|(?:sk|rk)_live_[0-9A-Za-z]{16,99}"
+    r"|gh[pousr]_[A-Za-z0-9]{36,251}|github_pat_\w{60,100}|glpat-[\w-]{20,64}|xox[abprs]-[0-9A-Za-z-]{20,200}|hf_[A-Za-z0-9]{30,60}"
+    r"|AIza[\w-]{35}|ya29\.[\w-]{30,300}|npm_[A-Za-z0-9]{36}|pypi-[\w-]{50,250}|SG\.[\w-]{22}\.[\w-]{43}|dop_v1_[0-9a-f]{64}"
+    r"|eyJ[\w-]{10,2000}\.eyJ[\w-]{10,4000}\.[\w-]{20,1000})(?![A-Za-z0-9_])"
+)
+_PRIVATE_KEY = regex.compile(
+    r"-----BEGIN (?:[A-Z]{2,10} )?PRIVATE KEY(?: BLOCK)?-----\s+(?P<body>[\w+/=\s:,.-]{60,8000}?)(?:-----END|$)"
+)
+_ASSIGNED = regex.compile(
+    r"(?:key|secret|token|passw(?:or)?d|credentials?)\b[\"']?\s*(?::|=|\bis\b)"
+    r"\s*[\"'`]?(?P<value>[A-Za-z0-9+/_=-]{20,200})(?![A-Za-z0-9])|\bBearer\s+(?P<value>[A-Za-z0-9+/_=.-]{24,400})",
+    regex.IGNORECASE,
+)
+_MADE_UP = regex.compile(
+    r"your|example|sample|dummy|placeholder|replace|change|insert|redact|secret|token|apikey|api_?key|password|test|demo|fake"
+    r"|foo|x{4}|\*{3}|\.{3}|123456|abcdef|abc123|0{6}|(?<!\d)(\d)\1{5}|qwerty|lorem|here",
+    regex.IGNORECASE,
+)
+_TEXTBOOK_TOKEN = "SflKxwRJSMeKKF2QT4fwpMeJf36POk6yJV_adQssw5c"  # noqa: S105 - the signature in every tutorial on JWT
+
+
+def personal_data(text: str) -> Fault | None:
+    """`personal_data` for a text that holds some. What it is shows in the evidence by its first characters only."""
+    found = find_personal_data(text)
+    return Fault("personal_data", f'{IN_WORDS[found[0].kind]}: "{found[0].text[:2]}…"') if found else None
+
+
+def mask(*texts: str) -> tuple[str, ...]:
+    """The texts with placeholders such as [EMAIL_1] instead of personal data, one for each value in all of them.
+
+    Numbers go on from placeholders that are there already.
+    """
+    numbers: Counter[str] = Counter()
+    for text in texts:
+        for kind, number in _PLACEHOLDER.findall(text):
+            numbers[kind] = max(numbers[kind], int(number))
+    known: dict[tuple[str, str], str] = {}
+    masked = []
+    for text in texts:
+        pieces, end = [], 0
+        for found in find_personal_data(text):
+            key = found.kind, _same(found)
+            if key not in known:
+                numbers[found.kind] += 1
+                known[key] = f"[{found.kind}_{numbers[found.kind]}]"
+            pieces += [text[end : found.start], known[key]]
+            end = found.end
+        masked.append("".join([*pieces, text[end:]]))
+    return tuple(masked)
+
+
+def _same(found: Found) -> str:
+    """What two spellings of one value share."""
+    if found.kind in {"PHONE", "CARD"}:
+        return "".join(filter(str.isdecimal, found.text))
+    return "".join(found.text.split()).casefold() if found.kind in {"EMAIL", "IBAN"} else found.text
+
+
+def find_personal_data(text: str) -> list[Found]:
+    """What a text holds, in order and without overlap; of two that overlap the more special one."""
+    taken: list[Found] = []
+    for find in (_keys, _ibans, _cards, _emails, _phones):
+        for found in find(text):
+            if all(found.end <= other.start or found.start >= other.end for other in taken):
+                taken.append(found)
+    return sorted(taken, key=lambda found: found.start)
+
+
+def _emails(text: str) -> Iterator[Found]:
+    for found in _EMAIL.finditer(text) if "@" in text else ():
+        if not _RESERVED_DOMAIN.search(found["domain"]) and not _NOBODY.fullmatch(found["local"]):
+            yield Found("EMAIL", found.start(), found.end(), found[0])
+
+
+def _cards(text: str) -> Iterator[Found]:
+    hits = list(_CARD_GROUPS.finditer(text))
+    if _ABOUT_CARDS.search(text):
+        hits += _CARD_BARE.finditer(text)
+    for found in hits:
+        number = "".join(filter(str.isdecimal, found[0]))
+        invented = number in _TEST_CARDS or len(set(number)) <= 4 or _IN_A_ROW.search(number)
+        if not invented and _ISSUED.match(number) and _luhn(number):
+            yield Found("CARD", found.start(), found.end(), found[0])
+
+
+def _luhn(number: str) -> bool:
+    from stdnum import luhn  # noqa: PLC0415 - only who meets such a number waits for it
+
+    return bool(luhn.is_valid(number))
+
+
+def _ibans(text: str) -> Iterator[Found]:
+    for found in _IBAN.finditer(text):
+        from stdnum import iban  # noqa: PLC0415
+
+        number = found[0].replace(" ", "").replace("-", "")
+        if number not in _EXAMPLE_IBANS and iban.is_valid(number):
+            yield Found("IBAN", found.start(), found.end(), found[0])
+
+
+def _phones(text: str) -> Iterator[Found]:
+    if sum(character.isdecimal() for character in text) < 9:
+        return
+    hits: list[tuple[int, str, tuple[str | None, ...]]] = []
+    if "+" in text:
+        hits += [(found.start(), found[0], (None,)) for found in _INTERNATIONAL.finditer(text)]
+    hits += [(found.start(), found[0], ("US",)) for found in _NORTH_AMERICAN.finditer(text)]
+    hits += [(found.start("number"), found["number"], ("GB", "DE", "FR")) for found in _NAMED_NUMBER.finditer(text)]
+    if regex.search(r"\p{Han}", text):
+        hits += [(found.start(), found[0], ("CN",)) for found in _CHINESE.finditer(text)]
+    for start, number, regions in hits:
+        if any(_is_phone(number, region) for region in regions):
+            yield Found("PHONE", start, start + len(number), number)
+
+
+_INTERNATIONAL = regex.compile(r"(?<![\w+])\+\(?[1-9](?:[ ()./-]{0,2}\d){7,14}(?!\d)")
+
+
+def _is_phone(text: str, region: str | None) -> bool:
+    """Whether this is the number of somebody: valid, and neither a service's nor one of fiction."""
+    import phonenumbers  # noqa: PLC0415 - only who meets such a number waits for it
+
+    try:
+        number: Any = phonenumbers.parse(text, region)
+    except phonenumbers.NumberParseException:
+        return False
+    types = phonenumbers.PhoneNumberType
+    spelled = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+    return (
+        phonenumbers.is_valid_number(number)
+        and phonenumbers.number_type(number)
+        not in {types.TOLL_FREE, types.PREMIUM_RATE, types.SHARED_COST, types.UAN, types.VOICEMAIL}
+        and not _FICTION.fullmatch(spelled)
+        and not _IN_A_ROW.search(str(number.national_number))
+    )
+
+
+def _keys(text: str) -> Iterator[Found]:
+    for found in _PRIVATE_KEY.finditer(text) if "PRIVATE KEY" in text else ():
+        if not _MADE_UP.search(found["body"]) and _bits(found["body"]) > 4:
+            yield Found("KEY", found.start(), found.end(), found[0])
+    for found in _TOKEN.finditer(text):
+        if not _MADE_UP.search(found[0]) and not found[0].endswith(_TEXTBOOK_TOKEN) and _bits(found[0]) > 3.2:
+            yield Found("KEY", found.start(), found.end(), found[0])
+    for found in _ASSIGNED.finditer(text):
+        value = found["value"]
+        mixed = regex.search(r"\d", value) and regex.search(r"\p{L}", value)
+        if mixed and not _MADE_UP.search(value) and not value.endswith(_TEXTBOOK_TOKEN) and _bits(value) > 3.7:
+            yield Found("KEY", found.start("value"), found.end("value"), value)
+
+
+def _bits(text: str) -> float:
+    """Shannon entropy of the characters, in bits each: 4.3 to 5.5 for random ones, below 3.5 for most words."""
+    counts = Counter(text)
+    return -sum(count / len(text) * math.log2(count / len(text)) for count in counts.values())

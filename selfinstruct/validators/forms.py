@@ -1,0 +1,270 @@
+"""Outputs that were asked for in a form which a parser can check: JSON, Python, XML, YAML, TOML."""
+
+from __future__ import annotations
+
+import ast
+import json
+import tomllib
+import warnings
+from collections.abc import Callable
+
+import regex
+
+from selfinstruct.filters.wording import Fault, excerpt
+from selfinstruct.records import Instance, Task
+
+LONGEST = 50_000
+"""Characters; longer texts are not parsed, and nothing is said of them."""
+LONGEST_SLOW = 10_000
+"""The same for YAML and TOML, whose parsers take seconds for what is meant to make them slow."""
+
+_FENCED = regex.compile(
+    r"^[ \t]*(?P<fence>```|~~~)[ \t]*(?P<language>[\w+#.-]*)[^\n]*\n(?P<body>.*?)^[ \t]*(?P=fence)[ \t]*$",
+    regex.MULTILINE | regex.DOTALL,
+)
+_OTHER_WORK = regex.compile(
+    r"\b(?:explain|describe|what\s+(?:is|are|does)|why|how|difference|compare|versus|vs|function|program|script|parser|schema"
+    r"|class|library|method|code\s+(?:that|to|which)|query|command|advantages?|article|essay|tutorial|story|poem)\b"
+    r"|解释|说明|什么是|函数|程序|脚本|区别|比较",
+    regex.IGNORECASE,
+)
+_ANSWER_AS = (
+    r"(?:\b(?:as|in|into|to|using|with)\s+(?:an?\s+|the\s+|one\s+|plain\s+|raw\s+|single\s+|valid\s+|well-formed\s+|compact\s+"
+    r"|flat\s+|nested\s+|strict\s+|proper\s+|minified\s+|simple\s+|small\s+|equivalent\s+){{0,4}}{name}\b"
+    r"|\b(?:answer|reply|respond|output|return|give|produce|write|create|generate|make|build|provide|print)\s+"
+    r"(?:(?:me|only|just|back|an?|the|one|valid|well-formed|compact|flat|nested|single|raw|simple|small|plain|strict)\s+){{0,4}}"
+    r"{name}\b|(?:以|用|成|为|输出|返回|转换?成|转为|转换为)\s*(?:一个|合法的?|有效的?)?\s*{name}"
+    r"|\b(?:als|en|im|au|in)\s+(?:format\s+)?{name}\b)"
+)
+_FROM = (
+    r"(?:\bfrom\s+{name}\b|\b(?:this|that|these|following|given|above|below)\s+(?:\w+\s+)?{name}\b|\binput\s+{name}\b"
+    r"|\b{name},?\s+or\b|\bor\s+(?:\w+\s+)?{name}\b)"
+)
+
+
+def _asks_for(name: str) -> Callable[[str], bool]:
+    """Whether an instruction wants its answer in the form of this name, beyond doubt."""
+    wants = regex.compile(_ANSWER_AS.format(name=name), regex.IGNORECASE)
+    reads = regex.compile(_FROM.format(name=name), regex.IGNORECASE)
+
+    def asks(instruction: str) -> bool:
+        return bool(wants.search(instruction)) and not reads.search(instruction) and not _OTHER_WORK.search(instruction)
+
+    return asks
+
+
+_ASKS_JSON = _asks_for("JSON")
+_ASKS_XML = _asks_for("XML")
+_ASKS_YAML = _asks_for("YAML")
+_ASKS_TOML = _asks_for("TOML")
+_ASKS_PYTHON = regex.compile(
+    r"\b(?:write|create|implement|define|code|develop|give|provide|build|make|design|rewrite|refactor|translate|convert|port)\b"
+    r"[^.\n]{0,80}\bPython(?:\s*3)?\b(?!\s*2)"
+    r"|\b(?:in|into|using)\s+Python\b|用\s*Python|Python\s*(?:函数|代码|程序|脚本)",
+    regex.IGNORECASE,
+)
+_NOT_PYTHON_ALONE = regex.compile(
+    r"\b(?:explain|describe|pseudo-?code|what|why|how|error|bug|mistakes?|fix|output\s+of|print\s+out|result|complete|fill|blank"
+    r"|essay|article|story|poem|joke|name|snake|monty|questions?|quiz|advantages?|difference|compare|summary|comments?"
+    r"|one\s+line|expression|command|shell|terminal|jupyter|notebook|cython|micropython|python\s*2)\b"
+    r"|解释|说明|什么|错误|区别|比较",
+    regex.IGNORECASE,
+)
+_CODE_LINE = regex.compile(
+    r"^(?:def\s+\w+\s*\(|class\s+\w+\s*[:(]|import\s+\w+|from\s+[\w.]+\s+import\b|@\w+|async\s+def\s|if\s+__name__\b)",
+    regex.MULTILINE,
+)
+_PROMPTS = regex.compile(r"^\s*(?:>>>|\.\.\.|In\s*\[\d+\]:|\$|%\w|!\w)", regex.MULTILINE)
+_PREFIXES = regex.compile(r"(?:[-+~]\s*|not\s+|await\s+|lambda[^:\n]{0,40}:\s*){300}")
+"""So many that the parser may exhaust the stack of a thread; other nesting it refuses by itself."""
+_BRACKETS = regex.compile(r"(?:[\[{]\s*){100}")
+_ELISION = regex.compile(r"^\s*(?:\.\.\.|…|#\s*\.\.\.)\s*$", regex.MULTILINE)
+
+
+def _fenced(output: str) -> list[tuple[str, str]]:
+    """(language, text) of the code blocks in an output."""
+    return [(found["language"].lower(), found["body"]) for found in _FENCED.finditer(output)]
+
+
+def _unmarked(output: str, starts: str = "") -> list[str]:
+    """The parts of an output that are to be in the form: code blocks without a language, all of it if it has no block.
+
+    Of the blocks, those that begin with one of the characters; without characters all.
+    """
+    blocks = _fenced(output)
+    bare = [body for language, body in blocks if not language and (not starts or body.lstrip()[:1] in starts)]
+    return bare or ([] if blocks or "```" in output else [output])
+
+
+def json_form(task: Task, instance: Instance) -> Fault | None:
+    """`invalid_json` for an output that was asked for as JSON and is none, code fences and words around it apart."""
+    if len(instance.output) > LONGEST:
+        return None
+    blocks = [body for language, body in _fenced(instance.output) if language == "json"]
+    if not blocks:
+        if not _ASKS_JSON(task.instruction):
+            return None
+        blocks = _unmarked(instance.output, '{["')
+    for text in blocks:
+        if fault := _json_fault(text):
+            return Fault("invalid_json", fault)
+    return None
+
+
+def _json_fault(text: str) -> str | None:
+    """What is wrong with a JSON text, one value a line being fine, and so are words before and behind it."""
+    fault = _parse_json(text)
+    if fault is None:
+        return None
+    lines = [line for line in text.splitlines() if line.strip()]
+    if len(lines) > 1 and all(line.lstrip()[:1] in "{[" and _parse_json(line) is None for line in lines):
+        return None
+    start, end = regex.search(r"[{\[]", text), max(text.rfind("}"), text.rfind("]"))
+    if start is None:
+        return f'no JSON: "{excerpt(text)}"'
+    return fault if start.start() >= end or _parse_json(text[start.start() : end + 1]) is not None else None
+
+
+def _parse_json(text: str) -> str | None:
+    def refuse(constant: str) -> None:
+        raise ValueError(f"{constant} is no JSON")
+
+    try:
+        json.loads(text, parse_int=_nothing, parse_constant=refuse)
+    except RecursionError:
+        return "nested too deeply"
+    except ValueError as error:
+        return excerpt(str(error))
+    return None
+
+
+def _nothing(_: str) -> int:
+    """A number that is not looked at: one of many digits takes Python long, or is refused."""
+    return 0
+
+
+def python_syntax(task: Task, instance: Instance) -> Fault | None:
+    """`invalid_python` for a block marked as Python, or an answer asked for as Python code, that is no Python.
+
+    Python as the running interpreter knows it. The text is parsed and never run. Sessions with prompts, pieces with an
+    elision, and answers that do not look like code from their first line on are left alone.
+    """
+    if len(instance.output) > LONGEST:
+        return None
+    blocks = [body for language, body in _fenced(instance.output) if language in {"python", "py", "python3"}]
+    if not blocks and _asks_python(task.instruction):
+        text = instance.output
+        bare = [body for language, body in _fenced(text) if not language and _CODE_LINE.search(body)]
+        starts = _CODE_LINE.match(text.lstrip())
+        blocks = bare or ([text] if starts and "```" not in text else [])
+    for text in blocks:
+        if _PROMPTS.search(text) or _ELISION.search(text):
+            continue
+        if fault := python_fault(text):
+            return Fault("invalid_python", fault)
+    return None
+
+
+def _asks_python(instruction: str) -> bool:
+    return bool(_ASKS_PYTHON.search(instruction)) and not _NOT_PYTHON_ALONE.search(instruction)
+
+
+def python_fault(text: str) -> str | None:
+    """What keeps a text from being Python, without running it; None: it is Python, also where it is indented."""
+    if _PREFIXES.search(text):
+        return "nested too deeply"
+    lines = text.expandtabs().splitlines()
+    margin = min((len(line) - len(line.lstrip()) for line in lines if line.strip()), default=0)
+    source = "\n".join(line[margin:] for line in lines) + "\n"
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the parsed text: "\d" in a string is no fault
+            ast.parse(source)
+    except SyntaxError as error:
+        return excerpt(f"line {error.lineno}: {error.msg}")
+    except (RecursionError, MemoryError):
+        return "nested too deeply"
+    except ValueError as error:
+        return excerpt(str(error))
+    return None
+
+
+def toml_form(task: Task, instance: Instance) -> Fault | None:
+    """`invalid_toml` for an output that was asked for as TOML, or a block marked as such, that is none."""
+
+    def parse(text: str) -> str | None:
+        try:
+            tomllib.loads(text)
+        except RecursionError:
+            return "nested too deeply"
+        except ValueError as error:
+            return excerpt(str(error))
+        return None
+
+    found = _form(task, instance, "toml", _ASKS_TOML, parse)
+    return Fault("invalid_toml", found) if found else None
+
+
+def yaml_form(task: Task, instance: Instance) -> Fault | None:
+    """`invalid_yaml` for an output that was asked for as YAML, or a block marked as such, that is none.
+
+    Read as events: no object is made of it, and no alias is followed.
+    """
+
+    def parse(text: str) -> str | None:
+        import yaml  # noqa: PLC0415 - only who meets YAML waits for it
+
+        if _BRACKETS.search(text):
+            return "nested too deeply"
+        try:
+            for _ in yaml.parse(text, Loader=yaml.SafeLoader):
+                pass
+        except RecursionError:
+            return "nested too deeply"
+        except (yaml.YAMLError, ValueError) as error:
+            return excerpt(str(error))
+        return None
+
+    found = _form(task, instance, "yaml", _ASKS_YAML, parse, frozenset({"yml"}))
+    return Fault("invalid_yaml", found) if found else None
+
+
+def xml_form(task: Task, instance: Instance) -> Fault | None:
+    """`invalid_xml` for an output that was asked for as XML, or a block marked as such, that is not well-formed.
+
+    Several elements side by side will do. Entities are not expanded, nothing outside is read.
+    """
+    found = _form(task, instance, "xml", _ASKS_XML, _parse_xml)
+    return Fault("invalid_xml", found) if found else None
+
+
+def _parse_xml(text: str) -> str | None:
+    from xml.parsers import expat  # noqa: PLC0415 - only who meets XML waits for it
+
+    if "<" not in text:
+        return f'no XML: "{excerpt(text)}"'
+    if "<!" in text:
+        return None  # a document type may declare entities without end
+    source = regex.sub(r"<\?xml[^>]*\?>", "", text[text.index("<") : text.rindex(">") + 1])
+    try:
+        expat.ParserCreate().Parse(f"<several>{source}</several>", True)
+    except expat.ExpatError as error:
+        return excerpt(str(error))
+    return None
+
+
+def _form(
+    task: Task,
+    instance: Instance,
+    name: str,
+    asks: Callable[[str], bool],
+    parse: Callable[[str], str | None],
+    other_names: frozenset[str] = frozenset(),
+) -> str | None:
+    """What is wrong with the first block of that form, or the answer that was asked for in it, that does not parse."""
+    if len(instance.output) > LONGEST_SLOW:
+        return None
+    blocks = [body for language, body in _fenced(instance.output) if language in {name, *other_names}]
+    if not blocks and asks(task.instruction):
+        blocks = _unmarked(instance.output)
+    return next((found for text in blocks if (found := parse(text))), None)
