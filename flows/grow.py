@@ -2,107 +2,137 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Awaitable, Callable, Sequence
+import contextlib
+import logging
+import os
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, cast
 
-from prefect import flow, task
-from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from prefect import State, flow, get_run_logger
+from prefect.blocks.system import Secret
+from prefect.runtime import flow_run
+from prefect.states import Cancelled, Completed
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from flows import artifacts
+from flows.signals import until_terminated
+from flows.steps import TASKS
 from selfinstruct import runs
 from selfinstruct.config import load
-from selfinstruct.errors import SelfInstructError
-from selfinstruct.growth import STEPS, Growth, Steps
-from selfinstruct.rounds import Verdict
-from selfinstruct.store.pool import OpenTask
-from selfinstruct.underway import Round
+from selfinstruct.errors import ConfigError, PoolInUse, SelfInstructError
+from selfinstruct.growth import Growth, Outcome
+from selfinstruct.store.ledger import round_figures
+from selfinstruct.store.pool import is_pool
+from selfinstruct.store.reading import status
 
-Result = TypeVar("Result")
 STOPPED_BY_ITSELF = {0, 3, 4}
 """Exit codes of a run that did what it could; any other makes the flow run fail."""
 
 
-class Grow(BaseModel):
-    """What a flow run is asked to do. Keys and words stay in the environment of the process that runs it."""
+class GrowConfig(BaseModel):
+    """What a run is asked to do. Prefect stores it and shows it: it holds no key."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"additionalProperties": False})
 
     pool: Path = Field(description="The pool's folder.")
     more: int | None = Field(None, ge=1, description="Add this many tasks.")
     target: int | None = Field(None, ge=1, description="Or grow to this many in all.")
+    file: Path | None = Field(None, description="A TOML file with every other setting, as for --config.")
     seeds: Path | None = Field(None, description="Seed tasks of a new pool.")
-    config: Path | None = Field(None, description="A TOML file with everything else.")
+    model: str | None = Field(None, description="The model's name at the server.")
+    base_url: list[str] = Field([], description="Where the model is served; several share the work.")
+    max_usd: float | None = Field(None, gt=0, description="Spend at most this many US dollars in a run.")
+    max_minutes: float | None = Field(None, gt=0, description="Send nothing more after this many minutes.")
+    secrets: dict[str, str] = Field(
+        {}, description="Keys: environment variable -> name of the Prefect Secret block that holds its value."
+    )
+
+    @field_validator("base_url")
+    @classmethod
+    def _without_credentials(cls, urls: list[str]) -> list[str]:
+        if any("@" in url.partition("://")[2].partition("/")[0] for url in urls):
+            raise ValueError("a URL with a user and password would be stored by Prefect; use a key (api_key_env)")
+        return urls
 
     @model_validator(mode="after")
-    def _one_amount(self) -> Grow:
+    def _one_amount(self) -> GrowConfig:
         if (self.more is None) == (self.target is None):
             raise ValueError("give one of more and target")
         return self
 
 
 @flow(name="grow", validate_parameters=True)
-async def grow(parameters: Grow) -> dict[str, Any]:
-    """Grow a pool by so many tasks, or to so many."""
-    options = parameters.model_dump(exclude={"config"})
-    outcome = await runs.run(load(parameters.config, options), _say, _TASKS)
+async def grow(config: GrowConfig) -> State[Any]:
+    """Grow a pool by so many tasks, or to so many.
+
+    The goal is fixed when the run starts and stored in the pool: the same flow run tried again goes on to it.
+    """
+    keep_errors_short()
+    first_rounds: list[int] = []
+    before = status(config.pool) if is_pool(config.pool) else {}
+    try:
+        async with keys(config.secrets), artifacts.progress(config.pool) as follow:
+            seen = [lambda growth: first_rounds.append(growth.judging), follow]
+            outcome = await until_terminated(lambda started: _grow(config, [*seen, started]))
+    except PoolInUse as error:
+        return Cancelled(message=f"left out: {error}")
+    if first_rounds:
+        await artifacts.show_rounds(config.pool, round_figures(config.pool, first_rounds[0]))
+    await artifacts.show_summary(config.pool, outcome, before, status(config.pool))
     if outcome.exit_code not in STOPPED_BY_ITSELF:
         raise SelfInstructError(outcome.reason)
-    return {"pool": str(parameters.pool), "exit_code": outcome.exit_code, "reason": outcome.reason}
+    done = {"pool": str(config.pool), "exit_code": outcome.exit_code, "reason": outcome.reason}
+    return Completed(message=outcome.reason, data=done, name="Stopped" if outcome.exit_code else "Completed")
 
 
-def schedule(parameters: Grow, cron: str) -> None:
-    """Serve the flow on a cron schedule until Ctrl-C. A run that is due while another works is left out."""
-    paths = {name: path.resolve() for name in ("pool", "seeds", "config") if (path := getattr(parameters, name))}
-    parameters = parameters.model_copy(update=paths)  # its runs may start in another folder
-    _say(f"serving grow/{parameters.pool.name} at {cron!r}: {parameters.model_dump_json(exclude_none=True)}")
-    one_at_a_time = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
-    grow.serve(
-        name=parameters.pool.name,
-        cron=cron,
-        parameters={"parameters": parameters.model_dump(mode="json", exclude_none=True)},
-        global_limit=one_at_a_time,
-        print_starting_message=False,
-    )
+async def _grow(config: GrowConfig, started: Sequence[runs.Started]) -> Outcome:
+    options = config.model_dump(exclude={"file", "secrets"})
+    logger = get_run_logger()
+
+    def begun(growth: Growth) -> None:
+        for one in started:
+            one(growth)
+
+    return await runs.run(load(config.file, options), lambda line: logger.info("%s", line), TASKS, begun, flow_run.id)
 
 
-async def _sample(growth: Growth, round_: Round) -> None:
-    await _as_task("sample", round_.number, lambda: STEPS.sample(growth, round_))
+@contextlib.asynccontextmanager
+async def keys(secrets: Mapping[str, str]) -> AsyncIterator[None]:
+    """Put the values of Secret blocks into the environment of this process for a while.
+
+    Raises:
+        ConfigError: there is no such block.
+    """
+    before = {name: os.environ.get(name) for name in secrets}
+    for name, block in secrets.items():
+        try:
+            os.environ[name] = str(cast("Secret[str]", await Secret.aload(block)).get())
+        except ValueError as error:
+            raise ConfigError(f"config.secrets: Prefect has no Secret block named {block!r}; make it first") from error
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
-async def _prompt(growth: Growth, round_: Round) -> None:
-    await _as_task("prompt", round_.number, lambda: STEPS.prompt(growth, round_))
+class _Short(logging.Filter):
+    """Leaves the traceback out where an expected error says all in its line."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.exc_info and isinstance(record.exc_info, tuple) and isinstance(record.exc_info[1], SelfInstructError):
+            record.msg, record.args, record.exc_info = "%s", (str(record.exc_info[1]),), None
+        return True
 
 
-async def _filter(growth: Growth, round_: Round) -> Sequence[Verdict]:
-    return await _as_task("filter", round_.number, lambda: STEPS.filter(growth, round_))
-
-
-async def _grow(growth: Growth, round_: Round, verdicts: Sequence[Verdict]) -> Sequence[OpenTask]:
-    return await _as_task("grow", round_.number, lambda: STEPS.grow(growth, round_, verdicts))
-
-
-async def _follow_up(growth: Growth, tasks: Sequence[OpenTask]) -> None:
-    if tasks:
-        await _as_task("follow-up", tasks[0].round, lambda: STEPS.follow_up(growth, tasks))
-
-
-async def _as_task(name: str, number: int, step: Callable[[], Awaitable[Result]]) -> Result:
-    """Run a step as a task of this flow run. Prefect sees its name and state, and nothing of what it gives."""
-    results: list[Result] = []
-
-    @task(name=name, task_run_name=f"{name}-{number}", cache_policy=NO_CACHE, persist_result=False)
-    async def run() -> None:
-        results.append(await step())
-
-    await run()
-    return results[0]
-
-
-_TASKS = Steps(_sample, _prompt, _filter, _grow, _follow_up)
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+def keep_errors_short() -> None:
+    """Let expected errors of flow runs be one line in Prefect's log, and what a run tells be in it at all."""
+    logger = logging.getLogger("prefect.flow_runs")
+    if logger.getEffectiveLevel() > logging.INFO:
+        logger.setLevel(logging.INFO)
+    if not any(isinstance(one, _Short) for one in logger.filters):
+        logger.addFilter(_Short())

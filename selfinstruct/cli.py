@@ -289,12 +289,22 @@ def offline_server(
 def schedule(
     pool: Annotated[Path, typer.Option(help="The pool's folder.")],
     cron: Annotated[str, typer.Option(help="When, such as '0 2 * * *' for two o'clock each night.")],
-    more: Annotated[int, typer.Option(help="Tasks to add each time.", min=1)],
+    more: Annotated[int | None, typer.Option(help="Tasks to add each time.", min=1)] = None,
+    target: Annotated[int | None, typer.Option(help="Or grow to this many in all.", min=1)] = None,
     seeds: Annotated[Path | None, typer.Option(help="Seed tasks of a new pool.")] = None,
     config: ConfigOption = None,
+    timezone: Annotated[str, typer.Option(help="Of the cron expression, such as Europe/Zurich.")] = "UTC",
 ) -> None:
     """Grow a pool by a Prefect schedule, until Ctrl-C."""
-    from flows.grow import Grow  # noqa: PLC0415
-    from flows.grow import schedule as serve  # noqa: PLC0415
+    from selfinstruct.config import load  # noqa: PLC0415
+    from selfinstruct.errors import ConfigError  # noqa: PLC0415
 
-    serve(Grow(pool=pool, more=more, seeds=seeds, config=config), cron)
+    if (more is None) == (target is None):
+        raise ConfigError("give one of --more and --target")
+    load(
+        config, {"pool": pool, "seeds": seeds, "more": more, "target": target}
+    )  # its faults are told now, not at night
+    from flows.grow import GrowConfig  # noqa: PLC0415
+    from flows.schedule import schedule as serve  # noqa: PLC0415
+
+    serve(GrowConfig(pool=pool, more=more, target=target, seeds=seeds, file=config), cron, timezone)

@@ -21,6 +21,10 @@ class PoolError(SelfInstructError):
     """A pool that cannot be opened, read or grown as asked."""
 
 
+class PoolInUse(PoolError):  # noqa: N818 - what it says is the fault
+    """A pool that another run is growing at this moment."""
+
+
 class BudgetError(SelfInstructError):
     """A run that may spend no more."""
 

@@ -44,28 +44,31 @@ class Goal:
 Started = Callable[[Growth], None]
 
 
-async def run(config: Config, tell: Tell, steps: Steps = STEPS, started: Started = lambda _: None) -> Outcome:
+async def run(
+    config: Config, tell: Tell, steps: Steps = STEPS, started: Started = lambda _: None, job: str | None = None
+) -> Outcome:
     """Grow the pool that the configuration names, and say how that ended.
 
-    `started` is handed the growth once it is about to begin, so that a caller can halt it.
+    `started` is handed the growth once it is about to begin, so that a caller can halt it. `job` names what this run
+    is an attempt at: each attempt at one job has the goal that the first of them was given.
 
     Raises:
         ConfigError, SeedError, PoolError, AccessError: before anything was asked of a model.
     """
     pool = Pool.open(config.pool)
     try:
-        return await _run(pool, config, tell, steps, started)
+        return await _run(pool, config, tell, steps, started, job)
     finally:
         pool.close()
 
 
-async def _run(pool: Pool, config: Config, tell: Tell, steps: Steps, started: Started) -> Outcome:
+async def _run(pool: Pool, config: Config, tell: Tell, steps: Steps, started: Started, job: str | None) -> Outcome:
     seeds = _seeds(pool, config)
     contents = None
     if not pool.is_new:
         _check_same_kind(pool, config)
         contents = pool.load()
-        goal = _goal(pool, config, contents.done)
+        goal = _goal(pool, config, contents.done, job)
         if goal.tasks <= contents.done and not _is_needed(contents, goal.tasks):
             return Outcome(0, f"the target of {goal.tasks} tasks was reached before")
     pumps: list[Growth] = []
@@ -77,12 +80,13 @@ async def _run(pool: Pool, config: Config, tell: Tell, steps: Steps, started: St
         if contents is None:
             pool.create(seeds, config.seed, offline=_is_offline(config))
             contents = pool.load()
-        goal = _goal(pool, config, contents.done)
+        goal = _goal(pool, config, contents.done, job)
         budget.goes_on(*pool.attempts())
         _tell_changes(contents.last_settings, settings, contents.next_round, tell)
         if goal.goes_on:
-            tell(f"going on to the goal of the last --more {goal.more}: {goal.tasks} tasks in all")
-        number = pool.start_run(now(), goal.tasks, goal.more)
+            what = "this run was given" if goal.more is None else f"the last --more {goal.more}"
+            tell(f"going on to the goal of {what}: {goal.tasks} tasks in all")
+        number = pool.start_run(now(), goal.tasks, goal.more, job)
         for client in models.clients.values():
             client.had_answers(contents.answered)
         pump = Growth(
@@ -170,7 +174,10 @@ def _check_same_kind(pool: Pool, config: Config) -> None:
         )
 
 
-def _goal(pool: Pool, config: Config, done: int) -> Goal:
+def _goal(pool: Pool, config: Config, done: int, job: str | None) -> Goal:
+    given, of_more = (None, None) if job is None else pool.goal_of(job)
+    if given is not None:
+        return Goal(given, of_more, goes_on=done < given)
     if config.more is None:
         return Goal(config.target or DEFAULT_TARGET, None)
     last, more = pool.last_goal()

@@ -42,12 +42,12 @@ def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def test_the_flow_grows_a_pool_as_generate_does_with_a_task_for_each_step(prefect: str, tmp_path: Path) -> None:
-    from flows.grow import Grow
+    from flows.grow import GrowConfig
     from flows.grow import grow as flow
 
-    done = asyncio.run(flow(Grow(pool=tmp_path / "p", target=40)))
+    done = asyncio.run(flow(GrowConfig(pool=tmp_path / "p", target=40)))
     assert done["exit_code"] == 0
-    asyncio.run(flow(Grow(pool=tmp_path / "p", more=10)))
+    asyncio.run(flow(GrowConfig(pool=tmp_path / "p", more=10)))
     grow(tmp_path / "q", target=50)
     assert exported(tmp_path / "p") == exported(tmp_path / "q")
     names = asyncio.run(_task_runs())
@@ -99,7 +99,7 @@ def test_the_schedule_is_served_as_a_deployment(prefect: str, tmp_path: Path) ->
         )
         cron, parameters, limit = found
         assert cron == "0 2 * * *"
-        assert parameters == {"parameters": {"pool": str(tmp_path / "nightly"), "more": 5}}
+        assert parameters == {"config": {"pool": str(tmp_path / "nightly"), "more": 5}}
         assert limit == 1
     finally:
         process.send_signal(signal.SIGTERM)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -195,3 +196,19 @@ def test_the_least_context_length_of_the_endpoints_is_kept_with_each_round(tmp_p
         grow(tmp_path / "p", target=3, base_url=[one.base_url, other.base_url], model="offline")
     found = rows(tmp_path / "p", "SELECT DISTINCT json_extract(settings, '$.context_length') FROM configurations")
     assert found == [(8000,)]
+
+
+def test_each_attempt_at_a_job_has_the_goal_of_the_first(tmp_path: Path) -> None:
+    def attempt(job: str, **options: Any) -> Outcome:
+        config = load(None, {"pool": tmp_path / "p", **options})
+        return asyncio.run(run(config, lambda _: None, job=job))
+
+    assert attempt("monday", more=10, max_requests=12).exit_code == 3
+    assert status(tmp_path / "p")["tasks"] < 10
+    assert attempt("monday", more=10).exit_code == 0
+    assert attempt("monday", more=10).reason == "the target of 10 tasks was reached before"
+    assert attempt("tuesday", more=5, max_requests=1).exit_code == 3
+    assert attempt("wednesday", more=5).exit_code == 0
+    assert attempt("tuesday", more=5).reason == "the target of 15 tasks was reached before"
+    found = rows(tmp_path / "p", "SELECT job, goal FROM runs ORDER BY id")
+    assert found == [("monday", 10), ("monday", 10), ("tuesday", 15), ("wednesday", 15)]

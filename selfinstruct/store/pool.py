@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from selfinstruct.errors import PoolError
+from selfinstruct.errors import PoolError, PoolInUse
 from selfinstruct.records import Candidate, Completion, Request, Settings, Task, digest
 from selfinstruct.store import statements
 from selfinstruct.store.events import Removed, read_removed
@@ -161,7 +161,8 @@ class Pool:
         """The pool in this folder, locked; an empty or missing folder becomes the place of a new one.
 
         Raises:
-            PoolError: the folder is something else, cannot be written, or another run is growing the pool.
+            PoolError: the folder is something else or cannot be written.
+        PoolInUse: another run is growing the pool.
         """
         if folder.exists() and not folder.is_dir():
             raise PoolError(f"{folder}: this is a file; a pool is a folder")
@@ -176,7 +177,7 @@ class Pool:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             os.close(lock)
-            raise PoolError(f"{folder}: {_holder(folder)}; one run at a time grows a pool") from error
+            raise PoolInUse(f"{folder}: {_holder(folder)}; one run at a time grows a pool") from error
         pool = cls(folder, lock)
         try:
             if is_pool(folder):
@@ -220,10 +221,11 @@ class Pool:
         """The thread that writes to this pool."""
         return Writer(self.path, notify)
 
-    def start_run(self, started_at: str, goal: int | None, more: int | None) -> int:
-        """Note that a run begins and what it is to reach; its number."""
+    def start_run(self, started_at: str, goal: int | None, more: int | None, job: str | None = None) -> int:
+        """Note that a run begins, what it is to reach and which job it belongs to; its number."""
         row = {
             "started_at": started_at, "host": socket.gethostname(), "pid": os.getpid(), "goal": goal, "more": more,
+            "job": job,
         }  # fmt: skip
         with self._connect() as connection:
             return int(connection.execute(*statements.insert("runs", row)).lastrowid or 0)
@@ -237,6 +239,12 @@ class Pool:
         """(goal, more) of the last run; (None, None) before the first."""
         with self._connect() as connection:
             row = connection.execute("SELECT goal, more FROM runs ORDER BY id DESC LIMIT 1").fetchone()
+        return (row["goal"], row["more"]) if row else (None, None)
+
+    def goal_of(self, job: str) -> tuple[int | None, int | None]:
+        """(goal, more) that the first run of a job was given; (None, None) before it."""
+        with self._connect() as connection:
+            row = connection.execute("SELECT goal, more FROM runs WHERE job = ? ORDER BY id LIMIT 1", (job,)).fetchone()
         return (row["goal"], row["more"]) if row else (None, None)
 
     def attempts(self) -> tuple[int, int]:

@@ -173,6 +173,9 @@ CREATE VIEW removed (task_id, event) AS
   JOIN events e ON e.number = last.event
   WHERE e.kind = 'remove';
 """,
+    """
+ALTER TABLE runs ADD COLUMN job TEXT;
+""",
 )
 """Scripts that were added since, in order: each brings a pool from one schema version to the next. Each statement ends
 with `;` at the end of a line. Scripts are added, never changed."""

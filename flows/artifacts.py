@@ -1,0 +1,138 @@
+"""What the pages of Prefect show of a run: its progress, a table of its rounds, a summary. No text of a model."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from prefect.artifacts import (
+    acreate_markdown_artifact,
+    acreate_progress_artifact,
+    acreate_table_artifact,
+    aupdate_progress_artifact,
+)
+
+from selfinstruct.growth import Growth, Outcome
+from selfinstruct.store.ledger import RoundFigures
+
+UPDATE_S = 5.0
+"""The least time between two updates of the progress."""
+MOST_ROUNDS = 200
+"""Rounds in the table, the newest."""
+
+
+def key(pool: Path, what: str) -> str:
+    """The key of an artifact of a pool: lower-case letters, digits and dashes, as Prefect wants it."""
+    name = re.sub(r"[^a-z0-9]+", "-", pool.name.lower()).strip("-")
+    return f"{name or 'pool'}-{what}"
+
+
+@contextlib.asynccontextmanager
+async def progress(pool: Path) -> AsyncIterator[Callable[[Growth], None]]:
+    """Given a growth, keep a bar up to date: how much of what this run is to add is there."""
+    followers: list[asyncio.Task[None]] = []
+    try:
+        yield lambda growth: followers.append(asyncio.create_task(_follow(pool, growth)))
+    finally:
+        for follower in followers:
+            follower.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await follower
+
+
+async def _follow(pool: Path, growth: Growth) -> None:
+    begun = shown = growth.done
+    title = f"{pool}: from {begun:,} to {growth.goal:,} tasks"
+    artifact = await acreate_progress_artifact(0.0, key(pool, "progress"), title)
+    while True:
+        try:
+            await asyncio.sleep(UPDATE_S)
+        finally:  # the last update is made when the run is over
+            if growth.done != shown:
+                shown = growth.done
+                share = 100.0 * (shown - begun) / max(1, growth.goal - begun)
+                await aupdate_progress_artifact(artifact, min(100.0, share))
+
+
+async def show_rounds(pool: Path, rounds: Sequence[RoundFigures]) -> None:
+    """A table with a row for each round of the run."""
+    table = [
+        {
+            "round": one.number,
+            "accepted": one.accepted,
+            "rejected": sum(count for _, count in one.rejected),
+            "acceptance": _share(one.accepted, one.accepted + sum(count for _, count in one.rejected)),
+            "mostly rejected": ", ".join(f"{reason} {count:,}" for reason, count in one.rejected[:3]),
+            "state": one.state,
+        }
+        for one in rounds[-MOST_ROUNDS:]
+    ]
+    note = f"{pool}: the rounds of this run" + (f", the last {MOST_ROUNDS}" if len(rounds) > MOST_ROUNDS else "")
+    await acreate_table_artifact(table, key(pool, "rounds"), note)
+
+
+async def show_summary(pool: Path, outcome: Outcome, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+    """What the run accepted, rejected and spent, and where the files are."""
+    await acreate_markdown_artifact(summary(pool, outcome, before, after), key(pool, "summary"))
+
+
+def summary(pool: Path, outcome: Outcome, before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
+    """A run in Markdown: the status before it against the status after it."""
+
+    def gain(name: str) -> int:
+        return int(after[name]) - int(before.get(name, 0))
+
+    reasons = {
+        reason: count - before.get("rejections", {}).get(reason, 0) for reason, count in after["rejections"].items()
+    }
+    reasons = dict(sorted(((one, count) for one, count in reasons.items() if count), key=lambda item: -item[1]))
+    usd = after["usd"] - before.get("usd", 0.0)
+    lines = [
+        f"# {plain(pool.name)}",
+        "",
+        plain(outcome.reason),
+        "",
+        "| | this run | in all |",
+        "|---|---:|---:|",
+        *(
+            f"| {label} | {gain(name):,} | {after[name]:,} |"
+            for label, name in (
+                ("tasks accepted, with instances", "tasks"),
+                ("their instances", "instances"),
+                ("tasks left without an instance", "tasks_without_instances"),
+                ("rounds", "rounds"),
+                ("requests", "requests"),
+                ("prompt tokens", "prompt_tokens"),
+                ("completion tokens", "completion_tokens"),
+            )
+        ),
+        f"| cost in USD | {usd:.4f} | {after['usd']:.4f} |" if after["usd"] else "| cost in USD | no price known | |",
+        f"| rejections | {sum(reasons.values()):,} | {sum(after['rejections'].values()):,} |",
+        *(f"| {plain(reason)} | {count:,} | {after['rejections'][reason]:,} |" for reason, count in reasons.items()),
+        "",
+        "Files:",
+        "",
+        *(f"- {link(path)}" for path in (pool / "pool.db", pool / "export", pool / "versions" / "latest")
+          if path.exists()),
+        "",
+        f"`python -m selfinstruct status {pool}` says more, `explain` why something was rejected.",
+    ]  # fmt: skip
+    return "\n".join(lines)
+
+
+def link(path: Path) -> str:
+    """A link to a file of this machine."""
+    return f"[{plain(str(path))}]({path.absolute().as_uri()})"
+
+
+def plain(text: str) -> str:
+    """A text as Markdown that shows it as it is."""
+    return re.sub(r"([\\`*_{}\[\]<>()#+!|~-])", r"\\\1", " ".join(text.split()))
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part / whole:.0%}" if whole else ""

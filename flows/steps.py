@@ -1,0 +1,70 @@
+"""The steps of the pump as tasks of a flow run: Prefect sees their names and how they ended, and nothing they give."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
+
+from prefect import State, task
+from prefect.cache_policies import NO_CACHE
+from prefect.states import Cancelled, Completed, Failed
+
+from selfinstruct.errors import SelfInstructError
+from selfinstruct.growth import STEPS, Growth, Steps
+from selfinstruct.llm.slots import Halted
+from selfinstruct.rounds import Verdict
+from selfinstruct.store.pool import OpenTask
+from selfinstruct.underway import Round
+
+Result = TypeVar("Result")
+
+
+async def _sample(growth: Growth, round_: Round) -> None:
+    await _as_task("sample", round_.number, lambda: STEPS.sample(growth, round_))
+
+
+async def _prompt(growth: Growth, round_: Round) -> None:
+    await _as_task("prompt", round_.number, lambda: STEPS.prompt(growth, round_))
+
+
+async def _filter(growth: Growth, round_: Round) -> Sequence[Verdict]:
+    return await _as_task("filter", round_.number, lambda: STEPS.filter(growth, round_))
+
+
+async def _grow(growth: Growth, round_: Round, verdicts: Sequence[Verdict]) -> Sequence[OpenTask]:
+    return await _as_task("grow", round_.number, lambda: STEPS.grow(growth, round_, verdicts))
+
+
+async def _follow_up(growth: Growth, tasks: Sequence[OpenTask]) -> None:
+    if tasks:
+        await _as_task("follow-up", tasks[0].round, lambda: STEPS.follow_up(growth, tasks))
+
+
+async def _as_task(name: str, number: int, step: Callable[[], Awaitable[Result]]) -> Result:
+    """Run a step as a task of this flow run.
+
+    An expected end is the task's state and goes on to the pump, which knows what to do; Prefect is to log no traceback.
+    """
+    results: list[Result] = []
+    ends: list[Exception] = []
+
+    @task(name=name, task_run_name=f"{name}-{number}", cache_policy=NO_CACHE, persist_result=False)
+    async def run() -> State[Any]:
+        try:
+            results.append(await step())
+        except Halted as halted:
+            ends.append(halted)
+            return Cancelled(message="the run ended first")
+        except SelfInstructError as error:
+            ends.append(error)
+            return Failed(message=str(error))
+        return Completed()
+
+    await run(return_state=True)  # type: ignore[misc]  # Prefect's types know no task that returns its state
+    if ends:
+        raise ends[0]
+    return results[0]
+
+
+TASKS = Steps(_sample, _prompt, _filter, _grow, _follow_up)
+"""The steps, each as a task."""
