@@ -212,14 +212,26 @@ def restore(
 def export(
     pool: PoolArgument,
     formats: Annotated[
-        list[str] | None, typer.Option("--format", help="alpaca or messages; repeatable.  [default: both]")
+        list[str] | None,
+        typer.Option(
+            "--format",
+            help="alpaca, sharegpt, messages, prompt-completion, prompt-completion-plain, self-instruct, parquet, csv "
+            "or all; repeatable.  [default: alpaca and messages]",
+        ),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Where to write.  [default: POOL/export]")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The folder that becomes the export.  [default: POOL/export]")
+    ] = None,
+    system: Annotated[str, typer.Option(help="A system text for the forms that have a place for one.")] = "",
+    mixed_prompts: Annotated[
+        bool, typer.Option("--mixed-prompts", help="Prompts of self-instruct in many wordings instead of one.")
+    ] = False,
 ) -> None:
     """Write a pool as training data."""
     from selfinstruct import console  # noqa: PLC0415
+    from selfinstruct.export.formats import Wording  # noqa: PLC0415
 
-    console.export_files(pool, formats, out)
+    console.export_files(pool, formats, out, Wording(system=system, mixed_prompts=mixed_prompts))
 
 
 @seeds_app.command("check")

@@ -14,9 +14,10 @@ from rich.console import Console
 from rich.text import Text
 
 from selfinstruct.config import DEFAULT_CONCURRENCY, Config, load, pool_settings
+from selfinstruct.export.formats import Wording
 from selfinstruct.growth import Growth, Outcome
 from selfinstruct.llm.prices import in_dollars
-from selfinstruct.store import reading
+from selfinstruct.store import reading, training
 from selfinstruct.store.events import Kind
 from selfinstruct.store.pool import is_pool
 from selfinstruct.store.removal import Selection, change
@@ -205,7 +206,7 @@ def _from_cache(status: dict[str, Any]) -> str:
 def _samples(pool: Path, wanted: int = 3) -> None:
     """Some rows, spread over the pool, shortened to be read at a glance."""
     with reading.snapshot(pool) as connection:
-        rows = list(reading.rows(connection))
+        rows = list(training.rows(connection))
     places = sorted({len(rows) * (2 * number + 1) // (2 * wanted) for number in range(wanted)}) if rows else []
     for place in places:
         row = rows[place]
@@ -259,15 +260,17 @@ def change_tasks(
         say(f"in force for the next round to be planned; `export {pool}` writes the training data anew")
 
 
-def export_files(pool: Path, formats: Sequence[str] | None, out: Path | None) -> None:
+def export_files(pool: Path, formats: Sequence[str] | None, out: Path | None, wording: Wording | None = None) -> None:
     """Write training data and say where it is."""
-    from selfinstruct.export.files import export  # noqa: PLC0415
-    from selfinstruct.export.formats import FORMATS  # noqa: PLC0415
+    from selfinstruct.export.files import LEFT_OUT, export  # noqa: PLC0415
 
-    exported = export(pool, formats or list(FORMATS), out or pool / "export")
+    exported = export(pool, formats or ["alpaca", "messages"], out or pool / "export", wording)
     OUT.print()
     for path in exported.paths:
-        OUT.print(Text(f"{exported.rows:,} rows  {path}"))
+        OUT.print(Text(f"{exported.counts[path]:,} rows  {path}"))
+    for name, reasons in exported.unfit.items():
+        for reason, count in reasons.items():
+            say(f"{count:,} rows are left out of {name} ({reason}); {LEFT_OUT} names them")
     if exported.held_back:
         say(f"{exported.held_back:,} finished tasks wait behind one that is not; they follow with the next run")
 

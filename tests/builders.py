@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,9 @@ from selfinstruct.export.files import export
 from selfinstruct.growth import Outcome
 from selfinstruct.records import Completion, Instance, Request, Settings, Task
 from selfinstruct.runs import grow_blocking
+from selfinstruct.store import statements
+from selfinstruct.store.pool import Pool
+from selfinstruct.store.writer import Statement
 
 ROOT = Path(__file__).parents[1]
 SEEDS = ROOT / "seeds" / "en.jsonl"
@@ -75,3 +78,52 @@ def rows(pool: Path, sql: str) -> list[Any]:
         return connection.execute(sql).fetchall()
     finally:
         connection.close()
+
+
+def made_pool(folder: Path, tasks: Iterable[Task], seeds: Sequence[Task] = (), *, model: str = "offline") -> Path:
+    """A pool that holds these generated tasks, each accepted in the last of two rounds, without growing it.
+
+    Only what an export reads is filled in. Tasks without instances are stored as such.
+    """
+    configuration = settings(model=model)
+    pool = Pool.open(folder)
+    pool.create(seeds, 42, offline=True, more=_statements(tasks, len(seeds), configuration, model))
+    pool.close()
+    return folder
+
+
+def _statements(tasks: Iterable[Task], first: int, configuration: Settings, model: str) -> Iterator[Statement]:
+    run = {"id": 1, "started_at": "2026-01-01T00:00:00.000Z", "host": "", "pid": 0}
+    yield statements.insert("runs", run)
+    yield statements.add_configuration(configuration)
+    identity = statements.configuration_id(configuration)
+    for number in (0, 1):
+        round_ = {"number": number, "source": 0, "configuration": identity, "run": 1, "state": "settled"}
+        yield statements.insert("rounds", round_)
+    asked = {
+        "source": 0, "round": 1, "api": "chat", "model": model, "sampling": "{}", "messages": "[]",
+        "demonstrations": "[]", "state": "answered",
+    }  # fmt: skip
+    for number, task in enumerate(tasks):
+        propose, respond = f"p{number:x}", f"r{number:x}"
+        yield statements.insert("requests", {**asked, "id": propose, "stage": "propose", "position": 0})
+        yield statements.insert(
+            "tasks",
+            {
+                "id": task.id, "position": first + number, "origin": "generated",
+                "state": "done" if task.instances else "without_instances", "name": "",
+                "instruction": task.instruction, "is_classification": task.is_classification, "round": 1, "source": 0,
+                "request_id": propose, "request_position": 0, "parents": '["s0","s1"]', "nearest_score": 0.123456,
+                "nearest_task": "s0",
+            },
+        )  # fmt: skip
+        for place, instance in enumerate(task.instances):
+            about = {**asked, "id": f"{respond}.{place}", "stage": "respond", "task_id": task.id, "position": place}
+            yield statements.insert("requests", about)
+            yield statements.insert(
+                "instances",
+                {
+                    "task_id": task.id, "position": place, "input": instance.input, "output": instance.output,
+                    "source": 0, "request_id": propose, "request_position": place,
+                },
+            )  # fmt: skip

@@ -94,7 +94,7 @@ def test_explain_tells_why_a_candidate_was_rejected_and_what_it_resembled(
 
 def test_export_writes_the_formats_asked_for_where_asked(demo: Path, tmp_path: Path) -> None:
     assert run("export", demo, "--format", "messages", "--out", tmp_path / "x") == 0
-    assert [path.name for path in (tmp_path / "x").iterdir()] == ["messages.jsonl"]
+    assert [path.name for path in (tmp_path / "x").glob("*.jsonl")] == ["messages.jsonl"]
     first = json.loads((tmp_path / "x/messages.jsonl").read_text("utf-8").splitlines()[0])
     assert [turn["role"] for turn in first["messages"]] == ["user", "assistant"]
 

@@ -34,8 +34,9 @@ from selfinstruct.sections import (
     Role,
     VllmSection,
 )
-from selfinstruct.store.reading import rows, snapshot, status
+from selfinstruct.store.reading import snapshot, status
 from selfinstruct.store.schema import TABLES
+from selfinstruct.store.training import rows
 from tests.builders import ROOT, grow
 
 DOCS = ROOT / "docs"

@@ -14,7 +14,8 @@ import pytest
 
 from selfinstruct.export.files import export
 from selfinstruct.llm.offline.writer import check
-from selfinstruct.store.reading import rows, snapshot
+from selfinstruct.store.reading import snapshot
+from selfinstruct.store.training import rows
 from tests.builders import ROOT, grow
 
 README = (ROOT / "README.md").read_text("utf-8")

@@ -18,7 +18,7 @@ import pytest
 from selfinstruct import cli
 from selfinstruct.errors import ConfigError
 from selfinstruct.llm.offline.server import OfflineServer
-from selfinstruct.store import reading
+from selfinstruct.store import reading, training
 from selfinstruct.store.condition import matching
 from selfinstruct.store.pool import open_for_reading
 from selfinstruct.store.reading import status
@@ -91,12 +91,12 @@ def test_what_is_removed_leaves_exports_and_samples_and_nothing_else(
 ) -> None:
     before = adds_up(pool)
     with reading.snapshot(pool) as connection:
-        all_rows = list(reading.rows(connection))
+        all_rows = list(training.rows(connection))
     gone = {row.task_id for row in all_rows[::2]}
     assert remove(pool, *gone) == 0
     assert f"{len(gone)} tasks removed by event 1" in capsys.readouterr().out
     with reading.snapshot(pool) as connection:
-        assert list(reading.rows(connection)) == [row for row in all_rows if row.task_id not in gone]
+        assert list(training.rows(connection)) == [row for row in all_rows if row.task_id not in gone]
     now = adds_up(pool)
     assert now == {**before, "removed": len(gone)}
     assert run("status", pool) == 0

@@ -1,11 +1,68 @@
-"""One row of training data in each of the forms that trainers take."""
+"""One row of training data in each of the forms that trainers take as lines of JSON."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
-from selfinstruct.store.reading import Row
+from selfinstruct.store.training import Row
+
+END = "<|endoftext|>"
+"""What ends a completion of the form self-instruct, as in the original's files."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """What is added to the texts of a row."""
+
+    system: str = ""
+    """A system text for the forms that have a place for one; empty: none."""
+    mixed_prompts: bool = False
+    """Let the prompts of the form self-instruct differ in wording and layout from row to row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unfit:
+    """A row that a form cannot carry unchanged, with a stable reason."""
+
+    reason: str
+
+
+class Frame(NamedTuple):
+    """What stands around instruction and input in a prompt."""
+
+    before: str
+    between: str
+    after: str
+
+
+WITH_INPUT = (
+    Frame("", "\n\nInput: ", "\n\nOutput:"),
+    Frame("", "\n\n", "\n\n"),
+    Frame("", "\n", "\nAnswer:"),
+    Frame("", "\n\nThis is given:\n", "\n\nWhat is the answer?\n"),
+    Frame("Instruction: ", "\nGiven: ", "\nResult:"),
+    Frame("What to do: ", "\n\nWith this: ", "\n\nAnswer:"),
+    Frame("Do the following. ", "\n\n---\n", "\n---\n\n"),
+)
+"""Prompts of the form self-instruct for rows with an input; the first is the plain one."""
+WITHOUT_INPUT = (
+    Frame("", "", "\n\nOutput:"),
+    Frame("", "", "\n\n"),
+    Frame("", "", "\nAnswer:"),
+    Frame("", "", "\n\nWhat is the answer?\n"),
+    Frame("Instruction: ", "", "\nResult:"),
+    Frame("What to do: ", "", "\n\nAnswer:"),
+    Frame("Do the following. ", "", "\n\n"),
+)
+"""The same for rows without one."""
+
+
+def asked(row: Row) -> str:
+    """What a user says in a conversation: the instruction, and the input after an empty line."""
+    return f"{row.instruction}\n\n{row.instance.input}" if row.instance.input else row.instruction
 
 
 def alpaca(row: Row) -> dict[str, Any]:
@@ -13,10 +70,68 @@ def alpaca(row: Row) -> dict[str, Any]:
     return {"instruction": row.instruction, "input": row.instance.input, "output": row.instance.output}
 
 
-def messages(row: Row) -> dict[str, Any]:
-    """A conversation as OpenAI's chat fine-tuning and most trainers take it: what the user says, what is answered."""
-    asked = f"{row.instruction}\n\n{row.instance.input}" if row.instance.input else row.instruction
-    return {"messages": [{"role": "user", "content": asked}, {"role": "assistant", "content": row.instance.output}]}
+def prompt_completion_plain(row: Row) -> dict[str, Any]:
+    """Prompt and completion as text. The prompt ends in an empty line, for trainers join the two as they are."""
+    return {"prompt": asked(row) + "\n\n", "completion": row.instance.output}
 
 
-FORMATS: Mapping[str, Callable[[Row], dict[str, Any]]] = {"alpaca": alpaca, "messages": messages}
+def _sharegpt(wording: Wording) -> Form:
+    system = {"system": wording.system} if wording.system else {}
+
+    def sharegpt(row: Row) -> dict[str, Any]:
+        turns = [{"from": "human", "value": asked(row)}, {"from": "gpt", "value": row.instance.output}]
+        return {"conversations": turns, **system}
+
+    return sharegpt
+
+
+def turns_asked(row: Row, wording: Wording) -> list[dict[str, str]]:
+    """The turns of a conversation before its answer: the system text if there is one, and what the user says."""
+    system = [{"role": "system", "content": wording.system}] if wording.system else []
+    return [*system, {"role": "user", "content": asked(row)}]
+
+
+def turns_answered(row: Row) -> list[dict[str, str]]:
+    """The answer as the last turn of a conversation."""
+    return [{"role": "assistant", "content": row.instance.output}]
+
+
+def _messages(wording: Wording) -> Form:
+    return lambda row: {"messages": turns_asked(row, wording) + turns_answered(row)}
+
+
+def _prompt_completion(wording: Wording) -> Form:
+    return lambda row: {"prompt": turns_asked(row, wording), "completion": turns_answered(row)}
+
+
+def _self_instruct(wording: Wording) -> Form:
+    def self_instruct(row: Row) -> dict[str, Any] | Unfit:
+        instance = row.instance
+        if END in row.instruction or END in instance.input or END in instance.output:
+            return Unfit("end_mark")
+        frames = WITH_INPUT if instance.input else WITHOUT_INPUT
+        frame = frames[_drawn(row.id, len(frames)) if wording.mixed_prompts else 0]
+        prompt = frame.before + row.instruction + frame.between + instance.input + frame.after
+        gap = " " if prompt.endswith(":") else ""
+        return {"prompt": prompt, "completion": gap + instance.output + END}
+
+    return self_instruct
+
+
+def _drawn(identity: str, count: int) -> int:
+    """A number below `count` that depends on the row alone."""
+    return int.from_bytes(hashlib.sha256(identity.encode("utf-8", "surrogatepass")).digest()[:8], "big") % count
+
+
+Form = Callable[[Row], dict[str, Any] | Unfit]
+"""Turns a row into one JSON object."""
+
+FORMATS: Mapping[str, Callable[[Wording], Form]] = {
+    "alpaca": lambda _: alpaca,
+    "sharegpt": _sharegpt,
+    "messages": _messages,
+    "prompt-completion": _prompt_completion,
+    "prompt-completion-plain": lambda _: prompt_completion_plain,
+    "self-instruct": _self_instruct,
+}
+"""The forms written as JSON Lines, by name; each binds the wording and gives the form."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from selfinstruct.errors import PoolError
 from selfinstruct.novelty.common import mark_common
-from selfinstruct.records import Instance, Task
+from selfinstruct.records import Task
 from selfinstruct.store.pool import load_seeds, open_for_reading
 
 
@@ -196,45 +196,6 @@ def scored_instructions(folder: Path) -> list[tuple[str, float | None]]:
     sql = "SELECT instruction, nearest_score FROM tasks WHERE origin = 'generated' ORDER BY position"
     with snapshot(folder) as connection:
         return [(row["instruction"], row["nearest_score"]) for row in connection.execute(sql)]
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One instance of a finished task, as training data."""
-
-    task_id: str
-    instruction: str
-    instance: Instance
-
-
-def rows(connection: sqlite3.Connection) -> Iterator[Row]:
-    """The instances of generated tasks in task order, up to the first task whose follow-ups are unfinished.
-
-    What was removed is left out, and holds up nothing.
-    """
-    found = connection.execute(
-        "SELECT t.id, t.instruction, i.input, i.output FROM tasks t JOIN instances i ON i.task_id = t.id "
-        "WHERE t.origin = 'generated' AND t.position < ? AND t.id NOT IN (SELECT task_id FROM removed) "
-        "ORDER BY t.position, i.position",
-        (_first_pending(connection),),
-    )
-    for row in found:
-        yield Row(row["id"], row["instruction"], Instance(row["input"], row["output"]))
-
-
-def finished_behind(connection: sqlite3.Connection) -> int:
-    """How many finished tasks wait behind the first unfinished one, and are not exported yet."""
-    sql = (
-        "SELECT COUNT(*) FROM tasks WHERE origin = 'generated' AND state = 'done' AND position > ? "
-        "AND id NOT IN (SELECT task_id FROM removed)"
-    )
-    return int(connection.execute(sql, (_first_pending(connection),)).fetchone()[0])
-
-
-def _first_pending(connection: sqlite3.Connection) -> int:
-    sql = "SELECT MIN(position) FROM tasks WHERE state = 'pending' AND id NOT IN (SELECT task_id FROM removed)"
-    found = connection.execute(sql).fetchone()[0]
-    return 2**62 if found is None else int(found)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,159 @@
+"""The dataset card: what Hugging Face reads at the top of `README.md`, and what people read below."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from selfinstruct.export.tables import COLUMNS, TABLES, file_name
+
+_LICENCES = (
+    ("offline", "the built-in model, a set of rules: nothing is claimed"),
+    ("gpt-oss", "Apache-2.0, with OpenAI's usage policy"),
+    (("gpt-", "o1", "o3", "o4", "chatgpt"), "OpenAI's terms: output may not be used to develop competing models"),
+    ("claude", "Anthropic's terms: output may not be used to train competing models without consent"),
+    ("gemini", "Google's terms: output may not be used to develop competing models"),
+    ("gemma", "Apache-2.0 or the Gemma licence: under the latter, a model trained on output may fall under it"),
+    ("llama-2", "the Llama 2 licence: output may not be used to improve other language models"),
+    ("llama", "a Llama licence: a model trained on output is named Llama... and carries the licence"),
+    ("qwen", "Apache-2.0 for most sizes; others have a Qwen licence of their own"),
+    (("mistral", "mixtral", "ministral"), "Apache-2.0 for the open models; others have a licence of their own"),
+    ("deepseek", "MIT for most; training other models on output is allowed"),
+    ("phi", "MIT"),
+    ("olmo", "Apache-2.0"),
+)  # fmt: skip
+"""A hint by how a model's name begins, owner aside; the first that fits."""
+
+_INTRODUCTION = """\
+# Instruction data grown by selfinstruct
+
+{rows:,} rows of {tasks:,} tasks ({origins}): an instruction, an input that may be empty, and an output. Instructions
+grew from seed tasks that people wrote, by Self-Instruct (Wang et al. 2022): a language model was shown some of them and
+wrote new ones; what was valid, new and not too similar was kept.
+"""
+_FILES = """\
+`manifest.json` has checksums, the full configuration and what was left out. `dataset_info.json` tells LLaMA-Factory how
+to read the files, `axolotl.yaml` axolotl.
+"""
+_LICENCE = """\
+A hint is where to begin, not advice: read the licence and the terms under which each model was used. They decide what
+this data may be used for, and which licence belongs at the top of this card.
+"""
+_LIMITS = """\
+## Limits
+
+Outputs were written by models and not checked by people: some are wrong, and some instructions ask for what cannot be
+done. Topics, tone and errors are those of the seeds and the models. Rules kept out near-duplicates, unfinished texts
+and refusals; they did not judge truth or harm.
+"""
+_OFFLINE = """\
+The built-in model `offline` only shows how things work. Its rows are not for training.
+"""
+
+_SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+
+
+def licence_hint(model: str) -> str:
+    """What is known of the terms of a model's output, in a few words."""
+    name = model.rpartition("/")[2].casefold().removeprefix("meta-")
+    return next((hint for start, hint in _LICENCES if name.startswith(start)), "not known here; look it up")
+
+
+def card(
+    manifest: Mapping[str, Any],
+    names: Sequence[str],
+    splits: Sequence[str | None],
+    rows: Mapping[str, int],
+) -> str:
+    """The card of an export: `rows` are the rows of each file."""
+    return "\n".join([_head(manifest, names, splits, rows), *_body(manifest, names, splits, rows)])
+
+
+def _head(
+    manifest: Mapping[str, Any], names: Sequence[str], splits: Sequence[str | None], rows: Mapping[str, int]
+) -> str:
+    count = manifest["figures"]["rows"]
+    size = next((name for bound, name in _SIZES if count < bound), "1M<n<10M" if count < 10_000_000 else "10M<n<100M")
+    languages = sorted({code for one in manifest["configuration"] for code in one.get("languages", ())})
+    lines = ["---", "pretty_name: Instruction data grown by selfinstruct", "license: other"]
+    if languages:
+        lines += ["language:", *(f"- {json.dumps(code)}" for code in languages)]
+    lines += [
+        "task_categories:",
+        "- text-generation",
+        "tags:",
+        "- instruction-tuning",
+        "- self-instruct",
+        "- synthetic",
+    ]
+    lines += ["size_categories:", f"- {size}"]
+    configs: list[str] = []
+    for name in names:
+        files = [(split or "train", file_name(name, split)) for split in splits]
+        filled = [(split, file) for split, file in files if rows[file]]  # a file without rows cannot be loaded
+        if not filled:
+            continue
+        configs += [f"- config_name: {name}", "  data_files:"]
+        for split, file in filled:
+            configs += [f"  - split: {split}", f"    path: {file}"]
+        if name == "csv":  # pandas would take texts such as NA or null for missing ones
+            configs += ["  keep_default_na: false", "  na_values:", '    round: [""]', '    nearest_score: [""]']
+    lines += ["configs:", *configs] if configs else []
+    return "\n".join([*lines, "---", ""])
+
+
+def _body(
+    manifest: Mapping[str, Any], names: Sequence[str], splits: Sequence[str | None], rows: Mapping[str, int]
+) -> list[str]:
+    figures = manifest["figures"]
+    origins = ", ".join(f"{count:,} {origin}" for origin, count in figures["tasks_by_origin"].items()) or "none"
+    written, proposed = figures["rows_by_output_model"], figures["tasks_by_instruction_model"]
+    models = sorted({*written, *proposed})
+    lines = [_INTRODUCTION.format(rows=figures["rows"], tasks=figures["tasks"], origins=origins)]
+    lines += ["## Files", "", "| file | rows |", "|---|---|"]
+    lines += [f"| `{file}` | {rows[file]:,} |" for name in names for file in (file_name(name, one) for one in splits)]
+    lines += ["", _FILES]
+    if any(name in TABLES for name in names):
+        lines += [f"Columns of the tables: {', '.join(f'`{name}`' for name in COLUMNS)}.", ""]
+    lines += ["## Figures", "", "| | |", "|---|---|", *_figures(figures), *_left_out(manifest)]
+    lines += ["", "## How it was made", ""]
+    for one in manifest["configuration"]:
+        stages = ", ".join(f"{stage} by {_code(about['model'])}" for stage, about in one["stages"].items())
+        lines.append(
+            f"- recipe `{one['recipe']}` ({stages}); a new instruction was rejected above ROUGE-L "
+            f"{one['rouge_threshold']} to any earlier one; seed {one['seed']}"
+        )
+    lines += ["", "## Models and their licences", ""]
+    if models:
+        lines += ["| model | instructions | outputs | hint |", "|---|---|---|---|"]
+    for name in models:
+        counts = f"{proposed.get(name, 0):,} | {written.get(name, 0):,}"
+        lines.append(f"| {_code(name)} | {counts} | {licence_hint(name)} |")
+    lines += ["", _LICENCE, _LIMITS]
+    return [*lines, _OFFLINE] if "offline" in models else lines
+
+
+def _figures(figures: Mapping[str, Any]) -> list[str]:
+    means = figures["mean_characters"]
+    return [
+        f"| rows | {figures['rows']:,} |",
+        f"| tasks | {figures['tasks']:,} |",
+        f"| rows without input | {figures['rows_without_input']:,} |",
+        f"| mean characters of an instruction | {means['instruction']:,.1f} |",
+        f"| mean characters of an input, where there is one | {means['input']:,.1f} |",
+        f"| mean characters of an output | {means['output']:,.1f} |",
+    ]
+
+
+def _left_out(manifest: Mapping[str, Any]) -> list[str]:
+    lines = [f"| left out: `{reason}` | {count:,} |" for reason, count in manifest["left_out"]["rows"].items()]
+    for name, reasons in manifest["left_out"]["by_format"].items():
+        lines += [f"| left out of `{name}`: `{reason}` | {count:,} |" for reason, count in reasons.items()]
+    return lines
+
+
+def _code(name: str) -> str:
+    """A name as code in a table, whatever is in it."""
+    plain = "".join(character if character.isprintable() and character not in "`|<>" else " " for character in name)
+    return f"`{plain.strip() or '?'}`"

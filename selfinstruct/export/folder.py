@@ -1,0 +1,139 @@
+"""A folder that changes as a whole: whoever looks, and whenever it is killed, the old or the new one is there."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import fcntl
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from selfinstruct.errors import PoolError
+
+MANIFEST = "manifest.json"
+
+
+def files_of_others(folder: Path) -> list[str]:
+    """Names in this folder that no export put there: its manifest does not list them."""
+    if not folder.exists():
+        return []
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
+        ours = {MANIFEST, *manifest["files"]} if manifest["software"]["selfinstruct"] else set()
+    except (OSError, ValueError, LookupError, TypeError):
+        ours = set()
+    return sorted(entry.name for entry in folder.iterdir() if entry.name not in ours | {".DS_Store"} or entry.is_dir())
+
+
+@contextlib.contextmanager
+def whole_folder(target: Path) -> Iterator[Path]:
+    """A new folder beside `target` that takes its place when all was written.
+
+    Two can be written at once; the last to be whole stays. What a killed export left behind is cleared away.
+
+    Raises:
+        PoolError: `target` holds files that are not from an export, or is no folder.
+    """
+    _refuse_foreign(target)
+    target = target.resolve()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    prefix = f".{target.name}.export-"
+    with _locked(target.parent):
+        _clear_away(target, prefix)
+        temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=prefix))
+        handle = _hold(temporary)
+    try:
+        temporary.chmod(0o755)
+        yield temporary
+        for path in temporary.iterdir():
+            _sync(path)
+        _sync(temporary)
+        with _locked(target.parent):
+            _refuse_foreign(target)
+            _take_place(temporary, target)
+        _sync(target.parent)
+    finally:
+        os.close(handle)
+        shutil.rmtree(temporary, ignore_errors=True)  # the old export, or what was begun
+
+
+def _refuse_foreign(target: Path) -> None:
+    if target.exists() and not target.is_dir():
+        raise PoolError(f"{target}: this is a file, wanted a folder for the export; choose another --out")
+    foreign = files_of_others(target)
+    if foreign:
+        shown = ", ".join(foreign[:3]) + (f" and {len(foreign) - 3} more" if len(foreign) > 3 else "")
+        raise PoolError(
+            f"{target}: holds files that are not from an export ({shown}), and an export takes the place of the whole "
+            "folder; move them away or choose another --out"
+        )
+
+
+def _take_place(new: Path, target: Path) -> None:
+    """Exchange the two in one step; where the system cannot, in two, and `_clear_away` mends a kill between them."""
+    if not target.exists():
+        new.rename(target)
+    elif not _exchange(new, target):
+        old = new.with_name(f"{new.name}.old")
+        target.rename(old)
+        new.rename(target)
+        old.rename(new)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Do both folders have each other's name now? False where the system or file system has no such step."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    names = os.fsencode(one), os.fsencode(other)
+    if sys.platform == "darwin":
+        return getattr(libc, "renamex_np", lambda *_: -1)(*names, 2) == 0
+    return getattr(libc, "renameat2", lambda *_: -1)(-100, names[0], -100, names[1], 2) == 0
+
+
+def _clear_away(target: Path, prefix: str) -> None:
+    """Delete what killed exports left, or give it its name back if it is the only whole one."""
+    for path in sorted(target.parent.glob(f"{prefix}*")):
+        try:
+            handle = _hold(path)
+        except OSError:  # another export is at it, or it has just gone
+            continue
+        try:
+            if path.suffix == ".old" and not target.exists():
+                path.rename(target)
+            else:
+                shutil.rmtree(path, ignore_errors=True)
+        finally:
+            os.close(handle)
+
+
+def _hold(folder: Path) -> int:
+    """A lock on the folder that the kernel frees with the process."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(handle)
+        raise
+    return handle
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

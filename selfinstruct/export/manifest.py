@@ -1,0 +1,85 @@
+"""What an export holds, in figures: for its manifest and its card."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from collections import Counter
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import selfinstruct
+from selfinstruct.store.training import Row
+
+
+class Figures:
+    """Counts of the rows that were written."""
+
+    def __init__(self) -> None:
+        self.rows: Counter[str | None] = Counter()
+        """By side of the split; None where there is none."""
+        self.tasks = 0
+        self.without_input = 0
+        self.origins: Counter[str] = Counter()
+        self.instruction_models: Counter[str] = Counter()
+        self.output_models: Counter[str] = Counter()
+        self._characters = [0, 0, 0]
+        self._last_task = ""
+
+    def count(self, row: Row, split: str | None) -> None:
+        """Count a row; those of a task follow each other."""
+        self.rows[split] += 1
+        if row.task_id != self._last_task:
+            self._last_task = row.task_id
+            self.tasks += 1
+            self.origins[row.origin] += 1
+            if row.model is not None:
+                self.instruction_models[row.model] += 1
+        if row.output_model is not None:
+            self.output_models[row.output_model] += 1
+        self.without_input += not row.instance.input
+        texts = (row.instruction, row.instance.input, row.instance.output)
+        for place, text in enumerate(texts):
+            self._characters[place] += len(text)
+
+    def to_json(self) -> dict[str, Any]:
+        """The figures as they stand in the manifest. Means are over rows; that of the input over rows that have one."""
+        rows = self.rows.total()
+        divisors = (rows, rows - self.without_input, rows)
+        means = [round(total / max(1, by), 4) for total, by in zip(self._characters, divisors, strict=True)]
+        return {
+            "rows": rows,
+            "tasks": self.tasks,
+            "tasks_by_origin": dict(sorted(self.origins.items())),
+            "rows_without_input": self.without_input,
+            "mean_characters": dict(zip(("instruction", "input", "output"), means, strict=True)),
+            "tasks_by_instruction_model": dict(sorted(self.instruction_models.items())),
+            "rows_by_output_model": dict(sorted(self.output_models.items())),
+        }
+
+
+def described(paths: Iterable[Path], rows: dict[str, int]) -> dict[str, dict[str, Any]]:
+    """Size and checksum of each file by name, and the rows of those that hold rows."""
+    found: dict[str, dict[str, Any]] = {}
+    for path in sorted(paths):
+        with path.open("rb") as file:
+            checksum = hashlib.file_digest(file, "sha256").hexdigest()
+        counted = {"rows": rows[path.name]} if path.name in rows else {}
+        found[path.name] = {**counted, "bytes": path.stat().st_size, "sha256": checksum}
+    return found
+
+
+def software(*packages: str) -> dict[str, str]:
+    """Versions of what the bytes of an export depend on."""
+    found = {
+        "selfinstruct": selfinstruct.__version__,
+        "python": platform.python_version(),
+    }
+    for name in packages:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return dict(sorted(found.items()))

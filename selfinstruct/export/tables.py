@@ -1,0 +1,115 @@
+"""The files of an export, each as a function that takes one row after the other."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+from selfinstruct.export.formats import FORMATS, Unfit, Wording
+from selfinstruct.store.training import Row
+
+Write = Callable[[Row], Unfit | None]
+"""Writes a row, or says why this form cannot carry it."""
+
+COLUMNS = (
+    "task_id", "instance", "origin", "round", "parents", "model", "output_model", "recipe", "nearest_score",
+    "instruction", "input", "output",
+)  # fmt: skip
+"""Columns of the tables: the lineage of a row, then its texts."""
+TABLES = {"parquet": "dataset.parquet", "csv": "dataset.csv"}
+NAMES = (*FORMATS, *TABLES)
+"""Every format, in the order in which files are listed."""
+
+_BATCH = 10_000
+"""Rows in a row group of a Parquet file, and the most that are held in memory."""
+_LINE_ENDS = {ord(character): f"\\u{ord(character):04x}" for character in "\x85\u2028\u2029"}
+"""What some readers take for the end of a line, though JSON does not; as an escape it stays the same text."""
+
+
+def file_name(name: str, split: str | None) -> str:
+    """The file of a format, or of one side of it."""
+    stem, _, ending = TABLES.get(name, f"{name}.jsonl").rpartition(".")
+    return f"{stem}-{split}.{ending}" if split else f"{stem}.{ending}"
+
+
+def opened(name: str, path: Path, wording: Wording) -> AbstractContextManager[Write]:
+    """The file of a format, open for rows."""
+    if name == "csv":
+        return _csv(path)
+    if name == "parquet":
+        return _parquet(path)
+    return _lines(path, name, wording)
+
+
+@contextmanager
+def _lines(path: Path, name: str, wording: Wording) -> Iterator[Write]:
+    form = FORMATS[name](wording)
+    encode = json.JSONEncoder(ensure_ascii=False).encode
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+
+        def write(row: Row) -> Unfit | None:
+            found = form(row)
+            if isinstance(found, Unfit):
+                return found
+            line = encode(found)
+            if "\x85" in line or "\u2028" in line or "\u2029" in line:
+                line = line.translate(_LINE_ENDS)
+            file.write(line + "\n")
+            return None
+
+        yield write
+
+
+@contextmanager
+def _csv(path: Path) -> Iterator[Write]:
+    """Every value is quoted, so that line ends of all kinds within a text stay what they are."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file, quoting=csv.QUOTE_ALL, lineterminator="\n")
+        table.writerow(COLUMNS)
+
+        def write(row: Row) -> None:
+            table.writerow(_values(row))
+
+        yield write
+
+
+@contextmanager
+def _parquet(path: Path) -> Iterator[Write]:
+    import pyarrow as pa  # noqa: PLC0415 - a third of a second, for those who want Parquet
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    numbers = {"instance": pa.int32(), "round": pa.int32(), "nearest_score": pa.float64()}
+    types = {**dict.fromkeys(COLUMNS, pa.string()), **numbers, "parents": pa.list_(pa.string())}
+    schema = pa.schema([(name, types[name]) for name in COLUMNS])
+    waiting: list[tuple[Any, ...]] = []
+    with pq.ParquetWriter(path, schema, compression="zstd") as table:
+
+        def flush() -> None:
+            columns = list(zip(*waiting, strict=True))
+            arrays = [pa.array(column, type=types[name]) for name, column in zip(COLUMNS, columns, strict=True)]
+            table.write_table(pa.Table.from_arrays(arrays, schema=schema))
+            waiting.clear()
+
+        def write(row: Row) -> None:
+            values = list(_values(row))
+            values[COLUMNS.index("parents")] = json.loads(row.parents)
+            waiting.append(tuple(values))
+            if len(waiting) == _BATCH:
+                flush()
+
+        yield write
+        if waiting:
+            flush()
+
+
+def _values(row: Row) -> tuple[Any, ...]:
+    """A row in the order of `COLUMNS`."""
+    nearest = None if row.nearest_score is None else round(row.nearest_score, 4)
+    return (
+        row.task_id, row.number, row.origin, row.round, row.parents, row.model, row.output_model, row.recipe, nearest,
+        row.instruction, row.instance.input, row.instance.output,
+    )  # fmt: skip

@@ -1,0 +1,108 @@
+"""The pool as rows of training data, with what led to each. Reads only, row by row, in flat memory."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from selfinstruct.records import Instance, Origin
+
+
+class Row(NamedTuple):
+    """One instance of a finished task, with its lineage."""
+
+    task_id: str
+    instruction: str
+    instance: Instance
+    position: int = 0
+    """The task's place in the pool."""
+    number: int = 0
+    """The instance's place in its task, from 0."""
+    origin: Origin = "generated"
+    round: int | None = None
+    parents: str = "[]"
+    """JSON list of the ids of the tasks that were shown when this one was proposed."""
+    nearest_score: float | None = None
+    """ROUGE-L F1 to the most similar earlier instruction, as far as it is known."""
+    model: str | None = None
+    """What proposed the instruction; None for seeds."""
+    output_model: str | None = None
+    """What wrote the output."""
+    recipe: str | None = None
+
+    @property
+    def id(self) -> str:
+        """What names this row, the same in every export of the pool."""
+        return f"{self.task_id}/{self.number}"
+
+
+# The requests of a task are few; `respond` requests carry the position of the candidate that they answer.
+_ROWS = """
+SELECT t.id, t.instruction, i.input, i.output, t.position, i.position, t.origin, t.round, t.parents, t.nearest_score,
+  (SELECT q.model FROM requests q WHERE q.source = t.source AND q.id = t.request_id),
+  COALESCE(
+    (SELECT q.model FROM requests q WHERE q.task_id = t.id AND q.stage = 'respond'
+       AND q.position = i.request_position AND q.state = 'answered'),
+    (SELECT q.model FROM requests q WHERE q.source = i.source AND q.id = i.request_id))
+FROM tasks t CROSS JOIN instances i ON i.task_id = t.id
+WHERE t.origin IN (SELECT value FROM json_each(?)) AND t.position < ? AND t.id NOT IN (SELECT task_id FROM removed)
+ORDER BY t.position, i.position
+"""
+
+
+def rows(connection: sqlite3.Connection, origins: Sequence[Origin] = ("generated",)) -> Iterator[Row]:
+    """The instances of tasks of these origins in task order, up to the first task whose follow-ups are unfinished.
+
+    What was removed is left out, and holds up nothing.
+    """
+    recipes = {round_: settings["recipe"] for round_, settings in _settings_of_rounds(connection)}
+    found = connection.execute(_ROWS, (json.dumps(list(origins)), _first_pending(connection)))
+    found.row_factory = None
+    for (
+        task_id, instruction, input_, output, position, number, origin, round_, parents, nearest, model, output_model
+    ) in found:  # fmt: skip
+        yield Row(
+            task_id, instruction, Instance(input_, output), position, number, origin, round_, parents, nearest,
+            model, output_model, recipes.get(round_),
+        )  # fmt: skip
+
+
+def finished_behind(connection: sqlite3.Connection) -> int:
+    """How many finished tasks wait behind the first unfinished one, and are not exported yet."""
+    sql = (
+        "SELECT COUNT(*) FROM tasks WHERE origin = 'generated' AND state = 'done' AND position > ? "
+        "AND id NOT IN (SELECT task_id FROM removed)"
+    )
+    return int(connection.execute(sql, (_first_pending(connection),)).fetchone()[0])
+
+
+def configurations(connection: sqlite3.Connection) -> list[dict[str, Any]]:
+    """The settings under which the exported tasks were accepted, each once, in the order of their first round.
+
+    Rounds that are only planned, or behind the first unfinished task, say nothing about what is exported.
+    """
+    last = connection.execute(
+        "SELECT MAX(round) FROM tasks WHERE state = 'done' AND position < ?", (_first_pending(connection),)
+    ).fetchone()[0]
+    found: list[dict[str, Any]] = []
+    for round_, settings in _settings_of_rounds(connection):
+        if last is not None and round_ <= last and settings not in found:
+            found.append(dict(settings))
+    return found
+
+
+def _settings_of_rounds(connection: sqlite3.Connection) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """Each round with its settings; equal ones are the same object."""
+    known = {
+        row["id"]: json.loads(row["settings"]) for row in connection.execute("SELECT id, settings FROM configurations")
+    }
+    for row in connection.execute("SELECT number, configuration FROM rounds ORDER BY number"):
+        yield row["number"], known[row["configuration"]]
+
+
+def _first_pending(connection: sqlite3.Connection) -> int:
+    sql = "SELECT MIN(position) FROM tasks WHERE state = 'pending' AND id NOT IN (SELECT task_id FROM removed)"
+    found = connection.execute(sql).fetchone()[0]
+    return 2**62 if found is None else int(found)

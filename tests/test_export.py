@@ -1,0 +1,522 @@
+"""Exports: what is in each form, that texts come back as they were, and that a folder is whole or as it was."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from selfinstruct.errors import ConfigError, PoolError
+from selfinstruct.export.card import licence_hint
+from selfinstruct.export.files import export
+from selfinstruct.export.folder import whole_folder
+from selfinstruct.export.formats import END, FORMATS, WITH_INPUT, WITHOUT_INPUT, Frame, Unfit, Wording, asked
+from selfinstruct.export.tables import COLUMNS, NAMES, file_name, opened
+from selfinstruct.records import Instance, Task
+from selfinstruct.store.training import Row
+from tests.builders import ROOT, grow, made_pool
+
+csv.field_size_limit(2**30)
+
+ROWS = [
+    Row(
+        "t1",
+        "Name a colour.",
+        Instance("", "Red."),
+        3,
+        0,
+        "generated",
+        1,
+        '["s0","s1"]',
+        0.12345,
+        "big",
+        "small",
+        "chat",
+    ),
+    Row("s0", "Add the numbers.", Instance("1, 2", "3"), 0, 0, "seed"),
+]
+
+EXPECTED: Mapping[str, Any] = {
+    "alpaca": [
+        {"instruction": "Name a colour.", "input": "", "output": "Red."},
+        {"instruction": "Add the numbers.", "input": "1, 2", "output": "3"},
+    ],
+    "sharegpt": [
+        {"conversations": [{"from": "human", "value": "Name a colour."}, {"from": "gpt", "value": "Red."}]},
+        {"conversations": [{"from": "human", "value": "Add the numbers.\n\n1, 2"}, {"from": "gpt", "value": "3"}]},
+    ],
+    "messages": [
+        {"messages": [{"role": "user", "content": "Name a colour."}, {"role": "assistant", "content": "Red."}]},
+        {"messages": [{"role": "user", "content": "Add the numbers.\n\n1, 2"}, {"role": "assistant", "content": "3"}]},
+    ],
+    "prompt-completion": [
+        {"prompt": [{"role": "user", "content": "Name a colour."}],
+         "completion": [{"role": "assistant", "content": "Red."}]},
+        {"prompt": [{"role": "user", "content": "Add the numbers.\n\n1, 2"}],
+         "completion": [{"role": "assistant", "content": "3"}]},
+    ],
+    "prompt-completion-plain": [
+        {"prompt": "Name a colour.\n\n", "completion": "Red."},
+        {"prompt": "Add the numbers.\n\n1, 2\n\n", "completion": "3"},
+    ],
+    "self-instruct": [
+        {"prompt": "Name a colour.\n\nOutput:", "completion": " Red.<|endoftext|>"},
+        {"prompt": "Add the numbers.\n\nInput: 1, 2\n\nOutput:", "completion": " 3<|endoftext|>"},
+    ],
+}  # fmt: skip
+
+TABLE = [
+    {"task_id": "t1", "instance": 0, "origin": "generated", "round": 1, "parents": ["s0", "s1"], "model": "big",
+     "output_model": "small", "recipe": "chat", "nearest_score": 0.1235, "instruction": "Name a colour.", "input": "",
+     "output": "Red."},
+    {"task_id": "s0", "instance": 0, "origin": "seed", "round": None, "parents": [], "model": None,
+     "output_model": None, "recipe": None, "nearest_score": None, "instruction": "Add the numbers.", "input": "1, 2",
+     "output": "3"},
+]  # fmt: skip
+
+
+def written(folder: Path, name: str, rows: Sequence[Row], wording: Wording | None = None) -> tuple[Path, list[Unfit]]:
+    """The file of a format with these rows, and what it could not carry."""
+    path = folder / file_name(name, None)
+    with opened(name, path, wording or Wording()) as write:
+        unfit = [found for found in map(write, rows) if found]
+    return path, unfit
+
+
+def lines(path: Path) -> list[Any]:
+    return [json.loads(line) for line in path.read_text("utf-8").split("\n") if line]
+
+
+def table(path: Path) -> list[dict[str, Any]]:
+    """The rows of a CSV file by Python's own reader."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("name", list(FORMATS))
+def test_each_form_has_the_fields_its_trainers_know(tmp_path: Path, name: str) -> None:
+    path, unfit = written(tmp_path, name, ROWS)
+    assert (lines(path), unfit) == (EXPECTED[name], [])
+
+
+def test_tables_have_the_lineage_of_each_row(tmp_path: Path) -> None:
+    path, _ = written(tmp_path, "parquet", ROWS)
+    assert pq.read_table(path).to_pylist() == TABLE
+    path, _ = written(tmp_path, "csv", ROWS)
+    spelled = [{name: "" if row[name] is None else row[name] for name in row} for row in TABLE]
+    assert [{**row, "parents": json.loads(row["parents"])} for row in table(path)] == [
+        {name: value if name == "parents" else str(value) for name, value in row.items()} for row in spelled
+    ]
+
+
+def test_a_system_text_has_its_place_in_the_forms_that_know_one(tmp_path: Path) -> None:
+    wording = Wording(system="Be brief.")
+    system = {"role": "system", "content": "Be brief."}
+    for name in FORMATS:
+        path, _ = written(tmp_path, name, ROWS, wording)
+        for found, plain in zip(lines(path), EXPECTED[name], strict=True):
+            match name:
+                case "messages":
+                    assert found == {"messages": [system, *plain["messages"]]}
+                case "prompt-completion":
+                    assert found == {**plain, "prompt": [system, *plain["prompt"]]}
+                case "sharegpt":
+                    assert found == {**plain, "system": "Be brief."}
+                case _:
+                    assert found == plain
+
+
+# --- texts come back as they were -----------------------------------------------------------------------------------
+
+MARKS = [
+    "<|im_start|>", "<|im_end|>", "### Response:", "### Instruction:\n", "</s>", "[INST]", "<|endoftext|>", "Input:",
+    "Output:", "\t", '"', "'", "\\", "\\n", "\n", "\r", "\r\n", "\n\n", ",", ";", "\x85", "\u2028", "\u2029", "\ufeff",
+    "\x1c", "\x7f", "NA", "null", "None", "nan", "#N/A", "1", "01", "1e5", "-", "=1+1", "é", "e\u0301", "日本",
+    "\u200d", "\U0001f469", "\U0010ffff", "{", "}", "{{x}}", "%s", "$x", " ", "\u00a0", "\u200b", "true",
+]  # fmt: skip
+TEXT = st.one_of(
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")),
+    st.lists(st.sampled_from(MARKS), max_size=8).map("".join),
+    st.builds(lambda mark, times: mark * times, st.sampled_from(MARKS), st.integers(1, 3000)),
+)
+FILLED = TEXT.filter(bool)
+ANY_ROWS = st.lists(
+    st.builds(
+        lambda instruction, input_, output, number: Row(f"t{number}", instruction, Instance(input_, output), number),
+        FILLED, TEXT, FILLED, st.integers(0, 99),
+    ),
+    max_size=5,
+)  # fmt: skip
+
+
+def carried(name: str, path: Path) -> list[Any]:
+    """What a reader finds, as (what is asked, the output)."""
+    match name:
+        case "parquet":
+            return [(one["instruction"], one["input"], one["output"]) for one in pq.read_table(path).to_pylist()]
+        case "csv":
+            return [(one["instruction"], one["input"], one["output"]) for one in table(path)]
+        case "alpaca":
+            return [(one["instruction"], one["input"], one["output"]) for one in lines(path)]
+        case "sharegpt":
+            return [tuple(turn["value"] for turn in one["conversations"]) for one in lines(path)]
+        case "messages":
+            return [tuple(turn["content"] for turn in one["messages"]) for one in lines(path)]
+        case "prompt-completion":
+            return [(one["prompt"][0]["content"], one["completion"][0]["content"]) for one in lines(path)]
+        case "prompt-completion-plain":
+            return [(one["prompt"].removesuffix("\n\n"), one["completion"]) for one in lines(path)]
+    raise AssertionError(name)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "self-instruct"])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(rows=ANY_ROWS)
+def test_any_text_comes_back_equal_from_every_form(tmp_path: Path, name: str, rows: list[Row]) -> None:
+    path, unfit = written(tmp_path, name, rows)
+    whole = name in {"alpaca", "parquet", "csv"}
+    assert carried(name, path) == [
+        (row.instruction, row.instance.input, row.instance.output) if whole else (asked(row), row.instance.output)
+        for row in rows
+    ]
+    assert unfit == []
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(rows=ANY_ROWS, mixed=st.booleans())
+def test_self_instruct_carries_a_text_unchanged_or_says_why_not(tmp_path: Path, rows: list[Row], mixed: bool) -> None:
+    path, unfit = written(tmp_path, "self-instruct", rows, Wording(mixed_prompts=mixed))
+    fit = [row for row in rows if END not in row.instruction + "\0" + row.instance.input + "\0" + row.instance.output]
+    assert unfit == [Unfit("end_mark")] * (len(rows) - len(fit))
+    for found, row in zip(lines(path), fit, strict=True):
+        frames = WITH_INPUT if row.instance.input else WITHOUT_INPUT
+        taken = [frame for frame in frames if _unframed(frame, row) == found["prompt"]]
+        assert taken if mixed else frames[0] in taken
+        gap = " " if found["prompt"].endswith(":") else ""
+        assert found["completion"] == gap + row.instance.output + END
+
+
+def _unframed(frame: Frame, row: Row) -> str:
+    return "".join((frame.before, row.instruction, frame.between, row.instance.input, frame.after))
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(rows=ANY_ROWS)
+def test_no_line_of_json_is_broken_by_a_reader_that_knows_more_line_ends(tmp_path: Path, rows: list[Row]) -> None:
+    for name in FORMATS:
+        path, unfit = written(tmp_path, name, rows)
+        assert len(path.read_text("utf-8").splitlines()) == len(rows) - len(unfit)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(rows=ANY_ROWS)
+def test_pandas_reads_the_csv_as_the_card_says(tmp_path: Path, rows: list[Row]) -> None:
+    path, _ = written(tmp_path, "csv", rows)
+    found = pd.read_csv(path, keep_default_na=False, na_values={"round": [""], "nearest_score": [""]}, dtype=TEXTS)
+    kept = [tuple(row) for row in found[["instruction", "input", "output"]].itertuples(index=False)]
+    assert kept == [(row.instruction, row.instance.input, row.instance.output) for row in rows]
+
+
+TEXTS = dict.fromkeys(("instruction", "input", "output"), str)
+
+
+def test_mixed_prompts_depend_on_the_row_alone_and_use_every_wording(tmp_path: Path) -> None:
+    rows = [Row(f"t{n}", "Add the numbers.", Instance("1, 2" if n % 2 else "", "3"), n) for n in range(400)]
+    path, _ = written(tmp_path, "self-instruct", rows, Wording(mixed_prompts=True))
+    prompts = [line["prompt"] for line in lines(path)]
+    assert len(set(prompts)) == len(WITH_INPUT) + len(WITHOUT_INPUT)
+    path, _ = written(tmp_path, "self-instruct", rows[::-1], Wording(mixed_prompts=True))
+    assert [line["prompt"] for line in lines(path)] == prompts[::-1]
+
+
+def test_odd_texts_of_a_pool_come_back_from_its_export_or_are_named(tmp_path: Path) -> None:
+    texts = [*MARKS, "x" * 1_000_000, "".join(MARKS)]
+    tasks = [Task(f"t{n:020x}", f"Do {text}", False, (Instance(text, text + "."),)) for n, text in enumerate(texts)]
+    found = export(made_pool(tmp_path / "p", tasks), ["all"], tmp_path / "x")
+    ended = [task for task in tasks if END in task.instruction]
+    assert len(ended) == 2
+    assert found.unfit == {"self-instruct": {"end_mark": 2}}
+    assert lines(tmp_path / "x" / "left_out.jsonl") == [
+        {"task_id": task.id, "instance": 0, "format": "self-instruct", "reason": "end_mark"} for task in ended
+    ]
+    for name in NAMES:
+        path = tmp_path / "x" / file_name(name, None)
+        assert found.counts[path] == len(tasks) - (2 if name == "self-instruct" else 0)
+        if name != "self-instruct":
+            assert [one[-1] for one in carried(name, path)] == [text + "." for text in texts]
+
+
+# --- what lies beside the rows --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pool = tmp_path_factory.mktemp("demo") / "pool"
+    grow(pool, target=30)
+    return pool
+
+
+def test_the_manifest_has_rows_checksums_configuration_and_versions(demo: Path, tmp_path: Path) -> None:
+    found = export(demo, ["all"], tmp_path / "x", Wording(system="Be brief."))
+    manifest = json.loads((tmp_path / "x/manifest.json").read_text("utf-8"))
+    names = {path.name for path in (tmp_path / "x").iterdir()}
+    assert set(manifest["files"]) == names - {"manifest.json"}
+    for name, about in manifest["files"].items():
+        data = (tmp_path / "x" / name).read_bytes()
+        assert (about["bytes"], about["sha256"]) == (len(data), hashlib.sha256(data).hexdigest())
+        assert about.get("rows") == found.counts.get(tmp_path / "x" / name)
+    assert manifest["figures"]["tasks"] == 30
+    assert manifest["figures"]["rows"] == found.rows
+    assert manifest["export"]["system"] == "Be brief."
+    (configuration,) = manifest["configuration"]
+    assert (configuration["recipe"], configuration["rouge_threshold"]) == ("chat", "0.7")
+    assert {"selfinstruct", "python", "pyarrow"} <= manifest["software"].keys()
+
+
+def test_two_exports_are_the_same_bytes_and_name_no_path(demo: Path, tmp_path: Path) -> None:
+    for out in ("a", "b"):
+        export(demo, ["all"], tmp_path / out)
+    for path in (tmp_path / "a").iterdir():
+        data = path.read_bytes()
+        assert data == (tmp_path / "b" / path.name).read_bytes()
+        assert str(tmp_path).encode() not in data
+
+
+def test_the_card_names_each_file_for_hugging_face(demo: Path, tmp_path: Path) -> None:
+    export(demo, ["all"], tmp_path)
+    head, body = (tmp_path / "README.md").read_text("utf-8").removeprefix("---\n").split("\n---\n", 1)
+    configs = {config["config_name"]: config for config in yaml.safe_load(head)["configs"]}
+    assert list(configs) == list(NAMES)
+    for name, config in configs.items():
+        assert config["data_files"] == [{"split": "train", "path": file_name(name, None)}]
+        assert f"`{file_name(name, None)}`" in body
+    assert "| `offline` | 30 |" in body
+    assert licence_hint("offline") in body
+
+
+@pytest.mark.parametrize(
+    ("model", "word"),
+    [
+        ("gpt-4o-mini", "OpenAI"),
+        ("meta-llama/Meta-Llama-3-8B", "Llama"),
+        ("Qwen/Qwen3-8B", "Qwen"),
+        ("mine", "not known"),
+    ],
+)
+def test_a_licence_hint_is_found_by_the_models_name(model: str, word: str) -> None:
+    assert word in licence_hint(model)
+
+
+def test_a_models_name_cannot_break_the_card(tmp_path: Path) -> None:
+    name = "evil`|\n---\n# <b>"
+    pool = made_pool(tmp_path / "p", [Task("t1", "Do it.", False, (Instance("", "Done."),))], model=name)
+    export(pool, ["alpaca"], tmp_path / "x")
+    card = (tmp_path / "x/README.md").read_text("utf-8")
+    assert card.count("\n---\n") == 1
+    assert "<b>" not in card
+
+
+def test_llama_factory_and_axolotl_are_told_of_files_that_are_there(demo: Path, tmp_path: Path) -> None:
+    export(demo, ["all"], tmp_path)
+    info = json.loads((tmp_path / "dataset_info.json").read_text("utf-8"))
+    assert {about["file_name"] for about in info.values()} <= {path.name for path in tmp_path.iterdir()}
+    assert info["selfinstruct_sharegpt"]["columns"] == {"messages": "conversations"}
+    config = yaml.safe_load((tmp_path / "axolotl.yaml").read_text("utf-8"))
+    (dataset,) = config["datasets"]
+    assert (dataset["path"], dataset["type"], dataset["field_messages"]) == (
+        "messages.jsonl", "chat_template", "messages",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_format_alone_makes_an_export(demo: Path, tmp_path: Path, name: str) -> None:
+    found = export(demo, [name], tmp_path)
+    assert [path.name for path in found.paths] == [file_name(name, None)]
+    config = tmp_path / "axolotl.yaml"
+    if name in {"prompt-completion", "self-instruct"}:
+        assert not config.exists()
+    else:
+        assert yaml.safe_load(config.read_text("utf-8"))["datasets"][0]["path"] == file_name(name, None)
+
+
+def test_an_unknown_format_is_refused(demo: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"--format jsonl: unknown format; known: alpaca, .* or all"):
+        export(demo, ["jsonl"], tmp_path / "x")
+    assert not (tmp_path / "x").exists()
+
+
+# --- whole or as it was ---------------------------------------------------------------------------------------------
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_an_export_takes_the_place_of_the_last_one(demo: Path, tmp_path: Path) -> None:
+    export(demo, ["csv"], tmp_path / "x")
+    export(demo, ["alpaca"], tmp_path / "x")
+    assert {path.name for path in (tmp_path / "x").iterdir()} == {
+        "alpaca.jsonl", "README.md", "axolotl.yaml", "dataset_info.json", "manifest.json",
+    }  # fmt: skip
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]
+
+
+def _a_file(folder: Path) -> None:
+    (folder / "mine.txt").write_text("mine")
+
+
+def _a_folder_of_a_known_name(folder: Path) -> None:
+    (folder / "alpaca.jsonl").unlink()
+    (folder / "alpaca.jsonl").mkdir()
+
+
+def _a_manifest_of_another_program(folder: Path) -> None:
+    for path in folder.iterdir():
+        path.unlink()
+    (folder / "manifest.json").write_text('{"files": ["mine.txt"], "software": {}}')
+    (folder / "mine.txt").write_text("mine")
+
+
+@pytest.mark.parametrize("change", [_a_file, _a_folder_of_a_known_name, _a_manifest_of_another_program])
+def test_files_of_others_are_never_deleted(demo: Path, tmp_path: Path, change: Callable[[Path], None]) -> None:
+    out = tmp_path / "x"
+    export(demo, ["alpaca"], out)
+    change(out)
+    before = {path.name for path in out.iterdir()}
+    with pytest.raises(PoolError, match="holds files that are not from an export"):
+        export(demo, ["alpaca"], out)
+    assert {path.name for path in out.iterdir()} == before
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]
+
+
+def test_a_file_put_there_while_it_is_written_survives(tmp_path: Path) -> None:
+    with pytest.raises(PoolError, match="not from an export"), whole_folder(tmp_path / "x") as folder:  # noqa: PT012
+        (folder / "new").write_text("new")
+        (tmp_path / "x").mkdir()
+        (tmp_path / "x/mine").write_text("mine")
+    assert contents(tmp_path / "x") == {"mine": b"mine"}
+
+
+def test_a_folder_that_is_a_file_is_refused(demo: Path, tmp_path: Path) -> None:
+    (tmp_path / "x").write_text("mine")
+    with pytest.raises(PoolError, match="this is a file"):
+        export(demo, ["alpaca"], tmp_path / "x")
+    assert (tmp_path / "x").read_text() == "mine"
+
+
+def test_an_export_that_fails_leaves_the_old_one(demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    export(demo, ["alpaca"], tmp_path / "x")
+    before = contents(tmp_path / "x")
+    grow(demo, more=5)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("selfinstruct.export.files._write_about", full)
+    with pytest.raises(PoolError, match="No space left"):
+        export(demo, ["alpaca"], tmp_path / "x")
+    assert contents(tmp_path / "x") == before
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]
+
+
+def test_where_folders_cannot_be_exchanged_in_one_step_it_takes_two(
+    demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("selfinstruct.export.folder._exchange", lambda *_: False)
+    export(demo, ["csv"], tmp_path / "x")
+    export(demo, ["alpaca"], tmp_path / "x")
+    assert (tmp_path / "x/alpaca.jsonl").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]
+    # killed between the two steps: the next export finds the old one and gives it its name back
+    (tmp_path / "x").rename(tmp_path / ".x.export-1.old")
+    (tmp_path / ".x.export-1").mkdir()
+    with pytest.raises(ZeroDivisionError), whole_folder(tmp_path / "x"):
+        _ = 1 / 0
+    assert (tmp_path / "x/alpaca.jsonl").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]
+
+
+def test_killed_in_the_middle_of_an_export_the_old_one_is_whole(tmp_path: Path) -> None:
+    tasks = [Task(f"t{n:020x}", f"Say {n}.", False, (Instance("", f"{n}"),)) for n in range(20_000)]
+    pool, out = made_pool(tmp_path / "p", tasks), tmp_path / "x"
+    command = [sys.executable, "-m", "selfinstruct", "export", str(pool), "--format", "all", "--out", str(out)]
+    subprocess.run([*command, "--system", "one"], cwd=ROOT, check=True, capture_output=True)
+    before = contents(out)
+    for wait_s in (0.0, 0.05, 0.15):
+        process = subprocess.Popen([*command, "--system", "two"], cwd=ROOT, stdout=subprocess.DEVNULL)
+        while not list(tmp_path.glob(".x.export-*/self-instruct.jsonl")):
+            time.sleep(0.01)
+        time.sleep(wait_s)
+        process.kill()
+        assert process.wait() == -9
+        assert contents(out) == before
+    subprocess.run([*command, "--system", "two"], cwd=ROOT, check=True, capture_output=True)
+    assert contents(out) != before
+    assert {path.name for path in tmp_path.iterdir()} == {"p", "x"}, "what kills left behind is cleared away"
+
+
+FOR_EVER = """
+import json, sys
+from pathlib import Path
+from selfinstruct.export.folder import whole_folder
+number = int(sys.argv[2])
+while True:
+    number += 1
+    with whole_folder(Path(sys.argv[1])) as folder:
+        for name in "abc":
+            (folder / name).write_text(str(number))
+        about = {"files": {"a": {}, "b": {}, "c": {}}, "software": {"selfinstruct": "1"}}
+        (folder / "manifest.json").write_text(json.dumps(about))
+    print(number, flush=True)
+"""
+
+
+def test_killed_at_any_instant_a_folder_is_the_old_or_the_new_one(tmp_path: Path) -> None:
+    out = tmp_path / "x"
+    last = 0
+    generator = random.Random(1)
+    for _ in range(25):
+        process = subprocess.Popen(
+            [sys.executable, "-c", FOR_EVER, str(out), str(last)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        )
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(generator.random() / 20)
+        process.kill()
+        said = [last, *map(int, process.communicate()[0].split())]
+        found = contents(out)
+        assert found["a"] == found["b"] == found["c"]
+        assert int(found["a"]) >= said[-1]
+        last = int(found["a"])
+    assert last >= 25
+
+
+def test_export_is_light_until_a_format_wants_more(demo: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys; from selfinstruct.cli import run; run(['export', sys.argv[1], '--out', sys.argv[2]]);"
+        "print([m for m in ('prefect', 'openai', 'pandas', 'pyarrow', 'transformers', 'huggingface_hub', 'numba')"
+        " if m in sys.modules])"
+    )
+    command = [sys.executable, "-c", code, str(demo), str(tmp_path / "x")]
+    found = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    assert found.stdout.splitlines()[-1] == "[]"
+
+
+def test_columns_are_described(tmp_path: Path) -> None:
+    text = (ROOT / "docs/export.md").read_text("utf-8")
+    for name in (*COLUMNS, *NAMES):
+        assert f"`{name}`" in text, name
