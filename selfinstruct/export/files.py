@@ -17,7 +17,7 @@ from selfinstruct.export.folder import MANIFEST, whole_folder
 from selfinstruct.export.formats import Wording
 from selfinstruct.export.manifest import Figures, described, software
 from selfinstruct.export.tables import NAMES, Write, file_name, opened
-from selfinstruct.store.reading import snapshot
+from selfinstruct.store.reading import Connection, snapshot
 from selfinstruct.store.training import Row, configurations, finished_behind, rows
 
 LEFT_OUT = "left_out.jsonl"
@@ -58,8 +58,15 @@ def export(folder: Path, names: Sequence[str], out: Path, wording: Wording | Non
         ConfigError: a format that is not known.
         PoolError: no pool, or a folder that cannot be written or holds files that are not from an export.
     """
+    formats_wanted(names)
+    with snapshot(folder) as connection:
+        return export_from(connection, names, out, wording)
+
+
+def export_from(connection: Connection, names: Sequence[str], out: Path, wording: Wording | None = None) -> Exported:
+    """`export` of the pool as this connection sees it."""
     wanted, wording = formats_wanted(names), wording or Wording()
-    with snapshot(folder) as connection, _as_pool_error(out), whole_folder(out) as temporary:
+    with _as_pool_error(out), whole_folder(out) as temporary:
         written = _write_rows(temporary, wanted, (None,), wording, ((row, None) for row in rows(connection)))
         _write_about(temporary, wanted, (None,), wording, written, configurations(connection))
         held_back = finished_behind(connection)

@@ -15,6 +15,9 @@ from selfinstruct.novelty.common import mark_common
 from selfinstruct.records import Task
 from selfinstruct.store.pool import load_seeds, open_for_reading
 
+Connection = sqlite3.Connection
+"""What readers hand on; a name for those who speak no SQL."""
+
 
 @contextlib.contextmanager
 def snapshot(folder: Path) -> Iterator[sqlite3.Connection]:

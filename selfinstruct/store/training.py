@@ -58,7 +58,7 @@ def rows(connection: sqlite3.Connection, origins: Sequence[Origin] = ("generated
     What was removed is left out, and holds up nothing.
     """
     recipes = {round_: settings["recipe"] for round_, settings in _settings_of_rounds(connection)}
-    found = connection.execute(_ROWS, (json.dumps(list(origins)), _first_pending(connection)))
+    found = connection.execute(_ROWS, (json.dumps(list(origins)), first_pending(connection)))
     found.row_factory = None
     for (
         task_id, instruction, input_, output, position, number, origin, round_, parents, nearest, model, output_model
@@ -75,7 +75,7 @@ def finished_behind(connection: sqlite3.Connection) -> int:
         "SELECT COUNT(*) FROM tasks WHERE origin = 'generated' AND state = 'done' AND position > ? "
         "AND id NOT IN (SELECT task_id FROM removed)"
     )
-    return int(connection.execute(sql, (_first_pending(connection),)).fetchone()[0])
+    return int(connection.execute(sql, (first_pending(connection),)).fetchone()[0])
 
 
 def configurations(connection: sqlite3.Connection) -> list[dict[str, Any]]:
@@ -84,7 +84,7 @@ def configurations(connection: sqlite3.Connection) -> list[dict[str, Any]]:
     Rounds that are only planned, or behind the first unfinished task, say nothing about what is exported.
     """
     last = connection.execute(
-        "SELECT MAX(round) FROM tasks WHERE state = 'done' AND position < ?", (_first_pending(connection),)
+        "SELECT MAX(round) FROM tasks WHERE state = 'done' AND position < ?", (first_pending(connection),)
     ).fetchone()[0]
     found: list[dict[str, Any]] = []
     for round_, settings in _settings_of_rounds(connection):
@@ -102,7 +102,8 @@ def _settings_of_rounds(connection: sqlite3.Connection) -> Iterator[tuple[int, M
         yield row["number"], known[row["configuration"]]
 
 
-def _first_pending(connection: sqlite3.Connection) -> int:
+def first_pending(connection: sqlite3.Connection) -> int:
+    """The place of the first task whose follow-ups are unfinished; what stands before it can be exported."""
     sql = "SELECT MIN(position) FROM tasks WHERE state = 'pending' AND id NOT IN (SELECT task_id FROM removed)"
     found = connection.execute(sql).fetchone()[0]
     return 2**62 if found is None else int(found)
