@@ -6,10 +6,12 @@ import csv
 import hashlib
 import json
 import random
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +48,7 @@ ROWS = [
         "big",
         "small",
         "chat",
+        is_classification=True,
     ),
     Row("s0", "Add the numbers.", Instance("1, 2", "3"), 0, 0, "seed"),
 ]
@@ -81,11 +84,11 @@ EXPECTED: Mapping[str, Any] = {
 
 TABLE = [
     {"task_id": "t1", "instance": 0, "origin": "generated", "round": 1, "parents": ["s0", "s1"], "model": "big",
-     "output_model": "small", "recipe": "chat", "nearest_score": 0.1235, "instruction": "Name a colour.", "input": "",
-     "output": "Red."},
+     "output_model": "small", "recipe": "chat", "nearest_score": 0.1235, "is_classification": True,
+     "instruction": "Name a colour.", "input": "", "output": "Red."},
     {"task_id": "s0", "instance": 0, "origin": "seed", "round": None, "parents": [], "model": None,
-     "output_model": None, "recipe": None, "nearest_score": None, "instruction": "Add the numbers.", "input": "1, 2",
-     "output": "3"},
+     "output_model": None, "recipe": None, "nearest_score": None, "is_classification": False,
+     "instruction": "Add the numbers.", "input": "1, 2", "output": "3"},
 ]  # fmt: skip
 
 
@@ -285,6 +288,19 @@ def test_the_manifest_has_rows_checksums_configuration_and_versions(demo: Path, 
     (configuration,) = manifest["configuration"]
     assert (configuration["recipe"], configuration["rouge_threshold"]) == ("chat", "0.7")
     assert {"selfinstruct", "python", "pyarrow"} <= manifest["software"].keys()
+
+
+def test_tables_tell_classifications_apart(demo: Path, tmp_path: Path) -> None:
+    export(demo, ["parquet"], tmp_path / "x")
+    found = {
+        (row["task_id"], row["is_classification"]) for row in pq.read_table(tmp_path / "x/dataset.parquet").to_pylist()
+    }
+    with closing(sqlite3.connect(demo / "pool.db")) as connection:
+        flags = connection.execute(
+            "SELECT id, is_classification FROM tasks WHERE origin = 'generated' AND state = 'done'"
+        )
+        assert found == {(task, bool(flag)) for task, flag in flags}
+    assert {flag for _, flag in found} == {True, False}
 
 
 def test_two_exports_are_the_same_bytes_and_name_no_path(demo: Path, tmp_path: Path) -> None:

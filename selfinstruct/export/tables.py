@@ -17,7 +17,7 @@ Write = Callable[[Row], Unfit | None]
 
 COLUMNS = (
     "task_id", "instance", "origin", "round", "parents", "model", "output_model", "recipe", "nearest_score",
-    "instruction", "input", "output",
+    "is_classification", "instruction", "input", "output",
 )  # fmt: skip
 """Columns of the tables: the lineage of a row, then its texts."""
 TABLES = {"parquet": "dataset.parquet", "csv": "dataset.csv"}
@@ -82,7 +82,12 @@ def _parquet(path: Path) -> Iterator[Write]:
     import pyarrow as pa  # noqa: PLC0415 - a third of a second, for those who want Parquet
     import pyarrow.parquet as pq  # noqa: PLC0415
 
-    numbers = {"instance": pa.int32(), "round": pa.int32(), "nearest_score": pa.float64()}
+    numbers = {
+        "instance": pa.int32(),
+        "round": pa.int32(),
+        "nearest_score": pa.float64(),
+        "is_classification": pa.bool_(),
+    }
     types = {**dict.fromkeys(COLUMNS, pa.string()), **numbers, "parents": pa.list_(pa.string())}
     schema = pa.schema([(name, types[name]) for name in COLUMNS])
     waiting: list[tuple[Any, ...]] = []
@@ -111,5 +116,5 @@ def _values(row: Row) -> tuple[Any, ...]:
     nearest = None if row.nearest_score is None else round(row.nearest_score, 4)
     return (
         row.task_id, row.number, row.origin, row.round, row.parents, row.model, row.output_model, row.recipe, nearest,
-        row.instruction, row.instance.input, row.instance.output,
+        row.is_classification, row.instruction, row.instance.input, row.instance.output,
     )  # fmt: skip

@@ -31,6 +31,7 @@ class Row(NamedTuple):
     output_model: str | None = None
     """What wrote the output."""
     recipe: str | None = None
+    is_classification: bool = False
 
     @property
     def id(self) -> str:
@@ -45,7 +46,8 @@ SELECT t.id, t.instruction, i.input, i.output, t.position, i.position, t.origin,
   COALESCE(
     (SELECT q.model FROM requests q WHERE q.task_id = t.id AND q.stage = 'respond'
        AND q.position = i.request_position AND q.state = 'answered'),
-    (SELECT q.model FROM requests q WHERE q.source = i.source AND q.id = i.request_id))
+    (SELECT q.model FROM requests q WHERE q.source = i.source AND q.id = i.request_id)),
+  t.is_classification
 FROM tasks t CROSS JOIN instances i ON i.task_id = t.id
 WHERE t.origin IN (SELECT value FROM json_each(?)) AND t.position < ? AND t.id NOT IN (SELECT task_id FROM removed)
 ORDER BY t.position, i.position
@@ -61,11 +63,12 @@ def rows(connection: sqlite3.Connection, origins: Sequence[Origin] = ("generated
     found = connection.execute(_ROWS, (json.dumps(list(origins)), first_pending(connection)))
     found.row_factory = None
     for (
-        task_id, instruction, input_, output, position, number, origin, round_, parents, nearest, model, output_model
+        task_id, instruction, input_, output, position, number, origin, round_, parents, nearest, model, output_model,
+        is_classification,
     ) in found:  # fmt: skip
         yield Row(
             task_id, instruction, Instance(input_, output), position, number, origin, round_, parents, nearest,
-            model, output_model, recipes.get(round_),
+            model, output_model, recipes.get(round_), bool(is_classification),
         )  # fmt: skip
 
 
