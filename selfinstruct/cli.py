@@ -90,6 +90,7 @@ def generate(
         float | None, typer.Option(help="End when less than this share of candidates is accepted.  [default: 0.01]")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be sent, and send nothing.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing until the end, errors apart.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the pool's status as JSON at the end.")] = False,
 ) -> None:
     """Grow a pool: creates it on the first run, goes on with it later."""
@@ -106,7 +107,7 @@ def generate(
     if dry_run:
         console.show_forecast(load(config, options))
         return
-    raise typer.Exit(console.generate(load(config, options), as_json=as_json))
+    raise typer.Exit(console.generate(load(config, options), as_json=as_json, quiet=quiet))
 
 
 @app.command()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.text import Text
@@ -22,6 +23,9 @@ from selfinstruct.store.events import Kind
 from selfinstruct.store.pool import is_pool
 from selfinstruct.store.removal import Selection, change
 
+if TYPE_CHECKING:
+    from selfinstruct.live import LiveView
+
 OUT = Console(highlight=False, soft_wrap=True)
 ERR = Console(stderr=True, highlight=False, soft_wrap=True)
 SHOWN = 5
@@ -31,8 +35,8 @@ REAL_MODELS = """\
 The built-in offline model only shows how it works; real data needs a real model:
   an API        export OPENAI_API_KEY=...
                 python -m selfinstruct generate --pool outputs/mine --model gpt-4o-mini
-  a local vLLM  vllm serve Qwen/Qwen3-8B
-                python -m selfinstruct generate --pool outputs/mine --base-url http://localhost:8000/v1
+  a local GPU   pip install vllm
+                python -m selfinstruct generate --pool outputs/mine --backend vllm --model Qwen/Qwen3-8B
   Ollama        python -m selfinstruct generate --pool outputs/mine --base-url http://localhost:11434/v1 \\
                 --model qwen3:8b
 """
@@ -43,12 +47,22 @@ def say(line: str) -> None:
     ERR.print(Text(line))
 
 
-def generate(config: Config, *, as_json: bool) -> int:
-    """Grow a pool in this process, with its summary at the end; the exit code."""
+def generate(config: Config, *, as_json: bool, quiet: bool = False) -> int:
+    """Grow a pool in this process, with its summary at the end; the exit code.
+
+    Meanwhile a terminal shows the run as it stands, anything else gets a line for each round; `quiet` says nothing.
+    """
     from selfinstruct import runs  # noqa: PLC0415 - brings the HTTP client, which takes a second to import
+    from selfinstruct.live import LiveView  # noqa: PLC0415
 
     started = time.monotonic()
-    outcome = asyncio.run(_interruptible(lambda begun: runs.run(config, say, started=begun)))
+    with LiveView(ERR) if ERR.is_terminal and not quiet else contextlib.nullcontext() as view:
+        tell = _hush if quiet else say
+
+        def grow(begun: Callable[[Growth], None]) -> Coroutine[Any, Any, Outcome]:
+            return runs.run(config, tell, started=lambda growth: _begin(growth, begun, view))
+
+        outcome = asyncio.run(_interruptible(grow))
     seconds = time.monotonic() - started
     if outcome.exit_code == 5:
         say(f"error: {outcome.reason}")
@@ -56,7 +70,18 @@ def generate(config: Config, *, as_json: bool) -> int:
     return outcome.exit_code
 
 
-async def _interruptible(start: Callable[[Callable[[Growth], None]], Any]) -> Outcome:
+def _hush(line: str) -> None:
+    """Say nothing."""
+
+
+def _begin(growth: Growth, begun: Callable[[Growth], None], view: LiveView | None) -> None:
+    begun(growth)
+    if view is not None:
+        growth.tells_rounds = False
+        view.watch(growth)
+
+
+async def _interruptible(start: Callable[[Callable[[Growth], None]], Coroutine[Any, Any, Outcome]]) -> Outcome:
     """Run, minding Ctrl-C and SIGTERM: the first lets what is in flight finish, the second stops now."""
     loop = asyncio.get_running_loop()
     task: asyncio.Future[Outcome]

@@ -97,6 +97,8 @@ class Growth:
         self.done = contents.done
         self.pending = 0
         self.accepted_by_round: list[int] = []
+        self.tells_rounds = True
+        """Say how each round came out."""
         self.judging = contents.rounds[0].number if contents.rounds else contents.next_round
         self.rounds: dict[int, Round] = {}
         self._pool = pool
@@ -107,8 +109,9 @@ class Growth:
         self._stages_for = stages_for
         self._clients = clients
         self._tell = tell
-        self._window: deque[tuple[int, int]] = deque(maxlen=WINDOW)
-        self._reasons: Counter[str] = Counter()
+        self.window: deque[tuple[int, int]] = deque(maxlen=WINDOW)
+        """(accepted, judged) of the last rounds."""
+        self.reasons: Counter[str] = Counter()
         self._min_acceptance = min_acceptance
         self._max_minutes = max_minutes
         self._dry: Outcome | None = None
@@ -172,7 +175,7 @@ class Growth:
             round_.waiting = candidates
             round_.judged = len(rejections)
             round_.is_read = True
-            self._reasons.update(rejection.reason for rejection in rejections)
+            self.reasons.update(rejection.reason for rejection in rejections)
         return await asyncio.to_thread(self._verdicts, round_)
 
     def _verdicts(self, round_: Round) -> list[rounds.Verdict]:
@@ -206,7 +209,7 @@ class Growth:
             else:
                 transaction.append(statements.add_rejection(verdict, round_.number))
                 transaction.append(statements.no_longer_waiting("instruction", verdict))
-                self._reasons[verdict.reason] += 1
+                self.reasons[verdict.reason] += 1
         round_.waiting = round_.waiting[len(verdicts) :]
         round_.judged += len(verdicts)
         self.pending += len(accepted)
@@ -249,11 +252,12 @@ class Growth:
             since = 0.0 if seen != self.journal.completions else since + LOOK_S
             seen = self.journal.completions
             if since and since % SILENCE_S < LOOK_S:
-                said = [
-                    waits_for(progress)
-                    for progress in {id(one): one.progress() for one in self._clients.values()}.values()
-                ]
+                said = [waits_for(progress) for progress in self.progress()]
                 self._tell(f"no answer for {since:.0f} s: {'; '.join(filter(None, said)) or 'nothing is being asked'}")
+
+    def progress(self) -> list[Progress]:
+        """What each client is doing."""
+        return [client.progress() for client in {id(one): one for one in self._clients.values()}.values()]
 
     def halt(self, outcome: Outcome) -> None:
         """Send nothing more, let what is in flight finish, then end with this outcome."""
@@ -342,25 +346,26 @@ class Growth:
         if not round_.waiting:
             number = round_.number
             self.accepted_by_round.append(len(self.generated) - len(self.generated.until(number - 1)))
-            self._window.append((self.accepted_by_round[-1], round_.judged))
+            self.window.append((self.accepted_by_round[-1], round_.judged))
             del self.rounds[number]
             self.judging += 1
-            self._tell(
-                f"round {number}: {self.accepted_by_round[-1]} tasks accepted, "
-                f"{self.done} of {self.goal} finished, {self.pending} on their way"
-            )
+            if self.tells_rounds:
+                self._tell(
+                    f"round {number}: {self.accepted_by_round[-1]} tasks accepted, "
+                    f"{self.done} of {self.goal} finished, {self.pending} on their way"
+                )
         elif len(self.generated) == before and not accepted:
             raise AssertionError("a round with room was neither settled nor advanced")
         return accepted
 
     def _ran_dry(self) -> Outcome | None:
         """The end of a run that no longer finds anything new, with what rejected the most."""
-        if len(self._window) < WINDOW:
+        if len(self.window) < WINDOW:
             return None
-        accepted, judged = (sum(column) for column in zip(*self._window, strict=True))
+        accepted, judged = (sum(column) for column in zip(*self.window, strict=True))
         if accepted and accepted >= self._min_acceptance * judged:
             return None
-        reasons = ", ".join(f"{reason} {count:,}" for reason, count in self._reasons.most_common(3))
+        reasons = ", ".join(f"{reason} {count:,}" for reason, count in self.reasons.most_common(3))
         return Outcome(
             4,
             f"almost nothing new: {accepted:,} of {judged:,} candidates were accepted in the last {WINDOW} rounds "

@@ -22,6 +22,10 @@ class Journal:
         self.run = run
         self.completions = 0
         """Journaled by this run."""
+        self.written_tokens = 0
+        """Of these completions."""
+        self.picodollars = 0
+        """Spent by this run, as far as it is known."""
         self._loop = asyncio.get_running_loop()
         self._writer = pool.writer(self._committed)
 
@@ -39,6 +43,7 @@ class Journal:
         """Keep what came back, before anything reads it."""
         await self.write(statements.journal(completion, self.run, now()))
         self.completions += 1
+        self.written_tokens += completion.completion_tokens
 
     async def reserve(self, attempt: Attempt) -> None:
         """Keep that a request is about to be sent, and the most it can cost."""
@@ -50,6 +55,7 @@ class Journal:
 
     def settle_attempt(self, attempt: Attempt, tokens: int, picodollars: int) -> None:
         """Note what an attempt really used; a kill before that is durable charges its reserve."""
+        self.picodollars += picodollars
         self._note(statements.settle_attempt(attempt.id, tokens, picodollars))
 
     def note_capabilities(self, url: str, model: str, capabilities: str) -> None:

@@ -1,0 +1,109 @@
+"""What a terminal shows of a run while it goes on."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from selfinstruct.live import Look, duration, lines, plain
+from selfinstruct.llm.offline.server import OfflineServer
+from tests.builders import ROOT
+
+FIRST = Look(100.0, 40, 240, 0, (), 0, 0, 0, 0, (), "")
+SINCE = replace(FIRST, at_s=160.0, done=80, tokens=10_000)
+NOW = Look(
+    220.0, 140, 240, 7, ((10, 40),) * 3 + ((5, 50),) * 5, 32, 9, 40_000, 2_500_000_000,
+    (("near_duplicate", 1_200), ("too_long", 3)), "Name\x1b[31m three\nrivers.",
+)  # fmt: skip
+
+
+def test_the_figures_are_those_of_the_last_minute_and_of_the_whole_run() -> None:
+    assert lines(NOW, SINCE, FIRST, 200) == [
+        "█" * 17 + "░" * 13 + " 140 of 240 tasks, 7 on their way, 2 min 00 s, about 1 min 40 s left",
+        "accepted  10% of the candidates of the last 5 rounds, 25% in the rounds before",
+        "asking    32 requests in flight, 9 waiting; 500 tokens a second",
+        "cost      0.0025 USD, about 0.01 USD in the end",
+        "rejected  near_duplicate 1,200, too_long 3",
+        "newest    Name [31m three rivers.",
+    ]
+
+
+def test_at_the_beginning_nothing_is_made_up() -> None:
+    assert lines(FIRST, FIRST, FIRST, 200) == [
+        "█" * 5 + "░" * 25 + " 40 of 240 tasks, 0 on their way, 0 s",
+        "accepted  no round settled yet",
+        "asking    0 requests in flight, 0 waiting; 0 tokens a second",
+    ]
+
+
+@pytest.mark.parametrize("width", [20, 40, 80])
+def test_no_line_is_wider_than_the_terminal(width: int) -> None:
+    assert max(map(len, lines(NOW, SINCE, FIRST, width))) <= width
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(0.4, "0 s"), (59.9, "59 s"), (61, "1 min 01 s"), (7_260, "2 h 01 min")])
+def test_durations_are_said_as_people_do(seconds: float, said: str) -> None:
+    assert duration(seconds) == said
+
+
+def test_nothing_that_a_terminal_obeys_is_shown() -> None:
+    assert plain("a\x1b]0;title\x07 b\r\nc\u202e") == "a ]0;title  b c".replace("  ", " ")
+
+
+def in_a_terminal(*arguments: object) -> tuple[int, str, str]:
+    """(exit code, what stderr showed on a terminal, stdout) of a command."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "selfinstruct", *map(str, arguments)],
+        cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=theirs,
+        env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "120", "LINES": "40"},
+    )  # fmt: skip
+    os.close(theirs)
+    shown = b""
+    while True:
+        try:
+            some = os.read(ours, 65536)
+        except OSError:
+            break
+        if not some:
+            break
+        shown += some
+    os.close(ours)
+    out = process.communicate()[0].decode()
+    return process.wait(), re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown.decode()), out
+
+
+def test_a_terminal_sees_the_run_and_then_the_summary(tmp_path: Path) -> None:
+    with OfflineServer(latency="fixed:0.5") as server:
+        code, shown, out = in_a_terminal(
+            "generate", "--pool", tmp_path / "p", "--target", 60, "--base-url", server.base_url, "--model", "offline",
+            "--concurrency", 8,
+        )  # fmt: skip
+    assert code == 0
+    frames = re.findall(r"(\d+) of 60 tasks", shown)
+    assert len(set(frames)) >= 3
+    assert [int(frame) for frame in frames] == sorted(int(frame) for frame in frames)
+    for wanted in ("accepted  ", "requests in flight", "tokens a second", "rejected  ", "newest  ", " left"):
+        assert wanted in shown
+    assert "round 0:" not in shown
+    assert "the target of 60 tasks is reached" in shown
+    assert "accepted tasks" in out
+
+
+def test_without_a_terminal_each_round_is_a_line_and_quiet_says_nothing(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "selfinstruct", "generate", "--target", "90", "--json", "--pool"]
+    loud = subprocess.run([*command, tmp_path / "p"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "round 0:" in loud.stderr
+    assert "█" not in loud.stderr
+    quiet = subprocess.run([*command, tmp_path / "q", "--quiet"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert quiet.stderr == ""
+    code, shown, out = in_a_terminal("generate", "--target", 20, "--json", "--quiet", "--pool", tmp_path / "r")
+    assert (code, shown) == (0, "")
+    assert out.startswith("{")
