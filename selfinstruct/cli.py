@@ -223,6 +223,21 @@ def export(
     out: Annotated[
         Path | None, typer.Option(help="The folder that becomes the export.  [default: POOL/export]")
     ] = None,
+    origin: Annotated[
+        Literal["generated", "seed"], typer.Option(help="Rows of generated tasks, or of seeds.")
+    ] = "generated",
+    include_seeds: Annotated[
+        bool, typer.Option("--include-seeds", help="The seeds too, before the generated tasks.")
+    ] = False,
+    one_instance: Annotated[bool, typer.Option("--one-instance", help="At most one row of each task.")] = False,
+    min_chars: Annotated[
+        int | None, typer.Option(help="Leave out rows of fewer characters: instruction, input and output together.")
+    ] = None,
+    max_chars: Annotated[int | None, typer.Option(help="Leave out rows of more characters.")] = None,
+    limit: Annotated[int | None, typer.Option(help="So many rows, as unlike each other as can be had.")] = None,
+    split: Annotated[
+        str | None, typer.Option(help="Sides without likeness between them, such as train=0.95,test=0.05.")
+    ] = None,
     system: Annotated[str, typer.Option(help="A system text for the forms that have a place for one.")] = "",
     mixed_prompts: Annotated[
         bool, typer.Option("--mixed-prompts", help="Prompts of self-instruct in many wordings instead of one.")
@@ -230,9 +245,20 @@ def export(
 ) -> None:
     """Write a pool as training data."""
     from selfinstruct import console  # noqa: PLC0415
+    from selfinstruct.export.choice import Choice  # noqa: PLC0415
+    from selfinstruct.export.files import Options  # noqa: PLC0415
     from selfinstruct.export.formats import Wording  # noqa: PLC0415
+    from selfinstruct.export.splits import parse_split  # noqa: PLC0415
 
-    console.export_files(pool, formats, out, Wording(system=system, mixed_prompts=mixed_prompts))
+    options = Options(
+        Wording(system=system, mixed_prompts=mixed_prompts),
+        Choice(
+            origin=origin, include_seeds=include_seeds, one_instance=one_instance, min_chars=min_chars,
+            max_chars=max_chars, limit=limit,
+        ),
+        None if split is None else parse_split(split),
+    )  # fmt: skip
+    console.export_files(pool, formats, out, options)
 
 
 @seeds_app.command("check")

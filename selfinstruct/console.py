@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 from selfinstruct.config import DEFAULT_CONCURRENCY, Config, load, pool_settings
-from selfinstruct.export.formats import Wording
+from selfinstruct.export.files import LEFT_OUT, Options, export
 from selfinstruct.growth import Growth, Outcome
 from selfinstruct.llm.prices import in_dollars
 from selfinstruct.store import reading, training
@@ -285,17 +285,24 @@ def change_tasks(
         say(f"in force for the next round to be planned; `export {pool}` writes the training data anew")
 
 
-def export_files(pool: Path, formats: Sequence[str] | None, out: Path | None, wording: Wording | None = None) -> None:
-    """Write training data and say where it is."""
-    from selfinstruct.export.files import LEFT_OUT, export  # noqa: PLC0415
-
-    exported = export(pool, formats or ["alpaca", "messages"], out or pool / "export", wording)
+def export_files(pool: Path, formats: Sequence[str] | None, out: Path | None, options: Options | None = None) -> None:
+    """Write training data and say where it is, and what is not in it."""
+    exported = export(pool, formats or ["alpaca", "messages"], out or pool / "export", options)
     OUT.print()
     for path in exported.paths:
         OUT.print(Text(f"{exported.counts[path]:,} rows  {path}"))
+    for reason, count in exported.left_out.items():
+        say(f"{count:,} rows are left out: {reason}")
     for name, reasons in exported.unfit.items():
         for reason, count in reasons.items():
-            say(f"{count:,} rows are left out of {name} ({reason}); {LEFT_OUT} names them")
+            say(f"{count:,} rows are left out of {name}: {reason}; {LEFT_OUT} names them")
+    for name, (wanted, reached) in exported.shares.items():
+        say(f"{name}: {reached:.1%} of the rows, wanted {wanted:.1%}")
+        if abs(reached - wanted) > wanted / 2:
+            say(
+                f"warning: {name} is off by more than half; rows that are like each other stand on one side, whatever "
+                "its share (docs/export.md)"
+            )
     if exported.held_back:
         say(f"{exported.held_back:,} finished tasks wait behind one that is not; they follow with the next run")
 

@@ -24,7 +24,8 @@ from hypothesis import strategies as st
 
 from selfinstruct.errors import ConfigError, PoolError
 from selfinstruct.export.card import licence_hint
-from selfinstruct.export.files import export
+from selfinstruct.export.choice import REASONS
+from selfinstruct.export.files import Options, export
 from selfinstruct.export.folder import whole_folder
 from selfinstruct.export.formats import END, FORMATS, WITH_INPUT, WITHOUT_INPUT, Frame, Unfit, Wording, asked
 from selfinstruct.export.tables import COLUMNS, NAMES, file_name, opened
@@ -274,7 +275,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_manifest_has_rows_checksums_configuration_and_versions(demo: Path, tmp_path: Path) -> None:
-    found = export(demo, ["all"], tmp_path / "x", Wording(system="Be brief."))
+    found = export(demo, ["all"], tmp_path / "x", Options(Wording(system="Be brief.")))
     manifest = json.loads((tmp_path / "x/manifest.json").read_text("utf-8"))
     names = {path.name for path in (tmp_path / "x").iterdir()}
     assert set(manifest["files"]) == names - {"manifest.json"}
@@ -532,7 +533,7 @@ def test_export_is_light_until_a_format_wants_more(demo: Path, tmp_path: Path) -
     assert found.stdout.splitlines()[-1] == "[]"
 
 
-def test_columns_are_described(tmp_path: Path) -> None:
+def test_columns_formats_and_reasons_are_described() -> None:
     text = (ROOT / "docs/export.md").read_text("utf-8")
-    for name in (*COLUMNS, *NAMES):
+    for name in (*COLUMNS, *NAMES, *filter(None, REASONS), "end_mark"):
         assert f"`{name}`" in text, name

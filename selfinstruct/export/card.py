@@ -36,6 +36,10 @@ _FILES = """\
 `manifest.json` has checksums, the full configuration and what was left out. `dataset_info.json` tells LLaMA-Factory how
 to read the files, `axolotl.yaml` axolotl.
 """
+_SPLITS = """\
+No row on one side of the split has a ROUGE-L above 0.5, on instruction plus input, to a row on another. All rows of a
+task are on one side. A later export of the same pool, grown, puts each row on the same side as this one.
+"""
 _LICENCE = """\
 A hint is where to begin, not advice: read the licence and the terms under which each model was used. They decide what
 this data may be used for, and which licence belongs at the top of this card.
@@ -117,6 +121,8 @@ def _body(
     if any(name in TABLES for name in names):
         lines += [f"Columns of the tables: {', '.join(f'`{name}`' for name in COLUMNS)}.", ""]
     lines += ["## Figures", "", "| | |", "|---|---|", *_figures(figures), *_left_out(manifest)]
+    if manifest["export"]["split"]:
+        lines += ["", _SPLITS]
     lines += ["", "## How it was made", ""]
     for one in manifest["configuration"]:
         stages = ", ".join(f"{stage} by {_code(about['model'])}" for stage, about in one["stages"].items())

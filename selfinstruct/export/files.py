@@ -5,27 +5,52 @@ from __future__ import annotations
 import contextlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from selfinstruct.errors import ConfigError, PoolError
 from selfinstruct.export.card import card
+from selfinstruct.export.choice import Choice, Places, judge, limit
 from selfinstruct.export.companions import axolotl, dataset_info
 from selfinstruct.export.folder import MANIFEST, whole_folder
 from selfinstruct.export.formats import Wording
 from selfinstruct.export.manifest import Figures, described, software
+from selfinstruct.export.splits import BRIDGES, Sides, Split, walk
 from selfinstruct.export.tables import NAMES, Write, file_name, opened
 from selfinstruct.store.reading import Connection, snapshot
-from selfinstruct.store.training import Row, configurations, finished_behind, rows
+from selfinstruct.store.training import (
+    Row,
+    configurations,
+    finished_behind,
+    first_pending,
+    rows,
+    text_at,
+    texts_of_tasks,
+)
 
 LEFT_OUT = "left_out.jsonl"
 """Rows that one form or all of them went without, each with its reason; not there if there are none."""
 ALL = "all"
 
-Placed = tuple[Row, str | None]
-"""A row and its side of the split; None where there is none."""
+Placed = tuple[Row, str | None, str]
+"""A row, its side of the split (None where there is none), and why it is left out (empty if it is not)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What an export is to hold, beside its formats."""
+
+    wording: Wording = field(default_factory=Wording)
+    choice: Choice = field(default_factory=Choice)
+    split: Split | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The options as they stand in the manifest."""
+        shares = {name: str(share) for name, share in self.split.shares.items()} if self.split else None
+        return {**asdict(self.wording), **asdict(self.choice), "split": shares}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +65,10 @@ class Exported:
     """The rows in each file."""
     unfit: Mapping[str, Mapping[str, int]]
     """By format, then reason: rows that it cannot carry unchanged."""
+    left_out: Mapping[str, int]
+    """Rows that no file has, by reason."""
+    shares: Mapping[str, tuple[float, float]]
+    """By side of the split: the share that was wanted, and that of the rows written."""
 
 
 @dataclass(slots=True)
@@ -49,29 +78,61 @@ class _Written:
     figures: Figures = field(default_factory=Figures)
 
 
-def export(folder: Path, names: Sequence[str], out: Path, wording: Wording | None = None) -> Exported:
+def export(folder: Path, names: Sequence[str], out: Path, options: Options | None = None) -> Exported:
     """Write the pool's finished tasks in each format to the folder `out`, which becomes whole or stays as it was.
 
     The bytes follow from the judged candidates alone: no time, path, cost or count of requests is in them.
 
     Raises:
-        ConfigError: a format that is not known.
+        ConfigError: a format that is not known, or options that cannot be meant.
         PoolError: no pool, or a folder that cannot be written or holds files that are not from an export.
     """
     formats_wanted(names)
     with snapshot(folder) as connection:
-        return export_from(connection, names, out, wording)
+        return export_from(connection, names, out, options)
 
 
-def export_from(connection: Connection, names: Sequence[str], out: Path, wording: Wording | None = None) -> Exported:
+def export_from(connection: Connection, names: Sequence[str], out: Path, options: Options | None = None) -> Exported:
     """`export` of the pool as this connection sees it."""
-    wanted, wording = formats_wanted(names), wording or Wording()
+    wanted, options = formats_wanted(names), options or Options()
+    options.choice.check()
     with _as_pool_error(out), whole_folder(out) as temporary:
-        written = _write_rows(temporary, wanted, (None,), wording, ((row, None) for row in rows(connection)))
-        _write_about(temporary, wanted, (None,), wording, written, configurations(connection))
-        held_back = finished_behind(connection)
+        # A row of a split never changes side: not even a removed task may come in between later.
+        until = first_pending(connection, removed_too=options.split is not None)
+        sides = walk(texts_of_tasks(connection, until), options.split) if options.split else None
+
+        def found() -> Iterator[Row]:
+            return rows(connection, options.choice.origins, until)
+
+        places = _places(found, partial(text_at, connection), options.choice, sides)
+        placed = _placed(found(), places, sides)
+        written = _write_rows(temporary, wanted, sides.names if sides else (None,), options.wording, placed)
+        left_out = places.counts() if places else {}
+        _write_about(temporary, wanted, options, written, left_out, configurations(connection, until))
+        held_back = finished_behind(connection, until)
     counts = {out / name: count for name, count in written.counts.items()}
-    return Exported(tuple(counts), written.figures.rows.total(), held_back, counts, written.unfit)
+    total = written.figures.rows.total()
+    shares = options.split.shares if options.split else {}
+    reached = {name: (float(share), written.figures.rows[name] / max(1, total)) for name, share in shares.items()}
+    return Exported(tuple(counts), total, held_back, counts, written.unfit, left_out, reached)
+
+
+def _places(
+    found: Callable[[], Iterator[Row]], text_of: Callable[[int, int], str], choice: Choice, sides: Sides | None
+) -> Places | None:
+    """What becomes of each row; None if all are taken."""
+    if choice.takes_all and sides is None:
+        return None
+    places = judge(found(), choice, sides)
+    if choice.limit is not None:
+        limit(places, choice.limit, text_of)
+    return places
+
+
+def _placed(found: Iterable[Row], places: Places | None, sides: Sides | None) -> Iterator[Placed]:
+    for place, row in enumerate(found):
+        reason = places.reason(place) if places else ""
+        yield row, sides.of(row.position) if sides and not reason else None, reason
 
 
 def formats_wanted(names: Sequence[str]) -> tuple[str, ...]:
@@ -108,16 +169,22 @@ def _write_rows(
                 write = stack.enter_context(opened(name, folder / file, wording))
                 files.setdefault(split, []).append((name, file, write))
         report = None
-        for row, split in placed:
-            written.figures.count(row, split)
-            for name, file, write in files[split]:
-                unfit = write(row)
-                if unfit is None:
-                    written.counts[file] += 1
-                    continue
-                written.unfit.setdefault(name, Counter())[unfit.reason] += 1
+        for row, split, reason in placed:
+            unfit: list[tuple[str | None, str]] = []
+            if reason == BRIDGES:
+                unfit.append((None, reason))
+            elif not reason:
+                written.figures.count(row, split)
+                for name, file, write in files[split]:
+                    found = write(row)
+                    if found is None:
+                        written.counts[file] += 1
+                    else:
+                        written.unfit.setdefault(name, Counter())[found.reason] += 1
+                        unfit.append((name, found.reason))
+            for format_, why in unfit:
                 report = report or stack.enter_context((folder / LEFT_OUT).open("w", encoding="utf-8"))
-                about = {"task_id": row.task_id, "instance": row.number, "format": name, "reason": unfit.reason}
+                about = {"task_id": row.task_id, "instance": row.number, "format": format_, "reason": why}
                 report.write(json.dumps(about, ensure_ascii=False) + "\n")
     return written
 
@@ -125,24 +192,26 @@ def _write_rows(
 def _write_about(
     folder: Path,
     names: Sequence[str],
-    splits: Sequence[str | None],
-    wording: Wording,
+    options: Options,
     written: _Written,
+    left_out: Mapping[str, int],
     configuration: Sequence[Mapping[str, Any]],
 ) -> None:
     """Write the files that describe the others, the manifest last."""
+    splits: Sequence[str | None] = list(options.split.shares) if options.split else [None]
+    filled = [split for split in splits if written.figures.rows[split]] or splits  # trainers stumble over empty files
     by_format = {name: dict(sorted(written.unfit[name].items())) for name in names if name in written.unfit}
     manifest = {
         "figures": written.figures.to_json(),
-        "left_out": {"rows": {}, "by_format": by_format},
-        "export": {"formats": list(names), **asdict(wording)},
+        "left_out": {"rows": dict(left_out), "by_format": by_format},
+        "export": {"formats": list(names), **options.to_json()},
         "configuration": list(configuration),
         "software": software(*(["pyarrow"] if "parquet" in names else [])),
     }
     texts = {
         "README.md": card(manifest, names, splits, written.counts),
-        "dataset_info.json": dataset_info(names, splits, wording.system),
-        "axolotl.yaml": axolotl(names, splits),
+        "dataset_info.json": dataset_info(names, filled, options.wording.system),
+        "axolotl.yaml": axolotl(names, filled),
     }
     for name, text in texts.items():
         if text is not None:

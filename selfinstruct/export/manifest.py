@@ -49,8 +49,10 @@ class Figures:
         rows = self.rows.total()
         divisors = (rows, rows - self.without_input, rows)
         means = [round(total / max(1, by), 4) for total, by in zip(self._characters, divisors, strict=True)]
+        splits = {name: count for name, count in self.rows.items() if name is not None}
         return {
             "rows": rows,
+            **({"rows_by_split": splits} if splits else {}),
             "tasks": self.tasks,
             "tasks_by_origin": dict(sorted(self.origins.items())),
             "rows_without_input": self.without_input,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from selfinstruct.records import Instance, Origin
@@ -54,13 +56,17 @@ ORDER BY t.position, i.position
 """
 
 
-def rows(connection: sqlite3.Connection, origins: Sequence[Origin] = ("generated",)) -> Iterator[Row]:
+def rows(
+    connection: sqlite3.Connection, origins: Sequence[Origin] = ("generated",), until: int | None = None
+) -> Iterator[Row]:
     """The instances of tasks of these origins in task order, up to the first task whose follow-ups are unfinished.
 
-    What was removed is left out, and holds up nothing.
+    What was removed is left out, and holds up nothing. `until` is the position of the first task to leave out, where
+    that is not what `first_pending` says.
     """
     recipes = {round_: settings["recipe"] for round_, settings in _settings_of_rounds(connection)}
-    found = connection.execute(_ROWS, (json.dumps(list(origins)), first_pending(connection)))
+    bound = first_pending(connection) if until is None else until
+    found = connection.execute(_ROWS, (json.dumps(list(origins)), bound))
     found.row_factory = None
     for (
         task_id, instruction, input_, output, position, number, origin, round_, parents, nearest, model, output_model,
@@ -72,28 +78,69 @@ def rows(connection: sqlite3.Connection, origins: Sequence[Origin] = ("generated
         )  # fmt: skip
 
 
-def finished_behind(connection: sqlite3.Connection) -> int:
+def texts_of_tasks(connection: sqlite3.Connection, until: int) -> Iterator[tuple[int, str, list[str]]]:
+    """(position, id, instruction plus input of each instance) of every task before `until`, in order.
+
+    Seeds are among them, and what was removed: this is for what must not change when tasks are removed or asked for.
+    """
+    found = connection.execute(
+        "SELECT t.position, t.id, t.instruction, i.input FROM tasks t CROSS JOIN instances i ON i.task_id = t.id "
+        "WHERE t.position < ? ORDER BY t.position, i.position",
+        (until,),
+    )
+    found.row_factory = None
+    for (position, task_id), own in groupby(found, key=itemgetter(0, 1)):
+        yield position, task_id, [text_of(instruction, input_) for _, _, instruction, input_ in own]
+
+
+def text_of(instruction: str, input_: str) -> str:
+    """Instruction plus input, as rows are compared."""
+    return f"{instruction}\n{input_}" if input_ else instruction
+
+
+def text_at(connection: sqlite3.Connection, position: int, number: int) -> str:
+    """Instruction plus input of one row."""
+    found = connection.execute(
+        "SELECT t.instruction, i.input FROM tasks t JOIN instances i ON i.task_id = t.id "
+        "WHERE t.position = ? AND i.position = ?",
+        (position, number),
+    ).fetchone()
+    return text_of(found[0], found[1])
+
+
+def finished_behind(connection: sqlite3.Connection, until: int | None = None) -> int:
     """How many finished tasks wait behind the first unfinished one, and are not exported yet."""
     sql = (
         "SELECT COUNT(*) FROM tasks WHERE origin = 'generated' AND state = 'done' AND position > ? "
         "AND id NOT IN (SELECT task_id FROM removed)"
     )
-    return int(connection.execute(sql, (first_pending(connection),)).fetchone()[0])
+    return int(connection.execute(sql, (first_pending(connection) if until is None else until,)).fetchone()[0])
 
 
-def configurations(connection: sqlite3.Connection) -> list[dict[str, Any]]:
+def first_pending(connection: sqlite3.Connection, *, removed_too: bool = False) -> int:
+    """The position of the first task whose follow-ups are unfinished; what stands before it can be exported.
+
+    Removed ones count with `removed_too`: they are finished all the same, sooner or later.
+    """
+    sql = "SELECT MIN(position) FROM tasks WHERE state = 'pending'"
+    if not removed_too:
+        sql += " AND id NOT IN (SELECT task_id FROM removed)"
+    found = connection.execute(sql).fetchone()[0]
+    return 2**62 if found is None else int(found)
+
+
+def configurations(connection: sqlite3.Connection, until: int | None = None) -> list[dict[str, Any]]:
     """The settings under which the exported tasks were accepted, each once, in the order of their first round.
 
     Rounds that are only planned, or behind the first unfinished task, say nothing about what is exported.
     """
-    last = connection.execute(
-        "SELECT MAX(round) FROM tasks WHERE state = 'done' AND position < ?", (first_pending(connection),)
-    ).fetchone()[0]
-    found: list[dict[str, Any]] = []
-    for round_, settings in _settings_of_rounds(connection):
-        if last is not None and round_ <= last and settings not in found:
-            found.append(dict(settings))
-    return found
+    bound = first_pending(connection) if until is None else until
+    found = connection.execute(
+        "SELECT c.settings FROM configurations c JOIN rounds r ON r.configuration = c.id WHERE r.number <= "
+        "(SELECT MAX(round) FROM tasks WHERE state = 'done' AND position < ?) GROUP BY c.id ORDER BY MIN(r.number)",
+        (bound,),
+    )
+    return [json.loads(row["settings"]) for row in found]
 
 
 def _settings_of_rounds(connection: sqlite3.Connection) -> Iterator[tuple[int, Mapping[str, Any]]]:
@@ -103,10 +150,3 @@ def _settings_of_rounds(connection: sqlite3.Connection) -> Iterator[tuple[int, M
     }
     for row in connection.execute("SELECT number, configuration FROM rounds ORDER BY number"):
         yield row["number"], known[row["configuration"]]
-
-
-def first_pending(connection: sqlite3.Connection) -> int:
-    """The place of the first task whose follow-ups are unfinished; what stands before it can be exported."""
-    sql = "SELECT MIN(position) FROM tasks WHERE state = 'pending' AND id NOT IN (SELECT task_id FROM removed)"
-    found = connection.execute(sql).fetchone()[0]
-    return 2**62 if found is None else int(found)

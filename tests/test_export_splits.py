@@ -1,0 +1,250 @@
+"""Splits: nothing alike across sides, and no row ever changes side."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from fractions import Fraction
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from rapidfuzz import process
+from rapidfuzz.distance import Indel
+
+from selfinstruct import cli
+from selfinstruct.errors import ConfigError
+from selfinstruct.export.choice import Choice
+from selfinstruct.export.files import Exported, Options, export
+from selfinstruct.export.splits import Sides, Split, parse_split, walk
+from selfinstruct.novelty.tokens import TOKENIZERS
+from selfinstruct.records import Instance, Task
+from tests.builders import ROOT, grow, made_pool
+
+REAL = ROOT / "../shared/data/gpt4o_mini_instructions_10k.txt"
+HALVES = parse_split("train=0.5,test=0.5")
+Walked = tuple[int, str, Sequence[str]]
+
+
+def likeness(one: str, other: str) -> Fraction:
+    """ROUGE-L F1 as it is defined."""
+    a, b = (TOKENIZERS["unicode"](text) for text in (one, other))
+    row = [0] * (len(b) + 1)
+    for x in a:
+        before, row = row, [0]
+        for place, y in enumerate(b):
+            row.append(before[place] + 1 if x == y else max(before[place + 1], row[place]))
+    return Fraction(2 * row[-1], len(a) + len(b)) if a and b else Fraction(0)
+
+
+def expected(tasks: Sequence[Walked], split: Split) -> list[str | None]:
+    """The sides by their rule, every pair compared."""
+    names = list(split.shares)
+    found: list[str | None] = []
+    for place, (_, task_id, texts) in enumerate(tasks):
+        near = {
+            found[earlier]
+            for earlier in range(place)
+            if any(likeness(one, other) > Fraction(1, 2) for one in texts for other in tasks[earlier][2])
+        } - {None}
+        found.append(near.pop() if len(near) == 1 else None if near else names[split.drawn(task_id)])
+    return found
+
+
+def sides_of(sides: Sides, tasks: Sequence[Walked]) -> list[str | None]:
+    return [sides.of(position) for position, _, _ in tasks]
+
+
+WORDS = st.lists(st.sampled_from(["sort", "the", "words", "by", "length", "add", "two"]), min_size=1, max_size=6)
+TASKS = st.lists(st.lists(WORDS.map(" ".join), min_size=1, max_size=3), max_size=40).map(
+    lambda texts: [(2 * place + 1, f"t{place:020x}", own) for place, own in enumerate(texts)]
+)
+
+
+@settings(deadline=None)
+@given(tasks=TASKS, batch=st.integers(1, 50), text=st.sampled_from(["a=0.5,b=0.5", "a=0.2,b=0.3,c=0.5"]))
+def test_each_task_is_on_the_side_that_the_rule_says(tasks: list[Walked], batch: int, text: str) -> None:
+    split = parse_split(text)
+    assert sides_of(walk(tasks, split, batch), tasks) == expected(tasks, split)
+
+
+@settings(deadline=None)
+@given(tasks=TASKS, until=st.integers(0, 40), batch=st.integers(1, 50))
+def test_what_comes_later_changes_no_side(tasks: list[Walked], until: int, batch: int) -> None:
+    early = tasks[:until]
+    assert sides_of(walk(tasks, HALVES, batch), early) == sides_of(walk(early, HALVES), early)
+
+
+@settings(deadline=None)
+@given(tasks=TASKS)
+def test_no_pair_above_a_half_is_across_sides(tasks: list[Walked]) -> None:
+    sides = walk(tasks, HALVES)
+    for (p, _, own), (q, _, others) in combinations(tasks, 2):
+        if None not in (sides.of(p), sides.of(q)) and sides.of(p) != sides.of(q):
+            assert all(likeness(one, other) <= Fraction(1, 2) for one in own for other in others)
+
+
+def test_a_task_between_two_sides_is_left_out_and_has_no_say() -> None:
+    ids: dict[str, list[str]] = {"train": [], "test": []}
+    for name in (f"t{number:020x}" for number in range(60)):
+        ids[list(HALVES.shares)[HALVES.drawn(name)]].append(name)
+    tasks = [
+        (0, ids["train"][0], ["a b c d"]),
+        (1, ids["test"][0], ["e f g h"]),
+        (2, ids["test"][1], ["a b c d e f g h"]),  # two thirds to both
+        (3, ids["train"][1], ["b c d e f g"]),  # like the last alone
+    ]
+    assert sides_of(walk(tasks[:3], HALVES), tasks[:3]) == ["train", "test", None]
+    assert likeness(tasks[3][2][0], tasks[2][2][0]) > Fraction(1, 2)
+    assert sides_of(walk(tasks, HALVES), tasks) == expected(tasks, HALVES)
+
+
+@pytest.mark.skipif(not REAL.exists(), reason="the 10,000 real instructions are not at hand")
+def test_no_pair_of_10000_real_instructions_is_across_sides() -> None:
+    texts = REAL.read_text("utf-8").splitlines()
+    assert len(texts) == 10_000
+    tasks = [(place, f"t{place:020x}", [text]) for place, text in enumerate(texts)]
+    split = parse_split("train=0.9,test=0.1")
+    sides = walk(tasks, split)
+    by_side: dict[str | None, list[list[str]]] = {"train": [], "test": [], None: []}
+    for place, text in enumerate(texts):
+        by_side[sides.of(place)].append(TOKENIZERS["unicode"](text))
+    train, test, bridges = (len(by_side[side]) for side in ("train", "test", None))
+    assert test > 500
+    assert bridges < 2000
+    assert train + test + bridges == 10_000
+    numbers: dict[str, str] = {}
+    spelled = {
+        side: ["".join(numbers.setdefault(token, chr(len(numbers) + 1)) for token in text) for text in own]
+        for side, own in by_side.items()
+    }
+    scores = process.cdist(
+        spelled["test"], spelled["train"], scorer=Indel.normalized_similarity, dtype=np.float64, workers=2
+    )
+    assert scores.max() <= 0.5 + 1e-9
+
+
+# --- in a pool ------------------------------------------------------------------------------------------------------
+
+
+def rows_by_side(out: Path, split: str) -> dict[tuple[str, str, str], str]:
+    found: dict[tuple[str, str, str], str] = {}
+    for name in parse_split(split).shares:
+        for line in (out / f"alpaca-{name}.jsonl").read_text("utf-8").splitlines():
+            row = json.loads(line)
+            found[row["instruction"], row["input"], row["output"]] = name
+    return found
+
+
+def split_of(pool: Path, out: Path, split: str = "train=0.6,test=0.4", **choice: object) -> Exported:
+    return export(pool, ["alpaca"], out, Options(choice=Choice(**choice), split=parse_split(split)))  # type: ignore[arg-type]
+
+
+def test_growing_a_pool_removing_tasks_and_choosing_rows_moves_no_row(tmp_path: Path) -> None:
+    pool, out, split = tmp_path / "p", tmp_path / "x", "train=0.6,test=0.4"
+    grow(pool, target=40)
+    first = split_of(pool, out)
+    before = rows_by_side(out, split)
+    assert len(before) == first.rows > 30
+    assert set(before.values()) == {"train", "test"}
+    grow(pool, more=80)
+    split_of(pool, out)
+    after = rows_by_side(out, split)
+    assert len(after) > 80
+    assert {row: after[row] for row in before} == before
+    gone = [row[0] for row in list(before)[::3]]
+    quoted = ", ".join("'" + text.replace("'", "''") + "'" for text in gone)
+    assert cli.run(["remove", str(pool), "--where", f"instruction IN ({quoted})", "--reason", "a test"]) == 0
+    split_of(pool, out)
+    left = rows_by_side(out, split)
+    assert 0 < len(left) < len(after)
+    assert left == {row: after[row] for row in left}
+    for choice in ({"limit": 20}, {"one_instance": True}, {"max_chars": 150}, {"include_seeds": True}):
+        split_of(pool, out, **choice)
+        chosen = rows_by_side(out, split)
+        assert {row: side for row, side in chosen.items() if row in left} == {
+            row: left[row] for row in chosen if row in left
+        }
+
+
+def test_bridges_are_counted_and_named_and_all_rows_of_a_task_are_on_one_side(tmp_path: Path) -> None:
+    texts = ["a b c d", "e f g h", "a b c d e f g h", "i j k l"]
+    for shift in range(400):  # until the first two are drawn to two sides
+        names = [f"t{shift + number:020x}" for number in range(4)]
+        if HALVES.drawn(names[0]) != HALVES.drawn(names[1]):
+            break
+    tasks = [
+        Task(name, text, False, (Instance("", "One."), Instance(" ".join(f"{name}{n}" for n in range(9)), "Two.")))
+        for name, text in zip(names, texts, strict=True)
+    ]
+    found = split_of(made_pool(tmp_path / "p", tasks), tmp_path / "x", "train=0.5,test=0.5")
+    manifest = json.loads((tmp_path / "x/manifest.json").read_text("utf-8"))
+    sides = rows_by_side(tmp_path / "x", "train=0.5,test=0.5")
+    for text in {row[0] for row in sides}:
+        assert len({side for row, side in sides.items() if row[0] == text}) == 1
+    bridging = 2
+    assert {row[0] for row in sides} == {texts[0], texts[1], texts[3]}
+    assert found.left_out == manifest["left_out"]["rows"] == {"bridges_splits": bridging}
+    lines = [json.loads(line) for line in (tmp_path / "x/left_out.jsonl").read_text("utf-8").splitlines()]
+    assert {"task_id": names[2], "instance": 0, "format": None, "reason": "bridges_splits"} in lines
+    assert len(lines) == bridging
+
+
+def test_shares_are_told_with_a_warning_where_they_are_far_off(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    apart = [" ".join(f"{word}{n}" for word in ("stone", "river", "cloud", "candle")) for n in range(60)]
+    tasks = [Task(f"t{n:020x}", text, False, (Instance("", "Yes."),)) for n, text in enumerate(apart)]
+    assert cli.run(["export", str(made_pool(tmp_path / "p", tasks)), "--split", "a=0.5,b=0.5"]) == 0
+    err = capsys.readouterr().err
+    assert "a: " in err
+    assert "wanted 50.0%" in err
+    assert "warning" not in err
+    alike = [Task(f"t{n:020x}", "all of these are alike", False, (Instance(f"{n}", "Yes."),)) for n in range(60)]
+    assert cli.run(["export", str(made_pool(tmp_path / "q", alike)), "--split", "a=0.5,b=0.5"]) == 0
+    err = capsys.readouterr().err
+    assert "100.0% of the rows, wanted 50.0%" in err
+    assert err.count("off by more than half") == 2
+    names = {path.name for path in (tmp_path / "q/export").iterdir()}
+    assert {"alpaca-a.jsonl", "alpaca-b.jsonl", "messages-a.jsonl", "messages-b.jsonl"} <= names
+
+
+def test_a_side_without_rows_is_not_told_to_trainers(tmp_path: Path) -> None:
+    alike = [Task(f"t{n:020x}", "all of these are alike", False, (Instance(f"{n}", "Yes."),)) for n in range(9)]
+    found = split_of(made_pool(tmp_path / "p", alike), tmp_path / "x", "a=0.5,b=0.5")
+    (empty,) = [path.name for path, count in found.counts.items() if not count]
+    for name in ("dataset_info.json", "axolotl.yaml"):
+        assert empty not in (tmp_path / "x" / name).read_text("utf-8")
+    assert f"path: {empty}" not in (tmp_path / "x/README.md").read_text("utf-8")
+
+
+def test_the_card_and_the_trainers_know_the_sides(tmp_path: Path) -> None:
+    grow(tmp_path / "p", target=60)
+    split_of(tmp_path / "p", tmp_path / "x", "train=0.6,test=0.4")
+    card = (tmp_path / "x/README.md").read_text("utf-8")
+    assert "  - split: train\n    path: alpaca-train.jsonl\n  - split: test\n    path: alpaca-test.jsonl" in card
+    config = (tmp_path / "x/axolotl.yaml").read_text("utf-8")
+    assert config.index("alpaca-train.jsonl") < config.index("test_datasets:") < config.index("alpaca-test.jsonl")
+    info = json.loads((tmp_path / "x/dataset_info.json").read_text("utf-8"))
+    assert list(info) == ["selfinstruct_alpaca_train", "selfinstruct_alpaca_test"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["train", "train=1", "train=0.5,test=0.4", "train=0.5,train=0.5", "a/b=0.5,c=0.5", "a=-1,b=2", "a=x,b=1", "a=0,b=1",
+     "a=1/0,b=1", "", ",".join(f"s{n}=0.05" for n in range(20))],
+)  # fmt: skip
+def test_a_split_that_cannot_be_meant_is_one_clear_line(text: str) -> None:
+    with pytest.raises(ConfigError, match="wanted two or more names with shares that sum up to 1"):
+        parse_split(text)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.integers(0, 2**64))
+def test_shares_are_kept_where_nothing_is_alike(first: int) -> None:
+    split = parse_split("train=0.9,test=0.1")
+    drawn = [split.drawn(f"t{first + number:020x}") for number in range(2000)]
+    assert 100 < drawn.count(1) < 300
