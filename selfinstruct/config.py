@@ -12,15 +12,18 @@ from typing import Any
 from pydantic import BaseModel, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from selfinstruct import judging
 from selfinstruct.errors import ConfigError
 from selfinstruct.llm.budget import Limits
 from selfinstruct.llm.prices import Price, listed_price
 from selfinstruct.own_checks import resolve
 from selfinstruct.recipes import RECIPES
-from selfinstruct.records import Settings, StageModel
+from selfinstruct.records import AgreementRules, JudgeRules, Settings, StageModel
 from selfinstruct.sections import (
+    AgreementSection,
     BudgetSection,
     FiltersSection,
+    JudgeSection,
     ModelSection,
     PriceSection,
     RecipeSection,
@@ -94,6 +97,8 @@ class Config(BaseSettings):
     filters: FiltersSection = FiltersSection()
     min_acceptance: float = Field(0.01, ge=0, le=1)
     """A run ends when less than this share of the candidates of its last 20 rounds is accepted."""
+    judge: JudgeSection = JudgeSection()
+    agreement: AgreementSection = AgreementSection()
     budget: BudgetSection = BudgetSection()
     prices: dict[str, PriceSection] = {}
 
@@ -114,7 +119,7 @@ class Config(BaseSettings):
     def _consistent(self) -> Config:
         if self.target is not None and self.more is not None:
             raise ValueError("target and more: give one of them")
-        known = RECIPES[self.recipe.name].stages
+        known = (*RECIPES[self.recipe.name].stages, *judging.STAGES)
         for stage in self.stages:
             if stage not in known:
                 raise ValueError(
@@ -126,6 +131,10 @@ class Config(BaseSettings):
             raise ValueError(
                 "recipe.compat reproduces the original code, which is the recipe paper; add --recipe paper"
             )
+        if self.recipe.compat and self.judge.enabled:
+            raise ValueError("recipe.compat reproduces the original code, which has no judge; leave out judge.enabled")
+        if self.agreement.answers > 1:
+            self._check_agreement()
         if self.filters.min_words > self.filters.max_words:
             raise ValueError("filters.min_words is larger than filters.max_words")
         return self
@@ -150,6 +159,14 @@ class Config(BaseSettings):
     def starts_vllm(self) -> bool:
         """A vLLM server is started for the run, and serves all stages without a base_url of their own."""
         return self.model.backend == "vllm"
+
+    def _check_agreement(self) -> None:
+        if self.recipe.name != "chat":
+            raise ValueError(f"agreement.answers: the recipe {self.recipe.name} writes inputs and outputs at once; "
+                             "answers that can agree need the recipe chat")  # fmt: skip
+        if _sampling(self, "chat", "respond")["temperature"] == 0:
+            raise ValueError("agreement.answers: at temperature 0 all answers are the same; "
+                             "set the temperature of [stages.respond], such as 0.7")  # fmt: skip
 
     @property
     def is_offline(self) -> bool:
@@ -242,11 +259,12 @@ def _keys_beside(place: str) -> list[str]:
 def pool_settings(config: Config, model: str, context_length: int | None = None) -> Settings:
     """The pool-shaping values of a configuration, files by content; `model` serves stages that name none."""
     chosen, own_checks = resolve(config.filters.validators)
+    served = stage_models(config, config.recipe.name, model, context_length)
     return Settings(
         seed=config.seed,
         recipe=config.recipe.name,
         guidance=config.recipe.guidance.strip(),
-        prompts=_prompts(config.recipe),
+        prompts=_prompts(config),
         topics=_topics(config.recipe.topics),
         tasks_per_request=config.recipe.tasks_per_request,
         inputs_per_task=config.recipe.inputs_per_task,
@@ -266,19 +284,44 @@ def pool_settings(config: Config, model: str, context_length: int | None = None)
         validators=chosen,
         own_checks=own_checks,
         personal_data=config.filters.personal_data,
-        stages=stage_models(config, config.recipe.name, model, context_length),
+        stages={stage: served[stage] for stage in stages_in_use(config)},
+        judge=_judge_rules(config.judge),
+        agreement=_agreement_rules(config.agreement),
     )
 
 
+def _judge_rules(section: JudgeSection) -> JudgeRules | None:
+    if not section.enabled:
+        return None
+    keeps = section.unreadable == "keep"
+    principles = section.principles if section.revise else ()
+    return JudgeRules(section.min_valid, section.min_input, section.min_output, keeps, principles)
+
+
+def _agreement_rules(section: AgreementSection) -> AgreementRules | None:
+    if section.answers == 1:
+        return None
+    return AgreementRules(section.answers, section.min_share, section.steps == "keep")
+
+
+def stages_in_use(config: Config) -> tuple[str, ...]:
+    """The stages of the recipe, and those of the judge as far as they are switched on."""
+    judge = config.judge
+    more = judging.STAGES if judge.enabled and judge.revise else judging.STAGES[:1] if judge.enabled else ()
+    return (*RECIPES[config.recipe.name].stages, *more)
+
+
 def stage_models(config: Config, recipe: str, model: str, context_length: int | None = None) -> dict[str, StageModel]:
-    """Which model answers each stage of a recipe, and how it samples."""
+    """Which model answers each stage of a recipe and those of the judge, and how it samples.
+
+    The judge is there even when it is switched off: rounds that were planned with it may still need it.
+    """
+    api = dict.fromkeys(RECIPES[recipe].stages, RECIPES[recipe].api) | dict.fromkeys(judging.STAGES, judging.API)
     return {
         stage: StageModel(
-            role_of(config, stage).name or model,
-            RECIPES[recipe].api,
-            _sampling(config, recipe, stage, context_length),
+            role_of(config, stage).name or model, api[stage], _sampling(config, recipe, stage, context_length)
         )
-        for stage in RECIPES[recipe].stages
+        for stage in api
     }
 
 
@@ -324,12 +367,12 @@ def urls_of(config: Config, role: Role) -> tuple[str, ...]:
     return (os.environ.get("OPENAI_BASE_URL") or OPENAI_URL,)
 
 
-def _sampling(config: Config, recipe: str, stage: str, context_length: int | None) -> dict[str, Any]:
+def _sampling(config: Config, recipe: str, stage: str, context_length: int | None = None) -> dict[str, Any]:
     """The recipe's parameters of a stage, those of [model] and [stages.X] over them.
 
     An answer gets at most half of a short context, unless its length is configured.
     """
-    sampling = dict(RECIPES[recipe].sampling[stage])
+    sampling = dict({**RECIPES[recipe].sampling, **judging.DEFAULT_SAMPLING}[stage])
     if context_length is not None:
         sampling["max_tokens"] = min(sampling["max_tokens"], max(1, context_length // 2))
     role = role_of(config, stage)
@@ -342,13 +385,24 @@ def _sampling(config: Config, recipe: str, stage: str, context_length: int | Non
     return sampling
 
 
-def _prompts(section: RecipeSection) -> dict[str, str]:
-    packaged = resources.files("selfinstruct.recipes") / "prompts" / section.name
+def _prompts(config: Config) -> dict[str, str]:
+    """The prompts in use by name: those of the recipe and, where it is on, of the judge."""
+    section = config.recipe
+    packaged = resources.files("selfinstruct.recipes") / "prompts"
     prompts = {
         entry.name.removesuffix(".txt"): entry.read_text(encoding="utf-8")
-        for entry in sorted(packaged.iterdir(), key=lambda entry: entry.name)
+        for folder in (section.name, judging.JUDGE)
+        for entry in sorted((packaged / folder).iterdir(), key=lambda entry: entry.name)
         if entry.name.endswith(".txt")
     }
+    return {
+        name: text
+        for name, text in _with_own_prompts(section, prompts).items()
+        if config.judge.enabled or name.partition(".")[0] not in judging.STAGES
+    }
+
+
+def _with_own_prompts(section: RecipeSection, prompts: dict[str, str]) -> dict[str, str]:
     if section.prompts is None:
         return prompts
     if not section.prompts.is_dir():

@@ -217,6 +217,7 @@ def _became(status: dict[str, Any]) -> Iterator[Line]:
     yield "  rejections", sum(status["rejections"].values()), ""
     for reason, count in status["rejections"].items():
         yield f"    {reason}", count, ""
+    yield from _judging(status)
     if status["acceptance_rate"] is not None:
         yield "acceptance", f"{status['acceptance_rate']:.0%}", "of judged instructions"
 
@@ -226,6 +227,18 @@ def _from_cache(status: dict[str, Any]) -> str:
     if not status["cached_tokens"]:
         return ""
     return f" ({status['cached_tokens'] / status['prompt_tokens']:.0%} from cache)"
+
+
+def _judging(status: dict[str, Any]) -> Iterator[tuple[str, int, str]]:
+    """What agreement and the judge left over, as (name, figure, note)."""
+    if agreement := status["agreement"]:
+        agreed = 1 - agreement["no_agreement"] / agreement["asked"]
+        yield "asked several times", agreement["asked"], f"outputs by agreement; {agreed:.0%} agreed enough"
+    if judge := status["judge"]:
+        yield "judged instances", judge["judged"], f"{judge['passed'] / judge['judged']:.0%} passed at once"
+        for name, count in judge.items():
+            if count and name not in {"judged", "saved"}:
+                yield f"  {name}", count, f"{judge['saved']:,} of them saved" if name == "revised" else ""
 
 
 def _samples(pool: Path, wanted: int = 3) -> None:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from selfinstruct import rounds
+from selfinstruct import judging, rounds
 from selfinstruct.config import DEFAULT_CONCURRENCY, DEFAULT_TARGET, Config, default_seeds, pool_settings, prices_of
 from selfinstruct.llm.prices import Price, in_dollars
-from selfinstruct.recipes import RECIPES
 from selfinstruct.recipes.steps import Ask
-from selfinstruct.records import PROPOSE, Completion, Request, Settings, Task
+from selfinstruct.records import PROPOSE, Completion, InstanceCandidate, Request, Settings, Task
 from selfinstruct.seeds import read_seeds
 from selfinstruct.store.pool import is_pool
 from selfinstruct.store.reading import PoolHistory, StageHistory, history
@@ -20,6 +19,10 @@ BYTES_PER_TOKEN = 4
 """Of English text, roughly; used where the pool has no history yet."""
 ASSUMED_YIELD = 0.5
 """Share of proposed tasks that are accepted."""
+ASSUMED_DEFINITE = 0.3
+"""Share of outputs that are short and definite, so that several answers are asked for."""
+ASSUMED_REVISED = 0.2
+"""Share of judged instances that are revised and judged again."""
 ASSUMED_ANSWER = 250
 """Tokens of an answer."""
 ASSUMED_LATENCY_S = 5.0
@@ -85,18 +88,25 @@ def forecast(config: Config) -> Forecast:
 
 
 def _requests(missing: int, past: PoolHistory, settings: Settings, seeds: Sequence[Task]) -> dict[str, float]:
-    """Expected requests by stage: as many a task as the pool needed so far, or as the recipe asks at most."""
-    stages = RECIPES[settings.recipe].stages
-    if past.done and past.stages:
-        return {
-            stage: missing * past.stages[stage].requests / past.done if stage in past.stages else 0.0
-            for stage in stages
-        }
+    """Expected requests by stage: as many a task as the pool needed so far, or as the recipe asks at most.
+
+    A stage that the pool has not used yet, such as a judge just switched on, is reckoned as in a new pool.
+    """
     proposed = missing / (settings.tasks_per_request * ASSUMED_YIELD)
     rounds_ = -(-proposed // settings.round_size)
-    return {PROPOSE: rounds_ * settings.round_size} | {
+    asked = {PROPOSE: rounds_ * settings.round_size} | {
         stage: missing * float(len(prompts)) for stage, prompts in _follow_ups(settings, seeds).items()
     }
+    if settings.agreement is not None:
+        asked["respond"] *= 1 + ASSUMED_DEFINITE * (settings.agreement.answers - 1)
+    if settings.judge is not None and settings.judge.principles:
+        asked[judging.REVISE] = asked[judging.JUDGE] * ASSUMED_REVISED
+        asked[judging.JUDGE] *= 1 + ASSUMED_REVISED
+    if not (past.done and past.stages):
+        return asked
+    needed = {stage: missing * one.requests / past.done for stage, one in past.stages.items()}
+    unused = {stage: asked[stage] if stage in judging.STAGES else 0.0 for stage in settings.stages}
+    return {stage: needed.get(stage, unused[stage]) for stage in settings.stages}
 
 
 def _follow_ups(settings: Settings, seeds: Sequence[Task]) -> dict[str, list[Request]]:
@@ -104,7 +114,8 @@ def _follow_ups(settings: Settings, seeds: Sequence[Task]) -> dict[str, list[Req
     task = Task("forecast", seeds[0].instruction, is_classification=False)
     answers: dict[tuple[str, int], Completion] = {}
     asked: dict[tuple[str, int], Request] = {}
-    while isinstance(step := rounds.follow_up(task, answers, asked, settings, seeds), Ask):
+    unjudged = replace(settings, judge=None, agreement=None)
+    while isinstance(step := rounds.follow_up(task, answers, asked, unjudged, seeds), Ask):
         for prompt in step.prompts:
             request = rounds.plan_request(prompt, settings, None, task.id)
             asked[prompt.stage, prompt.index] = request
@@ -114,6 +125,13 @@ def _follow_ups(settings: Settings, seeds: Sequence[Task]) -> dict[str, list[Req
     found: dict[str, list[Request]] = {}
     for request in asked.values():
         found.setdefault(request.stage, []).append(request)
+    if settings.judge is not None:
+        instance = InstanceCandidate("", 0, "Input.", "An answer.")
+        prompts = [judging.judge_prompt(task, instance, place, settings) for place in range(settings.inputs_per_task)]
+        if settings.judge.principles:
+            prompts.append(judging.revise_prompt(task, instance, "A fault.", settings, settings.judge.principles))
+        for prompt in prompts:
+            found.setdefault(prompt.stage, []).append(rounds.plan_request(prompt, settings, None, task.id))
     return found
 
 

@@ -14,20 +14,20 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from selfinstruct import rounds
+from selfinstruct import judging, rounds
 from selfinstruct.errors import AccessError, BudgetError
 from selfinstruct.journal import Journal
 from selfinstruct.llm.progress import Progress
 from selfinstruct.llm.slots import Halted
 from selfinstruct.recipes import RECIPES
-from selfinstruct.recipes.steps import Settled
+from selfinstruct.recipes.steps import Finished
 from selfinstruct.records import Completion, Request, Settings, StageModel
 from selfinstruct.store import statements
 from selfinstruct.store.events import Removed
 from selfinstruct.store.novelty import load_index, save_index
 from selfinstruct.store.pool import Contents, OpenRound, OpenTask, Pool
 from selfinstruct.store.writer import Statement
-from selfinstruct.underway import Children, Generated, Round, waits_for
+from selfinstruct.underway import Children, Endings, Generated, Round, waits_for
 
 WINDOW = 20
 """Rounds settled in this run over which the share of accepted candidates is looked at."""
@@ -112,6 +112,7 @@ class Growth:
         self.window: deque[tuple[int, int]] = deque(maxlen=WINDOW)
         """(accepted, judged) of the last rounds."""
         self.reasons: Counter[str] = Counter()
+        self._endings = Endings()
         self._min_acceptance = min_acceptance
         self._max_minutes = max_minutes
         self._dry: Outcome | None = None
@@ -359,7 +360,9 @@ class Growth:
         return accepted
 
     def _ran_dry(self) -> Outcome | None:
-        """The end of a run that no longer finds anything new, with what rejected the most."""
+        """The end of a run that no longer finds anything new or keeps anything, with what rejected the most."""
+        if fault := self._endings.fault(self._min_acceptance):
+            return Outcome(4, fault)
         if len(self.window) < WINDOW:
             return None
         accepted, judged = (sum(column) for column in zip(*self.window, strict=True))
@@ -403,7 +406,7 @@ class Growth:
         }
         while True:
             step = rounds.follow_up(task, answers, asked, settings, self.seeds)
-            if isinstance(step, Settled):
+            if isinstance(step, Finished):
                 break
             planned = [rounds.plan_request(prompt, settings, opened.round, task.id) for prompt in step.prompts]
             transaction = [
@@ -413,25 +416,25 @@ class Growth:
             ]
             answered = [asked[key] for key in answers]
             transaction += map(statements.add_request, planned)
-            transaction += statements.read_follow_up(task, opened.round, step.waiting, step.rejections, answered)
+            transaction += statements.read_follow_up(task, opened.round, step, answered)
             await self.journal.write(transaction)
             asked |= {(request.stage, request.index): request for request in planned}
             fresh: dict[str, Completion] = {}
             await self._gather(self._answer(request, fresh) for request in planned)
             answers |= {(request.stage, request.index): fresh[request.id] for request in planned}
-        named, kept, rejected = rounds.settle_task(task, step, settings)
         answered = [asked[key] for key in answers]
-        await self.journal.write(statements.finish_task(named, opened.round, kept, rejected, answered))
+        await self.journal.write(statements.finish_task(step, opened.round, answered))
         self.pending -= 1
-        self.done += bool(kept)
-        self._taken_up -= not kept
+        self.done += bool(step.instances)
+        self._taken_up -= not step.instances
+        self._endings.note(step)
         self._changed.set()
 
     async def _answer(self, request: Request, completions: dict[str, Completion]) -> None:
         """Put the final answer to a request into `completions`, journaled; nothing is asked whose answer is there."""
         if request.id in completions:
             return
-        stages = RECIPES[self.settings.recipe].stages
+        stages = (*RECIPES[self.settings.recipe].stages, *judging.STAGES)
         place = stages.index(request.stage) if request.stage in stages else 0
         priority = -place if place else -len(stages)
         completions[request.id] = await self._clients[request.stage].complete(

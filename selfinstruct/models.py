@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from selfinstruct.config import DEFAULT_CONCURRENCY, OPENAI_URL, Config, role_of, stage_models, urls_of
+from selfinstruct import judging
+from selfinstruct.config import DEFAULT_CONCURRENCY, OPENAI_URL, Config, role_of, stage_models, stages_in_use, urls_of
 from selfinstruct.errors import AccessError, ConfigError
 from selfinstruct.llm.client import Client, EndpointConfig
 from selfinstruct.llm.meter import Meter
@@ -76,9 +77,11 @@ async def serve(
             known, remember = {}, _forget  # its port is another each time
         clients = {
             stage: _client(role_of(config, stage), config, local, tell, known, remember, meter, groups)
-            for stage in dict.fromkeys(stage for recipe in RECIPES.values() for stage in recipe.stages)
+            for stage in dict.fromkeys(
+                [*(one for recipe in RECIPES.values() for one in recipe.stages), *judging.STAGES]
+            )
         }
-        used = {id(clients[stage]): clients[stage] for stage in RECIPES[config.recipe.name].stages}
+        used = {id(clients[stage]): clients[stage] for stage in stages_in_use(config)}
         listed: list[dict[str, Any]] = []
         for client in used.values():
             listed = listed or await client.check()
@@ -171,7 +174,7 @@ def _endpoints(config: Config, role: Role, local: _Local | None) -> list[Endpoin
 
 def _context_length(clients: Mapping[str, Client], config: Config, model: str) -> int | None:
     served = stage_models(config, config.recipe.name, model)
-    said = [clients[stage].context_length(one.model) for stage, one in served.items()]
+    said = [clients[stage].context_length(served[stage].model) for stage in RECIPES[config.recipe.name].stages]
     return min((length for length in said if length is not None), default=None)
 
 

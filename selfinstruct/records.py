@@ -170,6 +170,50 @@ class Rejection:
 
 
 @dataclass(frozen=True, slots=True)
+class JudgeVerdict:
+    """What the judge says of one instance: scores from 1 to 5 with a reason each; None where it cannot be read."""
+
+    request_id: str
+    """With `position` and `source` the instance, as a candidate."""
+    position: int
+    source: int
+    task_id: str
+    judge_request: str
+    """The request whose answer this is, the last one where the judge had to be asked again."""
+    outcome: str
+    """`passed`, or the reason for which these scores reject."""
+    valid: int | None = None
+    valid_reason: str = ""
+    input: int | None = None
+    input_reason: str = ""
+    output: int | None = None
+    output_reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeRules:
+    """What an instance must score to stay, and what becomes of one that does not."""
+
+    min_valid: int
+    min_input: int
+    min_output: int
+    keeps_unreadable: bool
+    principles: tuple[str, ...] = ()
+    """What a revision is to heed; empty: nothing is revised."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgreementRules:
+    """How many answers are asked for where the answer is short and definite, and how many of them must agree."""
+
+    answers: int
+    min_share: str
+    """A decimal, kept as text so that the test of it is exact."""
+    keeps_steps: bool
+    """Whether the steps before the line "Answer:" stay part of the output."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """The values that shape a pool. They are stored with each round; a round is judged by those it was planned with."""
 
@@ -205,6 +249,10 @@ class Settings:
     own_checks: Mapping[str, str] = field(default_factory=dict)
     """Sources of the user's checks by digest."""
     personal_data: PersonalData = "off"
+    judge: JudgeRules | None = None
+    """None: no judge is asked."""
+    agreement: AgreementRules | None = None
+    """None: one answer is asked for, whatever the task."""
 
     def to_json(self) -> str:
         """The same text for equal settings, whatever the order they were given in."""
@@ -218,6 +266,10 @@ class Settings:
         raw["blocked_words"] = tuple(raw["blocked_words"])
         raw["languages"] = tuple(raw.get("languages", ()))
         raw["validators"] = tuple(raw.get("validators", ()))
+        if judge := raw.get("judge"):
+            raw["judge"] = JudgeRules(**{**judge, "principles": tuple(judge["principles"])})
+        if agreement := raw.get("agreement"):
+            raw["agreement"] = AgreementRules(**agreement)
         raw["stages"] = {name: StageModel(**stage) for name, stage in raw["stages"].items()}
         return Settings(**raw)
 

@@ -13,13 +13,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from selfinstruct import rounds
+from selfinstruct import judging, rounds
 from selfinstruct.config import Config, pool_settings
 from selfinstruct.errors import ConfigError, PoolError
 from selfinstruct.growth import Tell
 from selfinstruct.journal import now
 from selfinstruct.recipes import RECIPES
-from selfinstruct.recipes.steps import Settled
+from selfinstruct.recipes.steps import Finished
 from selfinstruct.records import Candidate, Request, Settings, Task
 from selfinstruct.seeds import read_seeds
 from selfinstruct.store import statements
@@ -164,18 +164,18 @@ def _follow(
     number: int, task: Task, exchanges: Sequence[Exchange], settings: Settings, seeds: Sequence[Task]
 ) -> Iterator[Statement]:
     """Read the recorded follow-ups of a task; it stays pending where some of their answers are missing."""
-    ours = [exchange for exchange in exchanges if exchange[0].stage in RECIPES[settings.recipe].stages]
+    stages = (*RECIPES[settings.recipe].stages, *judging.STAGES)
+    ours = [exchange for exchange in exchanges if exchange[0].stage in stages]
     asked = {(request.stage, request.index): request for request, _ in ours}
     answers = {(request.stage, request.index): completion for request, completion in ours}
     for request, completion in ours:
         yield statements.add_request(request)
         yield from statements.journal(completion, RUN, now())
     step = rounds.follow_up(task, answers, asked, settings, seeds)
-    if isinstance(step, Settled):
-        named, kept, rejected = rounds.settle_task(task, step, settings)
-        yield from statements.finish_task(named, number, kept, rejected, list(asked.values()))
+    if isinstance(step, Finished):
+        yield from statements.finish_task(step, number, list(asked.values()))
     else:
-        yield from statements.read_follow_up(task, number, step.waiting, step.rejections, list(asked.values()))
+        yield from statements.read_follow_up(task, number, step, list(asked.values()))
 
 
 def _kept(exchange: Exchange, source: int, number: int, task: Task | None = None) -> Exchange:

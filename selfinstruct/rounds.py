@@ -19,10 +19,11 @@ from selfinstruct.filters.instructions import (
     instruction_rules,
 )
 from selfinstruct.filters.personal_data import mask
+from selfinstruct.judging import Exchange, judge, judge_prompt, revise_prompt
 from selfinstruct.novelty.index import Index, Neighbour
 from selfinstruct.recipes import RECIPES, compat
 from selfinstruct.recipes.fitting import fitted
-from selfinstruct.recipes.steps import Ask, Settled
+from selfinstruct.recipes.steps import Ask, Finished, Settled
 from selfinstruct.records import (
     Candidate,
     Completion,
@@ -235,8 +236,33 @@ def follow_up(
     asked: Mapping[tuple[str, int], Request],
     settings: Settings,
     seeds: Sequence[Task],
+) -> Ask | Finished:
+    """What an accepted task needs next, as a function of the answers so far; what it is and has when that is nothing.
+
+    In order of price: the recipe asks, the rules reject, and only what passed them is shown to the judge.
+    """
+    step = _recipe_step(task, answers, asked, settings, seeds)
+    if isinstance(step, Ask):
+        return step
+    settled = step
+    named, kept, rejected = settle_task(task, settled, settings)
+
+    def passed(standing: Sequence[InstanceCandidate], revised: InstanceCandidate) -> InstanceCandidate | Rejection:
+        beside = Settled(settled.is_classification, (*standing, revised), labels=settled.labels)
+        _, left, faults = settle_task(task, beside, settings)
+        found: tuple[InstanceCandidate | Rejection, ...] = (*left, *faults)
+        return next(one for one in found if one.request_id == revised.request_id)
+
+    return judge(named, kept, rejected, Exchange(answers, asked), settings, passed)
+
+
+def _recipe_step(
+    task: Task,
+    answers: Mapping[tuple[str, int], Completion],
+    asked: Mapping[tuple[str, int], Request],
+    settings: Settings,
+    seeds: Sequence[Task],
 ) -> Ask | Settled:
-    """What an accepted task needs next, as a function of the answers so far."""
     if settings.compat:
         return compat.follow_up(task, answers, asked, settings, seeds)
 
@@ -250,7 +276,7 @@ def follow_up(
 def settle_task(
     task: Task, settled: Settled, settings: Settings
 ) -> tuple[Task, tuple[InstanceCandidate, ...], tuple[Rejection, ...]]:
-    """The finished task, the instances it keeps, and the rejections of all its other candidates."""
+    """The task with its kind, the instances that pass the rules, and the rejections of all its other candidates."""
     named = Task(task.id, task.instruction, settled.is_classification)
     if settings.compat:
         kept, rejected = compat.judge_instances(named, settled.candidates, settings, settled.labels)
@@ -287,6 +313,9 @@ def check(settings: Settings, seeds: Sequence[Task]) -> None:
                 asked[prompt.stage, prompt.index] = request
                 text = '{"needs_input": true, "labels": ["Yes"], "inputs": ["It does."]}'
                 answers[prompt.stage, prompt.index] = Completion(request.id, "answer", text, "stop")
+    if settings.judge is not None:
+        judge_prompt(task, InstanceCandidate("", 0, "", "No."), 0, settings)
+        revise_prompt(task, InstanceCandidate("", 0, "", "No."), "", settings, settings.judge.principles)
 
 
 def faults_of_seed(task: Task, settings: Settings) -> list[str]:

@@ -7,13 +7,25 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from selfinstruct.filters.instructions import DEFAULT_BLOCKED_WORDS
+from selfinstruct.judging import DEFAULT_PRINCIPLES
 from selfinstruct.novelty.tokens import TOKENIZERS
 from selfinstruct.recipes import RECIPES
 from selfinstruct.records import PersonalData
 from selfinstruct.validators import DEFAULT
+
+
+def _share(value: Any) -> str:
+    """A number from 0 to 1 as the shortest decimal that says it. Raises: ValueError."""
+    try:
+        number = Decimal(str(value))
+    except InvalidOperation:
+        raise ValueError(f"{value!r} is no number") from None
+    if not 0 <= number <= 1:
+        raise ValueError(f"{value} is not between 0 and 1")
+    return format(number.normalize(), "f")
 
 
 class Section(BaseModel):
@@ -123,13 +135,7 @@ class FiltersSection(Section):
     @field_validator("rouge_threshold", mode="before")
     @classmethod
     def _decimal(cls, value: Any) -> str:
-        try:
-            number = Decimal(str(value))
-        except InvalidOperation:
-            raise ValueError(f"{value!r} is no number") from None
-        if not 0 <= number <= 1:
-            raise ValueError(f"{value} is not between 0 and 1")
-        return format(number.normalize(), "f")
+        return _share(value)
 
     @field_validator("tokenizer")
     @classmethod
@@ -137,6 +143,45 @@ class FiltersSection(Section):
         if name not in TOKENIZERS:
             raise ValueError(f"unknown tokenizer {name!r}; known: {', '.join(TOKENIZERS)}")
         return name
+
+
+Score = Annotated[int, Field(ge=1, le=5)]
+
+
+class JudgeSection(Section):
+    """Whether a model judges the instances that passed all rules, and what they must score."""
+
+    enabled: bool = False
+    min_valid: Score = 3
+    min_input: Score = 3
+    min_output: Score = 4
+    unreadable: Literal["reject", "keep"] = "reject"
+    """What becomes of an instance about which the judge says nothing that can be read."""
+    revise: bool = False
+    """Whether an instance with an unsuitable input or a wrong output is revised and judged again, once."""
+    principles: tuple[Annotated[str, Field(min_length=1)], ...] = DEFAULT_PRINCIPLES
+    """What a revision is to heed."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> JudgeSection:
+        if self.revise and not self.principles:
+            raise ValueError("a revision needs principles; give one at least, or leave them out for the built-in ones")
+        return self
+
+
+class AgreementSection(Section):
+    """How many answers are asked for where an answer is short and definite."""
+
+    answers: int = Field(1, ge=1, le=100)
+    min_share: Annotated[str, Field(validate_default=True)] = "0.5"
+    """Of the answers, that must agree."""
+    steps: Literal["keep", "strip"] = "keep"
+    """Whether the steps before the line "Answer:" stay part of the output."""
+
+    @field_validator("min_share", mode="before")
+    @classmethod
+    def _decimal(cls, value: Any) -> str:
+        return _share(value)
 
 
 class BudgetSection(Section):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_left, bisect_right
+from collections import Counter, deque
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, overload
 
 from selfinstruct.llm.progress import Progress
+from selfinstruct.recipes.steps import Finished
 from selfinstruct.records import Candidate, Completion, Request, Settings, Task
 
 
@@ -67,6 +69,30 @@ class Generated(Sequence[Task]):
     def append(self, task: Task, number: int) -> None:
         """Add a task accepted in this round."""
         self.rows.append((task.id, task.instruction, task.is_classification, number))
+
+
+class Endings:
+    """How the tasks that were finished last in this run ended, so that it is seen when none keeps an instance."""
+
+    def __init__(self, window: int = 100) -> None:
+        self._kept: deque[bool] = deque(maxlen=window)
+        self._reasons: Counter[str] = Counter()
+
+    def note(self, end: Finished) -> None:
+        """Count one more."""
+        self._kept.append(bool(end.instances))
+        self._reasons.update(rejection.reason for rejection in end.rejections)
+
+    def fault(self, least: float) -> str:
+        """What is wrong when less than this share of the last ones, or none, kept an instance; else empty."""
+        kept, most = sum(self._kept), self._kept.maxlen or 0
+        if len(self._kept) < most or (kept and kept >= least * most):
+            return ""
+        reasons = ", ".join(f"{reason} {count:,}" for reason, count in self._reasons.most_common(3))
+        return (
+            f"almost no task keeps an instance: {kept:,} of the last {most:,} (mostly rejected: {reasons}); "
+            "`explain` with such a reason shows some"
+        )
 
 
 class Children:

@@ -19,15 +19,17 @@ import typer
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from selfinstruct import cli
+from selfinstruct import cli, judging
 from selfinstruct.config import OPTIONS, Config, load, pool_settings
 from selfinstruct.errors import SelfInstructError
 from selfinstruct.export.formats import FORMATS
 from selfinstruct.recipes import RECIPES
 from selfinstruct.records import Settings
 from selfinstruct.sections import (
+    AgreementSection,
     BudgetSection,
     FiltersSection,
+    JudgeSection,
     ModelSection,
     PriceSection,
     RecipeSection,
@@ -286,7 +288,7 @@ def test_the_reasons_are_those_of_the_code() -> None:
     paths = [*(path for name in REASONED for path in package.glob(f"{name}/*.py")), package / "rounds.py"]
     described = [row[0].strip("`") for row in cells(section(POOL, "## Reasons"))]
     assert described == sorted(set(described))
-    assert set(described) == set().union(*map(reasons_in, paths))
+    assert set(described) == set(judging.REASONS).union(*map(reasons_in, paths))
 
 
 def test_reasons_of_the_original_code_alone_are_marked() -> None:
@@ -318,10 +320,12 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "model": ModelSection,
     "vllm": VllmSection,
     "filters": FiltersSection,
+    "judge": JudgeSection,
+    "agreement": AgreementSection,
     "budget": BudgetSection,
     'prices."MODEL"': PriceSection,
 }
-TABLES_OF_CONFIG = ("recipe", "model", "vllm", "filters", "stages", "budget", "prices")
+TABLES_OF_CONFIG = ("recipe", "model", "vllm", "filters", "stages", "judge", "agreement", "budget", "prices")
 KEYS = {row[0].strip("`"): row for row in cells(CONFIGURATION) if len(row) == 6}
 
 
@@ -343,7 +347,7 @@ def test_every_key_is_described_once_and_no_other() -> None:
 @pytest.mark.parametrize("key", sorted(keys_in_code()))
 def test_the_default_is_the_one_described(key: str) -> None:
     written, default = KEYS[key][4], keys_in_code()[key]
-    if key == "filters.blocked_words":
+    if key in {"filters.blocked_words", "judge.principles"}:
         assert written == "built in"
         assert default
     elif default is PydanticUndefined:
@@ -459,18 +463,21 @@ def test_stages_and_their_sampling_are_those_of_the_recipes() -> None:
     }
     assert found == {
         (recipe.name, stage): dict(recipe.sampling[stage]) for recipe in RECIPES.values() for stage in recipe.stages
-    }
+    } | {("both", stage): dict(judging.DEFAULT_SAMPLING[stage]) for stage in judging.STAGES}
 
 
 def test_prompts_and_their_placeholders_are_those_of_the_recipes() -> None:
     found = {
-        (row[0], file): set(re.findall(r"\w+", row[2]))
+        (row[0], file): set(re.findall(r"`(\w+)`", row[2]))
         for row in cells(section(CONFIGURATION, "## Guidance, topics and prompts"))
         for file in re.findall(r"`([^`]+)`", row[1])
     }
-    files = {(path.parent.name, path.name): path for path in ROOT.glob("selfinstruct/recipes/prompts/*/*.txt")}
+    files = {
+        (path.parent.name.replace(judging.JUDGE, "both"), path.name): path
+        for path in ROOT.glob("selfinstruct/recipes/prompts/*/*.txt")
+    }
     assert set(found) == set(files)
-    for recipe in RECIPES:
+    for recipe in (*RECIPES, "both"):
         for names in {frozenset(names) for (of, _), names in found.items() if of == recipe}:
             group = [files[key] for key, value in found.items() if key[0] == recipe and value == names]
             used = {

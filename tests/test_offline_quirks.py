@@ -111,7 +111,7 @@ SIGNS: dict[str, Callable[[dict[str, Any]], bool]] = {
 
 
 def test_every_kind_has_a_test() -> None:
-    assert {*SIGNS, "dup"} == set(KINDS)
+    assert {*SIGNS, "dup", "wrong", "judge_wrong"} == set(KINDS)
 
 
 @pytest.mark.parametrize("kind", SIGNS)

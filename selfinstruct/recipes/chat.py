@@ -2,7 +2,8 @@
 
 Three stages. `propose` asks for several new instructions at once; `inputs` asks what an accepted instruction works on,
 for classifications label first; `respond` sends instruction and input as a user would and takes the plain answer as the
-output, so that code and long text never pass through JSON.
+output, so that code and long text never pass through JSON. With `agreement`, a short definite answer is asked for
+several times, and the one that most of them give is taken.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ValidationError
 
+from selfinstruct.recipes.agreement import agreed, is_definite, is_enough, output_of
 from selfinstruct.recipes.answers import read_items, read_object, tidy_instruction
-from selfinstruct.recipes.steps import Ask, Settled
+from selfinstruct.recipes.steps import APART, Ask, Settled
 from selfinstruct.recipes.templates import fill
 from selfinstruct.records import (
     PROPOSE,
+    AgreementRules,
     Api,
     Candidate,
     Completion,
@@ -227,9 +230,26 @@ def _after_responses(
     if wanted:
         prompts = tuple(_respond_prompt(task, candidate, settings) for candidate in wanted)
         return Ask(prompts, task.is_classification, tuple(candidates), tuple(rejections))
+    samples = {candidate.position: _samples(task, candidate, answers, settings) for candidate in candidates}
+    more = tuple(
+        _respond_prompt(task, candidate, settings, number)
+        for candidate in candidates
+        for number in samples[candidate.position]
+        if (RESPOND, candidate.position + APART * number) not in answers
+    )
+    if more:
+        return Ask(more, task.is_classification, tuple(candidates), tuple(rejections))
     answered = []
     for candidate in candidates:
         completion = answers[RESPOND, candidate.position]
+        if len(samples[candidate.position]) > 1 and settings.agreement is not None:
+            given = [answers[RESPOND, candidate.position + APART * number] for number in samples[candidate.position]]
+            one = _by_agreement(task, candidate, given, settings.agreement)
+            if isinstance(one, Rejection):
+                rejections.append(one)
+            else:
+                answered.append(one)
+            continue
         if completion.kind == "failed":
             rejections.append(
                 Rejection("instance", "no_answer", candidate.request_id, candidate.position, "", input=candidate.input,
@@ -241,6 +261,33 @@ def _after_responses(
                               completion.finish_reason, candidate.source)
         )  # fmt: skip
     return Settled(bool(task.is_classification), tuple(answered), tuple(rejections), labels)
+
+
+def _samples(
+    task: Task, candidate: InstanceCandidate, answers: Mapping[tuple[str, int], Completion], settings: Settings
+) -> range:
+    """The numbers of the answers that are wanted: one, or several where the first is short and definite."""
+    first = answers[RESPOND, candidate.position]
+    if settings.agreement is None or first.kind == "failed" or not is_definite(task, first.text):
+        return range(1)
+    return range(settings.agreement.answers)
+
+
+def _by_agreement(
+    task: Task, candidate: InstanceCandidate, given: Sequence[Completion], rules: AgreementRules
+) -> InstanceCandidate | Rejection:
+    """The candidate with the output that most answers give, or its rejection where too few agree."""
+    found = agreed(given)
+    chosen = given[found.sample]
+    if not is_enough(found, len(given), rules):
+        said = ", ".join(f'"{answer[:60]}" {votes}' for answer, votes in found.answers)
+        evidence = f"{found.votes} of {len(given)} answers agree; given were: {said or 'none'}"
+        return Rejection("instance", "no_agreement", candidate.request_id, candidate.position, chosen.text.strip(),
+                         candidate.input, evidence, task_id=task.id, source=candidate.source)  # fmt: skip
+    output = output_of(chosen.text, rules)
+    return InstanceCandidate(
+        candidate.request_id, candidate.position, candidate.input, output, chosen.finish_reason, candidate.source
+    )
 
 
 def _sift(
@@ -274,9 +321,10 @@ def _inputs_prompt(task: Task, settings: Settings) -> Prompt:
     return Prompt(INPUTS, 0, _messages(settings, name, values), schema)
 
 
-def _respond_prompt(task: Task, candidate: InstanceCandidate, settings: Settings) -> Prompt:
-    values = {"instruction": task.instruction, "input": candidate.input}
-    return Prompt(RESPOND, candidate.position, _messages(settings, RESPOND, values))
+def _respond_prompt(task: Task, candidate: InstanceCandidate, settings: Settings, number: int = 0) -> Prompt:
+    steps = settings.prompts.get("steps", "").strip() if settings.agreement is not None else ""
+    values = {"instruction": task.instruction, "input": candidate.input, "steps": steps}
+    return Prompt(RESPOND, candidate.position + APART * number, _messages(settings, RESPOND, values))
 
 
 def _messages(settings: Settings, name: str, values: Mapping[str, str]) -> tuple[Message, ...]:

@@ -1,10 +1,13 @@
-"""What a recipe answers when it is asked how a task goes on."""
+"""What is answered to the question how a task goes on."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from selfinstruct.records import InstanceCandidate, Prompt, Rejection
+from selfinstruct.records import InstanceCandidate, JudgeVerdict, Prompt, Rejection, Task
+
+APART = 1_000_000
+"""The index of a further question about the same candidate is so much higher; no answer holds as many candidates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +21,8 @@ class Ask:
     """Candidates already read whose outputs are still wanted."""
     rejections: tuple[Rejection, ...] = ()
     """What was rejected while reading the answers so far."""
+    verdicts: tuple[JudgeVerdict, ...] = ()
+    """What the judge has said so far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,3 +34,13 @@ class Settled:
     rejections: tuple[Rejection, ...] = ()
     labels: tuple[str, ...] = ()
     """The closed set of outputs that a classification states; empty when none is stated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """Nothing more is to be asked: the task with what it is, the instances it keeps, the rejections of the others."""
+
+    task: Task
+    instances: tuple[InstanceCandidate, ...]
+    rejections: tuple[Rejection, ...]
+    verdicts: tuple[JudgeVerdict, ...] = ()

@@ -13,6 +13,7 @@ from typing import Any
 from selfinstruct.errors import PoolError
 from selfinstruct.novelty.common import mark_common
 from selfinstruct.records import Task
+from selfinstruct.store.judged import agreement_yield, answers_of, judge_yield, verdicts_on
 from selfinstruct.store.pool import load_seeds, open_for_reading
 
 Connection = sqlite3.Connection
@@ -99,6 +100,8 @@ def status(folder: Path) -> dict[str, Any]:
             "attempts": one("SELECT COUNT(*) FROM attempts"),
             "usd": one("SELECT COALESCE(SUM(COALESCE(usd_e12, reserved_usd_e12)), 0) FROM attempts") / 1e12,
             "usage": _usage(connection),
+            "agreement": agreement_yield(connection),
+            "judge": judge_yield(connection),
             "recipe": json.loads(settings["settings"])["recipe"] if settings else None,
             "models": [row["model"] for row in models],
             "goal": runs["goal"] if runs else None,
@@ -263,6 +266,7 @@ def _explain_task(connection: sqlite3.Connection, row: sqlite3.Row) -> Explanati
             lines.append(("mean score", f"{row['mean_score']:.4f}"))
     for instance in connection.execute("SELECT * FROM instances WHERE task_id = ? ORDER BY position", (row["id"],)):
         lines += [("input", instance["input"]), ("output", instance["output"])]
+        lines += verdicts_on(connection, instance)
     lines += [
         (
             "rejected instance",
@@ -270,6 +274,7 @@ def _explain_task(connection: sqlite3.Connection, row: sqlite3.Row) -> Explanati
         )
         for other in connection.execute("SELECT * FROM rejections WHERE task_id = ? ORDER BY number", (row["id"],))
     ]
+    lines += answers_of(connection, row["id"])
     return Explanation(f"task {row['id']}", lines)
 
 
@@ -295,6 +300,8 @@ def _explain_rejection(connection: sqlite3.Connection, row: sqlite3.Row) -> Expl
     if row["task_id"]:
         lines.append(("of task", _instruction(connection, row["task_id"])))
     lines += _likeness(connection, row, row["text"], row["score"])
+    if row["kind"] == "instance":
+        lines += verdicts_on(connection, row)
     lines.append(("request", f"{row['request_id']} position {row['request_position']}"))
     lines.append(("round", str(row["round"])))
     return Explanation(f"rejected {row['kind']} {row['request_id'][:12]}/{row['request_position']}", lines)

@@ -101,7 +101,8 @@ class PoolSource:
     def _recorded(self, recorded: Settings) -> Settings:
         if self._settings.compat and recorded.recipe != "paper":
             raise ConfigError(f"{self._folder} was asked by the recipe {recorded.recipe}; compat reads only paper")
-        return replace(self._settings, recipe=recorded.recipe, stages=recorded.stages, prompts=recorded.prompts)
+        prompts = {**self._settings.prompts, **recorded.prompts}  # of the judge only one of the two may know
+        return replace(self._settings, recipe=recorded.recipe, stages=recorded.stages, prompts=prompts)
 
     def _taken(self, number: int) -> Iterator[Candidate]:
         for row in self._connection.execute("SELECT * FROM tasks WHERE round = ? ORDER BY position", (number,)):

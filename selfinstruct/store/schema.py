@@ -176,6 +176,24 @@ CREATE VIEW removed (task_id, event) AS
     """
 ALTER TABLE runs ADD COLUMN job TEXT;
 """,
+    """
+CREATE TABLE verdicts (
+  source           INTEGER NOT NULL,
+  request_id       TEXT NOT NULL,
+  request_position INTEGER NOT NULL,
+  task_id          TEXT NOT NULL,
+  judge_request    TEXT NOT NULL,
+  outcome          TEXT NOT NULL,
+  valid_score      INTEGER,
+  valid_reason     TEXT NOT NULL,
+  input_score      INTEGER,
+  input_reason     TEXT NOT NULL,
+  output_score     INTEGER,
+  output_reason    TEXT NOT NULL,
+  PRIMARY KEY (source, request_id, request_position)
+) WITHOUT ROWID;
+CREATE INDEX verdicts_of_task ON verdicts (task_id);
+""",
 )
 """Scripts that were added since, in order: each brings a pool from one schema version to the next. Each statement ends
 with `;` at the end of a line. Scripts are added, never changed."""

@@ -9,11 +9,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from selfinstruct.recipes.steps import Ask, Finished
 from selfinstruct.records import (
     Candidate,
     Completion,
     Instance,
     InstanceCandidate,
+    JudgeVerdict,
     Message,
     Rejection,
     Request,
@@ -183,45 +185,49 @@ def accept(position: int, round_number: int, accepted: Accepted, parents: Sequen
     return [insert("tasks", row), no_longer_waiting("instruction", candidate)]
 
 
-def read_follow_up(
-    task: Task,
-    round_number: int,
-    waiting: Sequence[InstanceCandidate],
-    rejections: Sequence[Rejection],
-    requests: Sequence[Request],
-) -> list[Statement]:
+def read_follow_up(task: Task, round_number: int, step: Ask, requests: Sequence[Request]) -> list[Statement]:
     """What was read so far out of a task's follow-ups, some of whose answers are still wanted."""
-    statements = _count_candidates(requests, [*waiting, *rejections])
-    for place, item in enumerate(waiting):
+    statements = _count_candidates(requests, [*step.waiting, *step.rejections])
+    statements.append(("DELETE FROM waiting WHERE task_id = ?", (task.id,)))
+    for place, item in enumerate(step.waiting):
         row = {
             "kind": "instance", "source": item.source, "request_id": item.request_id,
             "request_position": item.position, "round": round_number, "place": place, "task_id": task.id,
             "text": item.input,
         }  # fmt: skip
-        statements.append(insert("waiting", row, once=True))
-    return statements + [add_rejection(rejection, round_number) for rejection in rejections]
+        statements.append(insert("waiting", row))
+    statements += map(_add_verdict, step.verdicts)
+    return statements + [add_rejection(rejection, round_number) for rejection in step.rejections]
 
 
-def finish_task(
-    task: Task,
-    round_number: int,
-    instances: Sequence[InstanceCandidate],
-    rejections: Sequence[Rejection],
-    requests: Sequence[Request],
-) -> list[Statement]:
+def finish_task(end: Finished, round_number: int, requests: Sequence[Request]) -> list[Statement]:
     """A task whose follow-ups are over: its instances, and the rejections of the others."""
-    statements = _count_candidates(requests, [*instances, *rejections])
+    task = end.task
+    statements = _count_candidates(requests, [*end.instances, *end.rejections])
     statements.append(("DELETE FROM waiting WHERE task_id = ?", (task.id,)))
-    for place, item in enumerate(instances):
+    for place, item in enumerate(end.instances):
         row = {
             "task_id": task.id, "position": place, "input": item.input, "output": item.output,
             "source": item.source, "request_id": item.request_id, "request_position": item.position,
         }  # fmt: skip
         statements.append(insert("instances", row))
-    statements += [add_rejection(rejection, round_number) for rejection in rejections]
-    state = "done" if instances else "without_instances"
+    statements += map(_add_verdict, end.verdicts)
+    statements += [add_rejection(rejection, round_number) for rejection in end.rejections]
+    state = "done" if end.instances else "without_instances"
     sql = "UPDATE tasks SET state = ?, is_classification = ? WHERE id = ?"
     return [*statements, (sql, (state, task.is_classification, task.id))]
+
+
+def _add_verdict(verdict: JudgeVerdict) -> Statement:
+    """What the judge said of an instance, once."""
+    row = {
+        "source": verdict.source, "request_id": verdict.request_id, "request_position": verdict.position,
+        "task_id": verdict.task_id, "judge_request": verdict.judge_request, "outcome": verdict.outcome,
+        "valid_score": verdict.valid, "valid_reason": verdict.valid_reason,
+        "input_score": verdict.input, "input_reason": verdict.input_reason,
+        "output_score": verdict.output, "output_reason": verdict.output_reason,
+    }  # fmt: skip
+    return insert("verdicts", row, once=True)
 
 
 def _count_candidates(

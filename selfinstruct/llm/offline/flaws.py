@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+from collections.abc import Sequence
 
 from selfinstruct.llm.offline.words import NAMES, OBJECTS, sentence
 
@@ -116,6 +117,22 @@ def output(good: str, given: str, rng: random.Random) -> str:
     if roll < 0.04:
         return f"{good}\n\nInstruction: {sentence(rng)[:-1]}, and say why.\n\nResponse: Nobody knows."
     return good
+
+
+def wrong(right: str, labels: Sequence[str], rng: random.Random) -> str:
+    """Another answer of the same kind: one of the other labels, another number, another word."""
+    others = [label for label in labels if label != right]
+    if others:
+        return rng.choice(others)
+    numbers, words = list(re.finditer(r"\d+", right)), list(re.finditer(r"\w+", right))
+    if numbers and len(numbers[-1][0]) < 12:
+        spot = numbers[-1]
+        return right[: spot.start()] + str(int(spot[0]) + rng.randint(1, 9)) + right[spot.end() :]
+    if words:
+        spot = rng.choice(words)
+        new = rng.choice([thing for thing in OBJECTS if thing != spot[0]])
+        return right[: spot.start()] + new + right[spot.end() :]
+    return rng.choice(OBJECTS)
 
 
 def wrapped(json_text: str, rng: random.Random) -> str:

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import accumulate
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
-from selfinstruct.llm.offline import flaws, knowledge, openings
+from selfinstruct.llm.offline import flaws, judge, knowledge, openings
 from selfinstruct.llm.offline.family import Family
 from selfinstruct.llm.offline.quirks import Quirks
 from selfinstruct.llm.offline.wording import Params
@@ -69,6 +69,12 @@ class Voice(Protocol):
 
     def respond(self, instruction: str, text: str, rng: random.Random) -> str:
         """The answer to an instruction with its input, which may be empty."""
+
+    def verdict(self, row: judge.Row, rng: random.Random) -> dict[str, Any]:
+        """What a judge says of a row."""
+
+    def revision(self, row: judge.Row, rng: random.Random) -> dict[str, str]:
+        """A row made better, with what was wrong with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,14 +138,26 @@ class Tasks:
         ]
         if pairs and self._errs(0.03, rng):
             pairs[0] = (rng.choice(flaws.WRONG_LABELS), pairs[0][1])
+        pairs = [(judge.perhaps_wrong(label, family, params, self.quirks, rng), text) for label, text in pairs]
         return Labelled(labels, True, pairs)
 
     def respond(self, instruction: str, text: str, rng: random.Random) -> str:
         """The computed answer; a refusal where there is none, so that no filter takes it for one."""
-        answer = knowledge.answer(instruction, text)
-        if answer is None:
+        known = knowledge.identify(instruction)
+        answer = known[0].answer(known[1], text) if known else None
+        if known is None or answer is None:
             return NO_RULE
-        return flaws.output(answer, text, rng) if self.quirks is None else answer
+        if self.quirks is None:
+            return flaws.output(answer, text, rng)
+        return judge.perhaps_wrong(answer, *known, self.quirks, rng)
+
+    def verdict(self, row: judge.Row, rng: random.Random) -> dict[str, Any]:
+        """By the computed truth."""
+        return judge.verdict(row, self.quirks, rng)
+
+    def revision(self, row: judge.Row, rng: random.Random) -> dict[str, str]:
+        """By the computed truth."""
+        return judge.revision(row, self.quirks, rng)
 
     def _family_inputs(self, family: Family, params: Params, count: int, rng: random.Random) -> list[str]:
         good = family.inputs(params, rng, count)
@@ -211,6 +229,14 @@ class Words:
     def respond(self, instruction: str, text: str, rng: random.Random) -> str:
         """A short sentence."""
         return _spoken(zipf_words(rng.randint(5, 20), rng))
+
+    def verdict(self, row: judge.Row, rng: random.Random) -> dict[str, Any]:
+        """Always the best: in made-up text nothing is wrong."""
+        return {question: {"reason": "It is made up.", "score": 5} for question in judge.QUESTIONS}
+
+    def revision(self, row: judge.Row, rng: random.Random) -> dict[str, str]:
+        """The row as it is."""
+        return {"critique": "Nothing is wrong.", "input": row.input, "output": row.output}
 
 
 def _spoken(words: list[str]) -> str:

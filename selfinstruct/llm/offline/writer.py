@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from selfinstruct.llm.offline import flaws
+from selfinstruct.llm.offline.judge import row_in
 from selfinstruct.llm.offline.knowledge import check, identify
 from selfinstruct.llm.offline.quirks import Quirks
 from selfinstruct.llm.offline.voices import Proposal, Voice, voice_of
@@ -31,8 +32,20 @@ TRANSPORT = split_words(
 )
 """Fields of a request that do not shape its answer."""
 
-_STAGE_OF_SCHEMA = {"new_tasks": "propose", "task_inputs": "inputs", "labelled_inputs": "labelled"}
-_STAGE_OF_MARK = {'{"labels":': "labelled", '{"needs_input":': "inputs", '{"tasks":': "propose"}
+_STAGE_OF_SCHEMA = {
+    "new_tasks": "propose",
+    "task_inputs": "inputs",
+    "labelled_inputs": "labelled",
+    "verdict": "judge",
+    "revision": "revise",
+}
+_STAGE_OF_MARK = {
+    '{"labels":': "labelled",
+    '{"needs_input":': "inputs",
+    '{"tasks":': "propose",
+    '{"valid_task":': "judge",
+    '{"critique":': "revise",
+}
 
 _MAX_ITEMS = 200
 
@@ -54,8 +67,13 @@ def chat(body: Mapping[str, Any], style: Style = "tasks", quirks: Quirks | None 
     if stage == "respond":
         instruction, text = _instruction_and_input(message)
         return Text(voice.respond(instruction, text, rng))
+    answer: dict[str, Any]
     if stage == "propose":
         answer = _new_tasks(voice, message, rng)
+    elif stage == "judge":
+        answer = voice.verdict(row_in(message), rng)
+    elif stage == "revise":
+        answer = voice.revision(row_in(message), rng)
     else:
         answer = _inputs(voice, message, rng, labelled=stage == "labelled")
     if style == "words" or quirks is not None:

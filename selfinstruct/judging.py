@@ -1,0 +1,300 @@
+"""The judge: another look at the instances that passed every rule, and a second try for those that do not satisfy it.
+
+The rubric is the three questions by which Wang et al. 2022 (section 4.3) had people check their own rows: a valid task,
+a suitable input, a correct output? Revision by principles, critique first, follows Bai et al. 2022 (Constitutional AI,
+section 3.1). A verdict is no candidate; a revised instance is one. All of it follows from the answers so far, so it may
+be asked again from the start at any time.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from selfinstruct.recipes.answers import read_object
+from selfinstruct.recipes.steps import APART, Ask, Finished
+from selfinstruct.recipes.templates import fill
+from selfinstruct.records import (
+    Api,
+    Completion,
+    InstanceCandidate,
+    JudgeRules,
+    JudgeVerdict,
+    Message,
+    Prompt,
+    Rejection,
+    Request,
+    Schema,
+    Settings,
+    Task,
+)
+
+JUDGE = "judge"
+REVISE = "revise"
+STAGES = (JUDGE, REVISE)
+"""Behind those of any recipe."""
+API: Api = "chat"
+DEFAULT_SAMPLING: Mapping[str, Mapping[str, Any]] = {
+    JUDGE: {"temperature": 0.2, "max_tokens": 1024},
+    REVISE: {"temperature": 0.3, "max_tokens": 2048},
+}
+"""Not 0, so that asking again after an answer that cannot be read may give another one."""
+DEFAULT_PRINCIPLES = (
+    "The output does exactly what the instruction asks, all of it and nothing else.",
+    "Every fact, figure and step in it is right; what can be computed has been computed again.",
+    "Limits of form, length and language are kept to the letter.",
+    "The input is complete, fits the instruction and does not give the answer away.",
+)
+ATTEMPTS = 3
+"""How often the judge is asked about one form of an instance until its answer can be read."""
+BEST = 5
+
+QUESTIONS: Mapping[str, str] = {"valid": "valid_task", "input": "suitable_input", "output": "correct_output"}
+"""By what a question is called here: its key in an answer."""
+PASSED = "passed"
+INVALID = "judged_invalid"
+UNREADABLE = "judge_unreadable"
+REVISED = "revised"
+_CURABLE = {"judged_input", "judged_output"}
+_REASONS = {"valid": INVALID, "input": "judged_input", "output": "judged_output"}
+REASONS = (*_REASONS.values(), UNREADABLE, REVISED)
+"""For which instances are rejected here."""
+_SCORES = range(1, 6)
+_SPELLED = re.compile(r"\s*([1-5])(?:\.0+)?\s*(?:(?:/|of|out of)\s*5)?\s*")
+_SCORE = {
+    "type": "object",
+    "properties": {"reason": {"type": "string"}, "score": {"type": "integer", "enum": list(range(1, 6))}},
+    "required": ["reason", "score"],
+    "additionalProperties": False,
+}
+
+
+def _schema(name: str, properties: Mapping[str, Any]) -> Schema:
+    body = {"type": "object", "properties": dict(properties), "required": list(properties)}
+    return Schema(name, {**body, "additionalProperties": False})
+
+
+VERDICT = _schema("verdict", dict.fromkeys(QUESTIONS.values(), _SCORE))
+REVISION = _schema("revision", {key: {"type": "string"} for key in ("critique", "input", "output")})
+
+Validate = Callable[[Sequence[InstanceCandidate], InstanceCandidate], InstanceCandidate | Rejection]
+"""What the rules make of an instance beside those that stand: the instance that passes, or its rejection."""
+_Verdicts = dict[int, JudgeVerdict]
+"""By the position of the instance's first form."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """All that is known of a task's follow-ups: answers so far and their requests, by (stage, index)."""
+
+    answers: Mapping[tuple[str, int], Completion]
+    asked: Mapping[tuple[str, int], Request]
+
+    def answer_to(self, prompt: Prompt) -> tuple[Request, Completion] | None:
+        """The request that asked this, to the word, with its answer; a verdict on another text is none on this one."""
+        key = (prompt.stage, prompt.index)
+        if key not in self.answers or self.asked[key].messages != prompt.messages:
+            return None
+        return self.asked[key], self.answers[key]
+
+
+def judge(
+    task: Task,
+    kept: tuple[InstanceCandidate, ...],
+    rejected: tuple[Rejection, ...],
+    exchange: Exchange,
+    settings: Settings,
+    validate: Validate,
+) -> Ask | Finished:
+    """What to ask next about the instances that passed the rules, or which of them stay.
+
+    One verdict that the task is invalid ends all of its instances.
+    """
+    rules = settings.judge
+    if rules is None or not kept:
+        return Finished(task, kept, rejected)
+    standing = {one.position: one for one in kept}
+    first = _hear(standing, 0, task, exchange, settings, rules)
+    if isinstance(first, tuple):
+        return Ask(first, task.is_classification, kept, rejected)
+    verdicts = tuple(first.values())
+    unfit = [one for one in kept if first[one.position].outcome in _CURABLE]
+    if not rules.principles or not unfit or _is_invalid(verdicts):
+        return _decide(task, standing, first, verdicts, rejected, rules)
+    prompts = [revise_prompt(task, one, _found(first[one.position]), settings, rules.principles) for one in unfit]
+    answers = [exchange.answer_to(prompt) for prompt in prompts]
+    wanted = tuple(prompt for prompt, answer in zip(prompts, answers, strict=True) if answer is None)
+    if wanted:
+        return Ask(wanted, task.is_classification, kept, rejected, verdicts)
+
+    gone = list(rejected)
+    beside = [one for one in kept if one not in unfit]
+    again: dict[int, InstanceCandidate] = {}
+    for one, answer in zip(unfit, answers, strict=True):
+        revised = _read_revision(task, answer)
+        if isinstance(revised, Rejection):
+            gone.append(revised)
+            continue
+        del standing[one.position]
+        gone.append(_reject(task, one, REVISED, _found(first[one.position])))
+        passed = validate(beside, revised)
+        if isinstance(passed, Rejection):
+            gone.append(passed)
+        else:
+            beside.append(passed)
+            again[one.position] = passed
+    standing = {one.position: there for one in kept if (there := {**standing, **again}.get(one.position))}
+    second = _hear(again, ATTEMPTS, task, exchange, settings, rules)
+    if isinstance(second, tuple):
+        return Ask(second, task.is_classification, tuple(standing.values()), tuple(gone), verdicts)
+    return _decide(task, standing, {**first, **second}, (*verdicts, *second.values()), tuple(gone), rules)
+
+
+def _decide(
+    task: Task,
+    standing: Mapping[int, InstanceCandidate],
+    heard: _Verdicts,
+    verdicts: tuple[JudgeVerdict, ...],
+    rejected: tuple[Rejection, ...],
+    rules: JudgeRules,
+) -> Finished:
+    """The end: each instance that stands is kept or rejected by the last verdict on it."""
+    invalid = next((one for one in verdicts if one.outcome == INVALID), None)
+    kept, gone = [], list(rejected)
+    for place, one in standing.items():
+        verdict = heard[place]
+        if invalid is not None:
+            whose = "" if verdict is invalid else "said of another instance: "
+            gone.append(_reject(task, one, INVALID, whose + _found(invalid)))
+        elif verdict.outcome == PASSED or (verdict.outcome == UNREADABLE and rules.keeps_unreadable):
+            kept.append(one)
+        else:
+            gone.append(_reject(task, one, verdict.outcome, _found(verdict)))
+    return Finished(task, tuple(kept), tuple(gone), verdicts)
+
+
+def _hear(
+    cases: Mapping[int, InstanceCandidate],
+    start: int,
+    task: Task,
+    exchange: Exchange,
+    settings: Settings,
+    rules: JudgeRules,
+) -> _Verdicts | tuple[Prompt, ...]:
+    """The verdicts on these instances, by their place, or what is to be asked before they are all there.
+
+    An answer that cannot be read is asked for again, under another index and so with another seed. All are asked
+    before any is heard, so that what is asked does not depend on which answer came first.
+    """
+    found: _Verdicts = {}
+    unclear = dict(cases)
+    for attempt in range(start, start + ATTEMPTS):
+        prompts = {place: judge_prompt(task, one, place + APART * attempt, settings) for place, one in unclear.items()}
+        answers = {place: exchange.answer_to(prompt) for place, prompt in prompts.items()}
+        wanted = tuple(prompts[place] for place, answer in answers.items() if answer is None)
+        if wanted:
+            return wanted
+        for place, (request, completion) in ((place, answer) for place, answer in answers.items() if answer):
+            found[place] = _read_verdict(task, cases[place], request, completion, rules)
+            if found[place].outcome != UNREADABLE or completion.kind == "failed":
+                del unclear[place]
+        if _is_invalid(found.values()):
+            break
+    return {place: found[place] for place in cases}
+
+
+def _is_invalid(verdicts: Iterable[JudgeVerdict]) -> bool:
+    return any(one.outcome == INVALID for one in verdicts)
+
+
+def judge_prompt(task: Task, instance: InstanceCandidate, index: int, settings: Settings) -> Prompt:
+    """What the judge is asked about an instance."""
+    return Prompt(JUDGE, index, _messages(settings, JUDGE, {"row": _row(task, instance)}), VERDICT)
+
+
+def revise_prompt(
+    task: Task, instance: InstanceCandidate, found: str, settings: Settings, principles: Sequence[str]
+) -> Prompt:
+    """What the reviser is asked about an instance in which the judge found this."""
+    values = {
+        "row": _row(task, instance),
+        "principles": "\n".join(f"- {principle}" for principle in principles),
+        "found": found,
+    }
+    return Prompt(REVISE, instance.position, _messages(settings, REVISE, values), REVISION)
+
+
+def _row(task: Task, instance: InstanceCandidate) -> str:
+    row = {"instruction": task.instruction, "input": instance.input, "output": instance.output}
+    return json.dumps(row, ensure_ascii=False)
+
+
+def _messages(settings: Settings, name: str, values: Mapping[str, str]) -> tuple[Message, ...]:
+    return (
+        Message("system", fill(settings.prompts[f"{name}.system"], values).strip()),
+        Message("user", fill(settings.prompts[f"{name}.user"], values).strip()),
+    )
+
+
+def _read_verdict(
+    task: Task, instance: InstanceCandidate, request: Request, completion: Completion, rules: JudgeRules
+) -> JudgeVerdict:
+    said = (read_object(completion.text) if completion.kind == "answer" else None) or {}
+    read = {name: score for name, key in QUESTIONS.items() if (score := _score(said.get(key))) is not None}
+    least = {"valid": rules.min_valid, "input": rules.min_input, "output": rules.min_output}
+    if len(read) == len(QUESTIONS):
+        outcome = next((_REASONS[name] for name, (score, _) in read.items() if (score or 0) < least[name]), PASSED)
+    else:
+        failed = completion.kind == "failed"
+        why = f"the request failed: {completion.text}" if failed else "no score from 1 to 5 for each question"
+        outcome, read = UNREADABLE, dict.fromkeys(QUESTIONS, (None, ""))
+        read["valid"] = (None, why)
+    return JudgeVerdict(
+        instance.request_id, instance.position, instance.source, task.id, request.id, outcome,
+        *read["valid"], *read["input"], *read["output"],
+    )  # fmt: skip
+
+
+def _score(said: Any) -> tuple[int | None, str] | None:
+    """The score and the reason in the answer to one question, as loosely as models write them."""
+    value, reason = (said.get("score"), said.get("reason")) if isinstance(said, dict) else (said, "")
+    if isinstance(value, str) and (found := _SPELLED.fullmatch(value)):
+        value = int(found[1])
+    if isinstance(value, bool) or not isinstance(value, int | float) or value not in _SCORES:
+        return None
+    return int(value), reason.strip() if isinstance(reason, str) else ""
+
+
+def _read_revision(task: Task, answer: tuple[Request, Completion] | None) -> InstanceCandidate | Rejection:
+    """The revised instance, a candidate of the request that asked for it, or why there is none."""
+    if answer is None:
+        raise AssertionError("a revision is read before it was asked for")
+    request, completion = answer
+    said = (read_object(completion.text) if completion.kind == "answer" else None) or {}
+    given, output = said.get("input"), said.get("output")
+    if isinstance(given, str) and isinstance(output, str):
+        return InstanceCandidate(request.id, 0, given.strip(), output.strip(), completion.finish_reason, request.source)
+    why = f"the request failed: {completion.text}" if completion.kind == "failed" else "no input and output in it"
+    text = completion.text if completion.kind == "answer" else ""
+    return Rejection(
+        "instance", "unreadable", request.id, 0, text, evidence=why, task_id=task.id, source=request.source
+    )
+
+
+def _found(verdict: JudgeVerdict) -> str:
+    """What a verdict says of the question it rejects by."""
+    if verdict.outcome == INVALID:
+        return f"valid task {verdict.valid} of {BEST}: {verdict.valid_reason}"
+    if verdict.outcome == "judged_input":
+        return f"suitable input {verdict.input} of {BEST}: {verdict.input_reason}"
+    if verdict.outcome == "judged_output":
+        return f"correct output {verdict.output} of {BEST}: {verdict.output_reason}"
+    return verdict.valid_reason
+
+
+def _reject(task: Task, candidate: InstanceCandidate, reason: str, evidence: str) -> Rejection:
+    return Rejection("instance", reason, candidate.request_id, candidate.position, candidate.output,
+                     input=candidate.input, evidence=evidence, task_id=task.id, source=candidate.source)  # fmt: skip

@@ -1,0 +1,111 @@
+"""What the judge said of instances and what several answers to one question came to, read from a pool."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from selfinstruct.recipes.steps import APART
+
+_SAMPLED = f"stage = 'respond' AND state = 'answered' AND position / {APART} = 1"
+"""The second answer to a question."""
+
+
+def agreement_yield(connection: sqlite3.Connection) -> dict[str, int] | None:
+    """How many questions were asked several times, and for how many too few answers agreed; None: for none."""
+    asked = _count(connection, f"SELECT COUNT(*) FROM requests WHERE {_SAMPLED}")  # noqa: S608 - a constant
+    if not asked:
+        return None
+    apart = _count(connection, "SELECT COUNT(*) FROM rejections WHERE reason = 'no_agreement'")
+    return {"asked": asked, "no_agreement": apart}
+
+
+def judge_yield(connection: sqlite3.Connection) -> dict[str, int] | None:
+    """What became of the instances that were shown to the judge; None where none was.
+
+    `judged` is the sum of `passed`, the four reasons and `revised`, all of the first form of an instance; `saved` are
+    the revised ones that were kept in their second form.
+    """
+    outcomes = dict(
+        connection.execute(
+            "SELECT COALESCE(j.reason, IIF(i.task_id IS NULL, v.outcome, 'passed')), COUNT(*) FROM verdicts v "
+            "JOIN requests r ON r.source = v.source AND r.id = v.request_id AND r.stage != 'revise' "
+            "LEFT JOIN rejections j ON j.source = v.source AND j.request_id = v.request_id "
+            "AND j.request_position = v.request_position AND j.kind = 'instance' "
+            "LEFT JOIN instances i ON i.task_id = v.task_id AND i.source = v.source "
+            "AND i.request_id = v.request_id AND i.request_position = v.request_position GROUP BY 1"
+        ).fetchall()
+    )
+    if not outcomes:
+        return None
+    names = ("passed", "judged_invalid", "judged_input", "judged_output", "judge_unreadable", "revised")
+    saved = _count(
+        connection,
+        "SELECT COUNT(*) FROM instances i JOIN requests r ON r.source = i.source AND r.id = i.request_id "
+        "WHERE r.stage = 'revise'",
+    )
+    return {"judged": sum(outcomes.values()), **{name: outcomes.get(name, 0) for name in names}, "saved": saved}
+
+
+def verdicts_on(connection: sqlite3.Connection, candidate: sqlite3.Row) -> list[tuple[str, str]]:
+    """What the judge said of an instance or a rejected one, as (label, text)."""
+    row = connection.execute(
+        "SELECT * FROM verdicts WHERE (source, request_id, request_position) = (?, ?, ?)",
+        [candidate[name] for name in ("source", "request_id", "request_position")],
+    ).fetchone()
+    if row is None:
+        return []
+    lines = [("judged", f"{row['outcome']}, request {row['judge_request']}")]
+    if row["valid_score"] is None:
+        return [*lines, ("  unreadable", row["valid_reason"])]
+    labels = {"valid": "valid task", "input": "suitable input", "output": "correct output"}
+    for name, label in labels.items():
+        lines.append((f"  {label}", f"{row[f'{name}_score']} of 5: {row[f'{name}_reason']}"))
+    return lines
+
+
+def answers_of(connection: sqlite3.Connection, task_id: str) -> list[tuple[str, str]]:
+    """All answers to the questions of a task that were asked several times, as (label, text)."""
+    found = connection.execute(
+        "SELECT r.position, c.text FROM requests r JOIN completions c "  # noqa: S608 - constants
+        "ON c.source = r.source AND c.request_id = r.id WHERE r.task_id = ?1 AND r.stage = 'respond' "
+        f"AND r.position % {APART} IN (SELECT position % {APART} FROM requests WHERE task_id = ?1 AND {_SAMPLED}) "
+        f"ORDER BY r.position % {APART}, r.position",
+        (task_id,),
+    )
+    return [
+        (f"answer {row['position'] // APART + 1} of input {row['position'] % APART + 1}", row["text"]) for row in found
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedInstance:
+    """An instance in the pool with the scores that the judge gave it, by question."""
+
+    scores: Mapping[str, int]
+    instruction: str
+
+
+def judged_instances(connection: sqlite3.Connection) -> dict[tuple[str, int], JudgedInstance]:
+    """The instances with a verdict that can be read, by task and position within it."""
+    found = connection.execute(
+        "SELECT i.task_id, i.position, v.valid_score, v.input_score, v.output_score, t.instruction FROM instances i "
+        "JOIN verdicts v ON v.source = i.source AND v.request_id = i.request_id "
+        "AND v.request_position = i.request_position JOIN tasks t ON t.id = i.task_id WHERE v.valid_score IS NOT NULL"
+    )
+    return {
+        (row["task_id"], row["position"]): JudgedInstance(
+            {name: row[f"{name}_score"] for name in ("valid", "input", "output")}, row["instruction"]
+        )
+        for row in found
+    }
+
+
+def is_task(connection: sqlite3.Connection, task_id: str) -> bool:
+    """Is there such a task in the pool?"""
+    return connection.execute("SELECT 1 FROM tasks WHERE id = ?", (task_id,)).fetchone() is not None
+
+
+def _count(connection: sqlite3.Connection, sql: str, values: Sequence[str] = ()) -> int:
+    return int(connection.execute(sql, values).fetchone()[0])

@@ -1,0 +1,410 @@
+"""Whole runs with judge, revision and agreement switched on: the laws hold, the figures are those of the answers."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from selfinstruct import cli
+from selfinstruct.config import load
+from selfinstruct.forecast import forecast
+from selfinstruct.llm.offline.quirks import parse_quirks
+from selfinstruct.llm.offline.server import OfflineServer
+from selfinstruct.llm.offline.writer import check
+from selfinstruct.store.reading import explain, status
+from tests.builders import ROOT, exported, grow, rows
+from tests.test_growth import assert_it_adds_up
+
+TARGET = 40
+QUIRKS = parse_quirks("wrong=25%,judge_wrong=8%,badjson=4%,refusal=2%")
+CONFIG = """
+[judge]
+enabled = true
+revise = true
+
+[agreement]
+answers = 4
+min_share = 0.7
+
+[stages.respond]
+temperature = 0.7
+"""
+VERDICTS = (
+    "SELECT source, request_id, request_position, task_id, judge_request, outcome, valid_score, valid_reason, "
+    "input_score, input_reason, output_score, output_reason FROM verdicts ORDER BY 1, 2, 3"
+)
+REJECTIONS = "SELECT kind, reason, request_id, request_position, text, input, evidence FROM rejections ORDER BY 1, 3, 4"
+FINISHED = "SELECT id FROM tasks WHERE origin = 'generated' AND state != 'pending' ORDER BY position"
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("config") / "c.toml"
+    path.write_text(CONFIG, encoding="utf-8")
+    return path
+
+
+def run(pool: Path, server: OfflineServer, config: Path | None, **options: Any) -> Any:
+    wanted = {"target": TARGET, "concurrency": 16, **options}
+    return grow(pool, config=config, base_url=[server.base_url], model="offline", **wanted)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[OfflineServer]:
+    with OfflineServer(quirks=QUIRKS) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory: pytest.TempPathFactory, server: OfflineServer, config: Path) -> Path:
+    """A pool that grew undisturbed."""
+    pool = tmp_path_factory.mktemp("reference") / "pool"
+    assert run(pool, server, config).exit_code == 0
+    return pool
+
+
+def content(pool: Path) -> list[Any]:
+    """All that follows from the answers: exports, verdicts, and the rejections of finished tasks."""
+    return [exported(pool), rows(pool, VERDICTS), rows(pool, FINISHED), rows(pool, REJECTIONS)]
+
+
+def test_the_target_is_exact_and_everything_adds_up(reference: Path) -> None:
+    now = assert_it_adds_up(reference)
+    assert (now["tasks"], now["tasks_pending"]) == (TARGET, 0)
+    assert now["tasks_without_instances"] > 0, "a task that lost all instances made the judging go on"
+    used = {one["stage"] for one in now["usage"]}
+    assert used == {"propose", "inputs", "respond", "judge", "revise"}
+    wanted = {"judged_invalid", "judged_output", "revised", "no_agreement"}
+    assert wanted <= now["rejections"].keys(), now["rejections"]
+
+
+@pytest.mark.parametrize("concurrency", [1, 64])
+def test_concurrency_changes_nothing(
+    tmp_path: Path, reference: Path, server: OfflineServer, config: Path, concurrency: int
+) -> None:
+    run(tmp_path / "p", server, config, concurrency=concurrency)
+    assert content(tmp_path / "p")[:3] == content(reference)[:3]
+
+
+def test_some_tasks_and_then_more_are_the_same_as_all_at_once(
+    tmp_path: Path, reference: Path, server: OfflineServer, config: Path
+) -> None:
+    for target in (1, 13, TARGET):
+        run(tmp_path / "p", server, config, target=target)
+        assert assert_it_adds_up(tmp_path / "p")["tasks"] == target
+    assert content(tmp_path / "p")[:3] == content(reference)[:3]
+
+
+def test_killed_at_random_moments_and_resumed_gives_the_same_bytes(
+    tmp_path: Path, reference: Path, config: Path
+) -> None:
+    generator = random.Random(3)
+    kills, pools, concurrency = 0, 0, 8
+    with OfflineServer(latency_s=0.02, quirks=QUIRKS) as slow:
+        while kills < 10:
+            pools += 1
+            pool = tmp_path / f"p{pools}"
+            command = [
+                sys.executable, "-m", "selfinstruct", "generate", "--pool", str(pool), "--target", str(TARGET),
+                "--base-url", slow.base_url, "--model", "offline", "--config", str(config),
+                "--concurrency", str(concurrency),
+            ]  # fmt: skip
+            killed = 0
+            slow.seen.clear()
+            while True:
+                process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                wait = killed < 6 and kills < 10
+                try:
+                    process.wait(timeout=generator.uniform(1.3, 3.0) if wait else 60)
+                    break
+                except subprocess.TimeoutExpired:
+                    process.send_signal(signal.SIGKILL)
+                    process.wait()
+                    kills, killed = kills + 1, killed + 1
+                    if (pool / "pool.db").exists() and rows(
+                        pool, "SELECT 1 FROM sqlite_master WHERE name = 'verdicts'"
+                    ):
+                        assert_it_adds_up(pool)
+            assert process.returncode == 0
+            assert sum(count - 1 for count in slow.seen.values()) <= concurrency * killed
+            assert rows(pool, "SELECT COUNT(*) - COUNT(DISTINCT request_id) FROM completions") == [(0,)]
+            assert content(pool)[:3] == content(reference)[:3]
+            assert_it_adds_up(pool)
+
+
+def test_it_adds_up_at_every_moment_of_a_run(tmp_path: Path, config: Path) -> None:
+    pool, looks = tmp_path / "p", 0
+    with OfflineServer(latency_s=0.01, quirks=QUIRKS) as slow:
+        process = subprocess.Popen(
+            [
+                sys.executable, "-m", "selfinstruct", "generate", "--pool", str(pool), "--target", "20",
+                "--base-url", slow.base_url, "--model", "offline", "--config", str(config), "--concurrency", "4",
+            ],
+            cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        while process.poll() is None:
+            if (pool / "pool.db").exists() and rows(pool, "SELECT 1 FROM sqlite_master WHERE name = 'verdicts'"):
+                now = assert_it_adds_up(pool)
+                if now["judge"]:
+                    judge = dict(now["judge"])
+                    saved, judged = judge.pop("saved"), judge.pop("judged")
+                    assert judged == sum(judge.values())
+                    assert saved <= judge["revised"]
+                looks += 1
+            time.sleep(0.02)
+        assert process.returncode == 0
+    assert looks > 10
+
+
+def test_instructions_and_demonstrations_do_not_depend_on_the_judge(
+    tmp_path: Path, reference: Path, server: OfflineServer
+) -> None:
+    run(tmp_path / "p", server, None, target=3 * TARGET)
+    ids = "SELECT id, instruction, parents FROM tasks WHERE origin = 'generated' ORDER BY position"
+    judged = rows(reference, ids)
+    assert len(judged) > TARGET
+    assert rows(tmp_path / "p", ids)[: len(judged)] == judged
+
+
+# --- the figures, reckoned once more from the answers ----------------------------------------------------------------
+
+
+def raw(pool: Path, stage: str) -> list[tuple[Any, ...]]:
+    """(task, index, user message, answer) of each request of a stage."""
+    return [
+        (task, index, json.loads(messages)[1][1], text)
+        for task, index, messages, text in rows(
+            pool,
+            "SELECT r.task_id, r.position, r.messages, c.text FROM requests r JOIN completions c "
+            f"ON c.request_id = r.id WHERE r.stage = '{stage}' ORDER BY r.position",
+        )
+    ]
+
+
+def said(answer: str) -> list[int] | None:
+    """The three scores in a verdict, as the offline model writes them."""
+    try:
+        return [value["score"] for value in json.loads(answer).values()]
+    except (ValueError, AttributeError, TypeError):
+        return None
+
+
+def first_forms(pool: Path) -> dict[str, dict[int, list[int] | None]]:
+    """The scores of the first readable verdict on the first form of each instance, by task and position."""
+    found: dict[str, dict[int, list[int] | None]] = defaultdict(dict)
+    for task, index, _, answer in raw(pool, "judge"):
+        if index < 3_000_000 and not found[task].get(index % 1_000_000):
+            found[task][index % 1_000_000] = said(answer)
+    return found
+
+
+def test_the_yield_is_that_of_the_answers(reference: Path) -> None:
+    revisions = {(task, index): answer for task, index, _, answer in raw(reference, "revise")}
+    second_invalid = {
+        task
+        for task, index, _, answer in raw(reference, "judge")
+        if index >= 3_000_000 and (said(answer) or [5])[0] < 3
+    }
+    counted: Counter[str] = Counter()
+    for task, verdicts in first_forms(reference).items():
+        invalid = any(one and one[0] < 3 for one in verdicts.values())
+        for index, one in verdicts.items():
+            revision = revisions.get((task, index))
+            if invalid:
+                outcome = "judged_invalid"
+            elif one is None:
+                outcome = "judge_unreadable"
+            elif revision is not None and said(revision.replace('"critique"', "")) is None and is_row(revision):
+                outcome = "revised"
+            elif task in second_invalid:
+                outcome = "judged_invalid"
+            else:
+                outcome = "judged_input" if one[1] < 3 else "judged_output" if one[2] < 4 else "passed"
+            counted[outcome] += 1
+    now = status(reference)["judge"]
+    assert now.pop("judged") == counted.total()
+    assert 0 < now.pop("saved") <= now["revised"]
+    assert {name: count for name, count in now.items() if count} == dict(counted)
+
+
+def is_row(answer: str) -> bool:
+    try:
+        return {"input", "output"} <= json.loads(answer).keys()
+    except ValueError:
+        return False
+
+
+def test_verdicts_are_the_truth_but_for_the_errors_asked_for(reference: Path) -> None:
+    right = wrong = 0
+    for _, _, message, answer in raw(reference, "judge"):
+        row = json.loads(re.search(r"^\{.*\}$", message, re.MULTILINE)[0])  # type: ignore[index]
+        scores = said(answer)
+        if scores:
+            truth = check(row["instruction"], row["input"], row["output"])
+            right, wrong = right + ((scores[2] > 3) == truth), wrong + ((scores[2] > 3) != truth)
+    assert right + wrong > 80
+    assert 0.02 < wrong / (right + wrong) < 0.16, "8 % were asked for"
+
+
+def test_a_judge_makes_an_export_more_right(tmp_path: Path, reference: Path, server: OfflineServer) -> None:
+    run(tmp_path / "p", server, None)
+
+    def share(pool: Path) -> float:
+        found = rows(
+            pool,
+            "SELECT t.instruction, i.input, i.output FROM tasks t JOIN instances i ON i.task_id = t.id "
+            "WHERE t.origin = 'generated'",
+        )
+        return sum(check(*row) is True for row in found) / len(found)
+
+    assert share(tmp_path / "p") < 0.85, "25 % of the answers are wrong"
+    assert share(reference) > 0.93
+
+
+def test_outputs_by_agreement_are_those_of_most_answers(reference: Path) -> None:
+    answers: dict[tuple[str, int], list[str]] = defaultdict(list)
+    for task, index, _, answer in raw(reference, "respond"):
+        answers[task, index % 1_000_000].append(answer.strip())
+    several = {key: texts for key, texts in answers.items() if len(texts) > 1}
+    assert len(several) > 15
+    assert {len(texts) for texts in several.values()} == {4}
+    taken = {
+        (task, position): (output, reason)
+        for task, position, output, reason in rows(
+            reference,
+            "SELECT task_id, request_position, output, 'kept' FROM instances WHERE request_id IN "
+            "(SELECT id FROM requests WHERE stage = 'inputs') UNION ALL "
+            "SELECT j.task_id, j.request_position, j.text, j.reason FROM rejections j WHERE j.kind = 'instance' "
+            "AND j.request_id IN (SELECT id FROM requests WHERE stage = 'inputs')",
+        )
+    }
+    disagreed = 0
+    for key, texts in several.items():
+        output, reason = taken[key]
+        best, votes = Counter(texts).most_common(1)[0]
+        assert (reason == "no_agreement") == (votes < 3), (key, texts)
+        assert output == best
+        disagreed += votes < 3
+    found = status(reference)["agreement"]
+    assert found == {"asked": len(several), "no_agreement": disagreed}
+
+
+def test_explain_shows_verdicts_and_all_answers(reference: Path) -> None:
+    task = rows(
+        reference,
+        "SELECT v.task_id FROM verdicts v JOIN requests r ON r.task_id = v.task_id AND r.stage = 'respond' "
+        "AND r.position >= 3000000 JOIN tasks t ON t.id = v.task_id WHERE t.state = 'done' "
+        "AND v.outcome = 'passed' ORDER BY 1 LIMIT 1",
+    )[0][0]
+    labels = [label for label, _ in explain(reference, task)[0].lines]
+    assert {"judged", "  correct output", "answer 1 of input 1", "answer 4 of input 1"} <= set(labels)
+    lines = dict(explain(reference, "revised")[0].lines)
+    assert lines["judged"].startswith(("judged_output", "judged_input"))
+
+
+# --- other settings, other ends --------------------------------------------------------------------------------------
+
+
+def test_a_replay_judges_by_other_scores_without_asking(tmp_path: Path, reference: Path) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text(CONFIG.replace("revise = true", "min_output = 5"), encoding="utf-8")
+    assert cli.run(["replay", str(reference), "--pool", str(tmp_path / "r"), "--config", str(path)]) == 0
+    now = assert_it_adds_up(tmp_path / "r")
+    fours = [
+        verdicts
+        for verdicts in first_forms(reference).values()
+        for one in verdicts.values()
+        if one and one[0] >= 3 and one[1] >= 3 and one[2] < 5 and all(not v or v[0] >= 3 for v in verdicts.values())
+    ]
+    assert now["rejections"]["judged_output"] == len(fours)
+    open_ = "SELECT COUNT(*) FROM requests WHERE task_id IN (SELECT id FROM tasks WHERE state = 'pending')"
+    assert rows(tmp_path / "r", open_) == [(0,)], "pending is only what the source had not followed up"
+    path.write_text("", encoding="utf-8")
+    assert cli.run(["replay", str(reference), "--pool", str(tmp_path / "u"), "--config", str(path)]) == 0
+    assert assert_it_adds_up(tmp_path / "u")["judge"] is None
+    assert rows(tmp_path / "u", "SELECT COUNT(*) FROM completions") == rows(
+        reference, "SELECT COUNT(*) FROM completions"
+    )
+
+
+def test_a_judge_switched_on_later_judges_what_is_planned_from_then_on(
+    tmp_path: Path, server: OfflineServer, config: Path
+) -> None:
+    told: list[str] = []
+    run(tmp_path / "p", server, None, target=20)
+    run(tmp_path / "p", server, config, target=60, tell=told)
+    assert any(line.startswith("changed: judge is ") for line in told), told
+    judged = rows(tmp_path / "p", "SELECT MIN(t.round) FROM verdicts v JOIN tasks t ON t.id = v.task_id")[0][0]
+    planned = rows(tmp_path / "p", "SELECT MAX(number) FROM rounds WHERE run = 1")[0][0]
+    assert judged == planned + 1
+    assert_it_adds_up(tmp_path / "p")
+
+
+def test_the_recipe_for_base_models_is_judged_too(tmp_path: Path, server: OfflineServer) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text(CONFIG.partition("[agreement]")[0], encoding="utf-8")
+    for name, concurrency in (("a", 3), ("b", 32)):
+        run(tmp_path / name, server, path, recipe="paper", concurrency=concurrency)
+        assert assert_it_adds_up(tmp_path / name)["tasks"] == TARGET
+    assert content(tmp_path / "a")[:3] == content(tmp_path / "b")[:3]
+    assert rows(tmp_path / "a", "SELECT DISTINCT api FROM requests WHERE stage IN ('judge', 'revise')") == [("chat",)]
+    assert status(tmp_path / "a")["judge"]["saved"] > 0
+
+
+def test_a_judge_that_rejects_everything_ends_the_run(tmp_path: Path, server: OfflineServer) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text("[judge]\nenabled = true\nmin_valid = 5\nmin_input = 5\nmin_output = 5\n", encoding="utf-8")
+    with OfflineServer(quirks=parse_quirks("judge_wrong=100%")) as wrong:
+        outcome = run(tmp_path / "p", wrong, path)
+    assert outcome.exit_code == 4
+    assert "almost no task keeps an instance: " in outcome.reason
+    assert "judged_" in outcome.reason
+    assert status(tmp_path / "p")["tasks_without_instances"] < 400
+
+
+def test_the_forecast_counts_the_judge_and_further_answers(
+    tmp_path: Path, reference: Path, server: OfflineServer, config: Path
+) -> None:
+    options = {"base_url": [server.base_url], "model": "offline", "target": 100}
+    plain = {one.name: one for one in forecast(load(None, {"pool": tmp_path / "n", **options})).stages}
+    new = {one.name: one for one in forecast(load(config, {"pool": tmp_path / "n", **options})).stages}
+    assert {"judge", "revise"} & plain.keys() == set()
+    assert new["judge"].requests >= 200
+    assert new["respond"].requests > plain["respond"].requests
+    assert min(new[stage].prompt_tokens / new[stage].requests for stage in ("judge", "revise")) > 100
+    grown = {one.name: one for one in forecast(load(config, {"pool": reference, **options})).stages}
+    for one in status(reference)["usage"]:
+        assert grown[one["stage"]].requests == pytest.approx(one["requests"] / TARGET * (100 - TARGET)), one["stage"]
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("[agreement]\nanswers = 3\n[recipe]\nname = 'paper'\n", "the recipe paper writes inputs and outputs at once"),
+        ("[agreement]\nanswers = 3\n[model]\ntemperature = 0\n", "at temperature 0 all answers are the same"),
+        ("[judge]\nmin_output = 6\n", "judge.min_output"),
+        ("[judge]\nrevise = true\nprinciples = []\n", "a revision needs principles"),
+        ("[judge]\nenabled = true\n[recipe]\nname = 'paper'\ncompat = true\n", "which has no judge"),
+        ("[judge]\nmin_outputs = 3\n", "unknown key 'judge.min_outputs'"),
+    ],
+)
+def test_a_wrong_configuration_is_one_clear_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, fault: str
+) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text(text, encoding="utf-8")
+    assert cli.run(["generate", "--pool", str(tmp_path / "p"), "--config", str(path)]) == 2
+    err = capsys.readouterr().err
+    assert fault in err
+    assert err.count("\n") == 1
