@@ -34,8 +34,9 @@ bench: .venv/installed-dev  ## figures quoted in the README
 	$(BIN)/python benchmarks/novelty.py
 	$(BIN)/python benchmarks/load.py --memory
 
-soak: .venv/installed-dev  ## the long tests with their full counts: half an hour
-	$(BIN)/python benchmarks/soak.py
+soak: .venv/installed-dev  ## the long tests with their full counts: an hour
+	@tests/vllm/build_env.sh .venv-vllm
+	SELFINSTRUCT_VLLM_PYTHON=$(CURDIR)/.venv-vllm/bin/python $(BIN)/python benchmarks/soak.py
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "selfinstruct needs Python 3.11 or later; set PYTHON=")'

@@ -113,6 +113,7 @@ PARTS = {
     "budgets": lambda: pytest("random_budgets", BUDGETS="50"),
     "kills": lambda: pytest("killed_at_random_moments_of_a_run_with_faults", KILLS="200"),
     "long_run": long_run,
+    "vllm_starts": lambda: pytest("starts_that_are_stopped_at_any_moment", VLLM_STARTS="100"),
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sqlite3
 import threading
@@ -90,23 +91,38 @@ class Serving:
         return next(one.pid for one in self.processes if "EngineCore" in one.command)
 
 
+STAGES = {
+    "chat": "[stages.propose]\nmax_tokens = 400\n[stages.inputs]\nmax_tokens = 300\n"
+    "[stages.respond]\nmax_tokens = 200\ntemperature = 1.0\n",
+    "paper": "[stages.propose]\nmax_tokens = 200\n"
+    "[stages.instances]\nmax_tokens = 200\ntemperature = 1.0\npresence_penalty = 0.0\n",
+}
+"""Sampling under which word salad makes tasks."""
+
+
 def config_file(folder: Path, serving: Serving, *, recipe: str, target: int, **more: Any) -> Path:
-    """A configuration under which word salad makes tasks."""
+    """A configuration for runs that ask this server."""
     os.environ["TINY_KEY"] = serving.server.api_key
-    values = {"concurrency": 8, "round_size": 4, "lookahead": 2, "min_acceptance": 0.0, **more}
-    stages = {
-        "chat": "[stages.propose]\nmax_tokens = 400\n[stages.inputs]\nmax_tokens = 300\n"
-        "[stages.respond]\nmax_tokens = 200\ntemperature = 1.0\n",
-        "paper": "[stages.propose]\nmax_tokens = 200\n"
-        "[stages.instances]\nmax_tokens = 200\ntemperature = 1.0\npresence_penalty = 0.0\n",
-    }[recipe]
+    where = f'base_url = "{serving.server.base_url}"\napi_key_env = "TINY_KEY"\n'
+    return _written(folder, recipe, where, "", {"target": target, "concurrency": 8, **more})
+
+
+def starting_config(folder: Path, model: Path, *, recipe: str, target: int, **more: Any) -> Path:
+    """A configuration for runs that start a server for themselves."""
+    options = vllm_options(model)
+    started = {"command": list(options.command), "args": list(options.args), "model": options.model, **more}
+    table = "[vllm]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in started.items())
+    return _written(folder, recipe, 'backend = "vllm"\n', table, {"target": target})
+
+
+def _written(folder: Path, recipe: str, where: str, table: str, top: dict[str, Any]) -> Path:
+    values = {"round_size": 4, "lookahead": 2, "min_acceptance": 0.0, **top}
     path = folder / f"{recipe}.toml"
     path.write_text(
         "".join(f"{key} = {value}\n" for key, value in values.items())
-        + f'target = {target}\n[recipe]\nname = "{recipe}"\n'
-        + f'[model]\nname = "{MODEL}"\nbase_url = "{serving.server.base_url}"\napi_key_env = "TINY_KEY"\n'
-        + 'timeout_s = 60\n[filters]\nrouge_threshold = "1.0"\nmin_words = 1\nblocked_words = []\n'
-        + stages,
+        + f'[recipe]\nname = "{recipe}"\n[model]\nname = "{MODEL}"\ntimeout_s = 60\n{where}{table}'
+        + '[filters]\nrouge_threshold = "1.0"\nmin_words = 1\nblocked_words = []\n'
+        + STAGES[recipe],
         encoding="utf-8",
     )
     return path

@@ -30,8 +30,17 @@ from selfinstruct.llm.vllm.server import VllmServer
 from selfinstruct.records import Message, Request
 from selfinstruct.runs import grow_blocking
 from tests.builders import ROOT, jsonl, seed_row
-from tests.vllm.processes import descendants, everything, gone, wait_until
-from tests.vllm.serving import MODEL, Serving, check_laws, completions, config_file, rows, vllm_options
+from tests.vllm.processes import Seen, descendants, everything, gone, wait_until
+from tests.vllm.serving import (
+    MODEL,
+    Serving,
+    check_laws,
+    completions,
+    config_file,
+    rows,
+    starting_config,
+    vllm_options,
+)
 
 if "SELFINSTRUCT_VLLM_PYTHON" not in os.environ:
     pytest.skip("REAL vLLM NOT TESTED: make test-vllm does", allow_module_level=True)
@@ -99,51 +108,103 @@ def test_a_server_that_does_not_come_up_again_is_given_up_with_the_reason(models
         gone(before)
 
 
-PROGRAM = """
-import asyncio, sys
-from pathlib import Path
-from selfinstruct.config import load
-from selfinstruct.runs import run
-from tests.vllm.serving import vllm_options, VllmServer, MODEL
-from tests.vllm.serving import config_file
-folder, model = Path(sys.argv[1]), Path(sys.argv[2])
-class Serving: pass
-async def work():
-    async with VllmServer(vllm_options(model), MODEL, folder / "vllm.log", print) as server:
-        Serving.server = server
-        config = config_file(folder, Serving, recipe="paper", target=5000)
-        await run(load(config, {"pool": folder / "p"}), print)
-asyncio.run(work())
-"""
+def started(pool: Path, config: Path) -> subprocess.Popen[str]:
+    """`generate --backend vllm` as a program of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "selfinstruct", "generate", "--pool", str(pool), "--config", str(config)],
+        cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+
+
+def of_the_server(family: list[Seen]) -> list[Seen]:
+    return [one for one in family if "EngineCore" in one.command]
+
+
+@pytest.mark.parametrize("recipe", ["paper", "chat"])
+def test_generate_starts_a_server_outlives_its_engine_and_leaves_nothing(
+    models: Path, tmp_path: Path, recipe: str
+) -> None:
+    pool = tmp_path / "p"
+    program = started(pool, starting_config(tmp_path, models / "chat", recipe=recipe, target=8))
+    try:
+        wait_until(lambda: completions(pool) >= 6, 150, "completions")
+        family = descendants(program.pid)
+        (engine,) = of_the_server(family)
+        os.kill(engine.pid, signal.SIGKILL)
+        _, told = program.communicate(timeout=200)
+    finally:
+        program.kill()
+    assert program.returncode == 0, told
+    assert "starting it again (1 of 3 times)" in told
+    gone(family, 3)
+    now = check_laws(pool)
+    assert (now["tasks"], now["server_restarts"], now["last_run"]["server_restarts"]) == (8, 1, 1)
+    assert now["cached_tokens"] > 0
+    assert now["last_run"]["tokens_per_second"] > 0
 
 
 def test_nothing_is_left_of_a_program_that_is_killed(models: Path, tmp_path: Path) -> None:
-    program = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, str(tmp_path), str(models / "chat")],
-        cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-    )  # fmt: skip
     pool = tmp_path / "p"
-    wait_until(lambda: completions(pool) >= 5, 120, "completions")
+    program = started(pool, starting_config(tmp_path, models / "chat", recipe="paper", target=5000))
+    wait_until(lambda: completions(pool) >= 5, 150, "completions")
     family = descendants(program.pid)
-    assert any("EngineCore" in one.command for one in family)
+    assert of_the_server(family)
     program.send_signal(signal.SIGKILL)
-    program.wait()
+    program.communicate()
     gone(family, 3)
     check_laws(pool)
 
 
-def test_too_long_prompts_end_those_requests_and_the_run_goes_on(tmp_path: Path, serving: Serving) -> None:
+def test_a_server_that_dies_for_good_ends_the_run_and_the_same_command_goes_on(models: Path, tmp_path: Path) -> None:
+    pool = tmp_path / "p"
+    config = starting_config(tmp_path, models / "chat", recipe="paper", target=12, max_restarts=0)
+    program = started(pool, config)
+    try:
+        wait_until(lambda: completions(pool) >= 5, 150, "completions")
+        family = descendants(program.pid)
+        os.kill(of_the_server(family)[0].pid, signal.SIGKILL)
+        _, told = program.communicate(timeout=60)
+    finally:
+        program.kill()
+    assert program.returncode == 5, told
+    assert "vLLM is not started again" in told
+    gone(family, 3)
+    before = check_laws(pool)
+    program = started(pool, config)
+    _, told = program.communicate(timeout=200)
+    assert program.returncode == 0, told
+    now = check_laws(pool)
+    assert now["tasks"] == 12 > before["tasks"]
+
+
+def test_prompts_are_fitted_to_the_context(tmp_path: Path, serving: Serving) -> None:
     seeds = [seed_row(f"Name the {number} best things about tea and say why.", number) for number in range(30)]
-    seeds.append(seed_row("Sum up this. " + "The kettle sang and the cup was warm. " * 900, 30))
+    seeds += [
+        seed_row(f"Sum up number {number}. " + "The kettle sang and the cup was warm. " * 150, number)
+        for number in range(30, 40)
+    ]
     path = jsonl(tmp_path / "seeds.jsonl", seeds)
-    outcome, told = grow(
-        tmp_path / "p", config_file(tmp_path, serving, recipe="paper", target=15), seeds=path
-    )  # fmt: skip
+    config = config_file(tmp_path, serving, recipe="paper", target=15)
+    outcome, told = grow(tmp_path / "p", config, seeds=path)
     assert outcome.exit_code == 0, told
     now = check_laws(tmp_path / "p")
     assert now["tasks"] == 15
+    assert now["prompts_shortened"] > 0
+    assert now["failed"] == 0
+
+
+def test_too_long_prompts_end_those_requests_and_the_run_goes_on(tmp_path: Path, serving: Serving) -> None:
+    """Text of a token a letter, which no estimate foresees."""
+    seeds = [seed_row(f"Name the {number} best things about tea and say why.", number) for number in range(60)]
+    seeds.append(seed_row("Sum up this. " + "qzxjkqxzvw" * 480, 60))
+    path = jsonl(tmp_path / "seeds.jsonl", seeds)
+    config = config_file(tmp_path, serving, recipe="paper", target=25)
+    outcome, told = grow(tmp_path / "p", config, seeds=path)
+    assert outcome.exit_code == 0, told
+    now = check_laws(tmp_path / "p")
+    assert now["tasks"] == 25
     too_long = rows(tmp_path / "p", "SELECT COUNT(*) FROM completions WHERE finish_reason = 'too_long'")[0][0]
-    assert now["failed"] == too_long
+    assert now["failed"] == too_long > 0
 
 
 def test_the_client_takes_a_too_long_prompt_for_that_requests_end(serving: Serving) -> None:
