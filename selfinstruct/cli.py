@@ -261,6 +261,20 @@ def export(
     console.export_files(pool, formats, out, options)
 
 
+@app.command()
+def report(
+    pool: PoolArgument,
+    other: Annotated[Path | None, typer.Argument(help="Another pool, to compare with.", metavar="OTHER")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The file to write.  [default: POOL/report.html, or POOL/report_OTHER.html]")
+    ] = None,
+) -> None:
+    """Show a pool in figures, or two side by side, in one HTML file for any browser."""
+    from selfinstruct import console  # noqa: PLC0415
+
+    console.write_report(pool, other, out)
+
+
 @seeds_app.command("check")
 def seeds_check(
     path: Annotated[Path, typer.Argument(help="JSONL, JSON, CSV or Parquet.", metavar="FILE")],

@@ -320,6 +320,16 @@ def export_files(pool: Path, formats: Sequence[str] | None, out: Path | None, op
         say(f"{exported.held_back:,} finished tasks wait behind one that is not; they follow with the next run")
 
 
+def write_report(pool: Path, other: Path | None, out: Path | None) -> None:
+    """Write the report of a pool, or of two, and say where it is."""
+    from selfinstruct.report import page  # noqa: PLC0415 - brings pandas
+
+    name = "report.html" if other is None else f"report_{other.resolve().name}.html"
+    path = out or pool / name
+    page.write_report([pool] if other is None else [pool, other], path)
+    OUT.print(Text(f"{path}   {path.stat().st_size / 1e6:.1f} MB; open it in a browser"))
+
+
 def show_seed_check(path: Path) -> int:
     """The report on a seed file; 2 if it has errors."""
     from selfinstruct.rounds import faults_of_seed  # noqa: PLC0415

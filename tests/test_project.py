@@ -90,7 +90,17 @@ def readme_commands() -> list[str]:
 def test_the_readme_opens_with_its_two_commands_and_shows_every_command_once() -> None:
     commands = readme_commands()
     assert [line.split("#")[0].strip() for line in commands[:2]] == ["make generate", "make test"]
-    for name in ("generate", "replay", "status", "explain", "export", "seeds check", "offline-server", "schedule"):
+    for name in (
+        "generate",
+        "replay",
+        "status",
+        "report",
+        "explain",
+        "export",
+        "seeds check",
+        "offline-server",
+        "schedule",
+    ):
         assert any(f"selfinstruct {name}" in line for line in commands), name
 
 

@@ -47,6 +47,15 @@ def wrong_language(languages: tuple[str, ...]) -> Callable[[str], Fault | None]:
     return check
 
 
+def likely_language(text: str) -> str | None:
+    """The language that an instruction most likely is in, as ISO 639-1 code, at a quick look; None: none can be told.
+
+    Raises:
+        ConfigError: the detector is not installed.
+    """
+    return _guess(_without_terms(_QUOTED.sub(" ", text)), frozenset(_known()))[0]
+
+
 def _without_terms(text: str) -> str:
     """The text without Latin words, where it is mainly in another script: terms do not change its language."""
     latin = _LATIN.findall(text)

@@ -48,67 +48,65 @@ def _readable(connection: sqlite3.Connection) -> str:
 def status(folder: Path) -> dict[str, Any]:
     """The pool in figures, all of one moment; `candidates` is the sum of what became of them."""
     with snapshot(folder) as connection:
-        one = _single(connection)
-        states = dict(
-            connection.execute("SELECT state, COUNT(*) FROM tasks WHERE origin = 'generated' GROUP BY state").fetchall()
-        )
-        reasons = connection.execute(
-            "SELECT reason, COUNT(*) AS n FROM rejections GROUP BY reason ORDER BY n DESC, reason"
-        )
-        rejections = {row["reason"]: row["n"] for row in reasons}
-        instruction_rejections = one("SELECT COUNT(*) FROM rejections WHERE kind = 'instruction'")
-        accepted = sum(states.values())
-        judged = accepted + instruction_rejections
-        usage = connection.execute(
-            "SELECT COALESCE(SUM(prompt_tokens), 0) AS prompt, COALESCE(SUM(completion_tokens), 0) AS completion, "
-            "COALESCE(SUM(cached_tokens), 0) AS cached, COUNT(*) AS n, "
-            "COALESCE(SUM(kind = 'failed'), 0) AS failed FROM completions"
-        ).fetchone()
-        settings = connection.execute(
-            "SELECT c.settings FROM rounds r JOIN configurations c ON c.id = r.configuration "
-            "ORDER BY r.number DESC LIMIT 1"
-        ).fetchone()
-        models = connection.execute("SELECT DISTINCT model FROM requests ORDER BY model").fetchall()
-        runs = connection.execute("SELECT * FROM runs ORDER BY id DESC LIMIT 1").fetchone()
-        return {
-            "pool": str(folder),
-            "seeds": one("SELECT COUNT(*) FROM tasks WHERE origin = 'seed'"),
-            "tasks": states.get("done", 0),
-            "tasks_pending": states.get("pending", 0),
-            "tasks_without_instances": states.get("without_instances", 0),
-            "removed": one(
-                "SELECT COUNT(*) FROM removed r JOIN tasks t ON t.id = r.task_id WHERE t.origin = 'generated'"
-            ),
-            "seeds_removed": one(
-                "SELECT COUNT(*) FROM removed r JOIN tasks t ON t.id = r.task_id WHERE t.origin = 'seed'"
-            ),
-            "classification_tasks": one(
-                "SELECT COUNT(*) FROM tasks WHERE origin = 'generated' AND state = 'done' AND is_classification"
-            ),
-            "instances": one("SELECT COUNT(*) FROM instances WHERE request_id IS NOT NULL"),
-            "waiting": one("SELECT COUNT(*) FROM waiting"),
-            "rounds": one("SELECT COUNT(*) FROM rounds"),
-            "requests": one("SELECT COUNT(*) FROM requests WHERE state != 'superseded'"),
-            "completions": usage["n"],
-            "failed": usage["failed"],
-            "candidates": one("SELECT COALESCE(SUM(candidates), 0) FROM requests"),
-            "rejections": rejections,
-            "acceptance_rate": round(accepted / judged, 4) if judged else None,
-            "prompt_tokens": usage["prompt"],
-            "completion_tokens": usage["completion"],
-            "cached_tokens": usage["cached"],
-            "attempts": one("SELECT COUNT(*) FROM attempts"),
-            "usd": one("SELECT COALESCE(SUM(COALESCE(usd_e12, reserved_usd_e12)), 0) FROM attempts") / 1e12,
-            "usage": _usage(connection),
-            "agreement": agreement_yield(connection),
-            "judge": judge_yield(connection),
-            "recipe": json.loads(settings["settings"])["recipe"] if settings else None,
-            "models": [row["model"] for row in models],
-            "goal": runs["goal"] if runs else None,
-            "prompts_shortened": one("SELECT COUNT(*) FROM requests WHERE left_out > 0 AND state != 'superseded'"),
-            "server_restarts": one("SELECT COALESCE(SUM(server_restarts), 0) FROM runs"),
-            "last_run": _last_run(connection, runs) if runs else None,
-        }
+        return status_of(connection, str(folder))
+
+
+def status_of(connection: sqlite3.Connection, name: str) -> dict[str, Any]:
+    """The pool behind this connection in figures, under this name."""
+    one = _single(connection)
+    states = dict(
+        connection.execute("SELECT state, COUNT(*) FROM tasks WHERE origin = 'generated' GROUP BY state").fetchall()
+    )
+    reasons = connection.execute("SELECT reason, COUNT(*) AS n FROM rejections GROUP BY reason ORDER BY n DESC, reason")
+    rejections = {row["reason"]: row["n"] for row in reasons}
+    instruction_rejections = one("SELECT COUNT(*) FROM rejections WHERE kind = 'instruction'")
+    accepted = sum(states.values())
+    judged = accepted + instruction_rejections
+    usage = connection.execute(
+        "SELECT COALESCE(SUM(prompt_tokens), 0) AS prompt, COALESCE(SUM(completion_tokens), 0) AS completion, "
+        "COALESCE(SUM(cached_tokens), 0) AS cached, COUNT(*) AS n, "
+        "COALESCE(SUM(kind = 'failed'), 0) AS failed FROM completions"
+    ).fetchone()
+    settings = connection.execute(
+        "SELECT c.settings FROM rounds r JOIN configurations c ON c.id = r.configuration ORDER BY r.number DESC LIMIT 1"
+    ).fetchone()
+    models = connection.execute("SELECT DISTINCT model FROM requests ORDER BY model").fetchall()
+    runs = connection.execute("SELECT * FROM runs ORDER BY id DESC LIMIT 1").fetchone()
+    return {
+        "pool": name,
+        "seeds": one("SELECT COUNT(*) FROM tasks WHERE origin = 'seed'"),
+        "tasks": states.get("done", 0),
+        "tasks_pending": states.get("pending", 0),
+        "tasks_without_instances": states.get("without_instances", 0),
+        "removed": one("SELECT COUNT(*) FROM removed r JOIN tasks t ON t.id = r.task_id WHERE t.origin = 'generated'"),
+        "seeds_removed": one("SELECT COUNT(*) FROM removed r JOIN tasks t ON t.id = r.task_id WHERE t.origin = 'seed'"),
+        "classification_tasks": one(
+            "SELECT COUNT(*) FROM tasks WHERE origin = 'generated' AND state = 'done' AND is_classification"
+        ),
+        "instances": one("SELECT COUNT(*) FROM instances WHERE request_id IS NOT NULL"),
+        "waiting": one("SELECT COUNT(*) FROM waiting"),
+        "rounds": one("SELECT COUNT(*) FROM rounds"),
+        "requests": one("SELECT COUNT(*) FROM requests WHERE state != 'superseded'"),
+        "completions": usage["n"],
+        "failed": usage["failed"],
+        "candidates": one("SELECT COALESCE(SUM(candidates), 0) FROM requests"),
+        "rejections": rejections,
+        "acceptance_rate": round(accepted / judged, 4) if judged else None,
+        "prompt_tokens": usage["prompt"],
+        "completion_tokens": usage["completion"],
+        "cached_tokens": usage["cached"],
+        "attempts": one("SELECT COUNT(*) FROM attempts"),
+        "usd": one("SELECT COALESCE(SUM(COALESCE(usd_e12, reserved_usd_e12)), 0) FROM attempts") / 1e12,
+        "usage": _usage(connection),
+        "agreement": agreement_yield(connection),
+        "judge": judge_yield(connection),
+        "recipe": json.loads(settings["settings"])["recipe"] if settings else None,
+        "models": [row["model"] for row in models],
+        "goal": runs["goal"] if runs else None,
+        "prompts_shortened": one("SELECT COUNT(*) FROM requests WHERE left_out > 0 AND state != 'superseded'"),
+        "server_restarts": one("SELECT COALESCE(SUM(server_restarts), 0) FROM runs"),
+        "last_run": _last_run(connection, runs) if runs else None,
+    }
 
 
 def _last_run(connection: sqlite3.Connection, run: sqlite3.Row) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,6 +62,15 @@ def browser() -> Iterator[Browser]:
         )
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The pool of `make generate`. By a process of its own, as playwright keeps an event loop in this one."""
+    pool = tmp_path_factory.mktemp("demo") / "demo"
+    command = [sys.executable, "-m", "selfinstruct", "generate", "--pool", str(pool), "--target", "200"]
+    subprocess.run(command, check=True, capture_output=True)
+    return pool
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""The pool as figures: one HTML file."""

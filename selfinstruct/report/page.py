@@ -1,0 +1,110 @@
+"""The report: one HTML file that holds everything it shows, and asks nobody for anything."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from importlib import resources
+from pathlib import Path
+from typing import IO
+
+from selfinstruct.errors import PoolError
+from selfinstruct.report import rejections, tasks
+from selfinstruct.report.figures import figures
+from selfinstruct.report.packing import harmless_json, write_packed
+from selfinstruct.store.figures import Connection
+from selfinstruct.store.reading import snapshot
+
+SCRIPTS = ("elements.js", "charts.js", "sunburst.js", "tables.js", "sections.js", "page.js")
+"""In the order in which they are run, as one script."""
+
+
+def write_report(folders: Sequence[Path], out: Path) -> None:
+    """Write the report of a pool, or of two side by side, each as it is at one moment.
+
+    Raises:
+        PoolError: a folder holds no pool, or the file cannot be written.
+    """
+    names = _names(folders)
+    with ExitStack() as stack:
+        connections = [stack.enter_context(snapshot(folder)) for folder in folders]
+        try:
+            out.parent.mkdir(parents=True, exist_ok=True)
+            with whole_or_nothing(out) as file:
+                _write(file, dict(zip(names, connections, strict=True)))
+        except OSError as error:
+            raise PoolError(f"{out}: the report cannot be written ({error.strerror})") from error
+
+
+@contextmanager
+def whole_or_nothing(path: Path) -> Iterator[IO[str]]:
+    """A text file that takes its name only when everything was written."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            yield file
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _write(file: IO[str], pools: Mapping[str, Connection]) -> None:
+    script = "\n".join(map(_asset, SCRIPTS))
+    file.write(_head(" and ".join(pools), _asset("page.css"), script))
+    all_figures = []
+    for number, (name, connection) in enumerate(pools.items()):
+        found = tasks.Tasks()
+        with _element(file, f"tasks-{number}"):
+            write_packed(file, tasks.rows(connection, found))
+        with _element(file, f"details-{number}"):
+            write_packed(file, found.details)
+        with _element(file, f"rejections-{number}"):
+            write_packed(file, rejections.rows(connection, found.positions))
+        all_figures.append(figures(connection, name, found))
+    file.write(f'<script type="application/json" id="figures">{harmless_json(all_figures)}</script>\n')
+    file.write(f"<script>{script}</script>\n</body>\n</html>\n")
+
+
+@contextmanager
+def _element(file: IO[str], identity: str) -> Iterator[None]:
+    """An element for data, which no browser runs; what is written meanwhile is in it."""
+    file.write(f'<script type="text/plain" id="{identity}">')
+    yield
+    file.write("</script>\n")
+
+
+def _names(folders: Sequence[Path]) -> list[str]:
+    """What to call the pools: the names of their folders, with more of the path where these are the same."""
+    paths = [folder.resolve() for folder in folders]
+    for parts in range(1, max(len(path.parts) for path in paths)):
+        names = ["/".join(path.parts[-parts:]) for path in paths]
+        if len(set(names)) == len(names):
+            return names
+    return [str(folder) for folder in folders]
+
+
+def _asset(name: str) -> str:
+    return resources.files("selfinstruct.report").joinpath("assets", name).read_text("utf-8")
+
+
+def _head(title: str, style: str, script: str) -> str:
+    """The page up to its data. By its policy nothing but this style and this script is ever used."""
+    policy = (
+        f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    page = _asset("page.html")
+    for key, value in {"{policy}": policy, "{style}": style, "{title}": html.escape(title)}.items():
+        page = page.replace(key, value)
+    return page
+
+
+def _hash(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")

@@ -1,0 +1,308 @@
+"""The report as people see it: the demo pool, a pool whose texts attack the page, two pools, and pools of nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from selfinstruct.records import Instance, Task
+from selfinstruct.report.page import write_report
+from tests.browser.conftest import PHONE
+from tests.pools import SMALL_SEEDS, Asked, Proposed, small_pool, task_of, write_pool
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+NewPage = Callable[..., "Page"]
+KeepScreenshot = Callable[["Page", str], Path]
+SeriousFaults = Callable[["Page"], list[str]]
+
+ATTACKS = (
+    "<script>window.attacked = 1</script>",
+    "</script><script>window.attacked = 2</script>",
+    "<img src=x onerror='window.attacked = 3'>",
+    "<svg/onload=window.attacked=4>",
+    "--><script>window.attacked=5</script>",
+    "{{7*7}} ${7*7} <%= 7*7 %> {title} {style}",
+    "<iframe src='https://example.com/'></iframe>",
+    "<a href='javascript:window.attacked=6'>here</a>",
+    "'\"><b onmouseover=alert(1)>bold</b>",
+    "]]> \\u003cb\\u003e &lt;b&gt;",
+    "__proto__ constructor toString",
+    "line\u2028separator \u202eright to left",
+    "=HYPERLINK('https://example.com/')",
+    "<style>body{display:none}</style>",
+    "<base href='https://example.com/'>",
+    "<meta http-equiv=refresh content='0;url=https://example.com/'>",
+)
+
+
+def opened(page: Page, *pools: Path) -> Page:
+    """The page with the report of a pool, drawn to its end."""
+    out = pools[0].parent / f"{pools[0].name}.html"
+    write_report(pools, out)
+    page.goto(out.as_uri())
+    page.wait_for_selector("html[data-ready]")
+    return page
+
+
+def rows_shown(page: Page, section: str) -> list[str]:
+    """The first cells of a table, as far as they are in sight."""
+    return page.locator(f"#{section} .rows .open").all_inner_texts()
+
+
+def count(page: Page, section: str) -> str:
+    return page.inner_text(f"#{section} .count")
+
+
+def test_the_demo_opens_fast_and_shows_its_figures(page: Page, demo: Path) -> None:
+    opened(page, demo)
+    assert int(page.get_attribute("html", "data-ready") or "9999") < 3000
+    assert page.inner_text("h1") == "demo"
+    tiles = page.locator("#summary .tiles > div").all_inner_texts()
+    assert tiles[0] == "Finished tasks\n200\ngrown from 175 seeds"
+    assert count(page, "tasks") == "385 of 385"
+    for image in page.locator("svg[role=img]").all():
+        assert len(image.get_attribute("aria-label") or "") > 30
+        assert image.locator("rect, path, circle").count() > 2
+    assert page.locator("figure svg").count() == 9
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("device", ["desktop", "phone"])
+def test_nothing_stands_in_the_way_of_anyone(
+    new_page: NewPage,
+    keep_screenshot: KeepScreenshot,
+    serious_faults: SeriousFaults,
+    demo: Path,
+    scheme: str,
+    device: str,
+) -> None:
+    """No serious fault of accessibility, nothing wider than the screen, in light and dark, on a desktop and a phone."""
+    page = opened(new_page(color_scheme=scheme, **(PHONE if device == "phone" else {})), demo)
+    keep_screenshot(page, f"report-{device}-{scheme}")
+    for section in ("novelty", "rejected", "shape", "pairs", "tasks"):
+        page.locator(f"#{section}").scroll_into_view_if_needed()
+        page.evaluate("section => document.getElementById(section).scrollIntoView({behavior: 'instant'})", section)
+        keep_screenshot(page, f"report-{device}-{scheme}-{section}")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert serious_faults(page) == []
+    page.locator("#tasks .open").first.click()
+    keep_screenshot(page, f"report-{device}-{scheme}-task")
+    assert serious_faults(page) == []
+
+
+def test_the_ground_is_light_by_day_and_dark_by_night(new_page: NewPage, demo: Path) -> None:
+    def brightness(scheme: str) -> int:
+        page = opened(new_page(color_scheme=scheme), demo)
+        colour = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        return sum(int(part) for part in re.findall(r"\d+", colour))
+
+    assert brightness("light") > 600
+    assert brightness("dark") < 150
+
+
+def test_tasks_are_searched_filtered_and_sorted(page: Page, demo: Path) -> None:
+    opened(page, demo)
+    page.fill("#tasks input[type=search]", "MARKDOWN table")
+    found = rows_shown(page, "tasks")
+    assert found
+    assert all("markdown table" in text.lower() for text in found)
+    assert count(page, "tasks") == f"{len(found)} of 385"
+    page.get_by_role("button", name="Show all").first.click()
+    assert count(page, "tasks") == "385 of 385"
+    page.get_by_label("State").select_option("seed")
+    assert count(page, "tasks") == "175 of 385"
+    page.get_by_label("State").select_option("generated")
+    page.get_by_label("Nearest ROUGE-L").select_option("0.6 and above")
+    page.get_by_role("button", name="Nearest", exact=True).click()
+    column = page.locator("#tasks .rows tr.row td:nth-child(3)")
+    scores = [float(text) for text in column.all_inner_texts()]
+    assert scores == sorted(scores, reverse=True)
+    assert min(scores) >= 0.6
+    assert page.locator("#tasks th[aria-sort=descending]").inner_text().startswith("Nearest")
+    page.get_by_role("button", name="Nearest", exact=True).click()
+    scores = [float(text) for text in column.all_inner_texts()]
+    assert scores == sorted(scores)
+
+
+def test_rejections_are_searched_filtered_and_opened(page: Page, demo: Path) -> None:
+    opened(page, demo)
+    table = page.locator("#rejections")
+    table.get_by_label("Reason").select_option("near_duplicate")
+    assert count(page, "rejections") == "92 of 148"
+    assert set(page.locator("#rejections .rows tr.row td:nth-child(2)").all_inner_texts()) == {"near_duplicate"}
+    table.locator(".open").first.click()
+    dialog = page.locator("dialog")
+    assert dialog.locator("h2").inner_text() == "Rejected instruction: near duplicate"
+    assert "ROUGE-L" in dialog.inner_text()
+    dialog.locator("dd .link").first.click()  # to the task that it resembles
+    assert re.match(r"(Seed|Task) \d+", dialog.locator("h2").inner_text())
+    assert "Rejected as too like it" in dialog.inner_text()
+    page.keyboard.press("Escape")
+    assert not dialog.is_visible()
+
+
+def test_a_task_shows_where_it_came_from_and_what_it_holds(page: Page, tmp_path: Path) -> None:
+    opened(page, small_pool(tmp_path / "small"))
+    page.get_by_role("button", name="Classify the review as good or bad.").last.click()
+    text = page.inner_text("dialog")
+    origin = ("Task 3", "classification", "Write a short poem about rain.", f"explain small {task_of(0, 1, 0)}")
+    for part in (*origin, "Great food.", "Cold soup.", "good", "bad"):
+        assert part in text
+    page.get_by_role("button", name="Close").click()
+    page.get_by_role("button", name="Write a story about the old sea and rain.").last.click()
+    assert "I cannot do that." in page.inner_text("dialog")
+
+
+def test_the_table_is_walked_by_keys(page: Page, demo: Path) -> None:
+    opened(page, demo)
+    page.locator("#tasks .rows").focus()
+    page.keyboard.press("ArrowDown")
+    newest = page.evaluate("document.activeElement.textContent")
+    assert newest == rows_shown(page, "tasks")[0]
+    for key in ("ArrowDown", "PageDown", "End"):
+        page.keyboard.press(key)
+    last = page.evaluate("document.activeElement.closest('tr').getAttribute('aria-rowindex')")
+    assert last == "386"
+    page.keyboard.press("Enter")
+    assert page.inner_text("dialog h2") == "Seed 0"
+    page.keyboard.press("Escape")
+    page.keyboard.press("Home")
+    assert page.evaluate("document.activeElement.textContent") == newest
+
+
+def test_charts_say_their_values_to_pointer_and_keys(page: Page, tmp_path: Path) -> None:
+    opened(page, small_pool(tmp_path / "small"))
+    chart = page.locator("#growth figure").first
+    chart.locator("svg").focus()
+    page.keyboard.press("ArrowRight")
+    assert chart.locator(".tip").inner_text() == "round 0: 2"
+    page.keyboard.press("ArrowRight")
+    assert chart.locator(".tip").inner_text() == "round 1: 1"
+    page.keyboard.press("Escape")
+    assert chart.locator(".tip").inner_text() == ""
+    chart.locator("rect").first.hover()
+    assert chart.locator(".tip").inner_text() == "round 0: 2"
+    chart.locator("summary").click()
+    assert chart.locator("tbody tr").all_inner_texts() == ["round 0\t2\t2\t0", "round 1\t1\t1\t0"]
+
+
+def test_a_reason_is_taken_out_of_the_figure_by_its_button(page: Page, tmp_path: Path) -> None:
+    opened(page, small_pool(tmp_path / "small"))
+    figure = page.locator("#rejected figure")
+    heights = "node => [...node.querySelectorAll('rect')].filter((one) => +one.getAttribute('height') > 0).length"
+    assert figure.locator("svg").evaluate(heights) == 4
+    figure.get_by_role("button", name="too short 2").click()
+    assert figure.locator("svg").evaluate(heights) == 2
+    figure.get_by_role("button", name="too short 2").click()
+    assert figure.locator("svg").evaluate(heights) == 4
+
+
+def test_a_verb_is_looked_at_alone_and_an_object_shows_its_tasks(page: Page, tmp_path: Path) -> None:
+    opened(page, small_pool(tmp_path / "small"))
+    sunburst = page.locator(".sunburst")
+    assert sunburst.locator("path").count() == 4
+    sunburst.get_by_role("button", name="classify", exact=True).click()
+    assert sunburst.locator("path").count() == 2
+    assert sunburst.locator("text.centre").text_content() == "classify"
+    sunburst.locator("circle").click()
+    assert sunburst.locator("path").count() == 4
+    sunburst.get_by_role("button", name="show the tasks write story").click()
+    assert count(page, "tasks") == "2 of 5, with the verb write and the object story"
+    assert len(rows_shown(page, "tasks")) == 2
+
+
+def test_two_pools_are_compared(page: Page, demo: Path, tmp_path: Path, serious_faults: SeriousFaults,
+                                keep_screenshot: KeepScreenshot) -> None:  # fmt: skip
+    opened(page, demo, small_pool(tmp_path / "small"))
+    first = page.locator("#summary tbody tr").first.locator("td").all_inner_texts()
+    assert first == ["Finished tasks", "200", "2", "−198"]
+    assert page.locator("#novelty figure").first.locator("rect").count() == 2 * 50
+    page.locator("#tasks-pool").select_option("small")
+    assert count(page, "tasks") == "5 of 5"
+    page.locator(".sunburst").nth(1).get_by_role("button", name="show the tasks with the verb write").click()
+    assert count(page, "tasks").startswith("2 of 5")
+    assert serious_faults(page) == []
+    keep_screenshot(page, "report-compared")
+
+
+@pytest.mark.parametrize("seeds", [(), SMALL_SEEDS], ids=["empty", "seeds alone"])
+def test_a_pool_of_nothing_or_of_seeds_alone_is_shown(
+    page: Page, tmp_path: Path, serious_faults: SeriousFaults, seeds: tuple[Task, ...]
+) -> None:
+    opened(page, write_pool(tmp_path / "pool", seeds, []))
+    assert count(page, "tasks") == f"{len(seeds)} of {len(seeds)}"
+    assert "There are no generated tasks yet." in page.inner_text("#topics")
+    assert serious_faults(page) == []
+
+
+def hostile_pool(folder: Path) -> Path:
+    """A pool each of whose texts is an attack: instructions, inputs, outputs, evidence, seeds, model, and its name."""
+    seeds = tuple(
+        Task(f"s{place}{text}", f"Write {text} now", False, (Instance(text, text),), "seed", text)
+        for place, text in enumerate(ATTACKS)
+    )
+    candidates: list[Any] = []
+    for place, text in enumerate(ATTACKS):
+        near = (seeds[place].id, 0.5)
+        candidates.append(
+            Proposed(text, (Instance(text, text),), nearest=near, lost=((("refusal"), Instance(text, text)),))
+        )
+        candidates.append(Proposed(f"{text} {text}", nearest=near, reason="near_duplicate", evidence=text))
+    return write_pool(folder, seeds, [[Asked(tuple(one.id for one in seeds), tuple(candidates))]], model=ATTACKS[0])
+
+
+def test_texts_that_attack_are_shown_as_text_and_run_nothing(
+    page: Page, tmp_path: Path, serious_faults: SeriousFaults
+) -> None:
+    pool = hostile_pool(tmp_path / "<b onclick=alert(1)>{style}'&amp;")
+    other = small_pool(tmp_path / "small")
+    opened(page, pool, other)
+    own = page.locator("script").count()
+    assert own == 8  # three lists for each of two pools, the figures, and the page's own
+    page.locator("#tasks").get_by_label("State").select_option("generated")
+    page.get_by_role("button", name="Number").first.click()
+    assert [text.split() for text in rows_shown(page, "tasks")] == [text.split() for text in ATTACKS]
+    for place, text in enumerate(ATTACKS):
+        page.locator("#tasks .open").nth(place).click()
+        assert page.locator("dialog pre").all_text_contents() == [text, text, text]
+        page.keyboard.press("Escape")
+    page.locator("#rejections .rows").focus()
+    for _ in range(2 * len(ATTACKS)):
+        page.keyboard.press("ArrowDown")
+        page.keyboard.press("Enter")
+        assert page.inner_text("dialog h2").startswith("Rejected")
+        page.keyboard.press("Escape")
+    page.wait_for_timeout(200)
+    assert page.evaluate("window.attacked") is None
+    assert page.locator("script").count() == own
+    assert page.locator("img, iframe, object, embed, base, a[href^='javascript']").count() == 0
+    assert page.locator("style").count() == 1
+    assert page.locator("meta[http-equiv]").count() == 1
+    assert page.is_visible("body")
+    assert page.title().startswith("<b onclick=alert(1)>{style}'&amp; and small")
+    assert serious_faults(page) == []
+
+
+def test_the_policy_of_the_page_lets_nothing_else_run_or_load(page: Page, tmp_path: Path, faults: list[str]) -> None:
+    opened(page, small_pool(tmp_path / "small"))
+    page.evaluate("""() => {
+        const script = document.createElement("script");
+        script.textContent = "window.attacked = 1";
+        document.body.append(script);
+        const image = document.createElement("img");
+        image.src = "https://example.com/a.png";
+        document.body.append(image);
+        return fetch("https://example.com/").catch(() => {});
+    }""")
+    page.wait_for_timeout(200)
+    assert page.evaluate("window.attacked") is None
+    for kind in ("Executing inline script violates", "Loading the image", "Connecting to"):
+        assert any(kind in fault and "Content Security Policy" in fault for fault in faults), kind
+    assert not [fault for fault in faults if fault.startswith("asked for")]
+    faults.clear()

@@ -1,0 +1,287 @@
+"""The report's file: its figures against values reckoned by hand, and every kind of pool. Browsers: tests/browser."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import io
+import json
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from selfinstruct.cli import run
+from selfinstruct.diversity.figures import diversity
+from selfinstruct.errors import PoolError
+from selfinstruct.novelty.common import common_pieces
+from selfinstruct.report.packing import harmless_json, write_packed
+from selfinstruct.report.page import write_report
+from selfinstruct.store.pool import Pool
+from selfinstruct.store.reading import scored_instructions, status
+from selfinstruct.store.removal import Selection, change
+from tests.builders import ROOT, SEEDS, grow, rows
+from tests.pools import NOW, SMALL_SEEDS, Asked, Proposed, small_pool, task_of, write_pool
+
+
+class Report:
+    """What a report's file holds."""
+
+    def __init__(self, path: Path) -> None:
+        self.text = path.read_text(encoding="utf-8")
+        self.pools: list[dict[str, Any]] = json.loads(self.element("figures"))
+
+    def element(self, identity: str) -> str:
+        found = re.search(rf'<script type="[^"]*" id="{identity}">([^<]*)</script>', self.text)
+        assert found, identity
+        return found[1]
+
+    def rows(self, identity: str) -> list[Any]:
+        rows: list[Any] = json.loads(gzip.decompress(base64.b64decode(self.element(identity), validate=True)))
+        return rows
+
+
+def report_of(*pools: Path) -> Report:
+    out = pools[0] / "report.html"
+    write_report(pools, out)
+    return Report(out)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Report:
+    return report_of(small_pool(tmp_path_factory.mktemp("pools") / "small"))
+
+
+def test_scores_words_and_generations_are_those_reckoned_by_hand(small: Report) -> None:
+    (pool,) = small.pools
+    assert {place: count for place, count in enumerate(pool["scores"]["pool"]) if count} == {25: 1, 29: 1, 35: 1}
+    # Common with the nearest seed: write a about (6 and 6 words); nothing; write a about rain (9 and 6): 8/15.
+    assert {place: count for place, count in enumerate(pool["scores"]["seeds"]) if count} == {0: 1, 25: 1, 26: 1}
+    assert pool["medians"] == {"pool": 0.58, "seeds": 0.5}
+    assert pool["words"] == {"instructions": [[6, 1], [7, 1], [9, 1]], "inputs": [[2, 2]], "outputs": [[1, 2], [4, 1]]}
+    assert pool["generations"] == [[1, 2], [2, 1]]
+
+
+def test_growth_and_reasons_are_those_reckoned_by_hand(small: Report) -> None:
+    (pool,) = small.pools
+    growth = {"width": 1, "rounds": 2, "accepted": [2, 1], "rejected": [2, 1], "waiting": [0, 0]}
+    assert pool["growth"] == growth
+    assert pool["reasons"] == [
+        {"kind": "instruction", "reason": "too_short", "count": 2, "windows": [[0, 1], [1, 1]]},
+        {"kind": "instance", "reason": "refusal", "count": 1, "windows": [[1, 1]]},
+        {"kind": "instruction", "reason": "near_duplicate", "count": 1, "windows": [[0, 1]]},
+    ]
+    assert pool["status"]["acceptance_rate"] == 0.5
+
+
+def test_kinds_cost_and_verbs_are_those_reckoned_by_hand(small: Report) -> None:
+    (pool,) = small.pools
+    assert pool["mix"] == {
+        "tasks": 2, "classification": 1, "with_input": 1, "some_with_input": 0, "instances": [[1, 1], [2, 1]],
+    }  # fmt: skip
+    assert pool["verbs"]["listed"] == [["write", 2, [["story", 2]]], ["classify", 1, [["review", 1]]]]
+    assert (pool["verbs"]["verbs"], pool["verbs"]["pairs"], pool["verbs"]["total"]) == (2, 2, 3)
+    usage = {(one["stage"], one["requests"], one["prompt_tokens"], one["usd"]) for one in pool["status"]["usage"]}
+    assert usage == {("propose", 4, 400, 0.00048), ("inputs", 3, 300, 0.00036)}
+    assert pool["languages"]["counts"] == [["en", 3]]
+
+
+def test_demonstrations_and_pairs_are_those_reckoned_by_hand(small: Report) -> None:
+    (pool,) = small.pools
+    # s0 was shown twice and s1 three times, with two tasks each; the first task once with one, the second with none.
+    assert pool["demonstrations"] == {
+        "shown": 4, "barren_count": 1, "median_shown": 2,
+        "fruitful": [{"position": 0, "shown": 2, "bore": 2}, {"position": 1, "shown": 3, "bore": 2}],
+        "barren": [{"position": 3, "shown": 1, "bore": 0}],
+    }  # fmt: skip
+    assert [(pair["score"], pair["positions"], pair["is_seed"]) for pair in pool["pairs"]] == [
+        (0.7, [4, 2], False), (0.58, [3, 1], True), (0.5, [2, 1], True),
+    ]  # fmt: skip
+    assert pool["pairs"][2]["this"] == [["Write a", True], [" story ", False], ["about", True], [" the sea.", False]]
+
+
+def test_the_tables_hold_every_task_and_rejection(small: Report) -> None:
+    tasks, details, rejections = (small.rows(f"{name}-0") for name in ("tasks", "details", "rejections"))
+    assert [row[0] for row in tasks] == [0, 1, 2, 3, 4]
+    assert [row[2] for row in tasks] == ["seed", "seed", "done", "done", "without_instances"]
+    assert tasks[3] == [
+        3, task_of(0, 1, 0), "done", "Classify the review as good or bad.", 1, 0, 0.58, 1, 0.0, "classify", "review",
+        7, 2, 1,
+    ]  # fmt: skip
+    assert details[3] == [3, [["Great food.", "good"], ["Cold soup.", "bad"]], [1]]
+    assert [(row[2], row[3], row[5], row[6], row[7], row[8]) for row in rejections] == [
+        ("instruction", "too_short", None, None, None, "Sing."),
+        ("instance", "refusal", None, None, 4, "I cannot do that."),
+        ("instruction", "too_short", None, None, None, "Go."),
+        ("instruction", "near_duplicate", 1.0, 0, None, "Name a river in Spain!"),
+    ]
+
+
+def test_diversity_is_that_of_the_status(tmp_path: Path) -> None:
+    pool = small_pool(tmp_path / "small")
+    (figures,) = report_of(pool).pools
+    assert figures["diversity"] == diversity(scored_instructions(pool)).to_json()
+    assert figures["status"] == {**status(pool), "pool": "small"}
+
+
+def test_removed_tasks_are_marked(tmp_path: Path) -> None:
+    pool = small_pool(tmp_path / "small")
+    change(pool, "remove", Selection(ids=(task_of(0, 0, 0),)), "dull", NOW)
+    assert [row[2] for row in report_of(pool).rows("tasks-0")][2] == "removed"
+
+
+def test_two_pools_stand_side_by_side(tmp_path: Path) -> None:
+    one, other = small_pool(tmp_path / "a" / "pool"), write_pool(tmp_path / "b" / "pool", SMALL_SEEDS, [])
+    found = report_of(one, other)
+    assert [pool["name"] for pool in found.pools] == ["a/pool", "b/pool"]
+    assert [len(found.rows(f"tasks-{side}")) for side in (0, 1)] == [5, 2]
+    assert "<h1>a/pool and b/pool</h1>" in found.text
+
+
+def test_an_empty_pool_and_one_with_seeds_alone_have_a_report(tmp_path: Path) -> None:
+    for name, seeds in (("empty", ()), ("seeds", SMALL_SEEDS)):
+        found = report_of(write_pool(tmp_path / name, seeds, []))
+        (figures,) = found.pools
+        assert figures["growth"] == {"width": 1, "rounds": 0, "accepted": [], "rejected": [], "waiting": []}
+        assert figures["verbs"]["total"] == figures["mix"]["tasks"] == sum(figures["scores"]["pool"]) == 0
+        assert len(found.rows("tasks-0")) == len(seeds)
+        assert found.rows("rejections-0") == []
+
+
+def test_a_pool_just_made_has_a_report(tmp_path: Path) -> None:
+    pool = Pool.open(tmp_path / "new")
+    pool.create(SMALL_SEEDS, 42, offline=True)
+    assert report_of(tmp_path / "new").pools[0]["runs"] == 0
+    pool.close()
+
+
+def test_while_a_run_is_writing_the_report_is_of_one_moment(tmp_path: Path) -> None:
+    pool = tmp_path / "pool"
+    command = [sys.executable, "-m", "selfinstruct", "generate", "--pool", str(pool), "--target", "250"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as growing:
+        seen = set()
+        while growing.poll() is None:
+            try:
+                found = report_of(pool)
+            except PoolError:
+                time.sleep(0.1)  # it is not there yet
+                continue
+            (figures,) = found.pools
+            told = figures["status"]
+            accepted = told["tasks"] + told["tasks_pending"] + told["tasks_without_instances"]
+            generated = [row for row in found.rows("tasks-0") if row[2] != "seed"]
+            assert accepted == len(generated) == sum(figures["growth"]["accepted"]) == figures["verbs"]["total"]
+            assert sum(told["rejections"].values()) == len(found.rows("rejections-0"))
+            assert sum(one["count"] for one in figures["reasons"]) == len(found.rows("rejections-0"))
+            if figures["is_running"]:
+                seen.add(accepted)
+        assert growing.returncode == 0
+    assert len(seen) > 1, "the run was over too soon to be seen"
+
+
+def test_the_command_writes_beside_the_pool_or_where_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one, other = small_pool(tmp_path / "one"), small_pool(tmp_path / "other")
+    assert run(["report", str(one)]) == 0
+    assert capsys.readouterr().out.startswith(f"{one / 'report.html'} ")
+    assert run(["report", str(one), str(other)]) == 0
+    assert len(Report(one / "report_other.html").pools) == 2
+    assert run(["report", str(one), "--out", str(tmp_path / "new" / "r.html")]) == 0
+    assert Report(tmp_path / "new" / "r.html").pools[0]["name"] == "one"
+
+
+def test_what_cannot_be_read_or_written_is_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pool = small_pool(tmp_path / "pool")
+    (tmp_path / "file").write_text("")
+    assert run(["report", str(pool), "--out", str(tmp_path / "file" / "r.html")]) == 2
+    assert run(["report", str(pool), "--out", str(tmp_path)]) == 2
+    assert run(["report", str(tmp_path / "nothing")]) == 2
+    assert run(["report", str(pool), str(tmp_path / "nothing")]) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert [line.split(":")[0] for line in said] == ["error"] * 4
+    assert "the report cannot be written" in said[0]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "pool"]
+
+
+def test_a_report_that_fails_leaves_the_one_before(tmp_path: Path) -> None:
+    pool = small_pool(tmp_path / "pool")
+    report_of(pool)
+    before = (pool / "report.html").read_bytes()
+    (page,) = rows(pool, "SELECT rootpage FROM sqlite_master WHERE name = 'rejections'")[0]
+    (size,) = rows(pool, "PRAGMA page_size")[0]
+    with (pool / "pool.db").open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xff" * size)
+    with pytest.raises(PoolError, match="damaged"):
+        report_of(pool)
+    assert (pool / "report.html").read_bytes() == before
+    assert [path.name for path in pool.glob(".report*")] == []
+
+
+def test_no_address_and_no_key_is_in_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret-of-this-test")
+    grow(tmp_path / "pool", target=20, seeds=SEEDS)
+    found = report_of(tmp_path / "pool")
+    everything = found.text + json.dumps([found.rows(f"{name}-0") for name in ("tasks", "details", "rejections")])
+    page = re.sub(r">[^<]{5000,}</script>", "></script>", found.text).replace("http://www.w3.org/2000/svg", "")
+    assert "://" not in page
+    assert "sk-secret" not in everything
+    assert str(tmp_path) not in everything
+    assert "127.0.0.1" not in everything
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=8,
+)
+
+
+@given(JSON)
+def test_json_in_a_page_holds_no_markup_and_comes_back(value: Any) -> None:
+    text = harmless_json(value)
+    assert not set(text) & set("<>&\u2028\u2029")
+    assert json.loads(text) == value
+
+
+@given(st.lists(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=40), max_size=4), max_size=30))
+def test_packed_rows_come_back(rows: list[list[str]]) -> None:
+    file = io.StringIO()
+    assert write_packed(file, iter(rows)) == len(rows)
+    assert json.loads(gzip.decompress(base64.b64decode(file.getvalue(), validate=True))) == rows
+
+
+@given(st.text(max_size=60), st.text(max_size=60))
+def test_the_pieces_of_a_pair_are_its_texts(one: str, other: str) -> None:
+    this, that = common_pieces(one, other)
+    assert ("".join(piece for piece, _ in this), "".join(piece for piece, _ in that)) == (one, other)
+    assert [is_common for _, is_common in this].count(True) <= len(this)
+
+
+def test_the_picture_in_the_readme_is_small() -> None:
+    picture = (ROOT / "docs" / "report.png").read_bytes()
+    assert picture.startswith(b"\x89PNG")
+    assert len(picture) < 300_000
+    assert "](docs/report.png)" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_only_the_newest_and_the_closest_have_all_their_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("selfinstruct.report.tasks.DETAILED", 4)
+    monkeypatch.setattr("selfinstruct.report.tasks.LISTED", 8)
+    monkeypatch.setattr("selfinstruct.report.rejections.DETAILED", 2)
+    monkeypatch.setattr("selfinstruct.report.rejections.LISTED", 3)
+    near = [0.1, 0.6, 0.2, 0.5, 0.3, 0.1, 0.1, 0.1, 0.1, 0.1]
+    tasks = [Proposed(f"Say {place}.", nearest=("s0", score)) for place, score in enumerate(near)]
+    lost = [Proposed("x" * 999, nearest=("s0", score), reason="near_duplicate") for score in (0.9, 0.8, 1.0, 0.7)]
+    pool = write_pool(tmp_path / "pool", SMALL_SEEDS, [[Asked((), (*tasks, *lost))]])
+    found = report_of(pool)
+    assert [row[0] for row in found.rows("tasks-0")] == [4, 5, 6, 7, 8, 9, 10, 11]
+    assert sorted(row[0] for row in found.rows("details-0")) == [3, 5, 10, 11]
+    # The newest three; of these the newest, 0.7, and the one that is most like a task, 1.0, are whole.
+    whole = [(row[5], len(row[8]) == 999) for row in found.rows("rejections-0")]
+    assert whole == [(0.7, True), (1.0, True), (0.8, False)]
