@@ -317,10 +317,12 @@ def test_the_card_names_each_file_for_hugging_face(demo: Path, tmp_path: Path) -
     export(demo, ["all"], tmp_path)
     head, body = (tmp_path / "README.md").read_text("utf-8").removeprefix("---\n").split("\n---\n", 1)
     configs = {config["config_name"]: config for config in yaml.safe_load(head)["configs"]}
-    assert list(configs) == list(NAMES)
+    assert list(configs) == list(FORMATS)
     for name, config in configs.items():
         assert config["data_files"] == [{"split": "train", "path": file_name(name, None)}]
+    for name in NAMES:
         assert f"`{file_name(name, None)}`" in body
+    assert 'load_dataset("parquet", data_files="dataset.parquet")' in body
     assert "| `offline` | 30 |" in body
     assert licence_hint("offline") in body
 

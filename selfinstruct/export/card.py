@@ -93,7 +93,7 @@ def _head(
     ]
     lines += ["size_categories:", f"- {size}"]
     configs: list[str] = []
-    for name in names:
+    for name in _configured(names):
         files = [(split or "train", file_name(name, split)) for split in splits]
         filled = [(split, file) for split, file in files if rows[file]]  # a file without rows cannot be loaded
         if not filled:
@@ -105,6 +105,12 @@ def _head(
             configs += ["  keep_default_na: false", "  na_values:", '    round: [""]', '    nearest_score: [""]']
     lines += ["configs:", *configs] if configs else []
     return "\n".join([*lines, "---", ""])
+
+
+def _configured(names: Sequence[str]) -> Sequence[str]:
+    """Names with files of one kind: `datasets` reads all configurations of a card by the reader of the first."""
+    lines = [name for name in names if name not in TABLES]
+    return lines or [name for name in names if name == "parquet"] or names
 
 
 def _body(
@@ -120,6 +126,9 @@ def _body(
     lines += ["", _FILES]
     if any(name in TABLES for name in names):
         lines += [f"Columns of the tables: {', '.join(f'`{name}`' for name in COLUMNS)}.", ""]
+    if beside := [name for name in names if name not in _configured(names)]:
+        loads = (f'`load_dataset("{name}", data_files="{file_name(name, splits[0])}")`' for name in beside)
+        lines += [f"`datasets` loads what is no configuration by its file: {', '.join(loads)}.", ""]
     lines += ["## Figures", "", "| | |", "|---|---|", *_figures(figures), *_left_out(manifest)]
     if manifest["export"]["split"]:
         lines += ["", _SPLITS]
