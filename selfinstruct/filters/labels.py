@@ -31,7 +31,7 @@ def _stated(item: str, join: str = _JOIN) -> str:
 _PATTERNS = (
     regex.compile(rf"(?:\b{_ASKS}|{_CHINESE_ASKS}|[:：]\s*|\(){_stated(_QUOTED)}", regex.IGNORECASE),
     regex.compile(
-        rf"\b{_ASKS}{_stated(_COMMON)}(?=\s*(?:[.?!;)]|$|\n|\bfor\b|\bbased\b|\bonly\b|\bin\b|\bto\b))",
+        rf"\b{_ASKS}{_stated(_COMMON)}(?=\s*(?:[.?!;:)]|$|\n|\bfor\b|\bbased\b|\bonly\b|\bin\b|\bto\b))",
         regex.IGNORECASE,
     ),
     regex.compile(rf"(?:^|[.?!:(]\s*){_stated(_COMMON)}(?=\s*(?:[.?!)]|$))", regex.IGNORECASE),

@@ -53,6 +53,12 @@ _WANTED = regex.compile(
     r"|道歉|抱歉|拒绝|婉拒|推辞|谢绝|对不起|お詫び|断り",
     regex.IGNORECASE,
 )
+_AS_A_MACHINE = regex.compile(
+    r"\b(?:monologues?|stor(?:y|ies)|diary|speech|poem|scene|dialogues?|letter|role|pretend|imagine|perspective|point\s+of\s+view"
+    r"|voice|character|play)\b.{0,80}\b(?:robots?|androids?|ai|a\.i\.|artificial\s+intelligence|chat-?bots?|machines?|computers?)\b"
+    r"|\b(?:robot|android|ai|chat-?bot|machine|computer)['’]s\b.{0,40}\b(?:monologue|diary|speech|thoughts|poem|letter)\b",
+    regex.IGNORECASE | regex.DOTALL,
+)
 _RETELLS = regex.compile(
     r"\b(?:translat|rewrit|rephras|paraphras|correct|edit|punctuat|shorten|simplif|complet|continu|proofread|repl|respon)\w*"
     r"|翻译|改写|润色|修改|续写|回复",
@@ -69,11 +75,12 @@ def refused(instruction: str, given: str, output: str) -> str | None:
     """How an output declines the task, in its words; None: it does not, or the task asks for just that.
 
     A task about apologies, refusals or excuses may be answered by one, and a task that retells or answers its input may
-    when the input has such words; speaking as a language model is a refusal in these as well, unless they ask for it.
+    when the input has such words; speaking as a language model is a refusal in these as well, unless they ask for it or
+    a machine is to tell a story.
     """
     if _WANTED.search(instruction):
         return None
-    if found := _SPEAKS_AS_MODEL.search(output):
+    if found := None if _AS_A_MACHINE.search(instruction) else _SPEAKS_AS_MODEL.search(output):
         return found[0]
     if _RETELLS.search(instruction) and _REGRET_IN_INPUT.search(f"{given}\n{instruction}"):
         return None

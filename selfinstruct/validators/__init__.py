@@ -10,11 +10,23 @@ from selfinstruct.filters.instances import Validator
 from selfinstruct.filters.personal_data import personal_data
 from selfinstruct.filters.wording import Fault
 from selfinstruct.records import Instance, Settings, Task
+from selfinstruct.validators.arithmetic import numeric_answer
 from selfinstruct.validators.forms import json_form, python_syntax, toml_form, xml_form, yaml_form
+from selfinstruct.validators.languages import careful_language_match, language_match
+from selfinstruct.validators.markers import hidden_characters, leftover_marker
 from selfinstruct.validators.own import own_check
 from selfinstruct.validators.patterns import forbidden_pattern, wanted_pattern
+from selfinstruct.validators.repetition import cut_off, max_repetition, restated_question, unstated_label
 
 BUILT_IN: Mapping[str, Validator] = {
+    "labels": unstated_label,
+    "restated_question": restated_question,
+    "leftover_marker": leftover_marker,
+    "hidden_characters": hidden_characters,
+    "cut_off": cut_off,
+    "numeric_answer": numeric_answer,
+    "language_match": language_match,
+    "max_repetition": max_repetition,
     "json": json_form,
     "toml": toml_form,
     "xml": xml_form,
@@ -24,6 +36,8 @@ BUILT_IN: Mapping[str, Validator] = {
 """Validators that need no argument, in order of price."""
 WITH_PATTERN: Mapping[str, Callable[[str], Validator]] = {"regex": wanted_pattern, "no_regex": forbidden_pattern}
 """Validators that are written with a pattern, such as `regex:^\\d+$`."""
+CAREFUL = "language_match:lingua"
+"""The one that needs the extra `languages`."""
 DEFAULT_VALIDATORS: tuple[str, ...] = tuple(BUILT_IN)
 DEFAULT = "default"
 """In a configuration: all of these."""
@@ -57,11 +71,13 @@ def _bound(names: tuple[str, ...], sources: tuple[tuple[str, str], ...]) -> tupl
         if kind == OWN:
             digest, _, function = argument.partition(":")
             dear.append(own_check(by_digest.get(digest, ""), function))
+        elif name == CAREFUL:
+            dear.insert(0, careful_language_match())
         elif kind in WITH_PATTERN:
             cheap.append(WITH_PATTERN[kind](argument))
         elif name not in BUILT_IN:
             raise ConfigError(
-                f"filters.validators: unknown validator {name!r}; known: {DEFAULT}, {', '.join(BUILT_IN)}, "
+                f"filters.validators: unknown validator {name!r}; known: {DEFAULT}, {', '.join(BUILT_IN)}, {CAREFUL}, "
                 f"{', '.join(f'{one}:PATTERN' for one in WITH_PATTERN)}, FILE.py:FUNCTION"
             )
     return (*cheap, *(BUILT_IN[name] for name in BUILT_IN if name in names), *dear)

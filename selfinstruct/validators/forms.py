@@ -23,7 +23,7 @@ _FENCED = regex.compile(
     regex.MULTILINE | regex.DOTALL,
 )
 _OTHER_WORK = regex.compile(
-    r"\b(?:explain|describe|what\s+(?:is|are|does)|why|how|difference|compare|versus|vs|function|program|script|parser|schema"
+    r"\b(?:explain|describe\s+(?:how|what|why|the\s+(?:structure|difference|purpose|use))|what\s+(?:is|are|does)|why|how|difference|compare|versus|vs|function|program|script|parser|schema"
     r"|class|library|method|code\s+(?:that|to|which)|query|command|advantages?|article|essay|tutorial|story|poem)\b"
     r"|解释|说明|什么是|函数|程序|脚本|区别|比较",
     regex.IGNORECASE,

@@ -1,0 +1,374 @@
+"""Plain arithmetic, done again: where an instruction is numbers and an operation, its answer is known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from statistics import median
+
+import regex
+
+from selfinstruct.filters.wording import Fault, excerpt
+from selfinstruct.records import Instance, Task
+
+_NUMBER = r"[-−]?(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?)"
+_DIGITS_MAX = 60
+"""Results with more digits are not looked at."""
+_TAIL = (
+    r"(?:\s*[,;.(]?\s*(?:and\s+|please\s+)?(?:show\s+(?:your|the|all)\s+(?:work(?:ing)?|steps?|calculations?)|step\s+by\s+step"
+    r"|(?:give|write|answer|state|return|output|reply|respond)(?:\s+with)?\s+(?:me\s+)?(?:only|just)?\s*(?:the|a)?\s*(?:result|number|answer|final\s+answer)"
+    r"(?:\s+only)?|without\s+(?:using\s+)?a\s+calculator|in\s+your\s+head|exactly|please)\)?){0,2}\s*[.?!。？！]?\s*"
+)
+_ROUND = (
+    r"(?:\s*,?\s*(?:and\s+)?(?:rounded|round(?:\s+(?:it|the\s+(?:result|answer)))?)?\s*to\s+"
+    r"(?P<places>\d|one|two|three|four)\s+decimal\s+(?:places?|digits?))?"
+)
+_PLACES = {"one": 1, "two": 2, "three": 3, "four": 4}
+_ASKS = (
+    r"(?:(?:please|can\s+you|could\s+you)\s+)?(?:(?:what(?:\s+is|['’]s|\s+does|\s+do|\s+are)|how\s+much(?:\s+is|\s+are)|calculate|compute|evaluate"
+    r"|work\s+out|find|determine|solve|tell\s+me|give(?:\s+me)?|was\s+ist|wie\s*viel\s+(?:ist|sind)|berechne|combien\s+(?:font|fait)|calcule[rz]?|calcula"
+    r"|cu[áa]nto\s+(?:es|son)|quanto\s+[ée]|计算|求|算一?下)\s*[:：]?\s*)"
+    r"(?:(?:the\s+)?(?:exact\s+)?(?:result|value|answer|solution)\s+(?:of|to)\s+)?(?:the\s+(?:following\s+)?(?:expression|sum|problem|calculation)\s*[:：]?\s+)?"
+)
+_EXPRESSION = (
+    r"(?P<expression>[-−(\d][-−+*/×÷·:^().,\d\s%xX]*?(?:\s(?:plus|minus|times|multiplied\s+by|divided\s+by|over|by|mal|durch)"
+    r"\s[-−+*/×÷·^().,\d\s]+?)*)"
+)
+_PLAIN = regex.compile(
+    rf"\s*{_ASKS}{_EXPRESSION}(?:\s*(?:=|equals?|equal\s+to|make|gleich|等于多少|等于几|是多少|的[值结]果?|的结果))?\s*\??{_ROUND}{_TAIL}"
+    rf"|\s*{_EXPRESSION}\s*(?:=\s*\??|等于多少|等于几|是多少|equals\s+what)\s*\??\s*",
+    regex.IGNORECASE,
+)
+_ONLY_EXPRESSION = regex.compile(rf"\s*{_EXPRESSION}\s*(?:=\s*(?:\?|_+)?)?\s*", regex.IGNORECASE)
+_OF_INPUT = regex.compile(
+    r"\s*(?:please\s+)?(?:(?:calculate|compute|evaluate|solve|simplify|work\s+out|find|give|what\s+is|berechne|calcule[rz]?|计算|求)\s*)"
+    r"(?:the\s+)?(?:(?:result|value|answer|solution)\s+(?:of|to)\s+)?(?:the|this|these|following|given|下面|以下|这个?|den|das|l['’])?\s*(?:following\s+|given\s+)?"
+    r"(?:arithmetic\s+|math(?:ematical|s)?\s+|numerical\s+|的?)?(?:expressions?|problems?|calculations?|sums?|equations?|operation|ausdruck|算式|式子|表达式|expression)"
+    r"(?:的?(?:值|结果))?" + _TAIL,
+    regex.IGNORECASE,
+)
+_LIST = rf"(?P<list>{_NUMBER}(?:\s*(?:,\s+(?:and\s+)?|\s+and\s+|;\s*|、|和|，\s*){_NUMBER})+)"
+_OPERATION = (
+    r"(?P<operation>sum|total|product|average|(?:arithmetic\s+)?mean|median|largest(?:\s+number)?|maximum"
+    r"|smallest(?:\s+number)?|minimum|difference)"
+)
+_NAMED = regex.compile(
+    rf"\s*{_ASKS}(?:the\s+)?{_OPERATION}\s+(?:of|between|among|from)\s+(?:the\s+)?(?:following\s+)?(?:numbers?\s*)?[:：]?\s*{_LIST}{_ROUND}{_TAIL}",
+    regex.IGNORECASE,
+)
+_NAMED_OF_INPUT = regex.compile(
+    rf"\s*{_ASKS}(?:the\s+)?{_OPERATION}\s+(?:of|between|among|from|in)\s+(?:(?:the|these|those|this|all|given|following|list|set)\s+)*"
+    rf"(?:of\s+)?(?:the\s+)?(?:numbers?|values?|list|set|integers?)(?:\s+(?:given|below|in\s+the\s+(?:input|list)))?{_ROUND}{_TAIL}"
+    rf"|\s*(?P<operation>add\s+up|add|sum(?:\s+up)?|multiply)\s+(?:(?:all|the|these|those|following|given)\s+)*numbers?{_TAIL}",
+    regex.IGNORECASE,
+)
+_LIST_ONLY = regex.compile(
+    rf"\s*\[?(?P<list>{_NUMBER}(?:\s*[,;、，\s]\s*(?:and\s+)?{_NUMBER})+)\]?\.?\s*", regex.IGNORECASE
+)
+_COMMANDS = (
+    (
+        regex.compile(
+            rf"\s*(?:please\s+)?add\s+(?P<a>{_NUMBER})\s+(?:and|to|plus)\s+(?P<b>{_NUMBER}){_TAIL}", regex.IGNORECASE
+        ),
+        "+",
+    ),
+    (
+        regex.compile(
+            rf"\s*(?:please\s+)?subtract\s+(?P<b>{_NUMBER})\s+from\s+(?P<a>{_NUMBER}){_TAIL}", regex.IGNORECASE
+        ),
+        "-",
+    ),
+    (
+        regex.compile(
+            rf"\s*(?:please\s+)?multiply\s+(?P<a>{_NUMBER})\s+(?:by|and|with|times)\s+(?P<b>{_NUMBER}){_TAIL}",
+            regex.IGNORECASE,
+        ),
+        "*",
+    ),
+    (
+        regex.compile(
+            rf"\s*(?:please\s+)?divide\s+(?P<a>{_NUMBER})\s+by\s+(?P<b>{_NUMBER}){_ROUND}{_TAIL}", regex.IGNORECASE
+        ),
+        "/",
+    ),
+    (
+        regex.compile(
+            rf"\s*{_ASKS}(?P<a>{_NUMBER})\s*(?:%|percent|per\s+cent)\s+of\s+(?P<b>{_NUMBER}){_ROUND}{_TAIL}",
+            regex.IGNORECASE,
+        ),
+        "%",
+    ),
+    (regex.compile(rf"\s*{_ASKS}(?:the\s+)?square\s+of\s+(?P<a>{_NUMBER})(?P<b>){_TAIL}", regex.IGNORECASE), "square"),
+    (
+        regex.compile(
+            rf"\s*(?P<a>{_NUMBER})\s*(?:乘以|乘)\s*(?P<b>{_NUMBER})\s*(?:等于|是)?\s*(?:多少|几)\s*[?？]?\s*"
+        ),
+        "*",
+    ),
+    (
+        regex.compile(
+            rf"\s*(?P<a>{_NUMBER})\s*(?:加上|加)\s*(?P<b>{_NUMBER})\s*(?:等于|是)?\s*(?:多少|几)\s*[?？]?\s*"
+        ),
+        "+",
+    ),
+    (
+        regex.compile(
+            rf"\s*(?P<a>{_NUMBER})\s*(?:减去|减)\s*(?P<b>{_NUMBER})\s*(?:等于|是)?\s*(?:多少|几)\s*[?？]?\s*"
+        ),
+        "-",
+    ),
+    (
+        regex.compile(rf"\s*(?P<a>{_NUMBER})\s*(?:除以)\s*(?P<b>{_NUMBER})\s*(?:等于|是)?\s*(?:多少|几)\s*[?？]?\s*"),
+        "/",
+    ),
+)
+_WORDS = (
+    (regex.compile(r"\bplus\b", regex.IGNORECASE), "+"),
+    (regex.compile(r"\bminus\b", regex.IGNORECASE), "-"),
+    (regex.compile(r"\b(?:times|multiplied\s+by|mal)\b", regex.IGNORECASE), "*"),
+    (regex.compile(r"\b(?:divided\s+by|over|durch)\b", regex.IGNORECASE), "/"),
+    (regex.compile(r"[×·]|(?<=[\d\s)])[xX](?=[\d\s(-])"), "*"),
+    (regex.compile(r"÷"), "/"),
+    (regex.compile(r"−"), "-"),
+    (regex.compile(r"\*\*"), "^"),
+)
+_TOKENS = regex.compile(
+    r"\s*(?:(?P<number>\d{1,3}(?:,\d{3})+(?:\.\d+)?(?![\d,])|\d+(?:\.\d+)?(?![\d.,]\d))|(?P<mark>[-+*/^()]))"
+)
+
+_IN_ANSWER = regex.compile(
+    r"(?P<sign>(?<![\w)])[-−]\s?|\bminus\s+|\bnegative\s+)?(?P<whole>\d{1,3}(?:[,  ’']\d{3})+(?!\d)|\d+)"
+    r"(?P<decimals>\.\d+)?"
+    r"(?:\s*(?:/|⁄)\s*(?P<under>\d+))?"
+)
+_UNSURE = regex.compile(
+    r"\d\s*[eE][+-]?\d|[×x*]\s*10\s*(?:\^|\*\*|[⁰¹²³⁴-⁹])|\bremainder\b|\brest\b|余|\bR\s*\d|\\frac|\\overline|\bundefined\b|repeating|recurring"
+    r"|[½⅓⅔¼¾⅕⅛]|\bhalf\b|\d,\d{1,2}(?!\d)|\d\.\d{3}\.\d|hundred|thousand|million|billion|万|亿|百|千",
+    regex.IGNORECASE,
+)
+_MIXED = regex.compile(r"(\d{1,9})\s+(\d{1,9})/([1-9]\d{0,8})")
+_DOTTED = regex.compile(r"\d\.\d{3}(?!\d)")
+_NO_SUM = regex.compile(r"\d+(?:[-/]\d+)+")
+"""What is "9/11", "24/7" or "4-3-3"? Nothing to reckon."""
+_RECKON = regex.compile(
+    r"\W*(?:please\s+)?(?:calculate|compute|evaluate|work\s+out|berechne|calcul|计算)", regex.IGNORECASE
+)
+_ABOUT = regex.compile(
+    r"≈|~|\b(?:about|approximately|approx|roughly|around|rounded|nearly)\b|约|大约", regex.IGNORECASE
+)
+
+
+def numeric_answer(task: Task, instance: Instance) -> Fault | None:
+    """`wrong_number` where the right result of plain arithmetic stands nowhere in the output.
+
+    Only where all of the instruction, or it and an input that is nothing but numbers, says what is to be reckoned. A
+    rounded result is right; what is written in words, as a remainder or in powers of ten is not looked at.
+    """
+    asked = _asked(task.instruction, instance.input)
+    if asked is None or _UNSURE.search(instance.output):
+        return None
+    expected, places = asked
+    answer = _without_question(instance.output, instance.input.strip() or task.instruction)
+    found = [value for match in _IN_ANSWER.finditer(answer) if (value := _value(match)) is not None]
+    if not found or len(str(abs(expected.numerator))) > _DIGITS_MAX:
+        return None
+    found += [
+        (Fraction(int(whole)) + Fraction(int(over), int(under)), -1) for whole, over, under in _MIXED.findall(answer)
+    ]
+    if "%" in answer:
+        found += [(value / 100, shown) for value, shown in found]
+    if _is_difference(task.instruction):
+        found += [(-value, shown) for value, shown in found]
+    if expected.denominator == 1 and abs(expected) >= 1000 and _DOTTED.search(answer):
+        return None  # points between thousands
+    loose = bool(_ABOUT.search(answer))
+    if any(_is(expected, value, shown, places, loose=loose) for value, shown in found):
+        return None
+    return Fault("wrong_number", f'{_written(expected)} is right, not "{excerpt(instance.output, 40)}"')
+
+
+def _asked(instruction: str, given: str) -> tuple[Fraction, int | None] | None:
+    """The result, and the decimals that it is to be rounded to; None where it is not certain what is to be reckoned."""
+    return _asked_of_input(instruction, given) if given.strip() else _asked_alone(instruction)
+
+
+def _asked_alone(instruction: str) -> tuple[Fraction, int | None] | None:
+    if found := _PLAIN.fullmatch(instruction):
+        if _NO_SUM.fullmatch(found["expression"].strip()) and not _RECKON.match(instruction):
+            return None
+        result = _evaluate(found["expression"])
+        return None if result is None else (result, _places(found))
+    if found := _NAMED.fullmatch(instruction):
+        return _of_list(found, found["list"])
+    command = next(((found, does) for pattern, does in _COMMANDS if (found := pattern.fullmatch(instruction))), None)
+    return None if command is None else _command(command[1], command[0])
+
+
+def _asked_of_input(instruction: str, given: str) -> tuple[Fraction, int | None] | None:
+    if _OF_INPUT.fullmatch(instruction) and (found := _ONLY_EXPRESSION.fullmatch(given)):
+        result = _evaluate(found["expression"])
+        return None if result is None else (result, None)
+    if (found := _NAMED_OF_INPUT.fullmatch(instruction)) and (listed := _LIST_ONLY.fullmatch(given)):
+        return _of_list(found, listed["list"])
+    return None
+
+
+def _without_question(answer: str, question: str) -> str:
+    """The answer without its first repeating of the numbers asked about, where it has others: "144 / 12 = 14"."""
+    numbers = regex.findall(r"\d+(?:[.,]\d+)*", question)
+    asked = regex.compile(r"[^\d]{1,20}".join(regex.escape(number) for number in numbers))
+    rest = asked.sub(" ", answer, count=1) if len(numbers) > 1 else answer
+    return rest if regex.search(r"\d", rest) else answer
+
+
+def _is_difference(instruction: str) -> bool:
+    return "difference" in instruction.lower()
+
+
+def _places(found: regex.Match[str]) -> int | None:
+    said = found.groupdict().get("places")
+    return None if said is None else _PLACES.get(said.lower()) or int(said)
+
+
+def _number(text: str) -> Fraction:
+    return Fraction(text.replace(",", "").replace("−", "-"))
+
+
+def _of_list(found: regex.Match[str], text: str) -> tuple[Fraction, int | None] | None:
+    numbers = [_number(one) for one in regex.findall(_NUMBER, text)]
+    operation = " ".join(found["operation"].lower().split())
+    if operation == "difference" and len(numbers) != 2:
+        return None
+    return _apply(operation, numbers), _places(found)
+
+
+def _apply(operation: str, numbers: Sequence[Fraction]) -> Fraction:  # noqa: PLR0911 - one return an operation
+    if operation in {"product", "multiply"}:
+        result = Fraction(1)
+        for number in numbers:
+            result *= number
+        return result
+    if operation in {"average", "mean", "arithmetic mean"}:
+        return sum(numbers, Fraction(0)) / len(numbers)
+    if operation == "median":
+        return Fraction(median(numbers))
+    if operation.startswith(("largest", "maximum")):
+        return max(numbers)
+    if operation.startswith(("smallest", "minimum")):
+        return min(numbers)
+    if operation == "difference":
+        return abs(numbers[0] - numbers[1])
+    return sum(numbers, Fraction(0))
+
+
+def _command(operation: str, found: regex.Match[str]) -> tuple[Fraction, int | None] | None:
+    a, b = _number(found["a"]), _number(found["b"] or "1")
+    if operation == "/" and not b:
+        return None
+    results = {
+        "+": lambda: a + b, "-": lambda: a - b, "*": lambda: a * b, "/": lambda: a / b, "%": lambda: a * b / 100,
+        "square": lambda: a * a,
+    }  # fmt: skip
+    return results[operation](), _places(found)
+
+
+def _evaluate(expression: str) -> Fraction | None:
+    """The value of an expression with an operation in it, by the rules of arithmetic; None where it is not plain."""
+    for pattern, mark in _WORDS:
+        expression = pattern.sub(f" {mark} ", expression)
+    tokens: list[str] = []
+    place, end = 0, len(expression.rstrip(" .,:"))
+    while place < end:
+        found = _TOKENS.match(expression, place, end)
+        if found is None:
+            return None
+        tokens.append(found["number"] or found["mark"])
+        place = found.end()
+    if len(tokens) > 60 or not any(mark in "+-*/^" for mark in tokens[1:]):
+        return None
+    try:
+        value, rest = _sum(tokens)
+    except (IndexError, ValueError, ZeroDivisionError, OverflowError):
+        return None
+    return None if rest else value
+
+
+def _sum(tokens: list[str]) -> tuple[Fraction, list[str]]:
+    value, tokens = _product(tokens)
+    while tokens and tokens[0] in "+-":
+        other, rest = _product(tokens[1:])
+        value = value + other if tokens[0] == "+" else value - other
+        tokens = rest
+    return value, tokens
+
+
+def _product(tokens: list[str]) -> tuple[Fraction, list[str]]:
+    value, tokens = _power(tokens)
+    while tokens and tokens[0] in "*/":
+        other, rest = _power(tokens[1:])
+        value = value * other if tokens[0] == "*" else value / other
+        tokens = rest
+    return value, tokens
+
+
+def _power(tokens: list[str]) -> tuple[Fraction, list[str]]:
+    sign = 1
+    if tokens[0] == "-":
+        sign, tokens = -1, tokens[1:]
+    value, tokens = _atom(tokens)
+    if tokens and tokens[0] == "^":
+        exponent, tokens = _atom(tokens[1:])
+        if sign < 0 or exponent.denominator != 1 or abs(exponent) > 100 or (tokens and tokens[0] == "^"):
+            raise ValueError("not plain")
+        value **= int(exponent)
+    return sign * value, tokens
+
+
+def _atom(tokens: list[str]) -> tuple[Fraction, list[str]]:
+    if tokens[0] == "(":
+        value, tokens = _sum(tokens[1:])
+        if tokens[0] != ")":
+            raise ValueError("not plain")
+        return value, tokens[1:]
+    return _number(tokens[0]), tokens[1:]
+
+
+def _value(found: regex.Match[str]) -> tuple[Fraction, int] | None:
+    """A number of an answer, and how many decimals it shows; -1 for a fraction."""
+    whole = regex.sub(r"\D", "", found["whole"])
+    if len(whole) > _DIGITS_MAX:
+        return None
+    value, decimals = Fraction(whole + (found["decimals"] or "")), len(found["decimals"] or ".") - 1
+    if found["under"]:
+        if not int(found["under"]):
+            return None
+        value, decimals = value / int(found["under"]), -1
+    return (-value if found["sign"] else value), decimals
+
+
+def _is(expected: Fraction, value: Fraction, decimals: int, places: int | None, *, loose: bool) -> bool:
+    """Whether a number in an answer is the result: exactly, or rounded or cut to the decimals that it shows.
+
+    An integer is a rounded result only where the answer or the instruction says so, or the decimals never end.
+    """
+    if value == expected:
+        return True
+    may_be_whole = loose or places is not None or not _terminates(expected)
+    if decimals < (0 if may_be_whole else 1):
+        return False
+    return abs(value - expected) < Fraction(1, 10**decimals)
+
+
+def _terminates(value: Fraction) -> bool:
+    """Whether a number can be written with decimals that end."""
+    rest = value.denominator
+    for prime in (2, 5):
+        while rest % prime == 0:
+            rest //= prime
+    return rest == 1
+
+
+def _written(value: Fraction) -> str:
+    if value.denominator == 1:
+        return str(value.numerator)
+    return f"{value.numerator}/{value.denominator}" if value.denominator < 1000 else f"{float(value):.6g}"
