@@ -144,6 +144,24 @@ def status(
 
 
 @app.command()
+def judge(
+    pool: PoolArgument,
+    calibrate: Annotated[
+        Path | None, typer.Option(help="Labels of people (JSON Lines) to hold the judge against.", metavar="FILE")
+    ] = None,
+    precision: Annotated[
+        float | None,
+        typer.Option(help="Share of what the judge keeps that people keep, to be fitted to.  [default: 0.95]"),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """Show what the judge made of a pool, or hold it against labels of people and fit its minimum scores."""
+    from selfinstruct import console  # noqa: PLC0415
+
+    console.show_judge(pool, calibrate, precision, as_json=as_json)
+
+
+@app.command()
 def explain(
     pool: PoolArgument,
     what: Annotated[str, typer.Argument(help="A task id, a request id, a reason, or a piece of a text.", metavar="X")],

@@ -7,7 +7,7 @@ import contextlib
 import json
 import signal
 import time
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 from selfinstruct.config import DEFAULT_CONCURRENCY, Config, load, pool_settings
+from selfinstruct.errors import ConfigError
 from selfinstruct.export.files import LEFT_OUT, Options, export
 from selfinstruct.growth import Growth, Outcome
 from selfinstruct.llm.prices import in_dollars
@@ -24,6 +25,7 @@ from selfinstruct.store.pool import is_pool
 from selfinstruct.store.removal import Selection, change
 
 if TYPE_CHECKING:
+    from selfinstruct.calibration import Agreement
     from selfinstruct.live import LiveView
 
 OUT = Console(highlight=False, soft_wrap=True)
@@ -169,8 +171,12 @@ def _table(status: dict[str, Any]) -> None:
     models = ", ".join(status["models"]) or "none yet"
     OUT.print(Text(f"pool {status['pool']}, recipe {status['recipe'] or 'none yet'}, models: {models}"))
     for name, value, note in (*_asked(status), *_became(status)):
-        shown = f"{value:,}" if isinstance(value, int) else str(value)
-        OUT.print(Text(f"{name:<28} {shown:>9}").append(f"   {note}" if note else "", style="dim"))
+        _line(name, value, note)
+
+
+def _line(name: str, value: object, note: str = "") -> None:
+    shown = f"{value:,}" if isinstance(value, int) else str(value)
+    OUT.print(Text(f"{name:<28} {shown:>9}").append(f"   {note}" if note else "", style="dim"))
 
 
 def _asked(status: dict[str, Any]) -> Iterator[Line]:
@@ -258,6 +264,56 @@ def _samples(pool: Path, wanted: int = 3) -> None:
 def _short(text: str, limit: int = 240) -> str:
     line = " ".join("".join(character if character.isprintable() else " " for character in text).split())
     return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def show_judge(pool: Path, labels: Path | None, precision: float | None, *, as_json: bool) -> None:
+    """What the judge made of a pool; with labels of people how far it agrees with them, and the scores that fit."""
+    from selfinstruct.calibration import calibrate, judged  # noqa: PLC0415
+
+    if precision is not None and (labels is None or not 0 < precision <= 1):
+        raise ConfigError("--precision goes with --calibrate FILE and lies above 0, up to 1, such as 0.95")
+    if labels is None:
+        found = judged(pool)
+        if as_json:
+            OUT.print(json.dumps(found), markup=False)
+            return
+        for name, value, note in _judging({"agreement": None, "judge": {**found, "scores": 0}}):
+            _line(name, value, note)
+        for name, scores in found["scores"].items():
+            _line(f"scores on {name}", sum(scores.values()), ", ".join(f"{n:,} x {s}" for s, n in scores.items() if n))
+        return
+    wanted = precision or 0.95
+    calibration = calibrate(pool, labels, wanted)
+    if as_json:
+        OUT.print(json.dumps(calibration.figures()), markup=False)
+        return
+    unjudged = f"{calibration.unjudged:,} more are of instances without a verdict" if calibration.unjudged else ""
+    _line("labels", calibration.labels, unjudged)
+    _show_agreement("minimum scores now", calibration.minimums, calibration.agreement)
+    for name, one in calibration.by_question.items():
+        kappa = "not defined" if one.kappa is None else f"{one.kappa:.3f}"
+        _line(f"question {name}", one.total, f"labels that answer it: accuracy {one.accuracy:.3f}, kappa {kappa}")
+    reached = f"fitted to a precision of {wanted:g}"
+    if not calibration.is_reached:
+        reached = f"no scores reach a precision of {wanted:g}; the best there is"
+    _show_agreement(reached, calibration.fitted, calibration.fitted_agreement)
+    OUT.print(Text("\n[judge]\nenabled = true"))
+    for name, least in calibration.fitted.items():
+        OUT.print(Text(f"min_{name} = {least}"))
+
+
+def _show_agreement(title: str, minimums: Mapping[str, int], found: Agreement) -> None:
+    OUT.print(Text(f"\n{title}: {', '.join(f'{name} {least}' for name, least in minimums.items())}"))
+    figures = found.figures()
+    low, high = figures["precision_interval"] or (None, None)
+    notes = {
+        "accuracy": f"of {found.total:,}; both keep {found.both:,}, neither {found.neither:,}",
+        "kappa": "agreement beyond chance (Cohen)",
+        "precision": f"of the {found.both + found.judge_only:,} that the judge keeps; 95 % interval {low} to {high}",
+        "recall": f"of the {found.both + found.people_only:,} that people keep",
+    }
+    for name, note in notes.items():
+        _line(f"  {name}", "none" if figures[name] is None else f"{figures[name]:.3f}", note)
 
 
 def show_explanations(pool: Path, wanted: str) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
+from selfinstruct.judging import BEST, QUESTIONS
 from selfinstruct.recipes.steps import APART
 
 _SAMPLED = f"stage = 'respond' AND state = 'answered' AND position / {APART} = 1"
@@ -79,33 +80,40 @@ def answers_of(connection: sqlite3.Connection, task_id: str) -> list[tuple[str, 
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class JudgedInstance:
-    """An instance in the pool with the scores that the judge gave it, by question."""
-
-    scores: Mapping[str, int]
-    instruction: str
-
-
-def judged_instances(connection: sqlite3.Connection) -> dict[tuple[str, int], JudgedInstance]:
-    """The instances with a verdict that can be read, by task and position within it."""
+def judged_instances(connection: sqlite3.Connection) -> dict[tuple[str, int], dict[str, int]]:
+    """The scores of the instances of the pool that the judge could be read on, by task and position within it."""
     found = connection.execute(
-        "SELECT i.task_id, i.position, v.valid_score, v.input_score, v.output_score, t.instruction FROM instances i "
-        "JOIN verdicts v ON v.source = i.source AND v.request_id = i.request_id "
-        "AND v.request_position = i.request_position JOIN tasks t ON t.id = i.task_id WHERE v.valid_score IS NOT NULL"
+        "SELECT i.task_id, i.position, v.* FROM instances i JOIN verdicts v ON v.source = i.source "
+        "AND v.request_id = i.request_id AND v.request_position = i.request_position "
+        "WHERE v.valid_score IS NOT NULL ORDER BY i.task_id, i.position"
     )
+    return {(row["task_id"], row["position"]): {name: row[f"{name}_score"] for name in QUESTIONS} for row in found}
+
+
+def scores_given(connection: sqlite3.Connection) -> dict[str, dict[int, int]]:
+    """How often each score was given, by question; revised forms included."""
     return {
-        (row["task_id"], row["position"]): JudgedInstance(
-            {name: row[f"{name}_score"] for name in ("valid", "input", "output")}, row["instruction"]
-        )
-        for row in found
+        name: {
+            score: _count(connection, f"SELECT COUNT(*) FROM verdicts WHERE {name}_score = ?", (score,))  # noqa: S608
+            for score in range(1, BEST + 1)
+        }
+        for name in QUESTIONS
     }
 
 
-def is_task(connection: sqlite3.Connection, task_id: str) -> bool:
+def judge_rules(connection: sqlite3.Connection) -> dict[str, int] | None:
+    """The minimum scores of the round planned last, by question; None where no judge was on."""
+    row = connection.execute(
+        "SELECT c.settings FROM rounds r JOIN configurations c ON c.id = r.configuration ORDER BY r.number DESC LIMIT 1"
+    ).fetchone()
+    judge = json.loads(row["settings"]).get("judge") if row else None
+    return {name: judge[f"min_{name}"] for name in QUESTIONS} if judge else None
+
+
+def task_exists(connection: sqlite3.Connection, task_id: str) -> bool:
     """Is there such a task in the pool?"""
     return connection.execute("SELECT 1 FROM tasks WHERE id = ?", (task_id,)).fetchone() is not None
 
 
-def _count(connection: sqlite3.Connection, sql: str, values: Sequence[str] = ()) -> int:
+def _count(connection: sqlite3.Connection, sql: str, values: Sequence[int] = ()) -> int:
     return int(connection.execute(sql, values).fetchone()[0])
