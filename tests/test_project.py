@@ -68,6 +68,8 @@ def test_the_wheel_works_alone_in_an_empty_environment(tmp_path: Path) -> None:
     assert (status["seeds"], status["tasks"]) == (175, 20)
     assert "WARNING" not in found.stderr
     assert (empty / "outputs" / "pool" / "pool.db").exists()
+    subprocess.run([python, "-m", "selfinstruct", "report", "outputs/pool"], cwd=empty, env=environment, check=True)
+    assert (empty / "outputs" / "pool" / "report.html").read_text("utf-8").startswith("<!doctype html>")
     shutil.rmtree(tmp_path / "env")
 
 

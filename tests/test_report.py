@@ -130,10 +130,16 @@ def test_diversity_is_that_of_the_status(tmp_path: Path) -> None:
     assert figures["status"] == {**status(pool), "pool": "small"}
 
 
-def test_removed_tasks_are_marked(tmp_path: Path) -> None:
+def test_removed_tasks_are_marked_and_left_out_of_what_the_pool_holds(tmp_path: Path) -> None:
     pool = small_pool(tmp_path / "small")
     change(pool, "remove", Selection(ids=(task_of(0, 0, 0),)), "dull", NOW)
-    assert [row[2] for row in report_of(pool).rows("tasks-0")][2] == "removed"
+    found = report_of(pool)
+    (figures,) = found.pools
+    assert [row[2] for row in found.rows("tasks-0")][2] == "removed"
+    assert figures["words"]["instructions"] == [[7, 1], [9, 1]]
+    assert figures["verbs"]["total"] == figures["diversity"]["instructions"] == 2
+    assert (figures["mix"]["tasks"], figures["status"]["removed"]) == (1, 1)
+    assert figures["growth"]["accepted"] == [2, 1]
 
 
 def test_two_pools_stand_side_by_side(tmp_path: Path) -> None:

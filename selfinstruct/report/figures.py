@@ -15,7 +15,7 @@ from selfinstruct.novelty.common import common_pieces
 from selfinstruct.report.lineage import demonstrations
 from selfinstruct.report.tasks import Figures, Tasks, shortened
 from selfinstruct.store import figures as store
-from selfinstruct.store.reading import status_of
+from selfinstruct.store.reading import Connection, status_of
 
 BINS = 50
 """Of a histogram of scores from 0 to 1."""
@@ -31,7 +31,7 @@ LEAST_LANGUAGE = 0.02
 """A quick look errs: smaller shares than this are put together."""
 
 
-def figures(connection: store.Connection, name: str, tasks: Tasks) -> dict[str, Any]:
+def figures(connection: Connection, name: str, tasks: Tasks) -> dict[str, Any]:
     """All figures of a pool, whose tasks have been read."""
     frame = pd.DataFrame(tasks.figures, columns=Figures._fields)
     status = status_of(connection, name)
@@ -152,7 +152,7 @@ def languages(instructions: Sequence[str]) -> dict[str, Any]:
     return {"sample": len(sample), "counts": counts, "unsure": len(sample) - sum(n for _, n in counts)}
 
 
-def pairs(connection: store.Connection) -> list[dict[str, Any]]:
+def pairs(connection: Connection) -> list[dict[str, Any]]:
     """The closest accepted pairs, each text cut into [piece, is it in common]."""
     tokenizer = store.tokenizer(connection)
     found = []

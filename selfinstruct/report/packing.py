@@ -20,7 +20,7 @@ def harmless_json(value: Any) -> str:
 
 def write_packed(file: IO[str], rows: Iterable[Any]) -> int:
     """Write rows as a JSON list, gzipped, in base64; how many there were. One row is held at a time."""
-    squeeze = zlib.compressobj(6, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
+    squeeze = zlib.compressobj(5, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
     rest, count = b"", 0
 
     def write(data: bytes, *, last: bool = False) -> bytes:

@@ -17,8 +17,7 @@ from selfinstruct.errors import PoolError
 from selfinstruct.report import rejections, tasks
 from selfinstruct.report.figures import figures
 from selfinstruct.report.packing import harmless_json, write_packed
-from selfinstruct.store.figures import Connection
-from selfinstruct.store.reading import snapshot
+from selfinstruct.store.reading import Connection, snapshot
 
 SCRIPTS = ("elements.js", "charts.js", "sunburst.js", "tables.js", "sections.js", "page.js")
 """In the order in which they are run, as one script."""

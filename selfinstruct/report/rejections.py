@@ -7,6 +7,7 @@ from typing import Any
 
 from selfinstruct.report.tasks import DETAILED, LONGEST, shortened
 from selfinstruct.store import figures as store
+from selfinstruct.store.reading import Connection
 
 LISTED = 60_000
 """Rejections in the table: the newest ones of a larger pool."""
@@ -14,7 +15,7 @@ _GLANCE = 240
 """Characters of the text of a rejection that is not among the newest or closest."""
 
 
-def rows(connection: store.Connection, positions: Mapping[str, int]) -> Iterator[list[Any]]:
+def rows(connection: Connection, positions: Mapping[str, int]) -> Iterator[list[Any]]:
     """The rows of the table, the newest first.
 
     A row is [request id (its beginning), position in it, kind, reason, round, score, position of the nearest task,

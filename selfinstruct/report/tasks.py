@@ -13,6 +13,7 @@ from selfinstruct.filters.wording import word_count
 from selfinstruct.novelty.index import Index
 from selfinstruct.report.lineage import generation
 from selfinstruct.store import figures as store
+from selfinstruct.store.reading import Connection
 
 LISTED = 100_000
 """Tasks in the table: the newest ones of a larger pool."""
@@ -43,11 +44,11 @@ class Tasks:
     """What one pass found. It fills as `rows` is read."""
 
     figures: list[Figures] = field(default_factory=list)
-    """Those of the generated tasks, in order."""
+    """Those of the generated tasks that are not removed, in order."""
     judged: list[tuple[str, float | None]] = field(default_factory=list)
-    """The generated instructions, each with its score to the nearest earlier one."""
+    """Their instructions, each with its score to the nearest earlier one."""
     readings: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """Verb and noun of the generated instructions."""
+    """Their verbs and nouns."""
     input_words: Counter[int] = field(default_factory=Counter)
     """How many inputs that are not empty have how many words."""
     output_words: Counter[int] = field(default_factory=Counter)
@@ -57,7 +58,7 @@ class Tasks:
     """[position, [[input, output], ...], positions of the tasks shown] of those whose full texts are in the page."""
 
 
-def rows(connection: store.Connection, found: Tasks) -> Iterator[list[Any]]:
+def rows(connection: Connection, found: Tasks) -> Iterator[list[Any]]:
     """The rows of the table, in the order of the pool, while `found` fills.
 
     A row is [position, id, state, instruction, classification, round, nearest score, its position, score to the nearest
@@ -73,7 +74,7 @@ def rows(connection: store.Connection, found: Tasks) -> Iterator[list[Any]]:
         parents = [found.positions[one] for one in json.loads(task["parents"]) if one in found.positions]
         generations[place] = generation(parents, generations)
         found.positions[task["id"]] = place
-        is_generated = task["origin"] == "generated"
+        is_generated, is_counted = task["origin"] == "generated", _state(task, removed) not in {"seed", "removed"}
         reading = read(instruction)
         figures = Figures(
             round=task["round"],
@@ -86,7 +87,7 @@ def rows(connection: store.Connection, found: Tasks) -> Iterator[list[Any]]:
             finished=task["state"] == "done",
             generation=generations[place],
         )
-        if is_generated:
+        if is_counted:
             found.figures.append(figures)
             found.judged.append((instruction, task["nearest_score"]))
             found.readings[reading] += 1
@@ -110,7 +111,7 @@ def _state(task: store.Row, removed: Container[str]) -> str:
     return "seed" if task["origin"] == "seed" else str(task["state"])
 
 
-def _nearest_seed(connection: store.Connection) -> Callable[[int, str], float | None]:
+def _nearest_seed(connection: Connection) -> Callable[[int, str], float | None]:
     """Gives the score of an instruction at a place to the nearest seed; None for those left out of a large pool."""
     seeds = store.seed_instructions(connection)
     index = Index(store.tokenizer(connection))

@@ -8,9 +8,8 @@ from typing import NamedTuple
 
 from selfinstruct.records import Instance
 
-Connection = sqlite3.Connection
 Row = sqlite3.Row
-"""The types by their names here, for those who do not speak SQL."""
+"""What readers are handed; a name for those who speak no SQL."""
 
 INSTRUCTIONS = "SELECT id, instruction FROM tasks WHERE origin = 'seed' ORDER BY position"
 

@@ -28,7 +28,7 @@ const sum = (values) => values.reduce((total, value) => total + value, 0);
 /** A small table; cells that are numbers, or come as [text, true], are set to the right. */
 function smallTable(columns, rows, caption) {
   const cell = (tag, value, isNumber) => el(tag, { class: isNumber ? "number" : value.className?.startsWith("gauge") ? "bar-cell" : null, scope: tag === "th" ? "col" : null }, value);
-  const right = columns.map((_, place) => rows.length > 0 && rows.every((row) => typeof row[place] === "number" || /^[$\d,.%−+-]+%?$/.test(row[place])));
+  const right = columns.map((_, place) => place > 0 && rows.length > 0 && rows.every((row) => typeof row[place] === "number" || /^([$\d,.%−+-]+|none|none yet|not known|)$/.test(row[place])));
   return el("table", {},
     caption ? el("caption", {}, caption) : null,
     el("thead", {}, el("tr", {}, columns.map((name, place) => (name ? cell("th", name, right[place]) : el("td", {}))))),

@@ -166,7 +166,7 @@ async function start() {
   pairs(pools, (side, position) => { const task = data[side].byPosition.get(position); if (task) openTask(side, task); });
   tables = [placed("tasks", pools.map((_, side) => taskTable(side))), placed("rejections", pools.map((_, side) => rejectionTable(side)))];
   for (const [place, id] of ["tasks", "rejections"].entries()) {
-    const left = pools.map((pool, side) => [pool, tables[place][side].rows.length, id === "tasks" ? pool.status.seeds + pool.verbs.total : sum(pool.reasons.map((one) => one.count))]).filter(([, there, all]) => there < all);
+    const left = pools.map((pool, side) => [pool, tables[place][side].rows.length, id === "tasks" ? pool.status.seeds + pool.status.tasks + pool.status.tasks_pending + pool.status.tasks_without_instances : sum(pool.reasons.map((one) => one.count))]).filter(([, there, all]) => there < all);
     for (const [pool, there, all] of left) put(id, el("p", { class: "note" }, `The newest ${number(there)} of ${number(all)} of ${pool.name}; explain finds the others.`));
   }
   document.documentElement.dataset.ready = String(Math.round(performance.now()));

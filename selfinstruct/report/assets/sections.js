@@ -118,16 +118,17 @@ function novelty(pools) {
     scores(pools, "seeds", "To the nearest seed", "The same, among the seeds alone: what is far to the left went its own way.", told("seeds"))));
 }
 
-/** Bins for counts by value: of equal width, such that 99 of 100 lie in at most 30 of them; the last is open. */
+/** Bins for counts by value: of equal width, such that 99 of 100 of each pool lie in at most 30 of them; the last is open. */
 function lengthBins(counts) {
-  const merged = new Map();
-  for (const [value, count] of counts.flat()) merged.set(value, (merged.get(value) || 0) + count);
-  const all = sum([...merged.values()]);
-  let seen = 0, limit = 0, most = 0;
-  for (const value of [...merged.keys()].sort((one, other) => one - other)) {
-    most = value;
-    if (seen < 0.99 * all) limit = value;
-    seen += merged.get(value);
+  let limit = 0, most = 0;
+  for (const pool of counts) {
+    const all = sum(pool.map((one) => one[1]));
+    let seen = 0;
+    for (const [value, count] of pool) {
+      if (seen < 0.99 * all) limit = Math.max(limit, value);
+      most = Math.max(most, value);
+      seen += count;
+    }
   }
   const width = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000, 20000, 100000].find((one) => limit / one < 30) || 1e6;
   const last = Math.floor(limit / width);
@@ -156,7 +157,7 @@ function lengths(pools, key, title, note) {
   const { series, format, unit } = compared(pools, (pool) => into(pool.words[key]));
   const alt = pools.map((pool) => (pool.words[key].length ? `${pools.length > 1 ? `${pool.name}: ` : ""}half of them have at most ${plural(middle(pool.words[key]), "word")}, the longest ${number(pool.words[key].at(-1)[0])}` : "none yet")).join("; ");
   return figure({
-    title, note: `${note} ${alt[0].toUpperCase()}${alt.slice(1)}.`, alt: `${alt}.`, legend: poolLegend(pools), height: 200,
+    title, note: `${note} ${pools.length > 1 ? alt : alt[0].toUpperCase() + alt.slice(1)}.`, alt: `${alt}.`, legend: poolLegend(pools), height: 200,
     draw: bars({ bins, series, format, x: "words", y: unit ? `share of ${key}` : key }),
     columns: ["words", ...pools.map((pool) => (pools.length > 1 ? pool.name : key))],
     rows: () => bins.map((bin, place) => [bin.name, ...series.map((one) => format(one.values[place]))]),
