@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: generate test test-slow test-browser test-vllm coverage check bench soak clean
+.PHONY: generate test test-slow test-browser test-prefect test-vllm coverage check bench soak clean
 
 generate: .venv/installed  ## grow outputs/demo to 200 tasks with the built-in model, and export it
 	@$(BIN)/python -m selfinstruct generate --pool outputs/demo --target 200
@@ -16,6 +16,9 @@ test-slow: .venv/installed-dev  ## the tests that take minutes
 test-browser: .venv/installed-browser  ## the report in a real Chromium, which is installed if root can; screenshots in tests/browser/screenshots
 	@tests/browser/get_chromium.sh
 	@$(BIN)/python -m pytest -q -m browser tests/browser
+
+test-prefect: .venv/installed-dev  ## scheduled growth by a real Prefect server and worker: six minutes
+	@$(BIN)/python -m pytest -q -m worker tests/prefect
 
 coverage: .venv/installed-dev  ## the test suite with branch coverage
 	@$(BIN)/python -m pytest -q --cov --cov-report=term-missing:skip-covered
@@ -33,6 +36,7 @@ test-vllm: .venv/installed-dev  ## the server that is started for you, on a real
 bench: .venv/installed-dev  ## figures quoted in the README
 	$(BIN)/python benchmarks/novelty.py
 	$(BIN)/python benchmarks/load.py --memory
+	$(BIN)/python benchmarks/prefect_overhead.py
 
 soak: .venv/installed-dev  ## the long tests with their full counts: an hour
 	@tests/vllm/build_env.sh .venv-vllm

@@ -1,4 +1,4 @@
-"""What the pages of Prefect show of a run: its progress, a table of its rounds, a summary. No text of a model."""
+"""What the pages of Prefect show of a run: its progress, a table of its rounds, texts."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from prefect.artifacts import (
 
 from selfinstruct.growth import Growth, Outcome
 from selfinstruct.store.ledger import RoundFigures
+from selfinstruct.versions.changelog import plain
 
 UPDATE_S = 5.0
 """The least time between two updates of the progress."""
@@ -77,7 +78,12 @@ async def show_rounds(pool: Path, rounds: Sequence[RoundFigures]) -> None:
 
 async def show_summary(pool: Path, outcome: Outcome, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
     """What the run accepted, rejected and spent, and where the files are."""
-    await acreate_markdown_artifact(summary(pool, outcome, before, after), key(pool, "summary"))
+    await show_text(pool, "summary", summary(pool, outcome, before, after))
+
+
+async def show_text(pool: Path, what: str, text: str) -> None:
+    """A text in Markdown."""
+    await acreate_markdown_artifact(text, key(pool, what))
 
 
 def summary(pool: Path, outcome: Outcome, before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
@@ -127,11 +133,6 @@ def summary(pool: Path, outcome: Outcome, before: Mapping[str, Any], after: Mapp
 def link(path: Path) -> str:
     """A link to a file of this machine."""
     return f"[{plain(str(path))}]({path.absolute().as_uri()})"
-
-
-def plain(text: str) -> str:
-    """A text as Markdown that shows it as it is."""
-    return re.sub(r"([\\`*_{}\[\]<>()#+!|~-])", r"\\\1", " ".join(text.split()))
 
 
 def _share(part: int, whole: int) -> str:

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from prefect import State, flow, get_run_logger
-from prefect.blocks.system import Secret
 from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from flows import artifacts
-from flows.signals import until_terminated
+from flows.reporting import keep_errors_short, keys
+from flows.signals import Terminated, terminated_state, until_terminated
 from flows.steps import TASKS
 from selfinstruct import runs
 from selfinstruct.config import load
-from selfinstruct.errors import ConfigError, PoolInUse, SelfInstructError
+from selfinstruct.errors import PoolInUse, SelfInstructError
 from selfinstruct.growth import Growth, Outcome
 from selfinstruct.store.ledger import round_figures
 from selfinstruct.store.pool import is_pool
@@ -28,6 +25,8 @@ from selfinstruct.store.reading import status
 
 STOPPED_BY_ITSELF = {0, 3, 4}
 """Exit codes of a run that did what it could; any other makes the flow run fail."""
+GRACE_S = 3.0
+"""How long requests in flight are awaited at a SIGTERM; those that take longer are asked again by the next run."""
 
 
 class GrowConfig(BaseModel):
@@ -69,12 +68,20 @@ async def grow(config: GrowConfig) -> State[Any]:
     The goal is fixed when the run starts and stored in the pool: the same flow run tried again goes on to it.
     """
     keep_errors_short()
+    growths: list[Growth] = []
     first_rounds: list[int] = []
     before = status(config.pool) if is_pool(config.pool) else {}
+
+    def stop() -> None:
+        for growth in growths:
+            growth.halt(Outcome(130, "interrupted"))
+
     try:
         async with keys(config.secrets), artifacts.progress(config.pool) as follow:
-            seen = [lambda growth: first_rounds.append(growth.judging), follow]
-            outcome = await until_terminated(lambda started: _grow(config, [*seen, started]))
+            seen = [growths.append, lambda growth: first_rounds.append(growth.judging), follow]
+            outcome = await until_terminated(_grow(config, seen), stop, GRACE_S)
+    except Terminated:
+        return await terminated_state()
     except PoolInUse as error:
         return Cancelled(message=f"left out: {error}")
     if first_rounds:
@@ -86,53 +93,12 @@ async def grow(config: GrowConfig) -> State[Any]:
     return Completed(message=outcome.reason, data=done, name="Stopped" if outcome.exit_code else "Completed")
 
 
-async def _grow(config: GrowConfig, started: Sequence[runs.Started]) -> Outcome:
+async def _grow(config: GrowConfig, seen: Sequence[runs.Started]) -> Outcome:
     options = config.model_dump(exclude={"file", "secrets"})
     logger = get_run_logger()
 
     def begun(growth: Growth) -> None:
-        for one in started:
+        for one in seen:
             one(growth)
 
     return await runs.run(load(config.file, options), lambda line: logger.info("%s", line), TASKS, begun, flow_run.id)
-
-
-@contextlib.asynccontextmanager
-async def keys(secrets: Mapping[str, str]) -> AsyncIterator[None]:
-    """Put the values of Secret blocks into the environment of this process for a while.
-
-    Raises:
-        ConfigError: there is no such block.
-    """
-    before = {name: os.environ.get(name) for name in secrets}
-    for name, block in secrets.items():
-        try:
-            os.environ[name] = str(cast("Secret[str]", await Secret.aload(block)).get())
-        except ValueError as error:
-            raise ConfigError(f"config.secrets: Prefect has no Secret block named {block!r}; make it first") from error
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-
-class _Short(logging.Filter):
-    """Leaves the traceback out where an expected error says all in its line."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if record.exc_info and isinstance(record.exc_info, tuple) and isinstance(record.exc_info[1], SelfInstructError):
-            record.msg, record.args, record.exc_info = "%s", (str(record.exc_info[1]),), None
-        return True
-
-
-def keep_errors_short() -> None:
-    """Let expected errors of flow runs be one line in Prefect's log, and what a run tells be in it at all."""
-    logger = logging.getLogger("prefect.flow_runs")
-    if logger.getEffectiveLevel() > logging.INFO:
-        logger.setLevel(logging.INFO)
-    if not any(isinstance(one, _Short) for one in logger.filters):
-        logger.addFilter(_Short())

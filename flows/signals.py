@@ -6,50 +6,66 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
+from prefect import State
+from prefect.client.orchestration import get_client
 from prefect.exceptions import TerminationSignal
+from prefect.runtime import flow_run
+from prefect.states import Cancelled
 
-from selfinstruct.growth import Growth, Outcome
-
-GRACE_S = 3.0
-"""How long requests in flight are awaited; those that take longer are asked again by the next run."""
+Result = TypeVar("Result")
 
 
-async def until_terminated(start: Callable[[Callable[[Growth], None]], Coroutine[Any, Any, Outcome]]) -> Outcome:
-    """Run the growth that `start` begins; a SIGTERM ends it in a few seconds, with everything stored that has come.
+class Terminated(Exception):  # noqa: N818 - it is what happened, not a fault
+    """There was a SIGTERM, and the work has ended."""
+
+
+async def until_terminated(work: Coroutine[Any, Any, Result], stop: Callable[[], None], grace_s: float) -> Result:
+    """What the work gives. At a SIGTERM it is asked to stop, and cancelled if it has not ended in so many seconds.
 
     Prefect's own handler raises inside whatever runs at that moment. Within a task of asyncio that exception is kept
-    by the task and may never reach the flow, so the signal is taken here and handed on to Prefect at the end.
+    by the task and may never reach the flow, so the signal is taken here; `terminated_state` is what is to follow.
 
     Raises:
-        TerminationSignal: there was a SIGTERM; Prefect makes the flow run cancelled or crashed.
+        Terminated: there was a SIGTERM.
     """
     loop = asyncio.get_running_loop()
-    growths: list[Growth] = []
     terminated = False
-    growing = asyncio.ensure_future(start(growths.append))
+    working = asyncio.ensure_future(work)
 
     def terminate() -> None:
         nonlocal terminated
         terminated = True
-        for growth in growths:
-            growth.halt(Outcome(130, "interrupted"))
-        loop.call_later(GRACE_S if growths else 0, growing.cancel)
+        stop()
+        loop.call_later(grace_s, working.cancel)
 
     before = signal.getsignal(signal.SIGTERM)
     with contextlib.suppress(ValueError, RuntimeError):  # not the main thread: signals are not ours
         loop.add_signal_handler(signal.SIGTERM, terminate)
     try:
-        outcome = await growing
+        result = await working
     except asyncio.CancelledError:
         if not terminated:
             raise
-        outcome = Outcome(130, "interrupted")
+        raise Terminated from None
     finally:
         with contextlib.suppress(ValueError, RuntimeError):
             if loop.remove_signal_handler(signal.SIGTERM):
                 signal.signal(signal.SIGTERM, before)
-    if terminated and outcome.exit_code:
+    if terminated:
+        raise Terminated
+    return result
+
+
+async def terminated_state() -> State[Any]:
+    """The state of a run that was cancelled; Prefect knows that, but not in the process that ends.
+
+    Raises:
+        TerminationSignal: it was not cancelled but ended by something else; Prefect makes it crashed.
+    """
+    async with get_client() as client:
+        state = (await client.read_flow_run(flow_run.id)).state
+    if state is None or not state.is_cancelling():
         raise TerminationSignal(signal.SIGTERM)
-    return outcome
+    return Cancelled(message="cancelled; the next run goes on where this one stopped")

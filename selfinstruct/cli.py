@@ -293,6 +293,37 @@ def report(
     console.write_report(pool, other, out)
 
 
+@app.command()
+def publish(
+    pool: PoolArgument,
+    config: ConfigOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the version's manifest as JSON.")] = False,
+) -> None:
+    """Make a version of the training data, if the gate lets it pass; `latest` names the last good one."""
+    from selfinstruct import console  # noqa: PLC0415
+    from selfinstruct.config import load  # noqa: PLC0415
+
+    raise typer.Exit(console.publish_version(pool, load(config, {"pool": pool}), as_json=as_json))
+
+
+@app.command()
+def finetune(
+    pool: PoolArgument,
+    version: Annotated[int | None, typer.Option(help="Which version.  [default: the last published]")] = None,
+    command: Annotated[
+        str | None,
+        typer.Option(help="What to run; {data}, {out}, {version}, {number} and {pool} are filled in."),
+    ] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Run a fine-tuning command for a published version, unless it was done before."""
+    from selfinstruct import console  # noqa: PLC0415
+    from selfinstruct.config import load  # noqa: PLC0415
+
+    wanted = command or load(config, {"pool": pool}).finetune.command
+    raise typer.Exit(console.train_version(pool, version, wanted))
+
+
 @seeds_app.command("check")
 def seeds_check(
     path: Annotated[Path, typer.Argument(help="JSONL, JSON, CSV or Parquet.", metavar="FILE")],

@@ -23,9 +23,11 @@ from selfinstruct.sections import (
     AgreementSection,
     BudgetSection,
     FiltersSection,
+    FinetuneSection,
     JudgeSection,
     ModelSection,
     PriceSection,
+    PublishSection,
     RecipeSection,
     Role,
     VllmSection,
@@ -101,6 +103,8 @@ class Config(BaseSettings):
     agreement: AgreementSection = AgreementSection()
     budget: BudgetSection = BudgetSection()
     prices: dict[str, PriceSection] = {}
+    publish: PublishSection = PublishSection()
+    finetune: FinetuneSection = FinetuneSection()
 
     @classmethod
     def settings_customise_sources(

@@ -386,6 +386,32 @@ def write_report(pool: Path, other: Path | None, out: Path | None) -> None:
     OUT.print(Text(f"{path}   {path.stat().st_size / 1e6:.1f} MB; open it in a browser"))
 
 
+def publish_version(pool: Path, config: Config, *, as_json: bool) -> int:
+    """Publish what the pool has and say what came of it; 6 if the gate refuses it."""
+    from selfinstruct.versions.publishing import as_line, publish  # noqa: PLC0415
+
+    published = publish(pool, config.publish)
+    one = published.version
+    say(as_line(published))
+    if as_json:
+        OUT.print(json.dumps(one.manifest, ensure_ascii=False, sort_keys=True), markup=False)
+    else:
+        OUT.print(Text(str(one.data)))
+    return 0 if one.is_published else 6
+
+
+def train_version(pool: Path, number: int | None, command: str | None) -> int:
+    """Run the fine-tuning command for a version and say how it ended; 1 if it failed."""
+    from selfinstruct.versions.shelf import version  # noqa: PLC0415
+    from selfinstruct.versions.training import as_line, train  # noqa: PLC0415
+
+    one = version(pool, number)
+    done = train(pool, one, command)
+    say(as_line(one, done))
+    OUT.print(Text(str(done.out if done.is_done else done.log)))
+    return 0 if done.is_done else 1
+
+
 def show_seed_check(path: Path) -> int:
     """The report on a seed file; 2 if it has errors."""
     from selfinstruct.rounds import faults_of_seed  # noqa: PLC0415

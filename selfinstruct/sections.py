@@ -201,3 +201,35 @@ class PriceSection(Section):
     output: Decimal = Field(ge=0)
     cached: Decimal | None = Field(None, ge=0)
     """Prompt tokens that the server had cached; as `input` if not given."""
+
+
+class PublishSection(Section):
+    """What becomes a version of the training data, and the bounds of its gate; what is none is not looked at.
+
+    `versions/measures.py` computes the figures that the bounds are held against.
+    """
+
+    formats: tuple[str, ...] = ("alpaca", "messages")
+    split: str | None = None
+    """Sides with their shares, such as train=0.95,test=0.05."""
+    min_tasks: int = Field(1, ge=1)
+    max_drop: float = Field(0.1, ge=0, le=1)
+    """The share by which tasks, verb_noun_entropy and vendi_score may fall against the last good version."""
+    max_duplicate_share: float = Field(0.01, ge=0, le=1)
+    max_short_share: float = Field(0.5, ge=0, le=1)
+    max_cut_share: float = Field(0.02, ge=0, le=1)
+    min_acceptance: float = Field(0.02, ge=0, le=1)
+    """Of the instructions judged in the last 20 rounds."""
+    min_distinct_2: float | None = Field(None, ge=0, le=1)
+    max_compression_ratio: float | None = Field(None, gt=0)
+    max_top_openings_share: float | None = Field(None, ge=0, le=1)
+    min_verb_noun_entropy: float | None = Field(None, ge=0)
+    max_mean_nearest_rouge_l: float | None = Field(None, ge=0, le=1)
+    min_vendi_score: float | None = Field(None, ge=0)
+
+
+class FinetuneSection(Section):
+    """What is run for each version that is published."""
+
+    command: str | None = None
+    """Words as in a shell, but run by none; {data}, {out}, {version}, {number} and {pool} are filled in."""

@@ -29,9 +29,11 @@ from selfinstruct.sections import (
     AgreementSection,
     BudgetSection,
     FiltersSection,
+    FinetuneSection,
     JudgeSection,
     ModelSection,
     PriceSection,
+    PublishSection,
     RecipeSection,
     Role,
     VllmSection,
@@ -324,8 +326,22 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "agreement": AgreementSection,
     "budget": BudgetSection,
     'prices."MODEL"': PriceSection,
+    "publish": PublishSection,
+    "finetune": FinetuneSection,
 }
-TABLES_OF_CONFIG = ("recipe", "model", "vllm", "filters", "stages", "judge", "agreement", "budget", "prices")
+TABLES_OF_CONFIG = (
+    "recipe",
+    "model",
+    "vllm",
+    "filters",
+    "stages",
+    "judge",
+    "agreement",
+    "budget",
+    "prices",
+    "publish",
+    "finetune",
+)
 KEYS = {row[0].strip("`"): row for row in cells(CONFIGURATION) if len(row) == 6}
 
 

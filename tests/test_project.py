@@ -102,6 +102,8 @@ def test_the_readme_opens_with_its_two_commands_and_shows_every_command_once() -
         "seeds check",
         "offline-server",
         "schedule",
+        "publish",
+        "finetune",
     ):
         assert any(f"selfinstruct {name}" in line for line in commands), name
 

@@ -1,12 +1,16 @@
-"""What each round brought, as rows for people."""
+"""What each round brought, how far a pool has come, and what its versions are judged by."""
 
 from __future__ import annotations
 
+import json
+import sqlite3
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from selfinstruct.store.reading import snapshot
+from selfinstruct.store.training import first_pending
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,3 +46,70 @@ def round_figures(folder: Path, first: int) -> list[RoundFigures]:
             )
             for row in rounds
         ]
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far a pool has come, as far as an export can see it: the same position gives the same rows."""
+
+    tasks: int
+    """Generated tasks before the first unfinished one, those without an instance and removed ones too."""
+    last_task: str | None
+    """The last of them."""
+    round: int | None
+    """Its round."""
+    last_event: int
+    """The last removal or restoration there was; 0 if none."""
+
+
+def position(connection: sqlite3.Connection) -> Position:
+    """Where the pool stands."""
+    end = (first_pending(connection),)
+    of_them = "FROM tasks WHERE origin = 'generated' AND position < ?"
+    count = connection.execute(f"SELECT COUNT(*) {of_them}", end).fetchone()[0]
+    last = connection.execute(f"SELECT id, round {of_them} ORDER BY position DESC LIMIT 1", end).fetchone()
+    event = connection.execute("SELECT COALESCE(MAX(number), 0) FROM events").fetchone()[0]
+    return Position(count, last["id"] if last else None, last["round"] if last else None, event)
+
+
+def acceptance(connection: sqlite3.Connection, rounds: int | None = None) -> float | None:
+    """Accepted of judged instructions, in the last so many judged rounds or in all; None before anything is judged."""
+    first = 0
+    if rounds is not None:
+        sql = (
+            "SELECT MIN(number) FROM (SELECT number FROM rounds WHERE state != 'planned' ORDER BY number DESC LIMIT ?)"
+        )
+        first = connection.execute(sql, (rounds,)).fetchone()[0] or 0
+    accepted = connection.execute(
+        "SELECT COUNT(*) FROM tasks WHERE origin = 'generated' AND round >= ?", (first,)
+    ).fetchone()[0]
+    rejected = connection.execute(
+        "SELECT COUNT(*) FROM rejections WHERE kind = 'instruction' AND round >= ?", (first,)
+    ).fetchone()[0]
+    return accepted / (accepted + rejected) if accepted + rejected else None
+
+
+def classifications(connection: sqlite3.Connection) -> frozenset[str]:
+    """The ids of the generated tasks that are classifications."""
+    sql = "SELECT id FROM tasks WHERE origin = 'generated' AND is_classification"
+    return frozenset(row["id"] for row in connection.execute(sql))
+
+
+def out_of_tokens(connection: sqlite3.Connection) -> frozenset[tuple[str, int]]:
+    """(task id, place) of the instances whose answer ended because the model ran out of tokens."""
+    sql = (
+        "SELECT i.task_id, i.position FROM completions c "
+        "JOIN requests r ON r.source = c.source AND r.id = c.request_id "
+        "JOIN instances i ON i.task_id = r.task_id "
+        "AND (i.request_id = r.id OR r.stage = 'respond' AND r.position = i.request_position) "
+        "WHERE c.finish_reason = 'length'"
+    )
+    return frozenset((row["task_id"], row["position"]) for row in connection.execute(sql))
+
+
+def instructions_of(connection: sqlite3.Connection, ids: Sequence[str]) -> dict[str, str]:
+    """The instructions of these tasks by id, in the order given."""
+    sql = (
+        "SELECT one.value AS id, t.instruction FROM json_each(?) one JOIN tasks t ON t.id = one.value ORDER BY one.key"
+    )
+    return {row["id"]: row["instruction"] for row in connection.execute(sql, (json.dumps(list(ids)),))}

@@ -1,0 +1,150 @@
+"""The folder `versions` of a pool: which versions there are, and which is the last good one."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from selfinstruct.errors import ConfigError, PoolError, PoolInUse
+from selfinstruct.store.pool import is_pool
+
+MANIFEST = "manifest.json"
+LATEST = "latest"
+DATA = "data"
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One version of a pool's training data; it never changes."""
+
+    number: int
+    folder: Path
+    state: Literal["published", "rejected"]
+    reasons: tuple[str, ...]
+    """Why it was rejected."""
+    manifest: Mapping[str, Any]
+
+    @property
+    def data(self) -> Path:
+        """The folder of the export."""
+        return self.folder / DATA
+
+    @property
+    def is_published(self) -> bool:
+        """It passed the gate."""
+        return self.state == "published"
+
+
+def shelf(pool: Path) -> Path:
+    """The folder that holds the versions of a pool."""
+    return pool / "versions"
+
+
+def versions(pool: Path) -> Sequence[Version]:
+    """All versions of a pool by number.
+
+    Raises:
+        PoolError: there is no pool here, or a manifest cannot be read.
+    """
+    if not is_pool(pool):
+        raise PoolError(f"{pool}: no such pool; `generate --pool {pool}` makes one")
+    folders = shelf(pool).iterdir() if shelf(pool).is_dir() else iter(())
+    numbers = sorted(int(path.name) for path in folders if path.name.isdecimal() and path.is_dir())
+    return [_read(shelf(pool) / str(number)) for number in numbers]
+
+
+def version(pool: Path, number: int | None) -> Version:
+    """A published version by number, or the last one.
+
+    Raises:
+        PoolError: there is no such pool.
+        ConfigError: there is no such version, or it was rejected.
+    """
+    known = versions(pool)
+    good = [one for one in known if one.is_published]
+    if number is None:
+        if not good:
+            raise ConfigError(f"{pool}: no version was published yet; `publish {pool}` makes one")
+        return good[-1]
+    for one in known:
+        if one.number == number:
+            if not one.is_published:
+                raise ConfigError(f"{one.folder}: this version was rejected ({'; '.join(one.reasons)})")
+            return one
+    there = ", ".join(str(one.number) for one in known) or "none yet"
+    raise ConfigError(f"{shelf(pool)}: no version {number}; there are: {there}")
+
+
+def _read(folder: Path) -> Version:
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        return Version(manifest["number"], folder, manifest["state"], tuple(manifest["reasons"]), manifest)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise PoolError(
+            f"{folder / MANIFEST}: this is not the manifest of a version ({error!r}); restore it"
+        ) from error
+
+
+def check_files(one: Version) -> None:
+    """Make sure that a version is as it was published.
+
+    Raises:
+        PoolError: a file is missing or another; the line names it.
+    """
+    for name, about in one.manifest["files"].items():
+        path = one.folder / name
+        if not path.is_file() or describe(path)["sha256"] != about["sha256"]:
+            raise PoolError(f"{path}: {'changed' if path.exists() else 'missing'} since the version was published")
+
+
+def describe(path: Path) -> dict[str, Any]:
+    """Size and checksum of a file."""
+    with path.open("rb") as file:
+        checksum = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"bytes": path.stat().st_size, "sha256": checksum}
+
+
+def point_latest(pool: Path, good: Version | None) -> None:
+    """Let `latest` name this version, in one step; without one there is no such link."""
+    link = shelf(pool) / LATEST
+    if good is None or (link.is_symlink() and str(link.readlink()) == str(good.number)):
+        return
+    new = shelf(pool) / f".{LATEST}"
+    new.unlink(missing_ok=True)
+    new.symlink_to(str(good.number), target_is_directory=True)
+    new.replace(link)
+    sync(shelf(pool))
+
+
+def sync(path: Path) -> None:
+    """Make a file, or the names in a folder, durable."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def locked(path: Path, what: str) -> Iterator[None]:
+    """A lock that the kernel frees with the process.
+
+    Raises:
+        PoolInUse: another process holds it.
+    """
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise PoolInUse(f"{path.parent}: {what}; one at a time") from error
+        yield
+    finally:
+        os.close(handle)

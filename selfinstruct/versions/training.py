@@ -1,0 +1,169 @@
+"""The user's fine-tuning command, run once for each published version. What it does never touches the data."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from selfinstruct.errors import ConfigError
+from selfinstruct.versions.shelf import Version, check_files, locked
+
+FOLDER = "finetune"
+"""Within a version's folder, outside of what its manifest lists: the record, logs, and what the command writes."""
+RECORD = "record.json"
+PLACES = ("data", "out", "version", "number", "pool")
+LOOK_S = 0.5
+GRACE_S = 10.0
+"""How long a command that is stopped may take to end by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """How a command ended: `exit_code` is None if it was stopped, and `is_new` False if it was not run now."""
+
+    exit_code: int | None
+    log: Path
+    out: Path
+    attempt: int
+    is_new: bool = True
+
+    @property
+    def is_done(self) -> bool:
+        """The command has done its work."""
+        return self.exit_code == 0
+
+
+def train(pool: Path, one: Version, command: str | None, stopped: Callable[[], bool] = lambda: False) -> Training:
+    """Run the command for a version, unless it was done before; a failed or killed attempt is tried again.
+
+    Raises:
+        ConfigError: the command cannot be used.
+        PoolError: a file of the version is not what was published.
+        PoolInUse: the command is running for this version.
+    """
+    if command is None:
+        raise ConfigError("no command to run; give --command, or finetune.command in a config file")
+    folder = one.folder / FOLDER
+    words = filled(command, pool, one)
+    folder.mkdir(exist_ok=True)
+    with locked(folder / ".lock", f"the fine-tuning of version {one.number} is under way"):
+        attempts = _attempts(folder)
+        if attempts and attempts[-1].get("exit_code") == 0:
+            number = len(attempts)
+            return Training(0, _log(folder, number), folder / "out", number, is_new=False)
+        check_files(one)
+        attempts.append({"command": words, "started_at": _now()})
+        _write(folder, attempts)
+        number = len(attempts)
+        exit_code = _run(words, _log(folder, number), stopped)
+        attempts[-1] |= {"ended_at": _now(), "exit_code": exit_code}
+        _write(folder, attempts)
+        return Training(exit_code, _log(folder, number), folder / "out", number)
+
+
+def as_line(one: Version, done: Training) -> str:
+    """How it ended, for people."""
+    if not done.is_new:
+        return f"version {one.number} was fine-tuned on before"
+    if done.is_done:
+        return f"the fine-tuning on version {one.number} is done"
+    how = "was stopped" if done.exit_code is None else f"ended with exit code {done.exit_code}"
+    return f"the fine-tuning on version {one.number} {how}; {done.log} says why, the same command tries again"
+
+
+def was_tried(one: Version) -> bool:
+    """Has the command been begun for this version?"""
+    return (one.folder / FOLDER / RECORD).exists()
+
+
+def filled(command: str, pool: Path, one: Version) -> list[str]:
+    """The words of the command with the version's places filled in; no shell reads them.
+
+    Raises:
+        ConfigError: an open quote, a place that is not known, or no word at all.
+    """
+    folder = one.folder.absolute()
+    places = {
+        "data": folder / "data", "out": folder / FOLDER / "out", "version": folder, "number": one.number,
+        "pool": pool.absolute(),
+    }  # fmt: skip
+    return [re.sub(r"\{(\w+)\}", lambda found: str(places[found[1]]), word) for word in words_of(command)]
+
+
+def words_of(command: str) -> list[str]:
+    """The words of a command, its places still open.
+
+    Raises:
+        ConfigError: an open quote, a place that is not known, or no word at all.
+    """
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise ConfigError(f"finetune.command: {error}: {command!r}") from error
+    if not words:
+        raise ConfigError("finetune.command is empty; give a program and its arguments")
+    for name in re.findall(r"\{(\w+)\}", command):
+        if name not in PLACES:
+            known = ", ".join(f"{{{place}}}" for place in PLACES)
+            raise ConfigError(f"finetune.command: unknown place {{{name}}}; known: {known}")
+    return words
+
+
+def _run(words: list[str], log: Path, stopped: Callable[[], bool]) -> int | None:
+    """The exit code; None if it was stopped. Its own process group is ended with it, whatever ends us."""
+    with log.open("wb") as output:
+        try:
+            process = subprocess.Popen(  # noqa: S603 - the user's own command
+                words, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+            )
+        except OSError as error:
+            raise ConfigError(f"finetune.command: {words[0]!r} cannot be run ({error.strerror})") from error
+        try:
+            while not stopped():
+                try:
+                    return process.wait(LOOK_S)
+                except subprocess.TimeoutExpired:
+                    continue
+            return None
+        finally:
+            if process.poll() is None:
+                _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    os.killpg(process.pid, signal.SIGTERM)
+    try:
+        process.wait(GRACE_S)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _log(folder: Path, number: int) -> Path:
+    return folder / f"attempt-{number}.log"
+
+
+def _attempts(folder: Path) -> list[dict[str, Any]]:
+    try:
+        return list(json.loads((folder / RECORD).read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return []
+
+
+def _write(folder: Path, attempts: list[dict[str, Any]]) -> None:
+    new = folder / f".{RECORD}"
+    new.write_text(json.dumps(attempts, indent=2) + "\n", encoding="utf-8")
+    new.replace(folder / RECORD)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,220 @@
+"""A pool that grows by a schedule: a real Prefect server, a real process worker, the offline model behind HTTP."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from selfinstruct.errors import PoolInUse
+from selfinstruct.store.pool import Pool, is_pool
+from tests.builders import exported, grow, rows
+from tests.prefect.conftest import MODEL_KEY
+from tests.prefect.serving import FINAL, Prefect, model_server, wait_for
+
+pytestmark = [pytest.mark.worker, pytest.mark.timeout(480), pytest.mark.filterwarnings("default")]
+
+MORE = 50
+
+
+@pytest.fixture(scope="module")
+def model() -> Iterator[str]:
+    """A model server slow enough to be met in the middle of a run."""
+    with model_server("--latency", "fixed:0.7", key=MODEL_KEY) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def settings(pools: Path) -> Path:
+    path = pools / "settings.toml"
+    path.write_text('concurrency = 8\n[model]\napi_key_env = "MODEL_KEY"\n', encoding="utf-8")
+    return path
+
+
+def config(pool: Path, settings: Path, model: str, **more: Any) -> dict[str, Any]:
+    """The parameter of a run; its key comes out of a Secret block."""
+    return {
+        "pool": str(pool), "file": str(settings), "base_url": [model], "model": "offline",
+        "secrets": {"MODEL_KEY": "model-key"}, **more,
+    }  # fmt: skip
+
+
+def runs_of(pool: Path) -> list[tuple[Any, ...]]:
+    """(job, goal, exit code, process) of each run that the pool knows, in order."""
+    return rows(pool, "SELECT job, goal, exit_code, pid FROM runs ORDER BY id") if is_pool(pool) else []
+
+
+def finished(pool: Path) -> int:
+    return int(rows(pool, "SELECT COUNT(*) FROM tasks WHERE origin = 'generated' AND state = 'done'")[0][0])
+
+
+def at_work(pool: Path, run: int, beyond: int) -> int | None:
+    """The process of the run with this index, once more tasks than that are finished and while it goes on."""
+    known = runs_of(pool)
+    there = len(known) > run and known[run][2] is None and beyond < finished(pool) < known[run][1]
+    return int(known[run][3]) if there else None
+
+
+def is_free(pool: Path) -> bool:
+    """Nobody grows this pool."""
+    try:
+        Pool.open(pool).close()
+    except PoolInUse:
+        return False
+    return True
+
+
+def uninterrupted(folder: Path, tasks: int, settings: Path, monkeypatch: pytest.MonkeyPatch) -> bytes:
+    """What one run of `generate` of so many tasks exports."""
+    monkeypatch.setenv("MODEL_KEY", MODEL_KEY)
+    with model_server(key=MODEL_KEY) as url:
+        assert grow(folder, target=tasks, config=settings, base_url=[url], model="offline").exit_code == 0
+    return exported(folder)
+
+
+def test_a_pool_grows_by_schedule_through_a_kill_to_the_bytes_of_one_run(
+    prefect: Prefect, pools: Path, model: str, settings: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = pools / "nightly"
+    deployment = prefect.deploy("grow-nightly", config(pool, settings, model, more=MORE), [{"interval": 20}])
+    wait_for("the second run at work", lambda: at_work(pool, 1, MORE), 120, 0.02)
+    extra = prefect.start(deployment)  # one more that is due while it works
+    wait_for("it to be left out", lambda: prefect.state(extra)["type"] == "CANCELLED", 30)
+    victim = wait_for("the third run at work", lambda: at_work(pool, 2, 2 * MORE + 3), 120, 0.02)
+    os.kill(victim, signal.SIGKILL)
+    wait_for("two runs after the kill", lambda: len([one for one in runs_of(pool) if one[2] == 0]) >= 4, 180)
+    prefect.ask(f"/deployments/{deployment}/pause_deployment", {})
+
+    def all_ended() -> list[dict[str, Any]] | None:
+        runs = prefect.runs(deployment)
+        return runs if all(one["state_type"] in FINAL for one in runs) else None
+
+    ended = wait_for("the end of all runs", all_ended, 90)
+    worked = [one for one in ended if one["state_type"] != "CANCELLED"]
+    assert len(worked) >= 5
+    # each ran to the goal that was stored when it started; the killed one was finished by the next, none was stacked
+    known = runs_of(pool)
+    assert [one[0] for one in known] == [one["id"] for one in worked]
+    assert [one[1] for one in known] == [MORE, 2 * MORE, 3 * MORE, *(n * MORE for n in range(3, len(known)))]
+    states = ["COMPLETED", "COMPLETED", "CRASHED", *["COMPLETED"] * (len(known) - 3)]
+    assert [one["state_type"] for one in worked] == states
+    for one, (_, goal, _, _) in zip(worked, known, strict=True):
+        if one["state_type"] == "COMPLETED":
+            assert one["states"][-1]["message"] == f"the target of {goal} tasks is reached"
+    # none overlaps
+    for earlier, later in pairwise(worked):
+        assert earlier["end_time"] <= next(s["timestamp"] for s in later["states"] if s["type"] == "RUNNING")
+    left_out = [one for one in ended if one["state_type"] == "CANCELLED"]
+    assert {one["states"][-1]["message"] for one in left_out} == {"Deployment concurrency limit reached."}
+    assert extra in {one["id"] for one in left_out}
+    total = known[-1][1]
+    assert finished(pool) == total
+    assert exported(pool) == uninterrupted(pools / "at-once", total, settings, monkeypatch)
+    check_artifacts(prefect, total)
+
+
+def check_artifacts(prefect: Prefect, total: int) -> None:
+    """The pages show the progress, a table of rounds and a summary."""
+    found = {one["key"]: one for one in prefect.ask("/artifacts/latest/filter", {}) if one["key"]}
+    assert found["nightly-progress"]["data"] == 100.0
+    assert f"to {total} tasks" in found["nightly-progress"]["description"]
+    assert "mostly rejected" in found["nightly-rounds"]["data"]
+    assert f"| tasks accepted, with instances | {MORE} | {total} |" in found["nightly-summary"]["data"]
+    assert "near\\_duplicate" in found["nightly-summary"]["data"]
+
+
+def test_a_cancelled_run_stops_within_15_s_and_leaves_a_good_pool(
+    prefect: Prefect, pools: Path, model: str, settings: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = pools / "cancelled"
+    deployment = prefect.deploy("grow-nightly", config(pool, settings, model, target=2000), called="cancelled")
+    run = prefect.start(deployment)
+    wait_for("the run at work", lambda: at_work(pool, 0, 10), 60)
+    began = time.monotonic()
+    prefect.run("flow-run", "cancel", run)
+    asked = time.monotonic()
+    wait_for("the pool to be free", lambda: is_free(pool), 30)
+    assert time.monotonic() - asked < 15
+    print(f"cancelled after {time.monotonic() - began:.1f} s, of which the command took {asked - began:.1f} s")
+    assert prefect.ended(run)["name"] == "Cancelled"
+    assert runs_of(pool)[0][1:3] == (2000, 130)
+    assert rows(pool, "PRAGMA integrity_check") == [("ok",)]
+    total = finished(pool) + 20
+    monkeypatch.setenv("MODEL_KEY", MODEL_KEY)
+    with model_server(key=MODEL_KEY) as url:
+        assert grow(pool, target=total, config=settings, base_url=[url], model="offline").exit_code == 0
+    assert exported(pool) == uninterrupted(pools / "cancelled-not", total, settings, monkeypatch)
+
+
+def test_a_run_leaves_a_pool_alone_that_a_person_grows(
+    prefect: Prefect, pools: Path, model: str, settings: Path
+) -> None:
+    pool = pools / "busy"
+    deployment = prefect.deploy("grow-nightly", config(pool, settings, model, target=5), called="busy")
+    held = Pool.open(pool)
+    try:
+        state = prefect.ended(prefect.start(deployment))
+        assert state["type"] == "CANCELLED"
+        assert "left out: " in state["message"]
+        assert "another run is growing this pool" in state["message"]
+    finally:
+        held.close()
+    assert prefect.ended(prefect.start(deployment))["message"] == "the target of 5 tasks is reached"
+
+
+def test_a_run_that_is_tried_again_does_not_add_twice(
+    prefect: Prefect, pools: Path, model: str, settings: Path
+) -> None:
+    pool = pools / "retried"
+    deployment = prefect.deploy("grow-nightly", config(pool, settings, model, more=12), called="retried")
+    run = prefect.start(deployment)
+    assert prefect.ended(run)["message"] == "the target of 12 tasks is reached"
+    again = {"state": {"type": "SCHEDULED", "name": "AwaitingRetry"}, "force": True}
+    assert prefect.ask(f"/flow_runs/{run}/set_state", again)["status"] == "ACCEPT"
+    wait_for("the second attempt", lambda: "reached before" in (prefect.state(run)["message"] or ""), 60)
+    assert finished(pool) == 12
+
+
+def test_wrong_parameters_are_refused_by_the_deployment_with_the_fields_name(
+    prefect: Prefect, pools: Path, model: str, settings: Path
+) -> None:
+    prefect.deploy("grow-nightly", config(pools / "x", settings, model, more=1))
+
+    def refusal(parameters: str) -> str:
+        said = prefect.run("deployment", "run", "grow/grow-nightly", "-p", f"config={parameters}", wanted=1)
+        return " ".join(said.split())
+
+    assert "config.more" in refusal('{"pool": "x", "more": 0}')
+    assert "poool" in refusal('{"poool": "x", "more": 5}')
+    assert "config.target" in refusal('{"pool": "x", "target": "many"}')
+    assert "no-such" in prefect.run("deployment", "run", "grow/no-such", wanted=1)
+
+
+def test_what_a_run_cannot_do_is_one_clear_line(prefect: Prefect, pools: Path, model: str, settings: Path) -> None:
+    wrong = [
+        ({"more": 1, "target": 2}, "give one of more and target"),
+        ({"more": 1, "secrets": {"MODEL_KEY": "none-such"}}, "Prefect has no Secret block named 'none-such'"),
+        ({"more": 1, "file": str(pools / "none.toml")}, "none.toml: the config file cannot be read"),
+        ({"more": 1, "base_url": ["http://u:p@h/v1"]}, "would be stored by Prefect"),
+        ({"more": 1, "model": "no-such-model"}, "no-such-model"),
+    ]
+    deployment = prefect.deploy("grow-nightly", config(pools / "wrong", settings, model, more=1), called="wrong")
+    prefect.ask(f"/deployments/{deployment}", {"concurrency_limit": None}, "PATCH")
+    started = []
+    for change, wanted in wrong:
+        parameters = {"config": {**config(pools / "wrong", settings, model), **change}}
+        body = {"state": {"type": "SCHEDULED"}, "parameters": parameters}
+        started.append((prefect.ask(f"/deployments/{deployment}/create_flow_run", body)["id"], wanted))
+    for run, wanted in started:
+        state = prefect.ended(run)
+        assert state["type"] == "FAILED"
+        assert wanted in state["message"]
+    lines = [one["message"] for run, _ in started[1:3] for one in prefect.logs(run)]
+    assert not any("Traceback" in line for line in lines), lines
+    assert any("Prefect has no Secret block" in line for line in lines)

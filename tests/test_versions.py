@@ -1,0 +1,346 @@
+"""Versions of the training data: what is in them, the gate, `latest`, and the command that is run once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from selfinstruct import cli
+from selfinstruct.errors import ConfigError, PoolError, PoolInUse
+from selfinstruct.sections import PublishSection
+from selfinstruct.store.removal import Selection, change
+from selfinstruct.versions.gate import reasons_against
+from selfinstruct.versions.publishing import Published, publish
+from selfinstruct.versions.shelf import locked, shelf, version, versions
+from selfinstruct.versions.training import filled, train, was_tried
+from tests.builders import exported, grow, rows
+
+GATE = PublishSection()
+
+
+@pytest.fixture(scope="module")
+def grown(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pool = tmp_path_factory.mktemp("grown") / "p"
+    grow(pool, target=60)
+    return pool
+
+
+@pytest.fixture
+def pool(grown: Path, tmp_path: Path) -> Path:
+    """A pool of 60 tasks, not published."""
+    return Path(shutil.copytree(grown, tmp_path / "p"))
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def remove(pool: Path, ids: list[str], *, undo: bool = False) -> None:
+    kind = "restore" if undo else "remove"
+    assert change(pool, kind, Selection(tuple(ids)), "for a test", "2026-01-01T00:00:00+00:00").event  # type: ignore[arg-type]
+
+
+def latest(pool: Path) -> str:
+    return str((shelf(pool) / "latest").readlink())
+
+
+def ids(published: Published) -> list[str]:
+    return (published.version.folder / "tasks.txt").read_text("utf-8").split()
+
+
+def test_a_version_holds_the_export_its_tasks_a_manifest_and_a_changelog(pool: Path) -> None:
+    made = publish(pool, GATE)
+    assert (made.is_new, made.version.number, made.version.state, latest(pool)) == (True, 1, "published", "1")
+    found = files(made.version.folder)
+    assert found["data/alpaca.jsonl"] + found["data/messages.jsonl"] == exported(pool)
+    assert len(ids(made)) == 60
+    manifest = made.version.manifest
+    assert json.loads(found.pop("manifest.json")) == manifest
+    assert {name: hashlib.sha256(content).hexdigest() for name, content in found.items()} == {
+        name: about["sha256"] for name, about in manifest["files"].items()
+    }
+    accepted = rows(pool, "SELECT id FROM tasks WHERE origin = 'generated' ORDER BY position")
+    position = manifest["position"]
+    assert (position["tasks"], position["last_task"], position["last_event"]) == (len(accepted), accepted[-1][0], 0)
+    assert manifest["figures"]["tasks"] == 60
+
+
+def test_the_same_state_gives_no_new_version_and_elsewhere_the_same_bytes(
+    pool: Path, grown: Path, tmp_path: Path
+) -> None:
+    first = publish(pool, GATE)
+    again = publish(pool, GATE)
+    assert (again.is_new, again.version.number, len(versions(pool))) == (False, 1, 1)
+    other = tmp_path / "elsewhere" / "other"
+    shutil.copytree(grown, other)
+    assert files(publish(other, GATE).version.folder) == files(first.version.folder)
+
+
+def test_what_grew_is_a_new_version_with_what_came_and_went(pool: Path) -> None:
+    first = publish(pool, GATE)
+    gone = ids(first)[:2]
+    remove(pool, gone)
+    grow(pool, more=10)
+    second = publish(pool, GATE)
+    assert (second.version.number, latest(pool)) == (2, "2")
+    assert set(ids(first)) - set(ids(second)) == set(gone)
+    manifest = second.version.manifest
+    assert (manifest["previous"], manifest["tasks_removed"]) == (1, 2)
+    assert manifest["tasks_added"] == len(set(ids(second)) - set(ids(first))) == manifest["figures"]["tasks"] - 58
+    assert manifest["position"]["last_event"] == 1
+    text = (second.version.folder / "changelog.md").read_text("utf-8")
+    assert f"{manifest['tasks_added']} tasks added, 2 removed" in text
+    assert all(one in text for one in gone)
+    assert f"| tasks | 60 | {manifest['figures']['tasks']} |" in text
+
+
+def test_a_version_made_worse_is_kept_with_the_reasons_and_latest_stays(pool: Path) -> None:
+    first = publish(pool, GATE)
+    before = files(first.version.folder)
+    remove(pool, ids(first)[:20])
+    worse = publish(pool, GATE)
+    assert (worse.is_new, worse.version.number, worse.version.state, latest(pool)) == (True, 2, "rejected", "1")
+    assert any("tasks fell by 33.3%, from 60 to 40" in reason for reason in worse.version.reasons)
+    assert "rejected" in (worse.version.folder / "changelog.md").read_text("utf-8")
+    assert (worse.version.data / "alpaca.jsonl").exists()
+    assert files(first.version.folder) == before
+    again = publish(pool, GATE)
+    assert (again.is_new, again.version.number) == (False, 2)
+    lenient = publish(pool, GATE.model_copy(update={"max_drop": 1.0}))
+    assert (lenient.is_new, lenient.version.number, lenient.version.state, latest(pool)) == (True, 3, "published", "3")
+
+
+def test_rows_that_are_back_as_they_were_are_no_new_version(pool: Path) -> None:
+    first = publish(pool, GATE)
+    remove(pool, ids(first)[:1])
+    remove(pool, ids(first)[:1], undo=True)
+    assert publish(pool, GATE) == Published(first.version, is_new=False)
+
+
+BAD = {
+    "tasks": 3.0, "rows": 9.0, "duplicate_share": 0.3, "short_share": 0.9, "cut_share": 0.2, "recent_acceptance": 0.01,
+    "distinct_2": 0.1, "compression_ratio": 9.0, "top_openings_share": 0.8, "verb_noun_entropy": 1.0,
+    "mean_nearest_rouge_l": 0.69, "vendi_score": 2.0,
+}  # fmt: skip
+BOUNDS = {
+    "min_tasks": 4, "max_duplicate_share": 0.2, "max_short_share": 0.8, "max_cut_share": 0.1, "min_acceptance": 0.02,
+    "min_distinct_2": 0.2, "max_compression_ratio": 8.0, "max_top_openings_share": 0.7, "min_verb_noun_entropy": 2.0,
+    "max_mean_nearest_rouge_l": 0.6, "min_vendi_score": 3.0,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("bound", sorted(set(PublishSection.model_fields) - {"formats", "split", "max_drop"}))
+def test_each_bound_refuses_what_is_beyond_it_and_passes_what_is_at_it(bound: str) -> None:
+    free = {"min_tasks": 1, "max_duplicate_share": 1, "max_short_share": 1, "max_cut_share": 1, "min_acceptance": 0}
+    (reason,) = reasons_against(BAD, None, PublishSection(**{**free, bound: BOUNDS[bound]}))
+    assert f"{bound} = " in reason
+    figure = reason.split()[0]
+    assert not reasons_against(BAD, None, PublishSection(**{**free, bound: BAD[figure]}))
+    assert not reasons_against({**BAD, figure: None}, None, PublishSection(**{**free, bound: BOUNDS[bound]}))
+
+
+def test_shares_are_those_of_the_rows(pool: Path) -> None:
+    figures = publish(pool, GATE).version.manifest["figures"]
+    found = rows(
+        pool,
+        "SELECT t.id, i.input, i.output, t.is_classification FROM tasks t JOIN instances i ON i.task_id = t.id "
+        "WHERE t.origin = 'generated' AND t.state = 'done'",
+    )
+    assert figures["rows"] == len(found)
+    generations = [row for row in found if not row[3]]
+    short = [row for row in generations if len(row[2].split()) == 1]
+    assert len(short) / len(generations) <= figures["short_share"] < 1
+    assert figures["cut_share"] == round(sum(row[2].rstrip().endswith((",", ":")) for row in found) / len(found), 4)
+
+
+def _publish_and_die(pool: str, after: int) -> None:
+    """Publish, killed at the so-many-th rename."""
+    renames = [0]
+    real_rename, real_replace = Path.rename, Path.replace
+
+    def counted(real: Any) -> Any:
+        def call(self: Path, target: Path) -> Path:
+            renames[0] += 1
+            if renames[0] == after:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return real(self, target)  # type: ignore[no-any-return]
+
+        return call
+
+    Path.rename, Path.replace = counted(real_rename), counted(real_replace)  # type: ignore[method-assign]
+    publish(Path(pool), GATE)
+
+
+@pytest.mark.parametrize("after", [1, 2, 3])
+def test_killed_at_any_rename_the_last_version_is_whole_and_the_next_publish_goes_on(pool: Path, after: int) -> None:
+    publish(pool, GATE)
+    before = files(version(pool, None).folder)
+    grow(pool, more=5)
+    process = multiprocessing.get_context("fork").Process(target=_publish_and_die, args=(str(pool), after))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    assert latest(pool) == "1"
+    assert files(shelf(pool) / "1") == before
+    published = publish(pool, GATE)
+    assert (published.version.number, latest(pool), len(versions(pool))) == (2, "2", 2)
+    assert not list(shelf(pool).glob(".new-*"))
+
+
+def test_a_version_may_be_split_and_no_row_changes_sides(pool: Path) -> None:
+    def side(made: Published, name: str) -> set[str]:
+        return set((made.version.data / f"messages-{name}.jsonl").read_text("utf-8").splitlines())
+
+    split = GATE.model_copy(update={"split": "train=0.7,test=0.3"})
+    first = publish(pool, split)
+    grow(pool, more=15)
+    second = publish(pool, split)
+    assert second.version.number == 2
+    for name in ("train", "test"):
+        assert side(first, name)
+        assert side(first, name) < side(second, name)
+    assert publish(pool, GATE).version.number == 3  # other files of the same state
+
+
+def test_two_at_once_are_refused(pool: Path) -> None:
+    publish(pool, GATE)
+    with locked(shelf(pool) / ".lock", "busy"), pytest.raises(PoolInUse, match="another process publishes"):
+        publish(pool, GATE)
+
+
+# --- fine-tuning ----------------------------------------------------------------------------------------------------
+
+TRAIN = (
+    "import sys, pathlib; data, out, note = sys.argv[1:4]; "
+    "out = pathlib.Path(out); out.mkdir(exist_ok=True); "
+    "(out / 'model').write_text(str(len(pathlib.Path(data, 'messages.jsonl').read_text().splitlines()))); "
+    "open(note, 'a').write('run\\n'); print('said'); sys.exit(int(pathlib.Path(note + '.code').read_text()))"
+)
+
+
+def command(note: Path, code: int) -> str:
+    Path(f"{note}.code").write_text(str(code))
+    return f'"{sys.executable}" -c "{TRAIN}" {{data}} {{out}} {note}'
+
+
+def test_the_command_runs_once_for_a_version_and_a_failure_is_tried_again(pool: Path, tmp_path: Path) -> None:
+    one, note = publish(pool, GATE).version, tmp_path / "note"
+    before = files(one.folder)
+    assert not was_tried(one)
+    failed = train(pool, one, command(note, 3))
+    assert (failed.exit_code, failed.is_done, failed.log.read_text()) == (3, False, "said\n")
+    assert was_tried(one)
+    done = train(pool, one, command(note, 0))
+    assert (done.is_done, done.attempt, (done.out / "model").read_text()) == (
+        True,
+        2,
+        str(one.manifest["figures"]["rows"]),
+    )
+    again = train(pool, one, command(note, 0))
+    assert (again.is_done, again.is_new) == (True, False)
+    assert note.read_text() == "run\nrun\n"
+    assert {name: content for name, content in files(one.folder).items() if not name.startswith("finetune")} == before
+    assert publish(pool, GATE).is_new is False
+
+
+def test_a_command_that_is_stopped_ends_with_its_children(pool: Path, tmp_path: Path) -> None:
+    one, child = publish(pool, GATE).version, tmp_path / "child"
+    code = f"sleep 60 & echo $! > {child}; wait"
+    until = time.monotonic() + 20
+    stopped = train(pool, one, f"sh -c '{code}'", lambda: child.exists() or time.monotonic() > until)
+    assert stopped.exit_code is None
+    pid = int(child.read_text())
+    for _ in range(100):
+        state = Path(f"/proc/{pid}/stat")
+        if not state.exists() or state.read_text().split()[2] == "Z":
+            break
+        time.sleep(0.1)
+    else:
+        pytest.fail("the child is still there")
+
+
+def test_no_shell_reads_the_command_and_each_place_is_filled_in(pool: Path) -> None:
+    one = publish(pool, GATE).version
+    words = filled("run --n={number} '$(touch x)' {data} '{\"a\": 1}' \"two words\"", pool, one)
+    assert words == ["run", "--n=1", "$(touch x)", str(one.data.absolute()), '{"a": 1}', "two words"]
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [("train {model}", "unknown place {model}"), ("train 'x", "No closing quotation"), (" ", "is empty"),
+     ("no-such-program {data}", "'no-such-program' cannot be run"), (None, "no command")],
+)  # fmt: skip
+def test_a_command_that_cannot_be_used_is_one_clear_line(pool: Path, text: str | None, wanted: str) -> None:
+    with pytest.raises(ConfigError, match=wanted):
+        train(pool, publish(pool, GATE).version, text)
+
+
+def test_data_that_was_changed_is_not_trained_on(pool: Path, tmp_path: Path) -> None:
+    one = publish(pool, GATE).version
+    changed = one.data / "alpaca.jsonl"
+    changed.chmod(0o644)
+    changed.write_text("{}\n")
+    with pytest.raises(PoolError, match=r"alpaca\.jsonl: changed since"):
+        train(pool, one, command(tmp_path / "note", 0))
+    assert not (tmp_path / "note").exists()
+
+
+# --- commands -------------------------------------------------------------------------------------------------------
+
+
+def run(*arguments: str | Path) -> int:
+    return cli.run([str(one) for one in arguments])
+
+
+def test_publish_and_finetune_as_a_user_meets_them(
+    pool: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("publish", pool) == 0
+    out, err = capsys.readouterr()
+    assert Path(out.strip()) == pool / "versions/1/data"
+    assert "version 1 is published: 60 tasks" in err
+    assert run("finetune", pool, "--command", command(tmp_path / "note", 0)) == 0
+    assert Path(capsys.readouterr().out.strip()) == pool / "versions/1/finetune/out"
+    strict = tmp_path / "strict.toml"
+    strict.write_text("[publish]\nmin_tasks = 1000\n")
+    grow(pool, more=1)
+    assert run("publish", pool, "--config", strict, "--json") == 6
+    out, err = capsys.readouterr()
+    assert json.loads(out)["reasons"] == ["tasks 61 is less than min_tasks = 1,000"]
+    assert run("finetune", pool, "--command", command(tmp_path / "note", 1), "--version", "1") == 0  # done before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [
+        (("publish", "{tmp}/none"), "no such pool"),
+        (("publish", "{pool}", "--config", "{tmp}/formats.toml"), "publish.formats: unknown format 'csvv'"),
+        (("publish", "{pool}", "--config", "{tmp}/split.toml"), "publish.split = train=2"),
+        (("publish", "{pool}", "--config", "{tmp}/bound.toml"), "publish.max_drop"),
+        (("publish", "{pool}", "--config", "{tmp}/key.toml"), "unknown key 'publish.max_drip'"),
+        (("finetune", "{tmp}/none", "--command", "x"), "no such pool"),
+        (("finetune", "{pool}", "--command", "x"), "no version was published yet"),
+        (("finetune", "{pool}", "--command", "x", "--version", "7"), "no version 7; there are: none yet"),
+    ],
+)
+def test_each_bad_input_is_one_clear_line(
+    grown: Path, tmp_path: Path, arguments: tuple[str, ...], wanted: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "formats.toml").write_text('[publish]\nformats = ["csvv"]\n')
+    (tmp_path / "split.toml").write_text('[publish]\nsplit = "train=2"\n')
+    (tmp_path / "bound.toml").write_text("[publish]\nmax_drop = 2\n")
+    (tmp_path / "key.toml").write_text("[publish]\nmax_drip = 1\n")
+    assert run(*(one.format(tmp=tmp_path, pool=grown) for one in arguments)) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert wanted in err
