@@ -1,7 +1,7 @@
 """The judge: another look at the instances that passed every rule, and a second try for those that do not satisfy it.
 
-The rubric is the three questions by which Wang et al. 2022 (section 4.3) had people check their own rows: a valid task,
-a suitable input, a correct output? Revision by principles, critique first, follows Bai et al. 2022 (Constitutional AI,
+The rubric is the three questions by which Wang et al. 2022 (section 3.3) checked rows by hand: a valid task, a
+suitable input, a correct output? Revision by principles, critique first, follows Bai et al. 2022 (Constitutional AI,
 section 3.1). A verdict is no candidate; a revised instance is one. All of it follows from the answers so far, so it may
 be asked again from the start at any time.
 """
@@ -63,6 +63,7 @@ _REASONS = {"valid": INVALID, "input": "judged_input", "output": "judged_output"
 REASONS = (*_REASONS.values(), UNREADABLE, REVISED)
 """For which instances are rejected here."""
 _SCORES = range(1, 6)
+_UNSENDABLE = re.compile("[\0\ud800-\udfff]")
 _SPELLED = re.compile(r"\s*([1-5])(?:\.0+)?\s*(?:(?:/|of|out of)\s*5)?\s*")
 _SCORE = {
     "type": "object",
@@ -265,7 +266,7 @@ def _score(said: Any) -> tuple[int | None, str] | None:
         value = int(found[1])
     if isinstance(value, bool) or not isinstance(value, int | float) or value not in _SCORES:
         return None
-    return int(value), reason.strip() if isinstance(reason, str) else ""
+    return int(value), _UNSENDABLE.sub("\ufffd", reason.strip()) if isinstance(reason, str) else ""
 
 
 def _read_revision(task: Task, answer: tuple[Request, Completion] | None) -> InstanceCandidate | Rejection:
@@ -274,14 +275,21 @@ def _read_revision(task: Task, answer: tuple[Request, Completion] | None) -> Ins
         raise AssertionError("a revision is read before it was asked for")
     request, completion = answer
     said = (read_object(completion.text) if completion.kind == "answer" else None) or {}
-    given, output = said.get("input"), said.get("output")
-    if isinstance(given, str) and isinstance(output, str):
-        return InstanceCandidate(request.id, 0, given.strip(), output.strip(), completion.finish_reason, request.source)
+    given, output = _as_text(said.get("input")), _as_text(said.get("output"))
+    if given is not None and output is not None:
+        return InstanceCandidate(request.id, 0, given, output, completion.finish_reason, request.source)
     why = f"the request failed: {completion.text}" if completion.kind == "failed" else "no input and output in it"
     text = completion.text if completion.kind == "answer" else ""
     return Rejection(
         "instance", "unreadable", request.id, 0, text, evidence=why, task_id=task.id, source=request.source
     )
+
+
+def _as_text(said: Any) -> str | None:
+    """A text, also where a model gives a number, a list or a table in its place; None where there is none."""
+    if isinstance(said, str):
+        return said.strip()
+    return None if said is None or isinstance(said, bool) else json.dumps(said, ensure_ascii=False)
 
 
 def _found(verdict: JudgeVerdict) -> str:

@@ -143,6 +143,19 @@ def test_killed_at_random_moments_and_resumed_gives_the_same_bytes(
             assert_it_adds_up(pool)
 
 
+def test_a_budget_holds_for_the_judge_too_and_the_run_goes_on_to_the_same_bytes(
+    tmp_path: Path, reference: Path, server: OfflineServer, config: Path
+) -> None:
+    runs = 0
+    while (outcome := run(tmp_path / "p", server, config, max_requests=70)).exit_code == 3:
+        runs += 1
+        assert_it_adds_up(tmp_path / "p")
+    assert outcome.exit_code == 0
+    assert runs > 3
+    assert max(count for (count,) in rows(tmp_path / "p", "SELECT COUNT(*) FROM attempts GROUP BY run")) <= 70
+    assert content(tmp_path / "p")[:3] == content(reference)[:3]
+
+
 def test_it_adds_up_at_every_moment_of_a_run(tmp_path: Path, config: Path) -> None:
     pool, looks = tmp_path / "p", 0
     with OfflineServer(latency_s=0.01, quirks=QUIRKS) as slow:
@@ -336,6 +349,22 @@ def test_a_replay_judges_by_other_scores_without_asking(tmp_path: Path, referenc
     assert rows(tmp_path / "u", "SELECT COUNT(*) FROM completions") == rows(
         reference, "SELECT COUNT(*) FROM completions"
     )
+
+
+def test_what_a_replay_finds_unjudged_is_judged_by_the_next_run(
+    tmp_path: Path, reference: Path, server: OfflineServer, config: Path
+) -> None:
+    run(tmp_path / "plain", server, None)
+    assert cli.run(["replay", str(tmp_path / "plain"), "--pool", str(tmp_path / "r"), "--config", str(config)]) == 0
+    now = assert_it_adds_up(tmp_path / "r")
+    assert (now["tasks"], now["judge"]) == (0, None)
+    assert now["waiting"] >= 2 * TARGET / 3, "what passed the rules waits for the judge"
+    run(tmp_path / "r", server, config)
+    now = assert_it_adds_up(tmp_path / "r")
+    assert now["tasks"] == TARGET
+    assert now["judge"]["judged"] > TARGET
+    first = "SELECT id, instruction FROM tasks WHERE origin = 'generated' ORDER BY position LIMIT 30"
+    assert [text for _, text in rows(tmp_path / "r", first)] == [text for _, text in rows(reference, first)]
 
 
 def test_a_judge_switched_on_later_judges_what_is_planned_from_then_on(

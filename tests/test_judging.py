@@ -225,6 +225,36 @@ def test_a_revision_that_cannot_be_read_leaves_the_first_form_its_reason() -> No
     assert end.rejections[0].text == "no idea"
 
 
+@pytest.mark.parametrize(
+    ("revision", "kept"),
+    [
+        ('{"critique": "", "input": "1 + 2", "output": 3}', ["3"]),
+        ('{"input": 12, "output": ["a", "b"]}', ['["a", "b"]']),
+        ('Sure!\n```json\n{"input": "1 + 2", "output": " 3 "}\n```', ["3"]),
+        ('{"critique": "", "input": null, "output": "3"}', []),
+        ('{"critique": "", "output": "3"}', []),
+        ("", []),
+    ],
+)
+def test_a_revision_is_read_as_models_write_it(revision: str, kept: list[str]) -> None:
+    def judge(row: dict[str, str], _: int) -> str:
+        return scores(output=1) if row["output"] == "10" else scores()
+
+    end, _, _ = follow(model(judge, revision, inputs=1), judging(principles=("Be right.",)))
+    assert outcome(end)[0] == kept
+
+
+def test_a_reason_that_no_server_could_be_sent_does_no_harm() -> None:
+    chosen = judging(principles=("Be right.",))
+    chosen = replace(chosen, prompts={**chosen.prompts, "revise.user": "{{row}} {{found}}"})
+    broken = scores(output=1).replace("because of correct_output", "\\ud800\\u0000 wrong")
+    end, prompts, _ = follow(model(lambda *_: broken, REVISION, inputs=1), chosen)
+    asked = next(prompt for prompt in prompts if prompt.stage == "revise").messages[1].content
+    assert asked.endswith("\ufffd\ufffd wrong")
+    asked.encode()
+    assert end.verdicts[0].output_reason == "\ufffd\ufffd wrong"
+
+
 def test_an_invalid_task_is_not_revised_and_a_revision_judged_invalid_ends_it() -> None:
     chosen = judging(principles=("Be right.",))
     end, prompts, _ = follow(model(lambda *_: scores(valid=1, output=1), REVISION), chosen)

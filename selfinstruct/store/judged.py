@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from selfinstruct.judging import BEST, QUESTIONS
 from selfinstruct.recipes.steps import APART
 
-_SAMPLED = f"stage = 'respond' AND state = 'answered' AND position / {APART} = 1"
+_SAMPLED = f"stage = 'respond' AND position / {APART} = 1 AND state = 'answered'"
 """The second answer to a question."""
 
 
