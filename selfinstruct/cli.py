@@ -89,6 +89,9 @@ def generate(
     min_acceptance: Annotated[
         float | None, typer.Option(help="End when less than this share of candidates is accepted.  [default: 0.01]")
     ] = None,
+    diversify: Annotated[
+        str | None, typer.Option(help="auto: ask for what is rare while the model repeats itself.  [default: off]")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be sent, and send nothing.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing until the end, errors apart.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the pool's status as JSON at the end.")] = False,
@@ -102,7 +105,7 @@ def generate(
         "base_url": base_url, "model": model, "seed": seed, "rouge_threshold": rouge_threshold,
         "language": language, "concurrency": concurrency, "round_size": round_size, "lookahead": lookahead,
         "max_usd": max_usd, "max_tokens": max_tokens, "max_requests": max_requests, "max_minutes": max_minutes,
-        "min_acceptance": min_acceptance,
+        "min_acceptance": min_acceptance, "diversify": diversify,
     }  # fmt: skip
     if dry_run:
         console.show_forecast(load(config, options))

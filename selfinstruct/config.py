@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
@@ -18,7 +18,7 @@ from selfinstruct.llm.budget import Limits
 from selfinstruct.llm.prices import Price, listed_price
 from selfinstruct.own_checks import resolve
 from selfinstruct.recipes import RECIPES
-from selfinstruct.records import AgreementRules, JudgeRules, Settings, StageModel
+from selfinstruct.records import AgreementRules, JudgeRules, Radar, Settings, StageModel
 from selfinstruct.sections import (
     AgreementSection,
     BudgetSection,
@@ -28,6 +28,7 @@ from selfinstruct.sections import (
     ModelSection,
     PriceSection,
     PublishSection,
+    RadarSection,
     RecipeSection,
     Role,
     VllmSection,
@@ -53,6 +54,7 @@ OPTIONS: Mapping[str, str] = {
     "backend": "model.backend",
     "base_url": "model.base_url",
     "model": "model.name",
+    "diversify": "diversify",
     "min_acceptance": "min_acceptance",
     "max_usd": "budget.max_usd",
     "max_tokens": "budget.max_tokens",
@@ -97,6 +99,9 @@ class Config(BaseSettings):
     stages: dict[str, Role] = {}
     vllm: VllmSection = VllmSection()
     filters: FiltersSection = FiltersSection()
+    diversify: Literal["off", "auto"] = "off"
+    """`auto`: ask for what is rare while the radar sounds an alarm."""
+    radar: RadarSection = RadarSection()
     min_acceptance: float = Field(0.01, ge=0, le=1)
     """A run ends when less than this share of the candidates of its last 20 rounds is accepted."""
     judge: JudgeSection = JudgeSection()
@@ -139,6 +144,8 @@ class Config(BaseSettings):
             raise ValueError("recipe.compat reproduces the original code, which has no judge; leave out judge.enabled")
         if self.agreement.answers > 1:
             self._check_agreement()
+        if self.recipe.compat and self.diversify != "off":
+            raise ValueError("recipe.compat asks as the original code did, and diversify would change that; drop one")
         if self.filters.min_words > self.filters.max_words:
             raise ValueError("filters.min_words is larger than filters.max_words")
         return self
@@ -291,6 +298,8 @@ def pool_settings(config: Config, model: str, context_length: int | None = None)
         stages={stage: served[stage] for stage in stages_in_use(config)},
         judge=_judge_rules(config.judge),
         agreement=_agreement_rules(config.agreement),
+        diversify=config.diversify,
+        radar=Radar(**config.radar.model_dump()),
     )
 
 

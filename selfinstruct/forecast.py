@@ -8,12 +8,14 @@ from decimal import Decimal
 
 from selfinstruct import judging, rounds
 from selfinstruct.config import DEFAULT_CONCURRENCY, DEFAULT_TARGET, Config, default_seeds, pool_settings, prices_of
+from selfinstruct.diversity.steering import Steering
 from selfinstruct.llm.prices import Price, in_dollars
 from selfinstruct.recipes.steps import Ask
 from selfinstruct.records import PROPOSE, Completion, InstanceCandidate, Request, Settings, Task
 from selfinstruct.seeds import read_seeds
 from selfinstruct.store.pool import is_pool
-from selfinstruct.store.reading import PoolHistory, StageHistory, history
+from selfinstruct.store.reading import PoolHistory, StageHistory, history, watched
+from selfinstruct.watch import Watch
 
 BYTES_PER_TOKEN = 4
 """Of English text, roughly; used where the pool has no history yet."""
@@ -72,7 +74,7 @@ def forecast(config: Config) -> Forecast:
         if number <= past.next_round - settings.lookahead and task.id not in past.removed
     ]
     shown = [seed for seed in seeds if seed.id not in past.removed]
-    first = rounds.plan_round(past.next_round, settings, shown, until)
+    first = rounds.plan_round(past.next_round, settings, shown, until, _steering(config, settings, past, seeds, shown))
     missing = max(0, wanted - past.done)
     prices = prices_of(config, settings)
     stages = [
@@ -85,6 +87,16 @@ def forecast(config: Config) -> Forecast:
         basis = f"assumed, as the pool has no history: {ASSUMED_YIELD:.0%} of proposed tasks accepted, "
         basis += f"{BYTES_PER_TOKEN} bytes a token, {ASSUMED_ANSWER} tokens and {ASSUMED_LATENCY_S:.0f} s an answer"
     return Forecast(past.done, wanted, first, stages, work / (config.concurrency or DEFAULT_CONCURRENCY), basis)
+
+
+def _steering(
+    config: Config, settings: Settings, past: PoolHistory, seeds: Sequence[Task], shown: Sequence[Task]
+) -> Steering | None:
+    """How the next round would be steered."""
+    if settings.diversify == "off" or not past.next_round:
+        return None
+    watch = Watch(seeds, watched(config.pool, past.next_round - settings.lookahead), lambda _: None)
+    return watch.steering(past.next_round, settings, shown)
 
 
 def _requests(missing: int, past: PoolHistory, settings: Settings, seeds: Sequence[Task]) -> dict[str, float]:

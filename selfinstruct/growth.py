@@ -28,6 +28,7 @@ from selfinstruct.store.novelty import load_index, save_index
 from selfinstruct.store.pool import Contents, OpenRound, OpenTask, Pool
 from selfinstruct.store.writer import Statement
 from selfinstruct.underway import Children, Endings, Generated, Round, waits_for
+from selfinstruct.watch import Watch
 
 WINDOW = 20
 """Rounds settled in this run over which the share of accepted candidates is looked at."""
@@ -122,6 +123,7 @@ class Growth:
         self._changed = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self.journal = Journal(pool, run)
+        self._radar = Watch(self.seeds, pool.past(contents.next_round - settings.lookahead), tell)
         self._judge = rounds.Judge(
             settings.tokenizer, self._known, load_index(pool.folder, settings.tokenizer, self._at)
         )
@@ -157,12 +159,16 @@ class Growth:
         seeds = [seed for place, seed in enumerate(self.seeds) if place not in removed.positions]
         left_out = [place - count for place in removed.positions if place >= count]
         shown = self.generated.until(round_.number - settings.lookahead, left_out)
-        round_.requests = rounds.plan_round(round_.number, settings, seeds, shown)
+        steering = self._radar.steering(round_.number, settings, seeds)
+        round_.level = steering.seen.level if steering else 0
+        round_.requests = rounds.plan_round(round_.number, settings, seeds, shown, steering)
+        self._radar.shown(round_.number, [one for request in round_.requests for one in request.demonstrations])
         await self.journal.write(
             statements.plan_round(
-                round_.number, settings, round_.requests, self.journal.run, last_event=removed.last_event
+                round_.number, settings, round_.requests, self.journal.run, last_event=removed.last_event,
+                steering=steering.to_json() if steering else None,
             )
-        )
+        )  # fmt: skip
 
     async def prompt(self, round_: Round) -> None:
         """Get a final answer to each of a round's requests."""
@@ -177,6 +183,7 @@ class Growth:
             round_.judged = len(rejections)
             round_.is_read = True
             self.reasons.update(rejection.reason for rejection in rejections)
+            self._radar.unread(rejections)
         return await asyncio.to_thread(self._verdicts, round_)
 
     def _verdicts(self, round_: Round) -> list[rounds.Verdict]:
@@ -214,8 +221,10 @@ class Growth:
         round_.waiting = round_.waiting[len(verdicts) :]
         round_.judged += len(verdicts)
         self.pending += len(accepted)
+        self._radar.judged(verdicts)
         if not round_.waiting:
             transaction.append(statements.settle_round(round_.number))
+            transaction += self._radar.settled(round_.number, round_.settings)
         await self.journal.write(transaction)
         return accepted
 
@@ -233,6 +242,7 @@ class Growth:
             self._loop.call_later(self._max_minutes * 60, self.halt, spent)
         watch = asyncio.create_task(self._watch())
         try:
+            await self.journal.write(self._radar.late)
             self._resume(steps, children)
             outcome = await self._judge_rounds(steps, children)
             self._stop_sending()
@@ -280,7 +290,7 @@ class Growth:
         for opened in self._resumed.rounds:
             round_ = Round(
                 opened.number, opened.settings, list(opened.requests), dict(opened.completions), list(opened.waiting),
-                is_read=opened.state == "judging",
+                is_read=opened.state == "judging", level=opened.level,
             )  # fmt: skip
             self.rounds[opened.number] = round_
             if not round_.is_answered:
@@ -304,7 +314,7 @@ class Growth:
         transaction: list[Statement] = []
         for place, request in enumerate(round_.requests):
             if request.id not in round_.completions:
-                again = rounds.plan_again(request, settings)
+                again = rounds.plan_again(request, settings, round_.level)
                 if again.id != request.id:
                     transaction += [statements.supersede(request), statements.add_request(again)]
                     round_.requests[place] = again

@@ -214,6 +214,24 @@ class AgreementRules:
 
 
 @dataclass(frozen=True, slots=True)
+class Radar:
+    """When a pool is said to collapse, as seen over `window` rounds, and how far `diversify` may go."""
+
+    window: int = 10
+    """Rounds that are looked at together."""
+    min_acceptance: float = 0.25
+    """Share of the judged candidates that are accepted."""
+    max_nearest: float = 0.65
+    """Mean ROUGE-L F1 of the accepted instructions to the nearest earlier one."""
+    max_openings: float = 0.5
+    """Share of the judged instructions that begin with one of the ten most frequent openings."""
+    min_new_pairs: float = 0.05
+    """Share of the accepted instructions that bring a new pair of verb and noun."""
+    max_temperature: float = 1.3
+    """Temperatures are not raised above this."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """The values that shape a pool. They are stored with each round; a round is judged by those it was planned with."""
 
@@ -253,6 +271,9 @@ class Settings:
     """None: no judge is asked."""
     agreement: AgreementRules | None = None
     """None: one answer is asked for, whatever the task."""
+    diversify: str = "off"
+    """`auto`: rounds that are planned while the radar sounds an alarm ask for something else."""
+    radar: Radar = Radar()
 
     def to_json(self) -> str:
         """The same text for equal settings, whatever the order they were given in."""
@@ -270,6 +291,7 @@ class Settings:
             raw["judge"] = JudgeRules(**{**judge, "principles": tuple(judge["principles"])})
         if agreement := raw.get("agreement"):
             raw["agreement"] = AgreementRules(**agreement)
+        raw["radar"] = Radar(**raw.get("radar", {}))
         raw["stages"] = {name: StageModel(**stage) for name, stage in raw["stages"].items()}
         return Settings(**raw)
 

@@ -10,6 +10,7 @@ import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from selfinstruct.diversity.steering import CHOICE, Steering, raised
 from selfinstruct.filters.inputs import fault_of_input
 from selfinstruct.filters.instances import judge_instances
 from selfinstruct.filters.instructions import (
@@ -25,6 +26,7 @@ from selfinstruct.recipes import RECIPES, compat
 from selfinstruct.recipes.fitting import fitted
 from selfinstruct.recipes.steps import Ask, Finished, Settled
 from selfinstruct.records import (
+    PROPOSE,
     Candidate,
     Completion,
     InstanceCandidate,
@@ -36,7 +38,7 @@ from selfinstruct.records import (
     digest,
     task_id,
 )
-from selfinstruct.sampling import draw_demonstrations, draw_topic
+from selfinstruct.sampling import draw_demonstrations, draw_demonstrations_by_weight, draw_topic
 from selfinstruct.validators import validators
 
 FULL_LIKENESS = 20_000
@@ -96,37 +98,67 @@ def plan_request(prompt: Prompt, settings: Settings, round_number: int | None, t
     )
 
 
-def plan_again(request: Request, settings: Settings) -> Request:
-    """The same question for today's model and sampling; the very same request when neither has changed."""
+def plan_again(request: Request, settings: Settings, level: int = 0) -> Request:
+    """The same question for today's model and sampling; the very same request when neither has changed.
+
+    `level` is how strongly its round was steered.
+    """
+    if level and request.stage == PROPOSE:
+        settings = raised(settings, level)
     prompt = Prompt(
         request.stage, request.index, request.messages, request.schema, request.demonstrations, request.left_out
     )
     return plan_request(prompt, settings, request.round, request.task_id)
 
 
-def plan_round(number: int, settings: Settings, seeds: Sequence[Task], generated: Sequence[Task]) -> list[Request]:
+def plan_round(
+    number: int,
+    settings: Settings,
+    seeds: Sequence[Task],
+    generated: Sequence[Task],
+    steering: Steering | None = None,
+) -> list[Request]:
     """The propose requests of a round.
 
-    `generated` are the instructions accepted in rounds up to `number - lookahead`, in order. The draw depends on these,
-    the seeds, the settings and the round's number alone.
+    `generated` are the instructions accepted in rounds up to `number - lookahead`, in order, and `steering` follows
+    from what was judged in these. The draw depends on them, the seeds, the settings and the round's number alone.
     """
     generator = random.Random(f"{settings.seed}/{number}")
+    if steering is not None:
+        settings = raised(settings, steering.seen.level)
     requests = []
     for index in range(settings.round_size):
-        drawn = draw_demonstrations(
-            generator, len(seeds), len(generated), settings.demonstrations, settings.generated_demonstrations
-        )
-        shown = [generated[place] if is_generated else seeds[place] for is_generated, place in drawn]
-        topic = draw_topic(generator, settings.topics)
-        requests.append(plan_request(_propose(shown, index, topic, settings), settings, number, None))
+        shown = _draw(generator, settings, seeds, generated, steering)
+        topic = draw_topic(generator, steering.topics if steering else settings.topics)
+        verbs = steering.draw_verbs(generator) if steering else ()
+        requests.append(plan_request(_propose(shown, index, topic, verbs, settings), settings, number, None))
     return requests
 
 
-def _propose(shown: Sequence[Task], index: int, topic: str | None, settings: Settings) -> Prompt:
+def _draw(
+    generator: random.Random,
+    settings: Settings,
+    seeds: Sequence[Task],
+    generated: Sequence[Task],
+    steering: Steering | None,
+) -> list[Task]:
+    """The demonstrations of one request."""
+    counts = (len(seeds), len(generated), settings.demonstrations, settings.generated_demonstrations)
+    if steering is None:
+        drawn = draw_demonstrations(generator, *counts)
+    else:
+        weigh = steering.weight
+        drawn = draw_demonstrations_by_weight(
+            generator, *counts, lambda is_generated, place: weigh((generated if is_generated else seeds)[place]), CHOICE
+        )
+    return [generated[place] if is_generated else seeds[place] for is_generated, place in drawn]
+
+
+def _propose(shown: Sequence[Task], index: int, topic: str | None, verbs: Sequence[str], settings: Settings) -> Prompt:
     """A propose prompt with as many of the demonstrations as fit."""
     propose = RECIPES[settings.recipe].propose
     return fitted(
-        shown, lambda task: len(task.instruction), lambda kept: propose(settings, kept, index, topic), settings
+        shown, lambda task: len(task.instruction), lambda kept: propose(settings, kept, index, topic, verbs), settings
     )
 
 

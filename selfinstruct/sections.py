@@ -184,6 +184,17 @@ class AgreementSection(Section):
         return _share(value)
 
 
+class RadarSection(Section):
+    """When a pool is said to collapse; the keys are those of `records.Radar`, which says what each means."""
+
+    window: int = Field(10, ge=1, le=1000)
+    min_acceptance: float = Field(0.25, ge=0, le=1)
+    max_nearest: float = Field(0.65, ge=0, le=1)
+    max_openings: float = Field(0.5, ge=0, le=1)
+    min_new_pairs: float = Field(0.05, ge=0, le=1)
+    max_temperature: float = Field(1.3, ge=0, le=2)
+
+
 class BudgetSection(Section):
     """What a run may spend; `pool_max_usd` bounds the pool's total over all runs."""
 

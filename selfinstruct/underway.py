@@ -26,6 +26,8 @@ class Round:
     """Read and not yet judged, in order."""
     is_read: bool = False
     judged: int = 0
+    level: int = 0
+    """How strongly it is steered away from what the pool has too much of."""
 
     @property
     def is_answered(self) -> bool:

@@ -34,6 +34,7 @@ from selfinstruct.sections import (
     ModelSection,
     PriceSection,
     PublishSection,
+    RadarSection,
     RecipeSection,
     Role,
     VllmSection,
@@ -324,6 +325,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "filters": FiltersSection,
     "judge": JudgeSection,
     "agreement": AgreementSection,
+    "radar": RadarSection,
     "budget": BudgetSection,
     'prices."MODEL"': PriceSection,
     "publish": PublishSection,
@@ -337,6 +339,7 @@ TABLES_OF_CONFIG = (
     "stages",
     "judge",
     "agreement",
+    "radar",
     "budget",
     "prices",
     "publish",
@@ -399,7 +402,7 @@ def test_every_option_described_is_an_option_of_its_command() -> None:
 def test_every_variable_described_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
     values = {"pool": "p", "seeds": "s.jsonl", "rouge_threshold": "0.6", "recipe": "paper", "compat": "true",
               "backend": "openai", "base_url": "http://a/v1 http://b/v1", "model": "m", "language": "en zh",
-              "min_acceptance": "0.5", "max_usd": "1.25"}  # fmt: skip
+              "min_acceptance": "0.5", "max_usd": "1.25", "diversify": "off"}  # fmt: skip
     for option in OPTIONS:
         if option != "more":
             monkeypatch.setenv(f"SELFINSTRUCT_{option.upper()}", values.get(option, "7"))

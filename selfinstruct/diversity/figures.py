@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from itertools import combinations, pairwise
 from typing import TYPE_CHECKING, Any
 
+from selfinstruct.diversity.openings import opening, top_share
 from selfinstruct.diversity.verbs import read
 from selfinstruct.novelty.tokens import tokenize
 
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
 
 VENDI_SAMPLE = 2000
 """Instructions of which the Vendi score is reckoned; its cost grows with the cube of their number."""
-OPENING_WORDS = 3
-"""Words at the front of an instruction that are its opening."""
-TOP_OPENINGS = 10
 _DIGITS = 4
 _FREQUENT = 8
 """N-grams in more instructions than this are multiplied together, the rest one by one."""
@@ -65,7 +63,7 @@ def diversity(rows: Iterable[tuple[str, float | None]]) -> Diversity:
         distinct_1=_rounded(distinct(tokens, 1)),
         distinct_2=_rounded(distinct(tokens, 2)),
         compression_ratio=_rounded(compression_ratio(instructions)),
-        top_openings_share=_rounded(top_openings_share(tokens)),
+        top_openings_share=_rounded(top_share([opening(one) for one in tokens])),
         verb_noun_pairs=len(readings),
         verb_noun_entropy=_rounded(entropy(readings)),
         mean_nearest_rouge_l=_rounded(math.fsum(scores) / len(scores) if scores else None),
@@ -95,17 +93,6 @@ def compression_ratio(instructions: Sequence[str]) -> float | None:
     """
     raw = "\n".join(instructions).encode("utf-8", "surrogatepass")
     return len(raw) / len(bz2.compress(raw, 9)) if raw else None
-
-
-def opening(tokens: Sequence[str]) -> tuple[str, ...]:
-    """The first words of an instruction."""
-    return tuple(tokens[:OPENING_WORDS])
-
-
-def top_openings_share(tokens: Sequence[Sequence[str]]) -> float | None:
-    """The share of the instructions that have one of the ten most frequent openings."""
-    counts = Counter(map(opening, tokens))
-    return sum(sorted(counts.values(), reverse=True)[:TOP_OPENINGS]) / len(tokens) if tokens else None
 
 
 def entropy(counts: Counter[Any]) -> float | None:

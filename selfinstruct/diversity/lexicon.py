@@ -7,6 +7,10 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
+def _listed(text: str, separator: str | None = None) -> tuple[str, ...]:
+    return tuple(" ".join(one.split()) for one in text.split(separator))
+
+
 VERBS = _words(
     """abbreviate abstract accept access account achieve acknowledge act adapt add address adjust advise advocate aid
     alert align allocate alphabetize alter amend analyze animate annotate announce answer anticipate apologize append
@@ -171,6 +175,34 @@ UNCHANGED = _words(
     """series species news pros cons mathematics physics economics ethics politics headquarters lens bus gas bias atlas
     canvas"""
 )
+REQUESTS = _listed(
+    """adapt advise analyze annotate apologize argue arrange assess brainstorm calculate categorize check choose
+    classify combine compare complete compose compute convert correct count critique debate debug decide
+    decode deduce define describe design detect determine diagnose edit estimate evaluate expand explain
+    extract find fix forecast format give guess identify imagine infer interpret invent judge justify label
+    list match merge name negotiate number order organize outline paraphrase persuade plan predict
+    prioritize prove question rank rate recommend reformat replace reply rewrite shorten simplify solve sort
+    split suggest summarize tell transform translate verify why how which"""
+)
+"""Verbs and question words that requests in English often begin with."""
+TOPICS = _listed(
+    """accounting, agriculture, animals, archaeology, architecture, art history, astronomy, baking, banking,
+    bicycles, biology, birds, board games, bookshops, bridges, budgeting, building sites, cars, chemistry,
+    childcare, choirs, cinema, climate, clothing, coffee, concerts, contracts, cycling, dance, databases,
+    dentistry, diplomacy, economics, elections, electricity, emergency services, energy, farming, fashion,
+    festivals, film, first aid, fishing, folklore, forestry, furniture, gardening, genealogy, geography,
+    geology, grammar, hairdressing, hiking, history, hotels, housing, insurance, invoices, jewellery, job
+    interviews, journalism, kitchens, landlords and tenants, languages, law, libraries, logic puzzles, maps,
+    markets, mathematics, medicine, meetings, museums, music theory, mythology, navigation, neighbours,
+    nursing, nutrition, oceans, painting, parcels, parenting, pets, pharmacies, philosophy, photography,
+    physics, plumbing, poetry, police work, pottery, probability, programming, proverbs, psychology, public
+    transport, railways, recycling, refugees, repairs, restaurants, retirement, safety at work, sailing,
+    schools, sculpture, sewing, shopping, sleep, soil, spreadsheets, sports clubs, statistics, swimming,
+    taxes, telephones, tennis, textiles, theatre, tourism, town councils, toys, traffic, universities,
+    vegetables, volunteering, weather, weddings, wildlife, wine, woodwork, zoos""",
+    ",",
+)
+"""What tasks in English may be about, where nobody named topics."""
 
 # Sets made of the above, once.
 OPENS_PHRASE = DETERMINERS | NUMBERS | PRONOUNS

@@ -38,14 +38,15 @@ class Reading(NamedTuple):
 def read(instruction: str) -> Reading:
     """What the instruction asks for. English by rules; in other languages the first words."""
     text = instruction[:_READ].replace("’", "'")
-    if not _is_english(text):
+    if not is_english(text):
         return _first_words(text)
     plain = _CODE.sub("_", _QUOTED.sub(" _ ", text))
     tokens = _TOKEN.findall(plain)
     return _request(tokens) or _first_words(text)
 
 
-def _is_english(text: str) -> bool:
+def is_english(text: str) -> bool:
+    """Is the text likely to be English? By its letters and its most frequent words."""
     letters = _LETTER.findall(text)
     if not letters or sum(letter.isascii() for letter in letters) < 0.8 * len(letters):
         return False

@@ -24,7 +24,8 @@ class Recipe:
     """In the order a task goes through them."""
     sampling: Mapping[str, Mapping[str, Any]]
     """The parameters of each stage, unless the configuration says otherwise."""
-    propose: Callable[[Settings, Sequence[Task], int, str | None], Prompt]
+    propose: Callable[[Settings, Sequence[Task], int, str | None, Sequence[str]], Prompt]
+    """(settings, demonstrations, index within the round, topic, words to begin with) -> what is asked."""
     read_proposals: Callable[[Request, Completion, Settings], list[Candidate | Rejection]]
     follow_up: Callable[[Task, Answers, Asked, Settings, Sequence[Task], chat.InputFault], Ask | Settled]
     """(task, answers so far, their requests, settings, the pool's seeds, faults of inputs) -> what comes next."""

@@ -110,8 +110,10 @@ class _LabelledInputs(BaseModel):
     inputs: list[_LabelledInput]
 
 
-def propose(settings: Settings, demonstrations: Sequence[Task], index: int, topic: str | None) -> Prompt:
-    """The prompt of one propose request."""
+def propose(
+    settings: Settings, demonstrations: Sequence[Task], index: int, topic: str | None, verbs: Sequence[str] = ()
+) -> Prompt:
+    """The prompt of one propose request. `verbs` are those that new tasks are asked to begin with."""
     shown = [
         json.dumps({"instruction": task.instruction, "is_classification": bool(task.is_classification)},
                    ensure_ascii=False)
@@ -122,6 +124,7 @@ def propose(settings: Settings, demonstrations: Sequence[Task], index: int, topi
         "demonstrations": "\n".join(shown),
         "number": str(settings.tasks_per_request),
         "topic": topic or "",
+        "verbs": ", ".join(verbs),
         "guidance": settings.guidance,
     }
     return Prompt(

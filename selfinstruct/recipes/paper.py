@@ -111,14 +111,17 @@ _QUOTES = (('"', '"'), *_PAIRS, ("‘", "’"), ("'", "'"))
 # --- asking ---------------------------------------------------------------------------------------------------------
 
 
-def propose(settings: Settings, demonstrations: Sequence[Task], index: int, topic: str | None) -> Prompt:
-    """A numbered list of demonstrations that the model is to go on with."""
+def propose(
+    settings: Settings, demonstrations: Sequence[Task], index: int, topic: str | None, verbs: Sequence[str] = ()
+) -> Prompt:
+    """A numbered list of demonstrations that the model is to go on with, with words to begin with said before it."""
     shown = [_one_line(task.instruction).rstrip(" :：") for task in demonstrations]
     text = fill(
         settings.prompts["propose"],
         {
             "guidance": _one_line(settings.guidance),
             "topic": _one_line(topic or ""),
+            "verbs": ", ".join(verb.capitalize() for verb in verbs),
             "demonstrations": "\n".join(f"{number}. {line}" for number, line in enumerate(shown, 1)),
             "number": str(len(shown) + 1),
         },

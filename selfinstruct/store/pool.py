@@ -19,6 +19,7 @@ from selfinstruct.records import Candidate, Completion, Request, Settings, Task,
 from selfinstruct.store import statements
 from selfinstruct.store.events import Removed, read_removed
 from selfinstruct.store.schema import SCHEMA_VERSION, TABLES, UPGRADES, statements_of
+from selfinstruct.store.windows import Past, load_past
 from selfinstruct.store.writer import Notify, Statement, Writer, connect
 
 OF_ROUND = "r.round = ? AND r.task_id IS NULL"
@@ -40,6 +41,8 @@ class OpenRound:
     """By request id."""
     waiting: tuple[Candidate, ...]
     """What is still to be judged, in order, once the round has been read."""
+    level: int = 0
+    """How strongly it was steered away from what the pool has too much of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,6 +290,12 @@ class Pool:
             connection.execute("COMMIT")
         return contents
 
+    def past(self, until: int) -> Past:
+        """What the radar has seen, in detail from the last window on that ends by this round."""
+        with self._connect() as connection:
+            connection.execute("BEGIN")
+            return load_past(connection, until)
+
     @contextlib.contextmanager
     def _connect(self) -> Iterator[sqlite3.Connection]:
         try:
@@ -373,7 +382,9 @@ def load_seeds(connection: sqlite3.Connection) -> tuple[Task, ...]:
 
 def _open_rounds(connection: sqlite3.Connection, of_round: dict[int, Settings]) -> list[OpenRound]:
     opened = []
-    for row in connection.execute("SELECT number, state FROM rounds WHERE state != 'settled' ORDER BY number"):
+    for row in connection.execute(
+        "SELECT number, state, steering FROM rounds WHERE state != 'settled' ORDER BY number"
+    ):
         number = row["number"]
         requests, completions = asked_of(connection, OF_ROUND, number)
         waiting = tuple(
@@ -388,7 +399,8 @@ def _open_rounds(connection: sqlite3.Connection, of_round: dict[int, Settings]) 
                 "SELECT * FROM waiting WHERE kind = 'instruction' AND round = ? ORDER BY place", (number,)
             )
         )
-        opened.append(OpenRound(number, of_round[number], row["state"], requests, completions, waiting))
+        level = json.loads(row["steering"])["level"] if row["steering"] else 0
+        opened.append(OpenRound(number, of_round[number], row["state"], requests, completions, waiting, level))
     return opened
 
 

@@ -15,6 +15,7 @@ from selfinstruct.novelty.common import mark_common
 from selfinstruct.records import Task
 from selfinstruct.store.judged import agreement_yield, answers_of, judge_yield, verdicts_on
 from selfinstruct.store.pool import load_seeds, open_for_reading
+from selfinstruct.store.windows import Past, load_past
 
 Connection = sqlite3.Connection
 """What readers hand on; a name for those who speak no SQL."""
@@ -195,9 +196,21 @@ def _single(connection: sqlite3.Connection) -> Any:
     return lambda sql: connection.execute(sql).fetchone()[0]
 
 
+def watched(folder: Path, until: int) -> Past:
+    """What the radar has seen, in detail from the last window on that ends by this round."""
+    with snapshot(folder) as connection:
+        return load_past(connection, until)
+
+
 def scored_instructions(folder: Path) -> list[tuple[str, float | None]]:
-    """The generated tasks' instructions in order, each with its score to the nearest earlier one where that is kept."""
-    sql = "SELECT instruction, nearest_score FROM tasks WHERE origin = 'generated' ORDER BY position"
+    """The generated tasks' instructions in order, each with its score to the nearest earlier one where that is kept.
+
+    Removed tasks are left out.
+    """
+    sql = (
+        "SELECT instruction, nearest_score FROM tasks WHERE origin = 'generated' "
+        "AND id NOT IN (SELECT task_id FROM removed) ORDER BY position"
+    )
     with snapshot(folder) as connection:
         return [(row["instruction"], row["nearest_score"]) for row in connection.execute(sql)]
 

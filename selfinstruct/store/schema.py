@@ -194,6 +194,29 @@ CREATE TABLE verdicts (
 ) WITHOUT ROWID;
 CREATE INDEX verdicts_of_task ON verdicts (task_id);
 """,
+    """
+ALTER TABLE rounds ADD COLUMN steering TEXT;
+CREATE TABLE windows (
+  first_round INTEGER NOT NULL,
+  last_round  INTEGER PRIMARY KEY,
+  judged      INTEGER NOT NULL,
+  accepted    INTEGER NOT NULL,
+  acceptance  REAL,
+  nearest     REAL,
+  openings    REAL,
+  new_pairs   INTEGER NOT NULL,
+  alarms      TEXT NOT NULL,
+  level       INTEGER NOT NULL
+);
+CREATE TABLE verb_nouns (
+  verb  TEXT NOT NULL,
+  noun  TEXT NOT NULL,
+  tasks INTEGER NOT NULL,
+  PRIMARY KEY (verb, noun)
+) WITHOUT ROWID;
+CREATE INDEX tasks_of_round ON tasks (round) WHERE round IS NOT NULL;
+CREATE INDEX rejections_of_round ON rejections (round) WHERE kind = 'instruction';
+""",
 )
 """Scripts that were added since, in order: each brings a pool from one schema version to the next. Each statement ends
 with `;` at the end of a line. Scripts are added, never changed."""

@@ -70,12 +70,19 @@ def add_seed(position: int, task: Task) -> list[Statement]:
 
 
 def plan_round(
-    number: int, settings: Settings, requests: Iterable[Request], run: int, source: int = 0, last_event: int = 0
+    number: int,
+    settings: Settings,
+    requests: Iterable[Request],
+    run: int,
+    source: int = 0,
+    last_event: int = 0,
+    steering: Mapping[str, Any] | None = None,
 ) -> list[Statement]:
-    """A round and its requests, before any of them is sent."""
+    """A round and its requests, before any of them is sent; `steering` is what makes them unlike the usual."""
     row = {
         "number": number, "source": source, "configuration": configuration_id(settings), "run": run,
         "state": "planned", "last_event": last_event,
+        "steering": None if steering is None else canonical_json(steering),
     }  # fmt: skip
     return [add_configuration(settings), insert("rounds", row), *map(add_request, requests)]
 

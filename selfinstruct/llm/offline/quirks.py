@@ -13,14 +13,15 @@ from selfinstruct.llm.offline.words import sentence
 _SPOILS = ("badjson", "length", "refusal", "empty")
 """Of these an answer has one at most."""
 
-KINDS = (*_SPOILS, "dup", "wrong", "judge_wrong", "think", "reasoning", "fence")
+KINDS = (*_SPOILS, "dup", "rut", "wrong", "judge_wrong", "think", "reasoning", "fence")
 
 
 @dataclass(frozen=True, slots=True)
 class Quirks:
-    """How often each habit shows: `dup` in proposed tasks, `wrong` in outputs, `judge_wrong` in the scores of verdicts.
+    """How often each habit shows.
 
-    All others show in answers. A model with quirks has no other flaws; one without any has none at all.
+    `dup` and `rut` show in proposed tasks, `wrong` in outputs, `judge_wrong` in the scores of verdicts, all others in
+    answers. A model with quirks has no other flaws; one without any has none at all.
     """
 
     rates: Mapping[str, Rate] = field(default_factory=dict)

@@ -11,6 +11,7 @@ from itertools import accumulate
 from typing import Any, NamedTuple, Protocol
 
 from selfinstruct.llm.offline import flaws, judge, knowledge, openings
+from selfinstruct.llm.offline.families import FAMILIES
 from selfinstruct.llm.offline.family import Family
 from selfinstruct.llm.offline.quirks import Quirks
 from selfinstruct.llm.offline.wording import Params
@@ -21,6 +22,14 @@ NEARLY_REPEATED = 0.06
 FLAWED = 0.07
 LIKE_A_DEMONSTRATION = 0.5
 """Shares of the proposed items, each of what the ones before leave; the last takes the family of a task shown."""
+
+AS_ASKED = 0.5
+"""Share of the tasks of a model in a rut that begin with the words that it was asked to begin some with, if it can."""
+FAVOURITES = 12
+"""Kinds of tasks that a model in a rut writes where it knows none of those shown."""
+BY_HEART = 20
+"""Tasks of one kind that it knows."""
+TRIES = 60
 
 NO_RULE = "I'm sorry, but I cannot do this: the offline model knows no rule for it."
 
@@ -55,8 +64,10 @@ class Labelled(NamedTuple):
 class Voice(Protocol):
     """What a writer must be able to say, whatever the form it is asked for in."""
 
-    def propose(self, shown: Sequence[str], count: int, rng: random.Random) -> list[Proposal]:
-        """New tasks after seeing others."""
+    def propose(
+        self, shown: Sequence[str], count: int, rng: random.Random, begin_with: Sequence[str] = ()
+    ) -> list[Proposal]:
+        """New tasks after seeing others, and after being asked to begin some of them with these words."""
 
     def is_classification(self, instruction: str) -> bool:
         """Whether the answers come from a fixed set."""
@@ -83,17 +94,23 @@ class Tasks:
 
     quirks: Quirks | None = None
 
-    def propose(self, shown: Sequence[str], count: int, rng: random.Random) -> list[Proposal]:
+    def propose(
+        self, shown: Sequence[str], count: int, rng: random.Random, begin_with: Sequence[str] = ()
+    ) -> list[Proposal]:
         """Fresh tasks for the most part; some repeat what was shown, some are faulty."""
         families = [known[0] for known in map(knowledge.identify, shown) if known]
-        return [self._one(shown, families, rng) for _ in range(count)]
+        return [self._one(shown, families, rng, begin_with) for _ in range(count)]
 
-    def _one(self, shown: Sequence[str], families: Sequence[Family], rng: random.Random) -> Proposal:
+    def _one(
+        self, shown: Sequence[str], families: Sequence[Family], rng: random.Random, begin_with: Sequence[str]
+    ) -> Proposal:
         repeated, nearly = (REPEATED, NEARLY_REPEATED) if self.quirks is None else (self.quirks.share("dup"), 0.0)
         if shown and (roll := rng.random()) < repeated + nearly:
             text = rng.choice(shown)
             copy = text if roll < repeated else flaws.nearly(text, rng)
             return Proposal(copy, self.is_classification(copy))
+        if self.quirks and (rut := self.quirks.share("rut")) and rng.random() < rut:
+            return _in_a_rut(families, begin_with, rng)
         fresh = _fresh(families, rng)
         if self.quirks is None and rng.random() < FLAWED:
             text = flaws.instruction(fresh.instruction, _fresh((), rng).instruction, rng)
@@ -167,6 +184,22 @@ class Tasks:
         return self.quirks is None and rng.random() < share
 
 
+def _in_a_rut(families: Sequence[Family], begin_with: Sequence[str], rng: random.Random) -> Proposal:
+    """A task known by heart, of a kind that was just shown or else a favourite kind; at times one as asked for."""
+    if begin_with and rng.random() < AS_ASKED:
+        start = rng.choice(begin_with).lower() + " "
+        for _ in range(TRIES):
+            found = _by_heart(knowledge.any_family(rng), rng)
+            if found.instruction.lower().startswith(start):
+                return found
+    return _by_heart(rng.choice(families or FAMILIES[:: len(FAMILIES) // FAVOURITES]), rng)
+
+
+def _by_heart(family: Family, rng: random.Random) -> Proposal:
+    """One of the few tasks of a kind that a model in a rut knows."""
+    return Proposal(family.write(random.Random(rng.randrange(BY_HEART))), family.is_classification)
+
+
 def _fresh(families: Sequence[Family], rng: random.Random) -> Proposal:
     """A task of any family, or of one of those given."""
     imitates = families and rng.random() < LIKE_A_DEMONSTRATION
@@ -202,8 +235,11 @@ class Words:
 
     quirks: Quirks | None = None
 
-    def propose(self, shown: Sequence[str], count: int, rng: random.Random) -> list[Proposal]:
+    def propose(
+        self, shown: Sequence[str], count: int, rng: random.Random, begin_with: Sequence[str] = ()
+    ) -> list[Proposal]:
         """Distinct instructions of 8 to 24 words; with the quirk `dup` some repeat what was shown."""
+        del begin_with
         found: dict[str, None] = {}
         while len(found) < count:
             found[_spoken(zipf_words(rng.randint(8, 24), rng))] = None

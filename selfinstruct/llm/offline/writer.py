@@ -140,9 +140,15 @@ def _shown_instructions(message: str) -> list[str]:
     return found
 
 
+def _begin_with(message: str) -> list[str]:
+    """The words that new tasks are asked to begin with."""
+    found = re.search(r"(?:begin some|Some) of the (?:new|next) ones (?:begin )?with: (.+)$", message, re.MULTILINE)
+    return [word.strip() for word in found[1].split(",")] if found else []
+
+
 def _new_tasks(voice: Voice, message: str, rng: random.Random) -> dict[str, Any]:
     count = _number(r"Write (\d{1,4}) new task", message, 6)
-    tasks = voice.propose(_shown_instructions(message), count, rng)
+    tasks = voice.propose(_shown_instructions(message), count, rng, _begin_with(message))
     return {"tasks": [task._asdict() for task in tasks]}
 
 
@@ -174,7 +180,7 @@ def _instruction_and_input(message: str) -> tuple[str, str]:
 
 def _go_on_listing(voice: Voice, prompt: str, number: int, rng: random.Random) -> str:
     shown = [found[1] for found in re.finditer(r"(?m)^\d{1,4}\. (\S.*)$", prompt)]
-    texts = voice.propose(shown, max(17 - number, 8), rng)
+    texts = voice.propose(shown, max(17 - number, 8), rng, _begin_with(prompt))
     lines = [f"{number + i}. {_one_line(task)}" for i, task in enumerate(texts)]
     return "\n".join(lines).removeprefix(f"{number}.")
 

@@ -1,0 +1,366 @@
+"""The collapse radar and `--diversify auto`: windows, alarms, steering, and that a kill changes none of them."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from selfinstruct import rounds
+from selfinstruct.config import load, pool_settings
+from selfinstruct.diversity.radar import Tally, Window, alarms_of, close, warning
+from selfinstruct.diversity.steering import POOL, Seen, Steering, covered, least, raised, steering
+from selfinstruct.diversity.verbs import Reading, read
+from selfinstruct.errors import ConfigError
+from selfinstruct.llm.offline.quirks import parse_quirks
+from selfinstruct.llm.offline.server import OfflineServer
+from selfinstruct.records import Radar, Settings, Task
+from selfinstruct.sampling import draw_demonstrations_by_weight
+from selfinstruct.seeds import read_seeds
+from selfinstruct.store.reading import watched
+from selfinstruct.watch import Watch
+from tests.builders import ROOT, SEEDS, exported, grow, rows, settings
+
+OURS = read_seeds(SEEDS)
+TIGHT = """\
+round_size = 3
+[radar]
+window = 2
+min_acceptance = 0.9
+"""
+"""A radar that sounds after the second round of a model that repeats itself."""
+TARGET = 110
+
+
+def tallied(*accepted: str, rejected: int = 0) -> Tally:
+    tally = Tally()
+    for place, text in enumerate(accepted):
+        tally.accept(text, place / 10)
+    for number in range(rejected):
+        tally.reject(f"Write a poem about thing {number}.", "near_duplicate")
+    return tally
+
+
+# --- windows --------------------------------------------------------------------------------------------------------
+
+
+def test_the_figures_of_a_window_are_those_reckoned_by_hand() -> None:
+    tally = tallied("Write a poem.", "Write a story.", "Name a river.", rejected=6)
+    tally.reject('{"tasks": [', "unreadable")
+    found = close(tally, {Reading("write", "poem"): 3}, (10, 19), 0, Radar())
+    assert (found.first_round, found.last_round, found.judged, found.accepted) == (10, 19, 10, 3)
+    assert found.acceptance == 0.3
+    assert found.nearest == 0.1  # of 0, 0.1 and 0.2
+    assert found.openings == 1.0  # of nine that could be read: "write a poem" seven times, two more
+    assert found.new_pairs == 2
+    assert (found.alarms, found.level) == ((), 0)  # ten candidates say nothing
+
+
+@pytest.mark.parametrize(
+    ("name", "figures"),
+    [
+        ("acceptance", {"acceptance": 0.2499}),
+        ("nearest", {"nearest": 0.6501}),
+        ("openings", {"openings": 0.5001}),
+        ("new_pairs", {"new_pairs": 4}),
+    ],
+)
+def test_a_figure_beyond_its_bound_is_an_alarm(name: str, figures: dict[str, float]) -> None:
+    at_the_bounds = Window(0, 9, 400, 100, 0.25, 0.65, 0.5, 5)
+    assert alarms_of(at_the_bounds, Radar()) == ()
+    beyond = replace(at_the_bounds, **figures)
+    assert alarms_of(beyond, Radar()) == (name,)
+    off = Radar(min_acceptance=0, max_nearest=1, max_openings=1, min_new_pairs=0)
+    assert alarms_of(beyond, off) == ()
+    said = warning(replace(beyond, alarms=(name,)), Radar(), acts=False)
+    assert "rounds 0 to 9" in said
+    assert "--diversify auto" in said
+
+
+def test_the_level_goes_up_with_alarms_and_down_without() -> None:
+    bad, good = Radar(min_acceptance=1), Radar(min_acceptance=0, min_new_pairs=0, max_openings=1, max_nearest=1)
+    level, levels = 0, []
+    for bounds in [bad] * 6 + [good] * 5:
+        level = close(tallied("Write a poem.", rejected=30), {}, (0, 9), level, bounds).level
+        levels.append(level)
+    assert levels == [1, 2, 3, 4, 4, 4, 3, 2, 1, 0, 0]
+
+
+# --- steering -------------------------------------------------------------------------------------------------------
+
+SEEN = Seen(1, Counter({Reading("write", "poem"): 50, Reading("name", "river"): 1}), Counter(poem=40), Counter())
+
+
+def test_demonstrations_come_from_where_the_pool_is_thin() -> None:
+    crowd = [Task(f"t{number}", f"Write a poem about thing {number}.", False) for number in range(50)]
+    rare = Task("t50", "Name a river of Norway.", False)
+    found = steering(SEEN, settings(), OURS)
+    requests = rounds.plan_round(20, settings(), OURS, [*crowd, rare], found)
+    usual = rounds.plan_round(20, settings(), OURS, [*crowd, rare])
+    assert sum("t50" in request.demonstrations for request in requests) > 2 * sum(
+        "t50" in request.demonstrations for request in usual
+    )
+    for request in requests:
+        assert len(set(request.demonstrations)) == 8
+        assert sum(one.startswith("t") for one in request.demonstrations) == 2
+
+
+def test_a_task_shown_often_is_shown_less() -> None:
+    one, other = Task("t1", "Name a river.", False), Task("t2", "Name a river.", False)
+    found = steering(replace(SEEN, uses=Counter(t1=4)), settings(), OURS)
+    assert found.weight(other) == 5 * found.weight(one)
+
+
+def test_a_draw_by_weight_follows_the_weights() -> None:
+    generator = random.Random(1)
+    weights = [1.0, 2.0, 4.0, 8.0]
+    drawn = Counter(
+        draw_demonstrations_by_weight(generator, 4, 0, 1, 0, lambda _, place: weights[place], 4)[0][1]
+        for _ in range(15_000)
+    )
+    for place, weight in enumerate(weights):
+        assert abs(drawn[place] / 1000 - weight) < 0.5
+    everything = draw_demonstrations_by_weight(generator, 2, 3, 8, 2, lambda *_: 1.0, 4)
+    assert sorted(everything) == [(False, 0), (False, 1), (True, 0), (True, 1), (True, 2)]
+
+
+def test_requests_name_rare_verbs_and_topics() -> None:
+    chosen = settings(topics=("poem writing", "rivers", "law", "soil"))
+    found = steering(SEEN, chosen, OURS)
+    assert found.topics == ("rivers", "law")
+    assert 0 < len(found.verbs) <= POOL
+    assert "write" not in found.verbs
+    for request in rounds.plan_round(20, chosen, OURS, [], found):
+        text = request.messages[-1].content
+        (line,) = [one for one in text.splitlines() if one.startswith("The collection has too much")]
+        assert set(line.partition("begin some of the new ones with: ")[2].split(", ")) <= set(found.verbs)
+        assert "in some way: rivers" in text or "in some way: law" in text
+    paper = rounds.plan_round(20, replace(settings("paper")), OURS, [], found)[0].messages[0].content
+    assert "Some of the next ones begin with: " in paper
+
+
+def test_words_and_topics_of_our_own_are_for_english_pools_without_guidance() -> None:
+    assert steering(SEEN, settings(), OURS).topics
+    assert steering(SEEN, settings(guidance="Tasks for nurses."), OURS).topics == ()
+    chinese = read_seeds(ROOT / "seeds" / "zh.jsonl")
+    for found in (steering(SEEN, settings(), chinese), steering(SEEN, settings(languages=("de",)), OURS)):
+        assert (found.verbs, found.topics) == ((), ())
+    request = rounds.plan_round(20, settings(), chinese, [], steering(SEEN, settings(), chinese))[0]
+    assert "too much of the same" not in request.messages[-1].content
+
+
+def test_the_least_covered_are_half_at_most_in_their_order() -> None:
+    assert least(["a", "b", "c", "d"], lambda name: {"a": 3, "b": 1, "c": 1, "d": 9}[name]) == ("b", "c")
+    assert least(["only"], lambda _: 5) == ("only",)
+    assert least([], lambda _: 0) == ()
+    assert covered("Night-shift rivers", Counter(river=2, night=1, at=9)) == 2
+    assert covered("of at", Counter(at=9)) == 0
+
+
+@pytest.mark.parametrize(
+    ("recipe", "usual", "level", "bound", "raised_to"),
+    [("chat", 1.0, 1, 1.3, 1.1), ("chat", 1.0, 4, 1.3, 1.3), ("paper", 0.7, 4, 1.3, 1.1), ("chat", 1.0, 2, 0.9, 1.0),
+     ("chat", 1.0, 0, 1.3, 1.0)],
+)  # fmt: skip
+def test_the_temperature_is_raised_within_its_bound(
+    recipe: str, usual: float, level: int, bound: float, raised_to: float
+) -> None:
+    before = settings(recipe, radar=Radar(max_temperature=bound))
+    after = raised(before, level)
+    assert before.stages["propose"].sampling["temperature"] == usual
+    assert after.stages["propose"].sampling["temperature"] == raised_to
+    assert {name: stage for name, stage in after.stages.items() if name != "propose"} == {
+        name: stage for name, stage in before.stages.items() if name != "propose"
+    }
+    request = rounds.plan_round(20, before, OURS, [])[0]
+    assert (rounds.plan_again(request, before, level).id != request.id) == (raised_to != usual)
+
+
+def test_settings_of_earlier_versions_have_no_radar_and_are_read() -> None:
+    raw = json.loads(settings().to_json())
+    del raw["radar"], raw["diversify"]
+    assert Settings.from_json(json.dumps(raw)) == settings()
+    chosen = settings(diversify="auto", radar=Radar(window=3))
+    assert Settings.from_json(chosen.to_json()) == chosen
+
+
+def test_diversify_is_an_option_a_variable_and_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "c.toml").write_text('diversify = "auto"\n', encoding="utf-8")
+    assert pool_settings(load(tmp_path / "c.toml", {}), "m").diversify == "auto"
+    assert load(tmp_path / "c.toml", {"diversify": "off"}).diversify == "off"
+    monkeypatch.setenv("SELFINSTRUCT_DIVERSIFY", "auto")
+    assert load(None, {}).diversify == "auto"
+    with pytest.raises(ConfigError, match="--diversify"):
+        load(None, {"diversify": "on"})
+    with pytest.raises(ConfigError, match="diversify"):
+        load(None, {"recipe": "paper", "compat": True})
+
+
+# --- runs -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[OfflineServer]:
+    with OfflineServer(latency_s=0.02, quirks=parse_quirks("rut=95%")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("config") / "tight.toml"
+    path.write_text(TIGHT, encoding="utf-8")
+    return path
+
+
+def steered(pool: Path, server: OfflineServer, config: Path, **options: object) -> list[str]:
+    told: list[str] = []
+    chosen = {"target": TARGET, "base_url": [server.base_url], "model": "offline", "diversify": "auto", **options}
+    assert grow(pool, tell=told, config=config, **chosen).exit_code == 0
+    return told
+
+
+@pytest.fixture(scope="module")
+def reference(server: OfflineServer, config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pool = tmp_path_factory.mktemp("reference") / "pool"
+    told = steered(pool, server, config)
+    assert sum("the model repeats itself" in line for line in told) == 1
+    return pool
+
+
+def contents(pool: Path) -> list[Any]:
+    """All of a pool that must not depend on how it was grown."""
+    return [
+        rows(pool, "SELECT number, steering FROM rounds WHERE state = 'settled' ORDER BY number"),
+        rows(pool, "SELECT * FROM windows ORDER BY last_round"),
+        rows(pool, "SELECT * FROM verb_nouns"),
+        rows(pool, "SELECT r.id, r.sampling FROM requests r JOIN rounds o ON o.number = r.round "
+                   "WHERE o.state = 'settled' AND r.stage = 'propose' ORDER BY r.round, r.position"),
+        exported(pool),
+    ]  # fmt: skip
+
+
+def test_rounds_after_an_alarm_are_steered_and_that_is_stored(reference: Path) -> None:
+    levels = [json.loads(steering)["level"] if steering else 0
+              for _, steering in rows(reference, "SELECT number, steering FROM rounds ORDER BY number")]  # fmt: skip
+    assert levels[:3] == [0, 0, 0]  # window 0 ends with round 1; lookahead is 2
+    assert levels[3] == 1
+    assert len(levels) > 9
+    temperatures = rows(
+        reference,
+        "SELECT round, sampling ->> '$.temperature' FROM requests WHERE stage = 'propose' GROUP BY 1 ORDER BY 1",
+    )
+    assert temperatures == [(place, round(min(1 + level / 10, 1.3), 1)) for place, level in enumerate(levels)]
+
+
+def test_windows_say_what_the_tables_say(reference: Path) -> None:
+    windows = rows(reference, "SELECT first_round, last_round, judged, accepted, nearest, new_pairs FROM windows")
+    assert [(first, last) for first, last, *_ in windows] == [(2 * n, 2 * n + 1) for n in range(len(windows))]
+    known = {read(seed.instruction) for seed in OURS}
+    for first, last, judged, accepted, nearest, new in windows:
+        found = rows(reference, f"SELECT instruction, nearest_score FROM tasks WHERE round BETWEEN {first} AND {last}")
+        rejected = rows(
+            reference,
+            f"SELECT COUNT(*) FROM rejections WHERE kind = 'instruction' AND round BETWEEN {first} AND {last}",
+        )
+        assert (accepted, judged) == (len(found), len(found) + rejected[0][0])
+        assert nearest == pytest.approx(sum(score for _, score in found) / len(found), abs=1e-4)
+        pairs = {read(text) for text, _ in found}
+        assert new == len(pairs - known)
+        known |= pairs
+    until = windows[-1][1]
+    counted = Counter(
+        read(text) for (text,) in rows(reference, f"SELECT instruction FROM tasks WHERE round <= {until}")
+    )
+    assert {Reading(verb, noun): n for verb, noun, n in rows(reference, "SELECT * FROM verb_nouns")} == counted
+
+
+@pytest.mark.parametrize("concurrency", [1, 64])
+def test_concurrency_changes_nothing_in_a_steered_pool(
+    tmp_path: Path, reference: Path, server: OfflineServer, config: Path, concurrency: int
+) -> None:
+    steered(tmp_path / "pool", server, config, concurrency=concurrency)
+    _same(tmp_path / "pool", reference)
+
+
+def test_some_tasks_and_then_more_make_the_same_steered_pool(
+    tmp_path: Path, reference: Path, server: OfflineServer, config: Path
+) -> None:
+    for target in (5, 43, 44, 81, TARGET):
+        steered(tmp_path / "pool", server, config, target=target)
+    _same(tmp_path / "pool", reference)
+
+
+def _same(pool: Path, reference: Path) -> None:
+    found, wanted = contents(pool), contents(reference)
+    assert len(wanted[0]) > 8
+    for one, other in zip(found, wanted, strict=True):
+        assert one == other
+
+
+@pytest.mark.timeout(300)
+def test_a_steered_pool_killed_and_resumed_is_the_same(
+    tmp_path: Path, reference: Path, server: OfflineServer, config: Path
+) -> None:
+    generator = random.Random(3)
+    kills = 0
+    for attempt in range(40):
+        command = [
+            sys.executable, "-m", "selfinstruct", "generate", "--pool", str(tmp_path / "pool"), "--target", str(TARGET),
+            "--base-url", server.base_url, "--model", "offline", "--diversify", "auto", "--config", str(config),
+            "--concurrency", "4",
+        ]  # fmt: skip
+        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            process.wait(timeout=generator.uniform(1.5, 2.6) if attempt < 10 else 100)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            kills += 1
+            continue
+        assert process.returncode == 0
+        break
+    assert kills >= 2
+    _same(tmp_path / "pool", reference)
+
+
+def test_without_diversify_an_alarm_is_said_once_and_changes_nothing(
+    tmp_path: Path, server: OfflineServer, config: Path
+) -> None:
+    told = steered(tmp_path / "pool", server, config, diversify="off")
+    (said,) = [line for line in told if "the model repeats itself" in line]
+    assert "--diversify auto" in said
+    assert rows(tmp_path / "pool", "SELECT COUNT(*) FROM rounds WHERE steering IS NOT NULL") == [(0,)]
+    assert rows(tmp_path / "pool", "SELECT COUNT(*) > 1 FROM windows WHERE alarms != '[]'") == [(1,)]
+
+
+def test_windows_that_an_earlier_version_left_out_are_made_up_for(
+    tmp_path: Path, reference: Path, server: OfflineServer, config: Path
+) -> None:
+    pool = tmp_path / "pool"
+    steered(pool, server, config, target=70)
+    connection = sqlite3.connect(pool / "pool.db")
+    connection.executescript("DELETE FROM windows; DELETE FROM verb_nouns;")
+    connection.close()
+    steered(pool, server, config)
+    _same(pool, reference)
+
+
+def test_what_is_watched_does_not_depend_on_how_far_back_it_is_read(reference: Path) -> None:
+    last = rows(reference, "SELECT MAX(last_round) FROM windows")[0][0]
+    chosen = settings(diversify="auto", round_size=3, radar=Radar(window=2, min_acceptance=0.9))
+
+    def said(until: int) -> Steering | None:
+        return Watch(OURS, watched(reference, until), lambda _: None).steering(last + 2, chosen, OURS)
+
+    assert said(last) is not None
+    assert said(last) == said(1) == said(-1)
