@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from selfinstruct.errors import ConfigError
-from selfinstruct.llm.offline import flaws
+from selfinstruct.llm.offline import flaws, knowledge
+from selfinstruct.llm.offline.families import FAMILIES
 from selfinstruct.llm.offline.protocol import Limits, Model, answer_chat, answer_completion, count_tokens
 from selfinstruct.llm.offline.quirks import KINDS, parse_quirks
 from selfinstruct.llm.offline.rates import Rate
@@ -111,7 +113,7 @@ SIGNS: dict[str, Callable[[dict[str, Any]], bool]] = {
 
 
 def test_every_kind_has_a_test() -> None:
-    assert {*SIGNS, "dup", "wrong", "judge_wrong"} == set(KINDS)
+    assert {*SIGNS, "dup", "rut", "wrong", "judge_wrong"} == set(KINDS)
 
 
 @pytest.mark.parametrize("kind", SIGNS)
@@ -177,3 +179,39 @@ def test_completions_have_the_quirks_that_a_text_can_have() -> None:
         assert choice["finish_reason"] == finish
     plain = answer_completion(body, Model("tasks", parse_quirks("none")))
     assert answer_completion(body, Model("tasks", parse_quirks("reasoning=100%")))["usage"] == plain["usage"]
+
+
+def in_a_rut(seed: int, quirks: str, *more: str) -> list[str]:
+    """The instructions of one answer to a prompt with these further lines."""
+    body = proposal(seed)
+    body["messages"][-1]["content"] = "\n".join([body["messages"][-1]["content"], *more])
+    return [task["instruction"] for task in json.loads(text(quirks, body))["tasks"]]
+
+
+def test_a_model_in_a_rut_knows_few_tasks() -> None:
+    fresh = {text for seed in range(150) for text in in_a_rut(seed, "none")}
+    stuck = {text for seed in range(150) for text in in_a_rut(seed, "rut=100%")}
+    assert len(stuck) < len(fresh) / 2
+    assert stuck == {text for seed in range(150) for text in in_a_rut(seed, "rut=100%")}
+
+
+def test_a_model_in_a_rut_goes_on_with_the_kinds_that_it_is_shown() -> None:
+    family = FAMILIES[40]
+    shown = [json.dumps({"instruction": family.write(random.Random(n))}) for n in range(200, 203)]
+    found = [knowledge.identify(text) for seed in range(40) for text in in_a_rut(seed, "rut=100%", *shown)]
+    names = [known[0].name for known in found if known]
+    assert names.count(family.name) > len(found) / 10
+    other = [knowledge.identify(text) for seed in range(40) for text in in_a_rut(seed, "rut=100%")]
+    assert [known[0].name for known in other if known].count(family.name) < names.count(family.name) / 2
+
+
+ASKS = ["begin some of the new ones with: Sort, count", "Some of the next ones begin with: Sort"]
+
+
+@pytest.mark.parametrize("words", ASKS)
+def test_a_model_in_a_rut_begins_at_times_as_it_is_asked_to(words: str) -> None:
+    def share(*more: str) -> float:
+        texts = [text for seed in range(60) for text in in_a_rut(seed, "rut=100%", *more)]
+        return sum(text.lower().startswith(("sort ", "count ")) for text in texts) / len(texts)
+
+    assert share(words) > 0.2 > 0.1 > share()

@@ -300,6 +300,23 @@ def test_some_tasks_and_then_more_make_the_same_steered_pool(
     _same(tmp_path / "pool", reference)
 
 
+def test_open_requests_of_steered_rounds_are_asked_as_they_were_planned(
+    tmp_path: Path, reference: Path, server: OfflineServer, config: Path
+) -> None:
+    """Each run ends after 23 requests, some of them in the midst of a round; none is planned anew by the next run."""
+    pool, exit_codes, left_open = tmp_path / "pool", [3], 0
+    options = {"target": TARGET, "base_url": [server.base_url], "model": "offline", "diversify": "auto"}
+    while exit_codes[-1] == 3:
+        assert len(exit_codes) < 60
+        exit_codes.append(grow(pool, config=config, max_requests=23, **options).exit_code)
+        open_ = "SELECT COUNT(*) FROM requests r JOIN rounds o ON o.number = r.round WHERE r.state = 'open' "
+        left_open += rows(pool, open_ + "AND r.stage = 'propose' AND o.steering IS NOT NULL")[0][0]
+    assert exit_codes[-1] == 0
+    assert left_open > 0
+    assert rows(pool, "SELECT COUNT(*) FROM requests WHERE state = 'superseded'") == [(0,)]
+    _same(pool, reference)
+
+
 def _same(pool: Path, reference: Path) -> None:
     found, wanted = contents(pool), contents(reference)
     assert len(wanted[0]) > 8
@@ -364,3 +381,21 @@ def test_what_is_watched_does_not_depend_on_how_far_back_it_is_read(reference: P
 
     assert said(last) is not None
     assert said(last) == said(1) == said(-1)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_model_in_a_rut_brings_more_for_its_requests_with_diversify(tmp_path: Path) -> None:
+    """With the default radar, seed by seed; `benchmarks/diversify.py` prints the same figures."""
+    rates: dict[str, list[float]] = {"off": [], "auto": []}
+    with OfflineServer(quirks=parse_quirks("rut=95%")) as stuck:
+        for seed in (11, 12, 13, 14):
+            for diversify, found in rates.items():
+                pool = tmp_path / f"{seed}{diversify}"
+                grow(pool, target=320, seed=seed, diversify=diversify, base_url=[stuck.base_url], model="offline")
+                asked = rows(pool, "SELECT COUNT(*) FROM requests WHERE stage = 'propose' AND candidates NOT NULL")
+                accepted = rows(pool, "SELECT COUNT(*) FROM tasks WHERE origin = 'generated'")
+                found.append(1000 * accepted[0][0] / asked[0][0])
+    gains = [auto / off for off, auto in zip(rates["off"], rates["auto"], strict=True)]
+    assert min(gains) > 1, rates
+    assert sum(gains) / len(gains) > 1.1, rates
