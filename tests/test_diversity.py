@@ -106,6 +106,7 @@ def test_the_sample_is_the_same_whatever_the_order() -> None:
     assert vendi_sample(texts, 10) == sample
 
 
+@pytest.mark.slow
 def test_fifty_thousand_instructions_take_seconds() -> None:
     words = [f"word{number}" for number in range(3000)]
     generator = random.Random(5)
