@@ -110,13 +110,14 @@ function below(image, width, height, labels, edges) {
 
 /**
  * Bars over bins. Series stand side by side, or on each other if `stacked`.
- * bins: [{label, name}]; series: [{name, style, values, hidden}]; edges: labels at the edges instead of below bins.
+ * bins: [{label, name}]; series: [{name, style, values, hidden}]; edges: labels at the edges instead of below bins;
+ * least: what the axis reaches to at least, so that two charts have the same.
  */
-function bars({ bins, series, stacked = false, x, y, format = number, edges = null }) {
+function bars({ bins, series, stacked = false, x, y, format = number, edges = null, least = 0 }) {
   return (image, width, height) => {
     const shown = series.filter((one) => !one.hidden);
     const heights = bins.map((_, bin) => shown.map((one) => one.values[bin]));
-    const most = Math.max(0, ...heights.map((values) => (stacked ? sum(values) : Math.max(0, ...values))));
+    const most = Math.max(least, ...heights.map((values) => (stacked ? sum(values) : Math.max(0, ...values))));
     const scale = axes(image, width, height, { most, format, x, y });
     const each = (width - LEFT - RIGHT) / Math.max(1, bins.length);
     const gap = each > 6 ? 1 : 0;

@@ -172,6 +172,8 @@ function windowBins(growth) {
 }
 
 function growth(pools) {
+  const isAlike = pools.every((pool) => pool.growth.width === pools[0].growth.width);
+  const most = isAlike ? Math.max(0, ...pools.flatMap((pool) => pool.growth.accepted)) : 0;
   put("growth", forEach(pools, (pool, name, side) => {
     const bins = windowBins(pool.growth), { accepted, rejected, width, rounds } = pool.growth;
     const rate = accepted.map((count, place) => (count + rejected[place] ? (100 * count) / (count + rejected[place]) : null));
@@ -181,7 +183,7 @@ function growth(pools) {
       figure({
         title: titled("Accepted by round", name), note: `Instructions that joined the pool, in windows of ${each}.`,
         alt: `${plural(sum(accepted), "instruction")} accepted in ${plural(rounds, "round")}.`,
-        draw: bars({ bins, series: [{ name: "accepted", style: sideStyle(side), values: accepted }], x: "round", y: "accepted" }),
+        draw: bars({ bins, series: [{ name: "accepted", style: sideStyle(side), values: accepted }], x: "round", y: "accepted", least: most }),
         columns: ["rounds", "accepted", "rejected", "waiting"],
         rows: () => bins.map((bin, place) => [bin.name, accepted[place], rejected[place], pool.growth.waiting[place]]),
       }),
@@ -296,10 +298,10 @@ function lineage(pools, instructionOf) {
     }),
     forEach(pools, (pool, name, side) => {
       const { fruitful, barren, shown, barren_count: none, median_shown: often } = pool.demonstrations;
-      const row = (one) => ({ cells: [instructionOf(side, one.position), one.shown, one.bore, (one.bore / one.shown).toFixed(1)], part: one.bore / one.shown, style: sideStyle(side) });
-      const columns = ["task that was shown", "times shown", "accepted", "accepted each time", ""];
+      const row = (one) => [instructionOf(side, one.position), one.shown, one.bore, (one.bore / one.shown).toFixed(1)];
+      const columns = ["task that was shown", "times shown", "accepted", "each time"];
       const card = (title, note, rows) => el("div", { class: "card" }, el("h3", {}, titled(title, name)), el("p", { class: "note" }, note),
-        rows.length ? el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": titled(title, name) }, gauges(columns, rows, "")) : null);
+        rows.length ? el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": titled(title, name) }, smallTable(columns, rows, "")) : null);
       return el("div", { class: "grid two" },
         card("Demonstrations that bore most", shown ? `Accepted tasks for each request that showed it, of those shown ${plural(often, "time")} or more.` : "None was shown yet.", fruitful.map(row)),
         card("Demonstrations that bore none", shown ? `${number(none)} of the ${number(shown)} tasks that were shown bore no accepted task.` : "None was shown yet.", barren.map(row)));
