@@ -130,6 +130,20 @@ def test_diversity_is_that_of_the_status(tmp_path: Path) -> None:
     assert figures["status"] == {**status(pool), "pool": "small"}
 
 
+def test_the_windows_of_the_radar_are_those_of_the_pool(tmp_path: Path) -> None:
+    config = tmp_path / "c.toml"
+    config.write_text("[radar]\nwindow = 2\nmax_openings = 0.01\n")
+    grow(tmp_path / "pool", target=60, round_size=3, config=config)
+    (figures,) = report_of(tmp_path / "pool").pools
+    sql = "SELECT first_round, last_round, acceptance, new_pairs, alarms, level FROM windows ORDER BY last_round"
+    stored = rows(tmp_path / "pool", sql)
+    assert stored
+    keys = ("first_round", "last_round", "acceptance", "new_pairs", "alarms", "level")
+    found = [tuple(one[key] for key in keys) for one in figures["windows"]]
+    assert found == [(*row[:4], json.loads(row[4]), row[5]) for row in stored]
+    assert "openings" in figures["windows"][0]["alarms"]
+
+
 def test_removed_tasks_are_marked_and_left_out_of_what_the_pool_holds(tmp_path: Path) -> None:
     pool = small_pool(tmp_path / "small")
     change(pool, "remove", Selection(ids=(task_of(0, 0, 0),)), "dull", NOW)

@@ -56,6 +56,7 @@ def figures(connection: Connection, name: str, tasks: Tasks) -> dict[str, Any]:
         "verbs": verbs(tasks.readings),
         "growth": growth(store.rounds(connection), windows),
         "reasons": reasons(store.reasons_by_round(connection), windows),
+        "windows": store.windows(connection),
         "mix": mix(frame),
         "languages": languages([instruction for instruction, _ in tasks.judged]),
         "generations": counted(Counter(frame["generation"].tolist())),

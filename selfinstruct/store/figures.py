@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from selfinstruct.records import Instance
 
@@ -135,6 +136,15 @@ def reasons_by_round(connection: sqlite3.Connection) -> Iterator[ReasonCount]:
         "SELECT kind, reason, COALESCE(round, 0), COUNT(*) FROM rejections GROUP BY kind, reason, round ORDER BY round"
     )
     return (ReasonCount(*row) for row in found)
+
+
+def windows(connection: sqlite3.Connection) -> list[dict[str, Any]]:
+    """What the radar saw, by window of rounds."""
+    found = connection.execute(
+        "SELECT first_round, last_round, acceptance, nearest, openings, new_pairs, alarms, level FROM windows "
+        "ORDER BY last_round"
+    )
+    return [{**dict(row), "alarms": json.loads(row["alarms"])} for row in found]
 
 
 def shown(connection: sqlite3.Connection) -> Iterator[Shown]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -9,8 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from selfinstruct.diversity.radar import Window
 from selfinstruct.records import Instance, Task
 from selfinstruct.report.page import write_report
+from selfinstruct.store.windows import add_window
+from selfinstruct.store.writer import connect
 from tests.browser.conftest import PHONE
 from tests.pools import SMALL_SEEDS, Asked, Proposed, small_pool, task_of, write_pool
 
@@ -201,6 +205,31 @@ def test_a_reason_is_taken_out_of_the_figure_by_its_button(page: Page, tmp_path:
     assert figure.locator("svg").evaluate(heights) == 2
     figure.get_by_role("button", name="too short 2").click()
     assert figure.locator("svg").evaluate(heights) == 4
+
+
+def test_the_radar_says_what_went_beyond_its_bounds(
+    page: Page, tmp_path: Path, serious_faults: SeriousFaults, keep_screenshot: KeepScreenshot
+) -> None:
+    pool = small_pool(tmp_path / "small")
+    assert opened(page, pool).locator("#growth figure").count() == 2
+    seen = [
+        Window(0, 9, 80, 40, 0.5, 0.31, 0.2, 30, (), 0),
+        Window(10, 19, 80, 10, 0.125, 0.4, 0.6, 2, ("acceptance", "openings"), 1),
+    ]
+    with contextlib.closing(connect(pool / "pool.db")) as connection:
+        for window in seen:
+            for sql, values in add_window(window, {}):
+                connection.execute(sql, values)
+    opened(page, pool)
+    chart = page.locator("#growth figure").nth(2)
+    assert "Beyond their bounds: rounds 10 to 19: acceptance; rounds 10 to 19: ten openings." in chart.inner_text()
+    chart.locator("svg").focus()
+    page.keyboard.press("ArrowRight")
+    assert chart.locator(".tip").inner_text() == "rounds 0 to 9: 50% acceptance"
+    page.locator("#growth figure").nth(3).locator("rect").first.hover()
+    assert page.locator("#growth figure").nth(3).locator(".tip").inner_text() == "rounds 0 to 9: 30"
+    assert serious_faults(page) == []
+    keep_screenshot(page, "report-radar")
 
 
 def test_a_verb_is_looked_at_alone_and_an_object_shows_its_tasks(page: Page, tmp_path: Path) -> None:
