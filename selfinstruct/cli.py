@@ -255,9 +255,15 @@ def export(
         int | None, typer.Option(help="Leave out rows of fewer characters: instruction, input and output together.")
     ] = None,
     max_chars: Annotated[int | None, typer.Option(help="Leave out rows of more characters.")] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option(help="Leave out rows of more tokens in the chat template of --tokenizer.")
+    ] = None,
     limit: Annotated[int | None, typer.Option(help="So many rows, as unlike each other as can be had.")] = None,
     split: Annotated[
         str | None, typer.Option(help="Sides without likeness between them, such as train=0.95,test=0.05.")
+    ] = None,
+    tokenizer: Annotated[
+        str | None, typer.Option(help="Check the rows in the chat template of this tokenizer: a folder, or its name.")
     ] = None,
     system: Annotated[str, typer.Option(help="A system text for the forms that have a place for one.")] = "",
     mixed_prompts: Annotated[
@@ -275,9 +281,10 @@ def export(
         Wording(system=system, mixed_prompts=mixed_prompts),
         Choice(
             origin=origin, include_seeds=include_seeds, one_instance=one_instance, min_chars=min_chars,
-            max_chars=max_chars, limit=limit,
+            max_chars=max_chars, max_tokens=max_tokens, limit=limit,
         ),
         None if split is None else parse_split(split),
+        tokenizer,
     )  # fmt: skip
     console.export_files(pool, formats, out, options)
 

@@ -365,6 +365,8 @@ def export_files(pool: Path, formats: Sequence[str] | None, out: Path | None, op
     for name, reasons in exported.unfit.items():
         for reason, count in reasons.items():
             say(f"{count:,} rows are left out of {name}: {reason}; {LEFT_OUT} names them")
+    if exported.chat_template is not None:
+        _chat_template(exported.chat_template)
     for name, (wanted, reached) in exported.shares.items():
         say(f"{name}: {reached:.1%} of the rows, wanted {wanted:.1%}")
         if abs(reached - wanted) > wanted / 2:
@@ -374,6 +376,20 @@ def export_files(pool: Path, formats: Sequence[str] | None, out: Path | None, op
             )
     if exported.held_back:
         say(f"{exported.held_back:,} finished tasks wait behind one that is not; they follow with the next run")
+
+
+def _chat_template(found: Mapping[str, Any]) -> None:
+    from selfinstruct.export.chat_template import FAULTS  # noqa: PLC0415
+
+    tokens = found["tokens"]
+    say(
+        f"in the chat template: {tokens['mean']:,.1f} tokens a row on average, {tokens['max']:,} at most; the loss "
+        f"sees {found['share_of_tokens_learned']:.1%} of them"
+    )
+    if found["rows_over_limit"]:
+        say(f"warning: {found['rows_over_limit']:,} rows have more than {found['limit']:,} tokens; see --max-tokens")
+    for fault, count in found["faults"].items():
+        say(f"warning: {count:,} rows: {FAULTS[fault]} ({fault}), such as {found['examples'][fault][0]}")
 
 
 def write_report(pool: Path, other: Path | None, out: Path | None) -> None:

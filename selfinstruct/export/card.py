@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from selfinstruct.export.chat_template import FAULTS
 from selfinstruct.export.tables import COLUMNS, TABLES, file_name
 
 _LICENCES = (
@@ -130,6 +131,8 @@ def _body(
         loads = (f'`load_dataset("{name}", data_files="{file_name(name, splits[0])}")`' for name in beside)
         lines += [f"`datasets` loads what is no configuration by its file: {', '.join(loads)}.", ""]
     lines += ["## Figures", "", "| | |", "|---|---|", *_figures(figures), *_left_out(manifest)]
+    if "chat_template" in manifest:
+        lines += _chat_template(manifest["chat_template"])
     if manifest["export"]["split"]:
         lines += ["", _SPLITS]
     lines += ["", "## How it was made", ""]
@@ -159,6 +162,22 @@ def _figures(figures: Mapping[str, Any]) -> list[str]:
         f"| mean characters of an input, where there is one | {means['input']:,.1f} |",
         f"| mean characters of an output | {means['output']:,.1f} |",
     ]
+
+
+def _chat_template(found: Mapping[str, Any]) -> list[str]:
+    """What the chat template of a tokenizer makes of the rows."""
+    tokens = found["tokens"]
+    of = f" of {_code(found['tokenizer'])}" if found["tokenizer"] else ""
+    lines = ["", f"In the chat template{of}:", "", "| | |", "|---|---|"]
+    lengths = ", ".join(f"{tokens[key]:,}" for key in ("p50", "p90", "p99", "max"))
+    lines += [
+        f"| tokens | {tokens['total']:,} |",
+        f"| tokens of a row: mean, median, 90 %, 99 %, most | {tokens['mean']:,.1f}, {lengths} |",
+        f"| share of tokens that the loss sees | {found['share_of_tokens_learned']:.1%} |",
+    ]
+    if found["limit"]:
+        lines.append(f"| rows above {found['limit']:,} tokens | {found['rows_over_limit']:,} |")
+    return lines + [f"| rows `{fault}`: {FAULTS[fault]} | {count:,} |" for fault, count in found["faults"].items()]
 
 
 def _left_out(manifest: Mapping[str, Any]) -> list[str]:

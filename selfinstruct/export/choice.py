@@ -18,6 +18,7 @@ REASONS = (
     BRIDGES,
     "too_few_characters",
     "too_many_characters",
+    "too_many_tokens",
     "another_instance",
     "beyond_limit",
 )
@@ -40,6 +41,8 @@ class Choice:
     min_chars: int | None = None
     """Of instruction, input and output together."""
     max_chars: int | None = None
+    max_tokens: int | None = None
+    """Of the row in the tokenizer's chat template."""
     limit: int | None = None
     """So many rows, as unlike each other as can be had."""
 
@@ -59,7 +62,7 @@ class Choice:
         Raises:
             ConfigError: a bound that lets nothing through.
         """
-        for name in ("min_chars", "max_chars", "limit"):
+        for name in ("min_chars", "max_chars", "max_tokens", "limit"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"--{name.replace('_', '-')}: {value} given, wanted 1 or more")
@@ -86,12 +89,14 @@ class Places:
         return {reason: count for reason, count in found.items() if count}
 
 
-def judge(rows: Iterable[Row], choice: Choice, sides: Sides | None) -> Places:
-    """What becomes of each row, the limit aside."""
+def judge(
+    rows: Iterable[Row], choice: Choice, sides: Sides | None, tokens: Callable[[Row], int] | None = None
+) -> Places:
+    """What becomes of each row, the limit aside. `tokens` counts those of a row in the chat template."""
     places = Places(bytearray(), array("q"), array("l"))
     last_taken = -1
     for row in rows:
-        reason = _reason(row, choice, sides)
+        reason = _reason(row, choice, sides, tokens)
         if not reason and choice.one_instance:
             if row.position == last_taken:
                 reason = "another_instance"
@@ -102,7 +107,7 @@ def judge(rows: Iterable[Row], choice: Choice, sides: Sides | None) -> Places:
     return places
 
 
-def _reason(row: Row, choice: Choice, sides: Sides | None) -> str:
+def _reason(row: Row, choice: Choice, sides: Sides | None, tokens: Callable[[Row], int] | None) -> str:
     if sides is not None and sides.of(row.position) is None:
         return BRIDGES
     if choice.min_chars is not None or choice.max_chars is not None:
@@ -111,6 +116,8 @@ def _reason(row: Row, choice: Choice, sides: Sides | None) -> str:
             return "too_few_characters"
         if choice.max_chars is not None and characters > choice.max_chars:
             return "too_many_characters"
+    if choice.max_tokens is not None and tokens is not None and tokens(row) > choice.max_tokens:
+        return "too_many_tokens"
     return ""
 
 

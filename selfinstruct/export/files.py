@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from selfinstruct.errors import ConfigError, PoolError
 from selfinstruct.export.card import card
@@ -31,9 +32,13 @@ from selfinstruct.store.training import (
     texts_of_tasks,
 )
 
+if TYPE_CHECKING:
+    from selfinstruct.export.chat_template import ChatTemplate
+
 LEFT_OUT = "left_out.jsonl"
 """Rows that one form or all of them went without, each with its reason; not there if there are none."""
 ALL = "all"
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 Placed = tuple[Row, str | None, str]
 """A row, its side of the split (None where there is none), and why it is left out (empty if it is not)."""
@@ -46,6 +51,20 @@ class Options:
     wording: Wording = field(default_factory=Wording)
     choice: Choice = field(default_factory=Choice)
     split: Split | None = None
+    tokenizer: str | None = None
+    """Path or name of a tokenizer whose chat template the rows are held against."""
+
+    def check(self) -> None:
+        """Refuse what cannot be meant.
+
+        Raises:
+            ConfigError: a bound that lets nothing through, or one that lacks its measure.
+        """
+        self.choice.check()
+        if self.choice.max_tokens is not None and self.tokenizer is None:
+            raise ConfigError("--max-tokens needs --tokenizer, which says what a token is")
+        if _UNSTORABLE.search(self.wording.system):
+            raise ConfigError("--system: the text is not valid UTF-8")
 
     def to_json(self) -> dict[str, Any]:
         """The options as they stand in the manifest."""
@@ -67,6 +86,8 @@ class Exported:
     """By format, then reason: rows that it cannot carry unchanged."""
     left_out: Mapping[str, int]
     """Rows that no file has, by reason."""
+    chat_template: Mapping[str, Any] | None
+    """Figures of the rows in the tokenizer's chat template, as in the manifest."""
     shares: Mapping[str, tuple[float, float]]
     """By side of the split: the share that was wanted, and that of the rows written."""
 
@@ -76,6 +97,7 @@ class _Written:
     counts: Counter[str] = field(default_factory=Counter)
     unfit: dict[str, Counter[str]] = field(default_factory=dict)
     figures: Figures = field(default_factory=Figures)
+    chat_template: dict[str, Any] | None = None
 
 
 def export(folder: Path, names: Sequence[str], out: Path, options: Options | None = None) -> Exported:
@@ -95,7 +117,7 @@ def export(folder: Path, names: Sequence[str], out: Path, options: Options | Non
 def export_from(connection: Connection, names: Sequence[str], out: Path, options: Options | None = None) -> Exported:
     """`export` of the pool as this connection sees it."""
     wanted, options = formats_wanted(names), options or Options()
-    options.choice.check()
+    options.check()
     with _as_pool_error(out), whole_folder(out) as temporary:
         # A row of a split never changes side: not even a removed task may come in between later.
         until = first_pending(connection, removed_too=options.split is not None)
@@ -104,9 +126,11 @@ def export_from(connection: Connection, names: Sequence[str], out: Path, options
         def found() -> Iterator[Row]:
             return rows(connection, options.choice.origins, until)
 
-        places = _places(found, partial(text_at, connection), options.choice, sides)
-        placed = _placed(found(), places, sides)
+        template = _chat_template(options)
+        places = _places(found, partial(text_at, connection), options.choice, sides, template)
+        placed = _placed(found(), places, sides, template)
         written = _write_rows(temporary, wanted, sides.names if sides else (None,), options.wording, placed)
+        written.chat_template = template.to_json() if template else None
         left_out = places.counts() if places else {}
         _write_about(temporary, wanted, options, written, left_out, configurations(connection, until))
         held_back = finished_behind(connection, until)
@@ -114,24 +138,40 @@ def export_from(connection: Connection, names: Sequence[str], out: Path, options
     total = written.figures.rows.total()
     shares = options.split.shares if options.split else {}
     reached = {name: (float(share), written.figures.rows[name] / max(1, total)) for name, share in shares.items()}
-    return Exported(tuple(counts), total, held_back, counts, written.unfit, left_out, reached)
+    return Exported(tuple(counts), total, held_back, counts, written.unfit, left_out, written.chat_template, reached)
+
+
+def _chat_template(options: Options) -> ChatTemplate | None:
+    if options.tokenizer is None:
+        return None
+    from selfinstruct.export.chat_template import ChatTemplate  # noqa: PLC0415 - brings transformers
+
+    return ChatTemplate(options.tokenizer, options.wording, options.choice.max_tokens)
 
 
 def _places(
-    found: Callable[[], Iterator[Row]], text_of: Callable[[int, int], str], choice: Choice, sides: Sides | None
+    found: Callable[[], Iterator[Row]],
+    text_of: Callable[[int, int], str],
+    choice: Choice,
+    sides: Sides | None,
+    template: ChatTemplate | None,
 ) -> Places | None:
     """What becomes of each row; None if all are taken."""
     if choice.takes_all and sides is None:
         return None
-    places = judge(found(), choice, sides)
+    places = judge(found(), choice, sides, template.tokens if template else None)
     if choice.limit is not None:
         limit(places, choice.limit, text_of)
     return places
 
 
-def _placed(found: Iterable[Row], places: Places | None, sides: Sides | None) -> Iterator[Placed]:
+def _placed(
+    found: Iterable[Row], places: Places | None, sides: Sides | None, template: ChatTemplate | None
+) -> Iterator[Placed]:
     for place, row in enumerate(found):
         reason = places.reason(place) if places else ""
+        if template and not reason:
+            template.count(row)
         yield row, sides.of(row.position) if sides and not reason else None, reason
 
 
@@ -201,17 +241,21 @@ def _write_about(
     splits: Sequence[str | None] = list(options.split.shares) if options.split else [None]
     filled = [split for split in splits if written.figures.rows[split]] or splits  # trainers stumble over empty files
     by_format = {name: dict(sorted(written.unfit[name].items())) for name in names if name in written.unfit}
-    manifest = {
+    template = written.chat_template
+    packages = ["orjson", *(["pyarrow"] if "parquet" in names else [])]
+    packages += ["transformers", "tokenizers", "jinja2"] if template else []
+    manifest: dict[str, Any] = {
         "figures": written.figures.to_json(),
+        **({"chat_template": template} if template else {}),
         "left_out": {"rows": dict(left_out), "by_format": by_format},
         "export": {"formats": list(names), **options.to_json()},
         "configuration": list(configuration),
-        "software": software(*(["pyarrow"] if "parquet" in names else [])),
+        "software": software(*packages),
     }
     texts = {
         "README.md": card(manifest, names, splits, written.counts),
         "dataset_info.json": dataset_info(names, filled, options.wording.system),
-        "axolotl.yaml": axolotl(names, filled),
+        "axolotl.yaml": axolotl(names, filled, _sequence_len(template)),
     }
     for name, text in texts.items():
         if text is not None:
@@ -219,3 +263,8 @@ def _write_about(
     files = described(folder.iterdir(), written.counts)
     text = json.dumps({"files": files, **manifest}, indent=2, ensure_ascii=False, sort_keys=True)
     (folder / MANIFEST).write_text(text + "\n", encoding="utf-8", newline="\n")
+
+
+def _sequence_len(template: Mapping[str, Any] | None) -> int:
+    """Room for the longest row where that is known, in steps of 64."""
+    return 2048 if template is None else max(64, -(-template["tokens"]["max"] // 64) * 64)

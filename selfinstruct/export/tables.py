@@ -9,6 +9,8 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from selfinstruct.export.formats import FORMATS, Unfit, Wording
 from selfinstruct.store.training import Row
 
@@ -26,7 +28,7 @@ NAMES = (*FORMATS, *TABLES)
 
 _BATCH = 10_000
 """Rows in a row group of a Parquet file, and the most that are held in memory."""
-_LINE_ENDS = {ord(character): f"\\u{ord(character):04x}" for character in "\x85\u2028\u2029"}
+_LINE_ENDS = {character.encode(): b"\\u%04x" % ord(character) for character in "\x85\u2028\u2029"}
 """What some readers take for the end of a line, though JSON does not; as an escape it stays the same text."""
 
 
@@ -48,17 +50,17 @@ def opened(name: str, path: Path, wording: Wording) -> AbstractContextManager[Wr
 @contextmanager
 def _lines(path: Path, name: str, wording: Wording) -> Iterator[Write]:
     form = FORMATS[name](wording)
-    encode = json.JSONEncoder(ensure_ascii=False).encode
-    with path.open("w", encoding="utf-8", newline="\n") as file:
+    with path.open("wb") as file:
 
         def write(row: Row) -> Unfit | None:
             found = form(row)
             if isinstance(found, Unfit):
                 return found
-            line = encode(found)
-            if "\x85" in line or "\u2028" in line or "\u2029" in line:
-                line = line.translate(_LINE_ENDS)
-            file.write(line + "\n")
+            line = orjson.dumps(found)
+            if b"\xc2\x85" in line or b"\xe2\x80" in line:
+                for character, escape in _LINE_ENDS.items():
+                    line = line.replace(character, escape)
+            file.write(line + b"\n")
             return None
 
         yield write

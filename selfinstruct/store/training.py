@@ -41,19 +41,26 @@ class Row(NamedTuple):
         return f"{self.task_id}/{self.number}"
 
 
-# The requests of a task are few; `respond` requests carry the position of the candidate that they answer.
 _ROWS = """
 SELECT t.id, t.instruction, i.input, i.output, t.position, i.position, t.origin, t.round, t.parents, t.nearest_score,
-  (SELECT q.model FROM requests q WHERE q.source = t.source AND q.id = t.request_id),
-  COALESCE(
-    (SELECT q.model FROM requests q WHERE q.task_id = t.id AND q.stage = 'respond'
-       AND q.position = i.request_position AND q.state = 'answered'),
-    (SELECT q.model FROM requests q WHERE q.source = i.source AND q.id = i.request_id)),
-  t.is_classification
+  {models}, t.is_classification
 FROM tasks t CROSS JOIN instances i ON i.task_id = t.id
 WHERE t.origin IN (SELECT value FROM json_each(?)) AND t.position < ? AND t.id NOT IN (SELECT task_id FROM removed)
 ORDER BY t.position, i.position
 """
+_MODELS = """
+  (SELECT q.model FROM requests q WHERE q.source = t.source AND q.id = t.request_id),
+  COALESCE(
+    (SELECT q.model FROM requests q WHERE q.task_id = t.id AND q.stage = 'respond'
+       AND q.position = i.request_position AND q.state = 'answered'),
+    (SELECT q.model FROM requests q WHERE q.source = i.source AND q.id = i.request_id))
+"""
+"""`respond` requests carry the position of the candidate that they answer."""
+_ONE_MODEL = """
+  CASE WHEN t.request_id IS NOT NULL THEN (SELECT model FROM requests LIMIT 1) END,
+  CASE WHEN i.request_id IS NOT NULL THEN (SELECT model FROM requests LIMIT 1) END
+"""
+"""The same where there is one model only: no request has to be looked up, and that is most of the time."""
 
 
 def rows(
@@ -66,7 +73,9 @@ def rows(
     """
     recipes = {round_: settings["recipe"] for round_, settings in _settings_of_rounds(connection)}
     bound = first_pending(connection) if until is None else until
-    found = connection.execute(_ROWS, (json.dumps(list(origins)), bound))
+    models = connection.execute("SELECT DISTINCT model FROM requests LIMIT 2").fetchall()
+    sql = _ROWS.format(models=_MODELS if len(models) > 1 else _ONE_MODEL)
+    found = connection.execute(sql, (json.dumps(list(origins)), bound))
     found.row_factory = None
     for (
         task_id, instruction, input_, output, position, number, origin, round_, parents, nearest, model, output_model,
