@@ -269,6 +269,12 @@ def export(
     mixed_prompts: Annotated[
         bool, typer.Option("--mixed-prompts", help="Prompts of self-instruct in many wordings instead of one.")
     ] = False,
+    push_to_hub: Annotated[
+        str | None,
+        typer.Option(
+            help="Then push the export to this dataset repository, OWNER/NAME; the token comes from HF_TOKEN."
+        ),
+    ] = None,
 ) -> None:
     """Write a pool as training data."""
     from selfinstruct import console  # noqa: PLC0415
@@ -286,7 +292,7 @@ def export(
         None if split is None else parse_split(split),
         tokenizer,
     )  # fmt: skip
-    console.export_files(pool, formats, out, options)
+    console.export_files(pool, formats, out, options, push_to_hub)
 
 
 @app.command()

@@ -354,9 +354,19 @@ def change_tasks(
         say(f"in force for the next round to be planned; `export {pool}` writes the training data anew")
 
 
-def export_files(pool: Path, formats: Sequence[str] | None, out: Path | None, options: Options | None = None) -> None:
+def export_files(
+    pool: Path,
+    formats: Sequence[str] | None,
+    out: Path | None,
+    options: Options | None = None,
+    push_to_hub: str | None = None,
+) -> None:
     """Write training data and say where it is, and what is not in it."""
-    exported = export(pool, formats or ["alpaca", "messages"], out or pool / "export", options)
+    from selfinstruct.export.hub import pusher  # noqa: PLC0415
+
+    push = pusher(push_to_hub) if push_to_hub is not None else None
+    folder = out or pool / "export"
+    exported = export(pool, formats or ["alpaca", "messages"], folder, options)
     OUT.print()
     for path in exported.paths:
         OUT.print(Text(f"{exported.counts[path]:,} rows  {path}"))
@@ -376,6 +386,8 @@ def export_files(pool: Path, formats: Sequence[str] | None, out: Path | None, op
             )
     if exported.held_back:
         say(f"{exported.held_back:,} finished tasks wait behind one that is not; they follow with the next run")
+    if push is not None:
+        OUT.print(Text(f"pushed: {push(folder)}"))
 
 
 def _chat_template(found: Mapping[str, Any]) -> None:

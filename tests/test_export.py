@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 
 from selfinstruct.errors import ConfigError, PoolError
 from selfinstruct.export.card import licence_hint
+from selfinstruct.export.chat_template import FAULTS
 from selfinstruct.export.choice import REASONS
 from selfinstruct.export.files import Options, export
 from selfinstruct.export.folder import whole_folder
@@ -537,5 +538,5 @@ def test_export_is_light_until_a_format_wants_more(demo: Path, tmp_path: Path) -
 
 def test_columns_formats_and_reasons_are_described() -> None:
     text = (ROOT / "docs/export.md").read_text("utf-8")
-    for name in (*COLUMNS, *NAMES, *filter(None, REASONS), "end_mark"):
+    for name in (*COLUMNS, *NAMES, *filter(None, REASONS), *FAULTS, "end_mark"):
         assert f"`{name}`" in text, name

@@ -85,7 +85,7 @@ def test_what_a_template_does_to_a_text_is_found(
     tmp_path: Path, template: str, instruction: str, output: str, faults: dict[str, int]
 ) -> None:
     found = figures(tmp_path, [row("Name a river.", "The Rhine.", 7), row(instruction, output, 8)], template)
-    both = {fault: 2 for fault in faults} if template in (DOUBLING, OTHER_PROMPT) else faults
+    both = dict.fromkeys(faults, 2) if template in (DOUBLING, OTHER_PROMPT) else faults
     assert found["faults"] == both
     for fault in faults:
         assert "t1/8" in found["examples"][fault]

@@ -91,7 +91,7 @@ def test_the_options_of_the_command_are_those_of_the_choice(pool: Path) -> None:
     manifest = json.loads((pool / "export/manifest.json").read_text("utf-8"))
     wanted = {
         "origin": "generated", "include_seeds": True, "one_instance": True, "min_chars": 2, "max_chars": 200,
-        "limit": 2, "split": None, "system": "", "mixed_prompts": False,
+        "limit": 2, "max_tokens": None, "split": None, "system": "", "mixed_prompts": False,
         "formats": ["alpaca", "messages"],
     }  # fmt: skip
     assert wanted.items() <= manifest["export"].items()

@@ -1,0 +1,64 @@
+"""An export as a dataset repository on the Hugging Face Hub."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from selfinstruct.errors import AccessError, ConfigError
+
+TOKEN = "HF_TOKEN"  # noqa: S105 - the name of the variable
+"""The environment variable that holds the token; no other place is looked at, and it is kept nowhere."""
+
+
+def pusher(name: str) -> Callable[[Path], str]:
+    """A function that puts a folder into the dataset repository of this name, in one commit, and returns its address.
+
+    All that can be known to be wrong beforehand is found here, before anything is written.
+
+    Raises:
+        ConfigError: huggingface_hub is missing, the token is, or this can be no name.
+    """
+    try:
+        import huggingface_hub  # noqa: PLC0415 - an optional extra
+        from huggingface_hub import errors, utils  # noqa: PLC0415
+    except ImportError as error:
+        raise ConfigError(f"--push-to-hub needs the package {error.name}: pip install 'selfinstruct[hub]'") from error
+    token = os.environ.get(TOKEN, "")
+    if not token:
+        raise ConfigError(
+            f"--push-to-hub: the environment variable {TOKEN} is not set; wanted an access token that may write"
+        )
+    try:
+        utils.validate_repo_id(name)
+    except errors.HFValidationError as error:
+        raise ConfigError(f"--push-to-hub {name}: no name of a repository; wanted OWNER/NAME") from error
+    if not sys.stderr.isatty():
+        utils.disable_progress_bars()
+
+    def push(folder: Path) -> str:
+        try:
+            return _pushed(huggingface_hub, folder, name, token)
+        except (OSError, ValueError, errors.HTTPError) as error:
+            said = " ".join(str(error).split()).replace(token, "***")
+            raise AccessError(
+                f"--push-to-hub {name}: not pushed ({said[:400]}); the export itself is whole in {folder}"
+            ) from error
+
+    return push
+
+
+def _pushed(huggingface_hub: Any, folder: Path, name: str, token: str) -> str:
+    """Make the repository if it is not there, private then, and commit all files at once."""
+    api = huggingface_hub.HfApi(token=token, library_name="selfinstruct")
+    repository = api.create_repo(name, repo_type="dataset", private=True, exist_ok=True).repo_id
+    operations = [
+        huggingface_hub.CommitOperationAdd(path_in_repo=path.name, path_or_fileobj=path)
+        for path in sorted(folder.iterdir())
+        if path.name != ".DS_Store"
+    ]
+    done = api.create_commit(repository, operations, commit_message="Export by selfinstruct", repo_type="dataset")
+    return str(done.commit_url)

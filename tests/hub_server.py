@@ -1,0 +1,145 @@
+"""A server that speaks what huggingface_hub wants of the Hub to make a dataset repository and commit files to it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import yaml
+
+HEAD = "a" * 40
+
+
+@dataclass
+class Hub:
+    """What was asked of the server, and what it holds."""
+
+    token: str
+    url: str = ""
+    repositories: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What each was made with."""
+    commits: list[dict[str, bytes]] = field(default_factory=list)
+    """The files of each commit by name."""
+    large: dict[str, bytes] = field(default_factory=dict)
+    """What was uploaded beside a commit, by SHA-256."""
+    asked: list[str] = field(default_factory=list)
+    fails_at: str = ""
+    """A piece of the path at which it answers with a fault."""
+
+
+@contextmanager
+def hub(token: str) -> Iterator[Hub]:
+    """The server on loopback, for as long as it is wanted."""
+    state = Hub(token)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), lambda *arguments: _Handler(state, *arguments))
+    state.url = f"http://127.0.0.1:{server.server_address[1]}"
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield state
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def __init__(self, state: Hub, *arguments: Any) -> None:
+        self.hub = state
+        super().__init__(*arguments)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def answer(self, body: Any, status: int = 200) -> None:
+        data = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def do_PUT(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.hub.asked.append(f"PUT {self.path}")
+        identity = self.path.rpartition("/")[2]
+        assert hashlib.sha256(body).hexdigest() == identity
+        self.hub.large[identity] = body
+        self.answer({})
+
+    def do_POST(self) -> None:
+        body = (
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            if "Content-Length" in self.headers
+            else self.chunks()
+        )
+        self.hub.asked.append(f"POST {self.path}")
+        if self.hub.fails_at and self.hub.fails_at in self.path:
+            self.answer({"error": f"out of order, {self.headers['Authorization']}"}, 500)
+            return
+        if self.headers["Authorization"] != f"Bearer {self.hub.token}":
+            self.answer({"error": "Invalid username or password."}, 401)
+            return
+        if self.path == "/api/repos/create":
+            self.create(json.loads(body))
+        elif self.path == "/api/validate-yaml":
+            head = json.loads(body)["content"].split("---\n")[1]
+            self.answer({"errors": [] if yaml.safe_load(head) else [{"message": "empty"}], "warnings": []})
+        elif "/preupload/" in self.path:
+            files = [
+                {"path": one["path"], "uploadMode": "lfs" if one["path"].endswith(".parquet") else "regular",
+                 "shouldIgnore": False}
+                for one in json.loads(body)["files"]
+            ]  # fmt: skip
+            self.answer({"files": files})
+        elif self.path.endswith("/info/lfs/objects/batch"):
+            objects = [
+                {**one, "authenticated": True, "actions": {"upload": {"href": f"{self.hub.url}/large/{one['oid']}"}}}
+                for one in json.loads(body)["objects"]
+            ]
+            self.answer({"transfer": "basic", "objects": objects})
+        elif "/commit/" in self.path:
+            self.commit([json.loads(line) for line in body.splitlines()])
+        else:
+            self.answer({"error": "no such place"}, 404)
+
+    do_GET = do_POST  # noqa: N815 - as http.server wants it
+
+    def chunks(self) -> bytes:
+        """A body that comes in pieces."""
+        found = b""
+        while self.headers.get("Transfer-Encoding") == "chunked" and (size := int(self.rfile.readline(), 16)):
+            found += self.rfile.read(size)
+            self.rfile.readline()
+        return found
+
+    def create(self, wanted: dict[str, Any]) -> None:
+        owner = wanted.get("organization") or "somebody"
+        name = f"{owner}/{wanted['name']}"
+        url = f"{self.hub.url}/datasets/{name}"
+        if name in self.hub.repositories:
+            self.answer({"error": "You already created this dataset repo", "url": url}, 409)
+            return
+        self.hub.repositories[name] = wanted
+        self.answer({"url": url, "name": name, "id": "1"})
+
+    def commit(self, lines: list[dict[str, Any]]) -> None:
+        files: dict[str, bytes] = {}
+        for line in lines:
+            value = line["value"]
+            if line["key"] == "file":
+                files[value["path"]] = base64.b64decode(value["content"])
+            elif line["key"] == "lfsFile":
+                files[value["path"]] = self.hub.large[value["oid"]]
+        self.hub.commits.append(files)
+        place = self.path.removeprefix("/api").partition("/commit/")[0]
+        self.answer({"success": True, "commitOid": HEAD, "commitUrl": f"{self.hub.url}{place}/commit/{HEAD}"})

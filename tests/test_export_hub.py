@@ -1,0 +1,106 @@
+"""Pushing an export, by the real huggingface_hub to a server of our own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from selfinstruct.records import Instance, Task
+from tests.builders import ROOT, made_pool
+from tests.hub_server import Hub, hub
+
+TOKEN = "hf_aVerySecretToken"
+
+
+@pytest.fixture
+def server() -> Iterator[Hub]:
+    with hub(TOKEN) as state:
+        yield state
+
+
+@pytest.fixture
+def pool(tmp_path: Path) -> Path:
+    return made_pool(
+        tmp_path / "p", [Task(f"t{n:020x}", f"Say {n}.", False, (Instance("", f"{n}"),)) for n in range(5)]
+    )
+
+
+def push(
+    pool: Path, url: str, *options: str, token: str | None = TOKEN, before: str = ""
+) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
+    environment |= {"HF_ENDPOINT": url, "HF_HUB_DISABLE_XET": "1", "HF_HOME": str(pool.parent / "home")}
+    if token is not None:
+        environment["HF_TOKEN"] = token
+    code = f"import sys\n{before}\nfrom selfinstruct.cli import run\nsys.exit(run(sys.argv[1:]))"
+    command = [sys.executable, "-c", code, "export", str(pool), *options]
+    return subprocess.run(command, cwd=ROOT, env=environment, check=False, capture_output=True, text=True)
+
+
+def test_an_export_is_pushed_in_one_commit_to_a_private_repository(pool: Path, server: Hub) -> None:
+    found = push(pool, server.url, "--format", "all", "--push-to-hub", "somebody/tasks")
+    assert found.returncode == 0, found.stderr
+    assert f"pushed: {server.url}/datasets/somebody/tasks/commit/" in found.stdout
+    about = server.repositories["somebody/tasks"]
+    assert about["type"] == "dataset"
+    assert about.get("visibility") == "private" or about.get("private") is True
+    (files,) = server.commits
+    assert files == {path.name: path.read_bytes() for path in (pool / "export").iterdir()}
+    assert list(server.large.values()) == [files["dataset.parquet"]]
+
+
+def test_a_second_push_goes_to_the_same_repository(pool: Path, server: Hub) -> None:
+    for _ in range(2):
+        assert push(pool, server.url, "--push-to-hub", "somebody/tasks").returncode == 0
+    assert list(server.repositories) == ["somebody/tasks"]
+    assert len(server.commits) == 2
+
+
+def test_the_token_comes_from_the_environment_alone(pool: Path, server: Hub) -> None:
+    home = pool.parent / "home"
+    home.mkdir()
+    (home / "token").write_text(TOKEN)  # where a login keeps it
+    found = push(pool, server.url, "--push-to-hub", "somebody/tasks", token=None)
+    assert found.returncode == 2
+    assert "the environment variable HF_TOKEN is not set" in found.stderr
+    assert server.asked == []
+    assert not (pool / "export").exists()
+
+
+@pytest.mark.parametrize("fault", ["wrong token", "server error", "error in the commit", "nobody there"])
+def test_what_goes_wrong_is_one_clear_line_and_the_export_is_kept(pool: Path, server: Hub, fault: str) -> None:
+    server.fails_at = {"server error": "/create", "error in the commit": "/commit/"}.get(fault, "")
+    url = "http://127.0.0.1:9" if fault == "nobody there" else server.url
+    token = "hf_anotherToken" if fault == "wrong token" else TOKEN
+    found = push(pool, url, "--push-to-hub", "somebody/tasks", token=token)
+    assert found.returncode == 5
+    (line,) = [line for line in found.stderr.splitlines() if line.startswith("error:")]
+    assert line.startswith("error: --push-to-hub somebody/tasks: not pushed (")
+    assert "Traceback" not in found.stderr
+    assert token not in found.stdout + found.stderr
+    assert (pool / "export/manifest.json").exists()
+    assert server.commits == []
+
+
+def test_no_file_of_the_export_holds_the_token(pool: Path, server: Hub) -> None:
+    assert push(pool, server.url, "--push-to-hub", "somebody/tasks").returncode == 0
+    for path in pool.rglob("*"):
+        assert path.is_dir() or TOKEN.encode() not in path.read_bytes()
+
+
+def test_a_name_that_can_be_none_is_refused_before_anything_is_written(pool: Path, server: Hub) -> None:
+    found = push(pool, server.url, "--push-to-hub", "a/b/c")
+    assert found.returncode == 2
+    assert "--push-to-hub a/b/c: no name of a repository; wanted OWNER/NAME" in found.stderr
+    assert not (pool / "export").exists()
+
+
+def test_without_huggingface_hub_it_says_what_to_install(pool: Path, server: Hub) -> None:
+    found = push(pool, server.url, "--push-to-hub", "a/b", before="sys.modules['huggingface_hub'] = None")
+    assert found.returncode == 2
+    assert "--push-to-hub needs the package huggingface_hub: pip install 'selfinstruct[hub]'" in found.stderr
