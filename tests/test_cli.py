@@ -38,7 +38,7 @@ def test_generate_ends_with_a_summary_samples_files_and_the_way_to_real_models(
     assert run("generate", "--pool", tmp_path / "p", "--target", "12") == 0
     out, err = capsys.readouterr()
     for wanted in ("seeds", "rounds", "requests", "accepted tasks", "rejections", "tokens", "instruction  ", "output  ",
-                   "alpaca.jsonl", "messages.jsonl", "vllm serve", "Ollama", "OPENAI_API_KEY"):  # fmt: skip
+                   "alpaca.jsonl", "messages.jsonl", "--backend vllm", "Ollama", "OPENAI_API_KEY"):  # fmt: skip
         assert wanted in out
     assert "the target of 12 tasks is reached" in err
     rows = [json.loads(line) for line in (tmp_path / "p/export/alpaca.jsonl").read_text("utf-8").splitlines()]
