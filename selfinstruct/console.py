@@ -226,6 +226,9 @@ def _became(status: dict[str, Any]) -> Iterator[Line]:
     yield from _judging(status)
     if status["acceptance_rate"] is not None:
         yield "acceptance", f"{status['acceptance_rate']:.0%}", "of judged instructions"
+    if (radar := status["radar"]) and radar["alarms"]:
+        of = f"rounds {radar['first_round']} to {radar['last_round']}: {', '.join(radar['alarms'])}"
+        yield "the model repeats itself", "", f"{of}; docs/diversity.md says what helps"
 
 
 def _from_cache(status: dict[str, Any]) -> str:

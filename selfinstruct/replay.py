@@ -28,6 +28,7 @@ from selfinstruct.store.originals import is_originals
 from selfinstruct.store.pool import Pool, is_pool, load_seeds, open_for_reading, read_meta
 from selfinstruct.store.recorded import Exchange, OriginalSource, PoolSource, RecordedRound
 from selfinstruct.store.writer import Statement
+from selfinstruct.watch import Watch
 
 RUN = 1
 """A replayed pool is made by its first run."""
@@ -59,6 +60,7 @@ def replay(folders: Sequence[Path], config: Config, tell: Tell) -> None:
         sources, seeds, offline = _open(folders, config, settings, stack, tell)
         rounds.check(settings, seeds)
         pool.create(seeds, config.seed, offline=offline, more=_judge_all(sources, seeds, settings, counts))
+        pool.add(Watch(seeds, pool.past(0), tell).late)
     tell(f"instructions accepted: {counts.accepted:,}, in {counts.rounds:,} recorded rounds")
 
 

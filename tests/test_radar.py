@@ -17,17 +17,19 @@ from typing import Any
 import pytest
 
 from selfinstruct import rounds
+from selfinstruct.cli import run
 from selfinstruct.config import load, pool_settings
 from selfinstruct.diversity.radar import Tally, Window, alarms_of, close, warning
 from selfinstruct.diversity.steering import POOL, Seen, Steering, covered, least, raised, steering
 from selfinstruct.diversity.verbs import Reading, read
 from selfinstruct.errors import ConfigError
+from selfinstruct.forecast import forecast
 from selfinstruct.llm.offline.quirks import parse_quirks
 from selfinstruct.llm.offline.server import OfflineServer
 from selfinstruct.records import Radar, Settings, Task
 from selfinstruct.sampling import draw_demonstrations_by_weight
 from selfinstruct.seeds import read_seeds
-from selfinstruct.store.reading import watched
+from selfinstruct.store.reading import status, watched
 from selfinstruct.watch import Watch
 from tests.builders import ROOT, SEEDS, exported, grow, rows, settings
 
@@ -370,6 +372,34 @@ def test_windows_that_an_earlier_version_left_out_are_made_up_for(
     connection.close()
     steered(pool, server, config)
     _same(pool, reference)
+
+
+def test_a_replay_has_the_windows_of_what_it_replays(tmp_path: Path, reference: Path, config: Path) -> None:
+    assert run(["replay", str(reference), "--pool", str(tmp_path / "new"), "--config", str(config)]) == 0
+    windows = (
+        "SELECT first_round, last_round, judged, accepted, acceptance, openings, new_pairs FROM windows ORDER BY 1"
+    )
+    before = rows(reference, windows)
+    assert rows(tmp_path / "new", windows)[: len(before)] == before  # a replay also judges what was waiting
+    counted = rows(tmp_path / "new", "SELECT SUM(tasks) = (SELECT SUM(accepted) FROM windows) FROM verb_nouns")
+    assert counted == [(1,)]
+
+
+def test_a_dry_run_shows_how_the_next_round_is_steered(tmp_path: Path, server: OfflineServer, config: Path) -> None:
+    pool = tmp_path / "pool"
+    steered(pool, server, config, target=80)
+    options = {"pool": pool, "target": TARGET, "base_url": [server.base_url], "model": "offline", "diversify": "auto"}
+    planned = forecast(load(config, options)).first_round
+    assert any("too much of the same" in request.messages[-1].content for request in planned)
+    assert {request.sampling["temperature"] for request in planned} == {1.3}
+
+
+def test_status_says_that_the_model_repeats_itself(reference: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["status", str(reference)]) == 0
+    assert "the model repeats itself" in capsys.readouterr().out
+    found = status(reference)["radar"]
+    assert found["alarms"]
+    assert found["last_round"] == rows(reference, "SELECT MAX(last_round) FROM windows")[0][0]
 
 
 def test_what_is_watched_does_not_depend_on_how_far_back_it_is_read(reference: Path) -> None:

@@ -220,6 +220,14 @@ class Pool:
                 connection.execute(sql, values)
             connection.execute("COMMIT")
 
+    def add(self, more: Iterable[Statement]) -> None:
+        """Write these, all or none, where no run is going on."""
+        with self._connect() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            for sql, values in more:
+                connection.execute(sql, values)
+            connection.execute("COMMIT")
+
     def writer(self, notify: Notify) -> Writer:
         """The thread that writes to this pool."""
         return Writer(self.path, notify)

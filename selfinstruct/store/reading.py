@@ -99,6 +99,7 @@ def status_of(connection: sqlite3.Connection, name: str) -> dict[str, Any]:
         "attempts": one("SELECT COUNT(*) FROM attempts"),
         "usd": one("SELECT COALESCE(SUM(COALESCE(usd_e12, reserved_usd_e12)), 0) FROM attempts") / 1e12,
         "usage": _usage(connection),
+        "radar": _last_window(connection),
         "agreement": agreement_yield(connection),
         "judge": judge_yield(connection),
         "recipe": json.loads(settings["settings"])["recipe"] if settings else None,
@@ -108,6 +109,12 @@ def status_of(connection: sqlite3.Connection, name: str) -> dict[str, Any]:
         "server_restarts": one("SELECT COALESCE(SUM(server_restarts), 0) FROM runs"),
         "last_run": _last_run(connection, runs) if runs else None,
     }
+
+
+def _last_window(connection: sqlite3.Connection) -> dict[str, Any] | None:
+    """The newest window of the collapse radar."""
+    row = connection.execute("SELECT * FROM windows ORDER BY last_round DESC LIMIT 1").fetchone()
+    return None if row is None else {**dict(row), "alarms": json.loads(row["alarms"])}
 
 
 def _last_run(connection: sqlite3.Connection, run: sqlite3.Row) -> dict[str, Any]:
