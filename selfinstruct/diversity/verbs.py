@@ -47,8 +47,8 @@ def read(instruction: str) -> Reading:
 
 def is_english(text: str) -> bool:
     """Is the text likely to be English? By its letters and its most frequent words."""
-    letters = _LETTER.findall(text)
-    if not letters or sum(letter.isascii() for letter in letters) < 0.8 * len(letters):
+    letters = [] if text.isascii() else _LETTER.findall(text)
+    if sum(letter.isascii() for letter in letters) < 0.8 * len(letters):
         return False
     words = re.findall(r"[a-z]+", text.lower())
     return bool(words) and (_as_verb(words[0]) != "" or not lexicon.ENGLISH.isdisjoint(words))

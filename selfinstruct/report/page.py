@@ -19,7 +19,7 @@ from selfinstruct.report.figures import figures
 from selfinstruct.report.packing import harmless_json, write_packed
 from selfinstruct.store.reading import Connection, snapshot
 
-SCRIPTS = ("elements.js", "charts.js", "sunburst.js", "tables.js", "sections.js", "page.js")
+SCRIPTS = ("elements.js", "charts.js", "sunburst.js", "tables.js", "sections.js", "growth.js", "page.js")
 """In the order in which they are run, as one script."""
 
 

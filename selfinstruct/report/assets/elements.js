@@ -36,6 +36,16 @@ function smallTable(columns, rows, caption) {
       cell("td", value instanceof Node ? value : typeof value === "number" ? number(value) : String(value), right[place]))))));
 }
 
+/** A table whose last column is a bar: rows are {cells, part, style}. */
+function gauges(columns, rows, caption) {
+  const most = Math.max(1e-12, ...rows.map((row) => row.part));
+  return smallTable(columns, rows.map((row) => {
+    const bar = el("span", { class: `gauge ${row.style}`, "aria-hidden": "true" });
+    bar.style.width = `${(100 * row.part) / most}%`;
+    return [...row.cells, bar];
+  }), caption);
+}
+
 /** The JSON that an element holds gzipped, in base64. */
 async function unpacked(id) {
   const text = document.getElementById(id).textContent;
