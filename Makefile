@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: generate test test-slow test-browser test-prefect test-vllm coverage check bench soak clean
+.PHONY: generate test test-slow test-browser test-trainers test-prefect test-vllm coverage check bench soak clean
 
 generate: .venv/installed  ## grow outputs/demo to 200 tasks with the built-in model, and export it
 	@$(BIN)/python -m selfinstruct generate --pool outputs/demo --target 200
@@ -28,6 +28,10 @@ check: .venv/installed-dev  ## style, types, import directions
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+test-trainers: .venv/installed  ## real trainers on real exports, without GPU: an environment of 1.5 GB
+	@tests/trainers/build_env.sh .venv-trainers
+	@SELFINSTRUCT_PYTHON=$(CURDIR)/$(BIN)/python OMP_NUM_THREADS=1 .venv-trainers/bin/python -m pytest -q tests/trainers
 
 test-vllm: .venv/installed-dev  ## the server that is started for you, on a real vLLM without GPU: an environment of 2.3 GB
 	@tests/vllm/build_env.sh .venv-vllm

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import json
 import re
 import sqlite3
@@ -529,6 +530,31 @@ def test_exit_codes_are_those_of_the_errors_and_of_the_pump() -> None:
         text = (ROOT / "selfinstruct" / name).read_text(encoding="utf-8")
         given |= {int(code) for code in re.findall(r"\bOutcome\(\s*(\d+),", text)}
     assert described == given
+
+
+# --- fine-tuning ----------------------------------------------------------------------------------------------------
+
+
+def test_the_settings_of_fine_tuning_are_those_of_the_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "examples")
+    job = importlib.import_module("finetune_trl")
+    text = WRITTEN["finetuning"]
+    described = {row[0].strip("`"): row[1:] for row in cells(section(text, "## Settings"))}
+    assert list(described) == [one.name for one in fields(job.Job)]
+    for one in fields(job.Job):
+        default, about = described[one.name]
+        if one.default in {"", 0, ()} and one.default is not False:
+            assert default == ("must be given" if one.name in {"data", "out"} else "none"), one.name
+        else:
+            assert default == f"`{str(one.default).lower() if isinstance(one.default, bool) else one.default}`", (
+                one.name
+            )
+        assert about.replace("`", "") == one.metadata["help"].replace("`", ""), one.name
+    versions, example = fenced(text, "toml")
+    (tmp_path / "mine.toml").write_text(versions, encoding="utf-8")
+    load(tmp_path / "mine.toml", {})
+    (tmp_path / "job.toml").write_text(example, encoding="utf-8")
+    assert job.read_job(["--config", str(tmp_path / "job.toml")]).epochs == 3
 
 
 # --- the rest -------------------------------------------------------------------------------------------------------
