@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import settings as examples
@@ -81,6 +83,63 @@ def test_wrong_results_are_found(instruction: str, output: str) -> None:
 )
 def test_right_results_and_what_is_not_plain_arithmetic_stay(instruction: str, output: str) -> None:
     assert fault("numeric_answer", instruction, output) is None
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        "(1 + 2 + 3 + 4) / 4 = 3.5",
+        "So 12 + 5 = 18 apples are left.",
+        "First, 3 x 4 = 13.",
+        "Step 1: 20 - 5 = 15\nStep 2: 15 * 2 = 35",
+        "- 7 * 8 = 54\n- 7 * 9 = 63",
+    ],
+)
+def test_equations_that_do_not_hold_are_found(output: str) -> None:
+    assert fault("numeric_answer", "Ada has some apples. How many are left?", output) == "wrong_number"
+
+
+@pytest.mark.parametrize(
+    ("instruction", "output"),
+    [
+        ("How many are left?", "48 - 29 = 19. There are 19 left."),
+        ("How long is the third side?", "The square root of 9 + 16 = 5."),
+        ("How long is the third side?", "x + 3 + 4 = 9"),
+        ("Solve the equation.", "2x - 15 = 9\n2x = 24\nx = 12"),
+        ("How many are left?", "24 + 6 = 6 x 5"),
+        ("How many are left?", "24 × 15 = 24 × 10 + 24 × 5 = 360"),
+        ("How many are left?", "10 / 3 = 3.33"),
+        ("How many are left?", "7 / 2 = 3 remainder 1"),
+        ("How much is it now?", "100 - 25% = 75"),
+        ("How much is it now?", "100 - 20 = 80%"),
+        ("Wie viel ist es?", "1.000 + 500 = 1.500"),
+        ("Wie viel ist es?", "3,5 + 1,5 = 5,0"),
+        ("Tell me a joke about teamwork.", "1 + 1 = 3"),
+        ("Find the pattern.", "6 + 4 = 210"),
+        ("Is 2 + 2 = 5?", "2 + 2 = 5 does not hold."),
+        ("When was it?", "2023-05 = 3 pages"),
+        ("Write a function.", "x = 3 - 4\ny = 5"),
+    ],
+)
+def test_equations_that_hold_or_may_be_meant_stay(instruction: str, output: str) -> None:
+    assert fault("numeric_answer", instruction, output) is None
+
+
+def test_what_is_plainly_python_is_parsed_wherever_it_stands() -> None:
+    lost = "def is_prime(n):\n    if n == 2:\n    return True\n    return n % 2 == 1"
+    assert fault("python_syntax", "Write a function that finds primes.", lost) == "invalid_python"
+    assert fault("python_syntax", "What is wrong with this function? Repeat it.", lost) is None
+    assert fault("python_syntax", "Write a method in Ruby.", "def is_prime(n)\n  n % 2\nend") is None
+    explained = "def f(x):\n    return x\n\nThis gives back what it is given."
+    for instruction in ("Write a function.", "Write a Python function."):
+        assert fault("python_syntax", instruction, explained) is None
+
+
+def test_what_was_to_be_explained_is_no_explanation() -> None:
+    said = "The early bird that sings catches the worm."
+    assert fault("restated_question", f'Explain the statement: "{said}"', said) == "restated_question"
+    assert fault("restated_question", f"What does this mean? {said}", said) == "restated_question"
+    assert fault("restated_question", f"Correct the sentence: {said}", said) is None
 
 
 def test_numbers_of_the_input_are_reckoned_where_it_is_nothing_else() -> None:
@@ -327,3 +386,36 @@ def test_invisible_characters_that_scripts_need_stay(output: str) -> None:
 )
 def test_labels_that_are_there_or_not_wanted_stay(instruction: str, output: str) -> None:
     assert fault("labels", instruction, output) is None
+
+
+UNITS = (
+    "1 + ",
+    "1, ",
+    "( ",
+    "a ",
+    "x 1 ",
+    "= 1 ",
+    "\n",
+    "- ",
+    "1.\n",
+    "```\n",
+    '"',
+    "的",
+    "def f(:\n",
+    "[",
+    '{"a":',
+    "a@b.",
+    "|a|\n",
+)
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_no_repeated_text_takes_a_validator_long(name: str) -> None:
+    check = BUILT_IN[name]
+    for unit in UNITS:
+        long = unit * (20_000 // len(unit))
+        started = time.process_time()
+        check(Task("t", "Tell me about it as JSON, in French.", False), Instance("", long))
+        check(Task("t", f"Calculate {long[:2000]}", False), Instance("", "5 = 5"))
+        check(Task("t", "Evaluate the expression.", False), Instance(long[:5000], "5"))
+        assert time.process_time() - started < 1.5, unit

@@ -24,6 +24,7 @@ Validator = Callable[[Task, Instance], Fault | None]
 _Open = dict[int, InstanceCandidate]
 """Candidates that no rule has hit yet, by their place in the order of judging."""
 
+_INPUT_LABEL = regex.compile(r"\A\p{Lu}\p{L}{2,15}\s*:\s+")
 _INVISIBLE = regex.compile(r"[\s\p{Cf}\p{Mn}]*")
 _FENCE = regex.compile(r"^[ \t]*```", regex.MULTILINE)
 _NOTHING = regex.compile(
@@ -155,9 +156,10 @@ def cut_off(task: Task, candidate: InstanceCandidate, labels: tuple[str, ...]) -
 
 
 def same_as_input(task: Task, candidate: InstanceCandidate, labels: tuple[str, ...]) -> Fault | None:
-    """`same_as_input` for an output that repeats the input."""
-    given = candidate.input.strip()
-    return Fault("same_as_input", f'"{excerpt(given)}"') if given and given == candidate.output.strip() else None
+    """`same_as_input` for an output that repeats the input, or all of it but a label such as "Article:"."""
+    given, output = candidate.input.strip(), candidate.output.strip()
+    is_same = given and output in {given, _INPUT_LABEL.sub("", given, count=1)}
+    return Fault("same_as_input", f'"{excerpt(given)}"') if is_same else None
 
 
 def placeholder(task: Task, candidate: InstanceCandidate, labels: tuple[str, ...]) -> Fault | None:

@@ -10,6 +10,16 @@ import regex
 
 from selfinstruct.filters.wording import Fault, excerpt
 from selfinstruct.records import Instance, Task
+from selfinstruct.validators.reckoning import (
+    evaluate,
+    has_points,
+    is_about,
+    is_no_sum,
+    is_result,
+    number,
+    written,
+    wrong_equation,
+)
 
 _NUMBER = r"[-−]?(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?)"
 _DIGITS_MAX = 60
@@ -57,13 +67,17 @@ _NAMED = regex.compile(
     regex.IGNORECASE,
 )
 _NAMED_OF_INPUT = regex.compile(
-    rf"\s*{_ASKS}(?:the\s+)?{_OPERATION}\s+(?:of|between|among|from|in)\s+(?:(?:the|these|those|this|all|given|following|list|set)\s+)*"
+    rf"\s*given\s+(?:a\s+list\s+of|some|the)\s+(?:numbers|integers),\s*(?:output|find|compute|calculate|return|determine|give)"
+    rf"\s+(?:the|their)\s+{_OPERATION}(?:\s+of\s+(?:the|these|all)\s+(?:numbers|integers))?\s*[.?]?\s*"
+    rf"|\s*{_ASKS}(?:the\s+)?{_OPERATION}\s+(?:of|between|among|from|in)\s+(?:(?:the|these|those|this|all|given|following|list|set)\s+)*"
     rf"(?:of\s+)?(?:the\s+)?(?:numbers?|values?|list|set|integers?)(?:\s+(?:given|below|in\s+the\s+(?:input|list)))?{_ROUND}{_TAIL}"
     rf"|\s*(?P<operation>add\s+up|add|sum(?:\s+up)?|multiply)\s+(?:(?:all|the|these|those|following|given)\s+)*numbers?{_TAIL}",
     regex.IGNORECASE,
 )
 _LIST_ONLY = regex.compile(
-    rf"\s*\[?(?P<list>{_NUMBER}(?:\s*[,;、，\s]\s*(?:and\s+)?{_NUMBER})+)\]?\.?\s*", regex.IGNORECASE
+    rf"\s*(?:(?:list|numbers?|array|values?|integers?|data)\s*:\s*)?"
+    rf"\[?(?P<list>{_NUMBER}(?:\s*[,;、，\s]\s*(?:and\s+)?{_NUMBER})+)\]?\.?\s*",
+    regex.IGNORECASE,
 )
 _COMMANDS = (
     (
@@ -98,6 +112,14 @@ _COMMANDS = (
         ),
         "%",
     ),
+    (
+        regex.compile(
+            rf"\s*how\s+many\s+times\s+(?:will|does|do|can)\s+(?P<b>{_NUMBER})\s+(?:divide|go|fit)\s+into\s+(?P<a>{_NUMBER})"
+            r"\s*\??\s*",
+            regex.IGNORECASE,
+        ),
+        "/",
+    ),
     (regex.compile(rf"\s*{_ASKS}(?:the\s+)?square\s+of\s+(?P<a>{_NUMBER})(?P<b>){_TAIL}", regex.IGNORECASE), "square"),
     (
         regex.compile(
@@ -122,20 +144,6 @@ _COMMANDS = (
         "/",
     ),
 )
-_WORDS = (
-    (regex.compile(r"\bplus\b", regex.IGNORECASE), "+"),
-    (regex.compile(r"\bminus\b", regex.IGNORECASE), "-"),
-    (regex.compile(r"\b(?:times|multiplied\s+by|mal)\b", regex.IGNORECASE), "*"),
-    (regex.compile(r"\b(?:divided\s+by|over|durch)\b", regex.IGNORECASE), "/"),
-    (regex.compile(r"[×·]|(?<=[\d\s)])[xX](?=[\d\s(-])"), "*"),
-    (regex.compile(r"÷"), "/"),
-    (regex.compile(r"−"), "-"),
-    (regex.compile(r"\*\*"), "^"),
-)
-_TOKENS = regex.compile(
-    r"\s*(?:(?P<number>\d{1,3}(?:,\d{3})+(?:\.\d+)?(?![\d,])|\d+(?:\.\d+)?(?![\d.,]\d))|(?P<mark>[-+*/^()]))"
-)
-
 _IN_ANSWER = regex.compile(
     r"(?P<sign>(?<![\w)])[-−]\s?|\bminus\s+|\bnegative\s+)?(?P<whole>\d{1,3}(?:[,  ’']\d{3})+(?!\d)|\d+)"
     r"(?P<decimals>\.\d+)?"
@@ -147,26 +155,24 @@ _UNSURE = regex.compile(
     regex.IGNORECASE,
 )
 _MIXED = regex.compile(r"(\d{1,9})\s+(\d{1,9})/([1-9]\d{0,8})")
-_DOTTED = regex.compile(r"\d\.\d{3}(?!\d)")
-_NO_SUM = regex.compile(r"\d+(?:[-/]\d+)+")
-"""What is "9/11", "24/7" or "4-3-3"? Nothing to reckon."""
 _RECKON = regex.compile(
     r"\W*(?:please\s+)?(?:calculate|compute|evaluate|work\s+out|berechne|calcul|计算)", regex.IGNORECASE
-)
-_ABOUT = regex.compile(
-    r"≈|~|\b(?:about|approximately|approx|roughly|around|rounded|nearly)\b|约|大约", regex.IGNORECASE
 )
 
 
 def numeric_answer(task: Task, instance: Instance) -> Fault | None:
-    """`wrong_number` where the right result of plain arithmetic stands nowhere in the output.
+    """`wrong_number` where the right result of plain arithmetic stands nowhere in the output, or an equation is wrong.
 
-    Only where all of the instruction, or it and an input that is nothing but numbers, says what is to be reckoned. A
-    rounded result is right; what is written in words, as a remainder or in powers of ten is not looked at.
+    The result is known only where all of the instruction, or it and an input that is nothing but numbers, says what is
+    to be reckoned. A rounded result is right; what is written in words, as a remainder or in powers of ten is not
+    looked at.
     """
-    asked = _asked(task.instruction, instance.input)
-    if asked is None or _UNSURE.search(instance.output):
+    if _UNSURE.search(instance.output):
         return None
+    asked = _asked(task.instruction, instance.input)
+    if asked is None:
+        said = wrong_equation(instance.output, f"{task.instruction}\n{instance.input}")
+        return Fault("wrong_number", f'"{excerpt(said)}"') if said else None
     expected, places = asked
     answer = _without_question(instance.output, instance.input.strip() or task.instruction)
     found = [value for match in _IN_ANSWER.finditer(answer) if (value := _value(match)) is not None]
@@ -179,12 +185,12 @@ def numeric_answer(task: Task, instance: Instance) -> Fault | None:
         found += [(value / 100, shown) for value, shown in found]
     if _is_difference(task.instruction):
         found += [(-value, shown) for value, shown in found]
-    if expected.denominator == 1 and abs(expected) >= 1000 and _DOTTED.search(answer):
-        return None  # points between thousands
-    loose = bool(_ABOUT.search(answer))
-    if any(_is(expected, value, shown, places, loose=loose) for value, shown in found):
+    if expected.denominator == 1 and abs(expected) >= 1000 and has_points(answer):
         return None
-    return Fault("wrong_number", f'{_written(expected)} is right, not "{excerpt(instance.output, 40)}"')
+    loose = is_about(answer)
+    if any(is_result(expected, value, shown, places, loose=loose) for value, shown in found):
+        return None
+    return Fault("wrong_number", f'{written(expected)} is right, not "{excerpt(instance.output, 40)}"')
 
 
 def _asked(instruction: str, given: str) -> tuple[Fraction, int | None] | None:
@@ -194,9 +200,9 @@ def _asked(instruction: str, given: str) -> tuple[Fraction, int | None] | None:
 
 def _asked_alone(instruction: str) -> tuple[Fraction, int | None] | None:
     if found := _PLAIN.fullmatch(instruction):
-        if _NO_SUM.fullmatch(found["expression"].strip()) and not _RECKON.match(instruction):
+        if is_no_sum(found["expression"]) and not _RECKON.match(instruction):
             return None
-        result = _evaluate(found["expression"])
+        result = evaluate(found["expression"])
         return None if result is None else (result, _places(found))
     if found := _NAMED.fullmatch(instruction):
         return _of_list(found, found["list"])
@@ -206,7 +212,7 @@ def _asked_alone(instruction: str) -> tuple[Fraction, int | None] | None:
 
 def _asked_of_input(instruction: str, given: str) -> tuple[Fraction, int | None] | None:
     if _OF_INPUT.fullmatch(instruction) and (found := _ONLY_EXPRESSION.fullmatch(given)):
-        result = _evaluate(found["expression"])
+        result = evaluate(found["expression"])
         return None if result is None else (result, None)
     if (found := _NAMED_OF_INPUT.fullmatch(instruction)) and (listed := _LIST_ONLY.fullmatch(given)):
         return _of_list(found, listed["list"])
@@ -230,12 +236,8 @@ def _places(found: regex.Match[str]) -> int | None:
     return None if said is None else _PLACES.get(said.lower()) or int(said)
 
 
-def _number(text: str) -> Fraction:
-    return Fraction(text.replace(",", "").replace("−", "-"))
-
-
 def _of_list(found: regex.Match[str], text: str) -> tuple[Fraction, int | None] | None:
-    numbers = [_number(one) for one in regex.findall(_NUMBER, text)]
+    numbers = [number(one) for one in regex.findall(_NUMBER, text)]
     operation = " ".join(found["operation"].lower().split())
     if operation == "difference" and len(numbers) != 2:
         return None
@@ -262,7 +264,7 @@ def _apply(operation: str, numbers: Sequence[Fraction]) -> Fraction:  # noqa: PL
 
 
 def _command(operation: str, found: regex.Match[str]) -> tuple[Fraction, int | None] | None:
-    a, b = _number(found["a"]), _number(found["b"] or "1")
+    a, b = number(found["a"]), number(found["b"] or "1")
     if operation == "/" and not b:
         return None
     results = {
@@ -270,67 +272,6 @@ def _command(operation: str, found: regex.Match[str]) -> tuple[Fraction, int | N
         "square": lambda: a * a,
     }  # fmt: skip
     return results[operation](), _places(found)
-
-
-def _evaluate(expression: str) -> Fraction | None:
-    """The value of an expression with an operation in it, by the rules of arithmetic; None where it is not plain."""
-    for pattern, mark in _WORDS:
-        expression = pattern.sub(f" {mark} ", expression)
-    tokens: list[str] = []
-    place, end = 0, len(expression.rstrip(" .,:"))
-    while place < end:
-        found = _TOKENS.match(expression, place, end)
-        if found is None:
-            return None
-        tokens.append(found["number"] or found["mark"])
-        place = found.end()
-    if len(tokens) > 60 or not any(mark in "+-*/^" for mark in tokens[1:]):
-        return None
-    try:
-        value, rest = _sum(tokens)
-    except (IndexError, ValueError, ZeroDivisionError, OverflowError):
-        return None
-    return None if rest else value
-
-
-def _sum(tokens: list[str]) -> tuple[Fraction, list[str]]:
-    value, tokens = _product(tokens)
-    while tokens and tokens[0] in "+-":
-        other, rest = _product(tokens[1:])
-        value = value + other if tokens[0] == "+" else value - other
-        tokens = rest
-    return value, tokens
-
-
-def _product(tokens: list[str]) -> tuple[Fraction, list[str]]:
-    value, tokens = _power(tokens)
-    while tokens and tokens[0] in "*/":
-        other, rest = _power(tokens[1:])
-        value = value * other if tokens[0] == "*" else value / other
-        tokens = rest
-    return value, tokens
-
-
-def _power(tokens: list[str]) -> tuple[Fraction, list[str]]:
-    sign = 1
-    if tokens[0] == "-":
-        sign, tokens = -1, tokens[1:]
-    value, tokens = _atom(tokens)
-    if tokens and tokens[0] == "^":
-        exponent, tokens = _atom(tokens[1:])
-        if sign < 0 or exponent.denominator != 1 or abs(exponent) > 100 or (tokens and tokens[0] == "^"):
-            raise ValueError("not plain")
-        value **= int(exponent)
-    return sign * value, tokens
-
-
-def _atom(tokens: list[str]) -> tuple[Fraction, list[str]]:
-    if tokens[0] == "(":
-        value, tokens = _sum(tokens[1:])
-        if tokens[0] != ")":
-            raise ValueError("not plain")
-        return value, tokens[1:]
-    return _number(tokens[0]), tokens[1:]
 
 
 def _value(found: regex.Match[str]) -> tuple[Fraction, int] | None:
@@ -344,31 +285,3 @@ def _value(found: regex.Match[str]) -> tuple[Fraction, int] | None:
             return None
         value, decimals = value / int(found["under"]), -1
     return (-value if found["sign"] else value), decimals
-
-
-def _is(expected: Fraction, value: Fraction, decimals: int, places: int | None, *, loose: bool) -> bool:
-    """Whether a number in an answer is the result: exactly, or rounded or cut to the decimals that it shows.
-
-    An integer is a rounded result only where the answer or the instruction says so, or the decimals never end.
-    """
-    if value == expected:
-        return True
-    may_be_whole = loose or places is not None or not _terminates(expected)
-    if decimals < (0 if may_be_whole else 1):
-        return False
-    return abs(value - expected) < Fraction(1, 10**decimals)
-
-
-def _terminates(value: Fraction) -> bool:
-    """Whether a number can be written with decimals that end."""
-    rest = value.denominator
-    for prime in (2, 5):
-        while rest % prime == 0:
-            rest //= prime
-    return rest == 1
-
-
-def _written(value: Fraction) -> str:
-    if value.denominator == 1:
-        return str(value.numerator)
-    return f"{value.numerator}/{value.denominator}" if value.denominator < 1000 else f"{float(value):.6g}"

@@ -74,6 +74,17 @@ _CODE_LINE = regex.compile(
     r"^(?:def\s+\w+\s*\(|class\s+\w+\s*[:(]|import\s+\w+|from\s+[\w.]+\s+import\b|@\w+|async\s+def\s|if\s+__name__\b)",
     regex.MULTILINE,
 )
+_PLAINLY_PYTHON = regex.compile(
+    r"\s*(?:(?:import\s+[\w.]+|from\s+[\w.]+\s+import\s+[\w, ]+)\s*\n\s*)*(?:@[\w.]+(?:\([^\n]*\))?\s*\n)?"
+    r"(?:async\s+)?(?:def\s+\w+\s*\([^\n]*\)\s*(?:->[^\n]+)?|class\s+\w+\s*(?:\([\w., ]*\))?)\s*:[ \t]*(?:#[^\n]*)?\n"
+)
+"""From its first line on an answer is Python and no other language."""
+_WANTS_A_FAULT = regex.compile(
+    r"\b(?:pseudo-?code|errors?|bugs?|buggy|mistakes?|wrong|invalid|incorrect|broken|complete|fill|blanks?|skeleton|python\s*2"
+    r"|ruby|julia|nim|gdscript|cython|mojo|starlark)\b|错误|补全",
+    regex.IGNORECASE,
+)
+_PROSE = regex.compile(r"[\p{Lu}\p{Han}][^=\[\]{}]*[\p{L}\d`'\")][.!?:。：]?", regex.DOTALL)
 _PROMPTS = regex.compile(r"^\s*(?:>>>|\.\.\.|In\s*\[\d+\]:|\$|%\w|!\w)", regex.MULTILINE)
 _PREFIXES = regex.compile(r"(?:[-+~]\s*|not\s+|await\s+|lambda[^:\n]{0,40}:\s*){300}")
 """So many that the parser may exhaust the stack of a thread; other nesting it refuses by itself."""
@@ -144,7 +155,7 @@ def _nothing(_: str) -> int:
 
 
 def python_syntax(task: Task, instance: Instance) -> Fault | None:
-    """`invalid_python` for a block marked as Python, or an answer asked for as Python code, that is no Python.
+    """`invalid_python` for a block marked as Python, or an answer that is asked for or meant as Python, and is none.
 
     Python as the running interpreter knows it. The text is parsed and never run. Sessions with prompts, pieces with an
     elision, and answers that do not look like code from their first line on are left alone.
@@ -152,17 +163,33 @@ def python_syntax(task: Task, instance: Instance) -> Fault | None:
     if len(instance.output) > LONGEST:
         return None
     blocks = [body for language, body in _fenced(instance.output) if language in {"python", "py", "python3"}]
+    text = instance.output
     if not blocks and _asks_python(task.instruction):
-        text = instance.output
         bare = [body for language, body in _fenced(text) if not language and _CODE_LINE.search(body)]
         starts = _CODE_LINE.match(text.lstrip())
-        blocks = bare or ([text] if starts and "```" not in text else [])
+        blocks = bare or ([_without_prose(text)] if starts and "```" not in text else [])
+    elif (
+        not blocks and _PLAINLY_PYTHON.match(text) and "```" not in text and not _WANTS_A_FAULT.search(task.instruction)
+    ):
+        blocks = [_without_prose(text)]
     for text in blocks:
         if _PROMPTS.search(text) or _ELISION.search(text):
             continue
         if fault := python_fault(text):
             return Fault("invalid_python", fault)
     return None
+
+
+def _without_prose(text: str) -> str:
+    """Code without the paragraphs behind it that explain it."""
+    paragraphs = regex.split(r"\n[ \t]*\n", text.rstrip())
+    while len(paragraphs) > 1 and _is_prose(paragraphs[-1]):
+        paragraphs.pop()
+    return "\n\n".join(paragraphs)
+
+
+def _is_prose(paragraph: str) -> bool:
+    return len(paragraph.split()) > 3 and bool(_PROSE.fullmatch(paragraph.strip()))
 
 
 def _asks_python(instruction: str) -> bool:

@@ -22,7 +22,9 @@ _FIELD = regex.compile(
     r"|\s*#{1,6}\s*\**(?P<label>output|response|completion|assistant|answer)\**\s*\n",
     regex.IGNORECASE,
 )
-_TURN = regex.compile(r"\n\s*(?:#{1,6}\s*|\**)(?P<who>human|user|assistant)\**\s*[:：]", regex.IGNORECASE)
+_TURN = regex.compile(
+    r"\n[ \t]{0,8}(?:#{1,6}[ \t]{0,8}|\*{0,2})(?P<who>human|user|assistant)\*{0,2}[ \t]{0,8}[:：]", regex.IGNORECASE
+)
 _SPEAKER = regex.compile(r"\s*\**[\p{L}][\p{L} .]{0,20}\**\s*[:：]")
 _TALK = regex.compile(
     r"\b(?:dialog(?:ue)?s?|conversations?|chats?|chat-?bot|script|interview|transcript|scene|role-?play|turns?|speakers?|assistants?"
@@ -63,7 +65,7 @@ def leftover_marker(task: Task, instance: Instance) -> Fault | None:
     output, asked = instance.output, f"{task.instruction}\n{instance.input}"
     if (found := _CHAT_TOKEN.search(output)) and not _ABOUT_TOKENS.search(asked) and found[0].strip() not in asked:
         return Fault("leftover_marker", f'"{excerpt(found[0])}"')
-    if (found := _FIELD.match(output)) and not _is_named(found["label"], asked):
+    if (found := _FIELD.match(output.lstrip()[:100])) and not _is_named(found["label"], asked):
         return Fault("leftover_marker", f'begins "{excerpt(found[0])}"')
     if (found := _TURN.search(output)) and not _TALK.search(asked) and not _SPEAKER.match(output):
         return Fault("leftover_marker", f'"{excerpt(output[found.start() :])}"')

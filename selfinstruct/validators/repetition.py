@@ -24,13 +24,17 @@ _MAY_REPEAT = regex.compile(
     r"|重复|歌|诗|遍|次|循环|绕口令",
     regex.IGNORECASE,
 )
-_CODE = regex.compile(r"```|^\s*[|+].*[|+]\s*$|[{};]\s*$|</\w+>", regex.MULTILINE)
+_CODE = regex.compile(r"```|^[ \t]*[|+].*[|+][ \t]*$|[{};][ \t]*$|</\w+>", regex.MULTILINE)
 _ITEM = regex.compile(r"^\s*(?:\d{1,3}[.)、]|[-*•])\s*")
 _WORD = regex.compile(r"\p{L}{2,}|\p{Han}")
 
 _MATERIAL = regex.compile(
     r"[:：]\s.*|\n.*|\"[^\"]*\"|“[^”]*”|‘[^’]*’|「[^」]*」|『[^』]*』|《[^》]*》|«[^»]*»|`[^`]*`|'[^']{3,}'",
     regex.DOTALL,
+)
+_EXPLAINS = regex.compile(
+    r"\W*(?:please\s+|can\s+you\s+)?(?:explain|interpret|paraphrase|translate|what\s+does|what\s+is\s+meant|what\s+do\s+you\s+think)\b",
+    regex.IGNORECASE,
 )
 _REPHRASES = regex.compile(
     r"^\W*(?:please\s+)?(?:repeat|echo|copy|rewrite|rephrase|paraphrase|reword|restate|say|translate|convert|turn|change|correct"
@@ -108,9 +112,11 @@ def _loop(tokens: tuple[str, ...]) -> tuple[tuple[str, ...], int] | None:
 def restated_question(task: Task, instance: Instance) -> Fault | None:
     """`restated_question` for an output that is the instruction over again, whole or nearly, and adds nothing.
 
-    What the instruction quotes, or gives behind a colon, is material and does not count. "Penguins live in Antarctica."
-    may answer a question for yes or no.
+    What the instruction quotes, or gives behind a colon, is material and does not count, unless it was to be explained
+    or translated. "Penguins live in Antarctica." may answer a question for yes or no.
     """
+    if _EXPLAINS.match(task.instruction) and (said_again := _quoted_again(task.instruction, instance.output)):
+        return Fault("restated_question", f'"{excerpt(said_again)}"')
     command = _MATERIAL.sub(" ", task.instruction)
     if _REPHRASES.search(command):
         return None
@@ -126,6 +132,13 @@ def restated_question(task: Task, instance: Instance) -> Fault | None:
     return Fault("restated_question", f'"{excerpt(instance.output)}"')
 
 
+def _quoted_again(instruction: str, output: str) -> str | None:
+    """What an instruction quotes or gives behind a colon, if the output is just that and more than a few words."""
+    said = comparable(output)
+    material = (found[0].strip(': \n"“”') for found in _MATERIAL.finditer(instruction))
+    return next((one for one in material if len(tokenize(one)) > 5 and comparable(one) == said), None)
+
+
 def cut_off(task: Task, instance: Instance) -> Fault | None:
     """`cut_off` for prose of eight words and more that ends with a comma, an article or a conjunction.
 
@@ -135,8 +148,8 @@ def cut_off(task: Task, instance: Instance) -> Fault | None:
     if _MAY_STOP.search(task.instruction) or _CODE.search(text) or len(tokenize(text)) < 8:
         return None
     last = text.splitlines()[-1] if text else ""
-    stops = _STOPS.search(text) if len(tokenize(last)) > 6 else None
-    found = stops or _HARD_END.search(text) or _HAN_END.search(text)
+    stops = _STOPS.search(text[-10:]) if len(tokenize(last)) > 6 else None
+    found = stops or _HARD_END.search(text[-100:]) or _HAN_END.search(text[-40:])
     if found is None or text in instance.input:
         return None
     return Fault("cut_off", f'ends "{excerpt(text[-40:])}"')
