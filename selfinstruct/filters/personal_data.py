@@ -110,7 +110,7 @@ _TOKEN = regex.compile(
     r"|eyJ[\w-]{10,2000}\.eyJ[\w-]{10,4000}\.[\w-]{20,1000})(?![A-Za-z0-9_])"
 )
 _PRIVATE_KEY = regex.compile(
-    r"-----BEGIN (?:[A-Z]{2,10} )?PRIVATE KEY(?: BLOCK)?-----\s+(?P<body>[\w+/=\s:,.-]{60,8000}?)(?:-----END|$)"
+    r"-----BEGIN (?:[A-Z]{2,10} )?PRIVATE KEY(?: BLOCK)?-----\s+(?P<body>[\w+/=\s:,.-]{60,4000}?)(?:-----END|$)"
 )
 _ASSIGNED = regex.compile(
     r"(?:key|secret|token|passw(?:or)?d|credentials?)\b[\"']?\s*(?::|=|\bis\b)"
