@@ -40,6 +40,7 @@ test-vllm: .venv/installed-dev  ## the server that is started for you, on a real
 bench: .venv/installed-dev  ## figures quoted in the README
 	$(BIN)/python benchmarks/novelty.py
 	$(BIN)/python benchmarks/load.py --memory
+	$(BIN)/python benchmarks/export.py
 	$(BIN)/python benchmarks/prefect_overhead.py
 
 soak: .venv/installed-dev  ## the long tests with their full counts: an hour

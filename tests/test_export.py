@@ -431,6 +431,32 @@ def test_a_file_put_there_while_it_is_written_survives(tmp_path: Path) -> None:
     assert contents(tmp_path / "x") == {"mine": b"mine"}
 
 
+def test_a_file_put_there_at_the_last_moment_survives(
+    demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from selfinstruct.export import folder as module
+
+    export(demo, ["alpaca"], tmp_path / "x")
+    exchange = module._exchange
+
+    def after_a_file_came(new: Path, old: Path) -> bool:
+        (old / "mine").write_text("mine")
+        return exchange(new, old)
+
+    monkeypatch.setattr(module, "_exchange", after_a_file_came)
+    with pytest.raises(PoolError, match="mine"):
+        export(demo, ["csv"], tmp_path / "x")
+    assert {"alpaca.jsonl", "mine"} <= {path.name for path in (tmp_path / "x").iterdir()}
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]
+
+
+def test_a_pool_without_rows_gives_an_export_without_rows(tmp_path: Path) -> None:
+    found = export(made_pool(tmp_path / "p", []), ["all"], tmp_path / "x")
+    assert set(found.counts.values()) == {0}
+    assert "configs:" not in (tmp_path / "x/README.md").read_text("utf-8")
+    assert pq.read_table(tmp_path / "x/dataset.parquet").num_rows == 0
+
+
 def test_a_folder_that_is_a_file_is_refused(demo: Path, tmp_path: Path) -> None:
     (tmp_path / "x").write_text("mine")
     with pytest.raises(PoolError, match="this is a file"):

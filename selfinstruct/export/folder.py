@@ -56,6 +56,9 @@ def whole_folder(target: Path) -> Iterator[Path]:
         with _locked(target.parent):
             _refuse_foreign(target)
             _take_place(temporary, target)
+            if files_of_others(temporary):  # somebody put a file into the old one at the last moment
+                _take_place(temporary, target)
+                _refuse_foreign(target)
         _sync(target.parent)
     finally:
         os.close(handle)
