@@ -168,7 +168,8 @@ def test_whole_texts_are_not_cut_off(given_input: str, output: str) -> None:
 def test_an_output_that_repeats_its_input_is_found() -> None:
     assert reason(PLAIN, " the sky ", "the sky\n") == "same_as_input"
     assert reason(PLAIN, "the sky", "The sky") is None
-    assert reason(PLAIN, "Article: the sky is blue", "the sky is blue") == "same_as_input"
+    assert reason(PLAIN, "Article: the sky is blue, so is the sea", "the sky is blue, so is the sea") == "same_as_input"
+    assert reason(PLAIN, "List: [1, 2, 3]", "[1, 2, 3]") is None
     assert reason(PLAIN, "Blue: the sky, the sea", "the sky") is None
 
 
