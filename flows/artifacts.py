@@ -20,8 +20,8 @@ from selfinstruct.growth import Growth, Outcome
 from selfinstruct.store.ledger import RoundFigures
 from selfinstruct.versions.changelog import plain
 
-UPDATE_S = 5.0
-"""The least time between two updates of the progress."""
+UPDATE_S = 30.0
+"""The least time between two updates of the progress: each makes two events, which Prefect keeps for a week."""
 MOST_ROUNDS = 200
 """Rounds in the table, the newest."""
 

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from prefect import State, task
 from prefect.cache_policies import NO_CACHE
-from prefect.states import Cancelled, Completed, Failed
+from prefect.states import Completed, Failed
 
 from selfinstruct.errors import SelfInstructError
 from selfinstruct.growth import STEPS, Growth, Steps
@@ -54,7 +54,7 @@ async def _as_task(name: str, number: int, step: Callable[[], Awaitable[Result]]
             results.append(await step())
         except Halted as halted:
             ends.append(halted)
-            return Cancelled(message="the run ended first")
+            return Completed(name="Halted", message="the run ended first; what is open is asked by the next one")
         except SelfInstructError as error:
             ends.append(error)
             return Failed(message=str(error))

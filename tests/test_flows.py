@@ -73,6 +73,56 @@ def test_wrong_parameters_are_refused_with_the_fields_name(prefect: str) -> None
         asyncio.run(flow({"pool": "p", "more": 0}))  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("options", "url", "wanted", "code"),
+    [
+        (["--cron", "0 2 * * *", "--more", "5"], "http://127.0.0.1:9/api", "no Prefect server answers at", 5),
+        (["--cron", "0 2 * *", "--more", "5"], None, "--cron: '0 2 * *' is no cron expression", 2),
+        (["--cron", "0 2 * * *", "--more", "5", "--timezone", "Mars"], None, "'Mars' is no time zone", 2),
+        (["--cron", "0 2 * * *"], None, "give one of --more and --target", 2),
+        (["--cron", "0 2 * * *", "--target", "5", "--config", "none.toml"], None, "none.toml: the config file", 2),
+    ],
+)
+def test_a_schedule_that_cannot_be_served_is_one_clear_line(
+    prefect: str, tmp_path: Path, options: list[str], url: str | None, wanted: str, code: int
+) -> None:
+    command = [sys.executable, "-m", "selfinstruct", "schedule", "--pool", str(tmp_path / "p"), *options]
+    environment = {**os.environ, "PREFECT_API_URL": url or prefect}
+    found = subprocess.run(command, check=False, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert found.returncode == code
+    assert found.stderr.count("\n") == 1
+    assert wanted in found.stderr
+
+
+def test_a_flow_says_what_generate_would_and_nothing_else(prefect: str, tmp_path: Path) -> None:
+    """No telemetry, no warnings; each line is whole, and Prefect has them too."""
+    code = (
+        "import asyncio, sys, flows; from flows.grow import GrowConfig, grow;"
+        "asyncio.run(grow(GrowConfig(pool=sys.argv[1], target=100)))"
+    )
+    environment = {**os.environ, "PREFECT_API_URL": prefect, "NO_COLOR": "1", "COLUMNS": "300"}
+    environment.pop("PREFECT_LOGGING_LEVEL", None)
+    found = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "p")], check=True, cwd=ROOT, env=environment,
+        capture_output=True, text=True,
+    )  # fmt: skip
+    lines = found.stderr.splitlines()
+    assert found.stdout == ""
+    assert any(" of 100 finished" in line for line in lines), found.stderr
+    for line in lines:
+        assert " | INFO    | Flow run " in line, found.stderr
+        assert "round " in line or "Finished in state Completed" in line or "Beginning flow run" in line, found.stderr
+    told = asyncio.run(_logs())
+    assert {line.partition(" - ")[2] for line in lines if " - round " in line} <= told
+
+
+async def _logs() -> set[str]:
+    from prefect.client.orchestration import get_client
+
+    async with get_client() as client:
+        return {log.message for log in await client.read_logs(limit=200)}
+
+
 def test_the_schedule_is_served_as_a_deployment(prefect: str, tmp_path: Path) -> None:
     command = [
         sys.executable,

@@ -216,7 +216,7 @@ class Prefect:
         """What a run told Prefect."""
         return list(self.ask("/logs/filter", {"logs": {"flow_run_id": {"any_": [run]}}, "limit": 200}))
 
-    def ended(self, run: str, seconds: float = 90) -> dict[str, Any]:
+    def ended(self, run: str, seconds: float = 150) -> dict[str, Any]:
         """The final state of a run."""
 
         def look() -> dict[str, Any] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from pathlib import Path
 
@@ -11,6 +12,14 @@ from tests.prefect.conftest import MODEL_KEY, TRAINING_KEY
 from tests.prefect.serving import Prefect
 
 pytestmark = [pytest.mark.worker, pytest.mark.timeout(120), pytest.mark.filterwarnings("default")]
+
+
+def test_server_and_worker_tried_to_reach_nobody_and_runs_logged_no_traceback(prefect: Prefect) -> None:
+    for name in ("server.log", "worker.log"):
+        text = (prefect.home / name).read_text()
+        assert "telemetry" not in text.lower(), name
+        assert "amplitude" not in text.lower(), name
+        assert not re.search(r'File ".*/(?:selfinstruct|flows)/.*line', text), name
 
 
 def test_no_key_stands_in_prefects_database_logs_or_files(prefect: Prefect, pools: Path) -> None:
