@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import hypothesis
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -157,6 +158,7 @@ def test_an_equal_share_is_enough_and_reckoned_exactly() -> None:
 
 
 @given(st.lists(st.text(), min_size=1, max_size=8))
+@hypothesis.settings(deadline=None)
 def test_no_text_makes_the_vote_fail(texts: list[str]) -> None:
     found = agreed(completions(*texts))
     assert sum(votes for _, votes in found.answers) == sum(bool(text.strip()) for text in texts)
@@ -167,8 +169,8 @@ def test_no_text_makes_the_vote_fail(texts: list[str]) -> None:
 @pytest.mark.parametrize(
     ("keeps_steps", "texts", "kept", "reasons"),
     [
-        (True, ["Answer: 4", "2 + 2 = 5\nAnswer: 5", "2 + 3 = 5\nAnswer: 5"], ["2 + 2 = 5\nAnswer: 5"], []),
-        (False, ["Answer: 4", "2 + 2 = 5\nAnswer: 5", "2 + 3 = 5\nAnswer: 5"], ["5"], []),
+        (True, ["Answer: 4", "2 + 3 = 5\nAnswer: 5", "3 + 2 = 5\nAnswer: 5"], ["2 + 3 = 5\nAnswer: 5"], []),
+        (False, ["Answer: 4", "2 + 3 = 5\nAnswer: 5", "3 + 2 = 5\nAnswer: 5"], ["5"], []),
         (False, ["4", "5", "6"], [], ["no_agreement"]),
         (
             False,
@@ -185,7 +187,7 @@ def test_a_task_by_agreement(keeps_steps: bool, texts: list[str], kept: list[str
         return texts[prompt.index // 1_000_000]
 
     chosen = replace(settings(), agreement=AgreementRules(3, "0.5", keeps_steps))
-    end, prompts, steps = follow(says, chosen, Task("t", "How much is two and two?", False))
+    end, prompts, steps = follow(says, chosen, Task("t", "How much is two and three?", False))
     assert outcome(end) == (kept, reasons)
     definite = len(texts[0]) < 12
     assert [prompt.index for prompt in prompts[1:]] == ([0, 1_000_000, 2_000_000] if definite else [0])
