@@ -4,34 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache
+from importlib import import_module
 
 from selfinstruct.errors import ConfigError
 from selfinstruct.filters.instances import Validator
 from selfinstruct.filters.personal_data import personal_data
 from selfinstruct.filters.wording import Fault
 from selfinstruct.records import Instance, Settings, Task
-from selfinstruct.validators.arithmetic import numeric_answer
-from selfinstruct.validators.forms import json_form, python_syntax, toml_form, xml_form, yaml_form
-from selfinstruct.validators.languages import careful_language_match, language_match
-from selfinstruct.validators.markers import hidden_characters, leftover_marker
 from selfinstruct.validators.own import own_check
 from selfinstruct.validators.patterns import forbidden_pattern, wanted_pattern
-from selfinstruct.validators.repetition import cut_off, max_repetition, restated_question, unstated_label
+
+
+def _later(module: str, name: str) -> Validator:
+    """A validator whose module is loaded when it is first asked: its many patterns take a while to compile."""
+
+    def check(task: Task, instance: Instance) -> Fault | None:
+        found: Fault | None = getattr(import_module(f"{__name__}.{module}"), name)(task, instance)
+        return found
+
+    return check
+
 
 BUILT_IN: Mapping[str, Validator] = {
-    "labels": unstated_label,
-    "restated_question": restated_question,
-    "leftover_marker": leftover_marker,
-    "hidden_characters": hidden_characters,
-    "cut_off": cut_off,
-    "numeric_answer": numeric_answer,
-    "language_match": language_match,
-    "max_repetition": max_repetition,
-    "json": json_form,
-    "toml": toml_form,
-    "xml": xml_form,
-    "python_syntax": python_syntax,
-    "yaml": yaml_form,
+    "labels": _later("repetition", "unstated_label"),
+    "restated_question": _later("repetition", "restated_question"),
+    "leftover_marker": _later("markers", "leftover_marker"),
+    "hidden_characters": _later("markers", "hidden_characters"),
+    "cut_off": _later("repetition", "cut_off"),
+    "numeric_answer": _later("arithmetic", "numeric_answer"),
+    "language_match": _later("languages", "language_match"),
+    "max_repetition": _later("repetition", "max_repetition"),
+    "json": _later("forms", "json_form"),
+    "toml": _later("forms", "toml_form"),
+    "xml": _later("forms", "xml_form"),
+    "python_syntax": _later("forms", "python_syntax"),
+    "yaml": _later("forms", "yaml_form"),
 }
 """Validators that need no argument, in order of price."""
 WITH_PATTERN: Mapping[str, Callable[[str], Validator]] = {"regex": wanted_pattern, "no_regex": forbidden_pattern}
@@ -72,6 +79,8 @@ def _bound(names: tuple[str, ...], sources: tuple[tuple[str, str], ...]) -> tupl
             digest, _, function = argument.partition(":")
             dear.append(own_check(by_digest.get(digest, ""), function))
         elif name == CAREFUL:
+            from selfinstruct.validators.languages import careful_language_match  # noqa: PLC0415 - as in `_later`
+
             dear.insert(0, careful_language_match())
         elif kind in WITH_PATTERN:
             cheap.append(WITH_PATTERN[kind](argument))
