@@ -42,6 +42,7 @@ bench: .venv/installed-dev  ## figures quoted in the README
 	$(BIN)/python benchmarks/load.py --memory
 	$(BIN)/python benchmarks/export.py
 	$(BIN)/python benchmarks/prefect_overhead.py
+	$(BIN)/python benchmarks/decontamination.py
 
 soak: .venv/installed-dev  ## the long tests with their full counts: an hour
 	@tests/vllm/build_env.sh .venv-vllm

@@ -47,6 +47,10 @@ def say(line: str) -> None:
 
 PoolOption = Annotated[Path | None, typer.Option(help="The pool's folder; made if missing.  [default: outputs/pool]")]
 PoolArgument = Annotated[Path, typer.Argument(help="The pool's folder.", metavar="POOL")]
+ExcludeOption = Annotated[
+    list[Path] | None,
+    typer.Option(help="A benchmark or test set to stay clear of: JSONL, CSV, Parquet or text; repeatable."),
+]
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="A TOML file with any of these settings and more.")]
 
 
@@ -77,6 +81,7 @@ def generate(
     language: Annotated[
         list[str] | None, typer.Option(help="Keep to this language, such as en or zh; repeatable.  [default: any]")
     ] = None,
+    exclude: ExcludeOption = None,
     concurrency: Annotated[
         int | None, typer.Option(help="Requests in flight at once.  [default: 32; vllm: as its queue allows]")
     ] = None,
@@ -103,7 +108,8 @@ def generate(
     options: dict[str, Any] = {
         "pool": pool, "seeds": seeds, "target": target, "more": more, "recipe": recipe, "backend": backend,
         "base_url": base_url, "model": model, "seed": seed, "rouge_threshold": rouge_threshold,
-        "language": language, "concurrency": concurrency, "round_size": round_size, "lookahead": lookahead,
+        "language": language, "exclude": exclude, "concurrency": concurrency, "round_size": round_size,
+        "lookahead": lookahead,
         "max_usd": max_usd, "max_tokens": max_tokens, "max_requests": max_requests, "max_minutes": max_minutes,
         "min_acceptance": min_acceptance, "diversify": diversify,
     }  # fmt: skip
@@ -124,6 +130,7 @@ def replay(
         bool | None, typer.Option("--compat", help="Read and judge as the original code did, to the letter (paper).")
     ] = None,
     rouge_threshold: Annotated[str | None, typer.Option(help="Another threshold to judge by.")] = None,
+    exclude: ExcludeOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the new pool's status as JSON.")] = False,
 ) -> None:
     """Judge recorded completions again, in recorded order, under another configuration: no model, no cost."""
@@ -131,7 +138,10 @@ def replay(
     from selfinstruct.config import load  # noqa: PLC0415
     from selfinstruct.replay import replay as replay_sources  # noqa: PLC0415
 
-    options = {"pool": pool, "seeds": seeds, "recipe": recipe, "compat": compat, "rouge_threshold": rouge_threshold}
+    options = {
+        "pool": pool, "seeds": seeds, "recipe": recipe, "compat": compat, "rouge_threshold": rouge_threshold,
+        "exclude": exclude,
+    }  # fmt: skip
     replay_sources(sources, load(config, options), say)
     console.show_status(pool, as_json=as_json)
 
@@ -231,6 +241,22 @@ def restore(
 
 
 @app.command()
+def review(
+    pool: PoolArgument,
+    where: WhereOption = None,
+    sample: Annotated[int | None, typer.Option(help="So many rows, as if drawn at random.", min=1)] = None,
+    blind: Annotated[
+        bool, typer.Option("--blind", help="Show what the judge said of a row only once it has a label.")
+    ] = False,
+    port: Annotated[int, typer.Option(help="Port on loopback; 0 takes a free one.", min=0, max=65535)] = 0,
+) -> None:
+    """Read rows one by one in a browser, and keep, remove or mark them by keyboard, until Ctrl-C."""
+    from selfinstruct import console  # noqa: PLC0415
+
+    console.review_rows(pool, where, sample, port, blind=blind)
+
+
+@app.command()
 def export(
     pool: PoolArgument,
     formats: Annotated[
@@ -265,6 +291,7 @@ def export(
     tokenizer: Annotated[
         str | None, typer.Option(help="Check the rows in the chat template of this tokenizer: a folder, or its name.")
     ] = None,
+    exclude: ExcludeOption = None,
     system: Annotated[str, typer.Option(help="A system text for the forms that have a place for one.")] = "",
     mixed_prompts: Annotated[
         bool, typer.Option("--mixed-prompts", help="Prompts of self-instruct in many wordings instead of one.")
@@ -278,6 +305,7 @@ def export(
 ) -> None:
     """Write a pool as training data."""
     from selfinstruct import console  # noqa: PLC0415
+    from selfinstruct.exclusions import read_exclusions  # noqa: PLC0415
     from selfinstruct.export.choice import Choice  # noqa: PLC0415
     from selfinstruct.export.files import Options  # noqa: PLC0415
     from selfinstruct.export.formats import Wording  # noqa: PLC0415
@@ -291,6 +319,7 @@ def export(
         ),
         None if split is None else parse_split(split),
         tokenizer,
+        read_exclusions(exclude or ()),
     )  # fmt: skip
     console.export_files(pool, formats, out, options, push_to_hub)
 

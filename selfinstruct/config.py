@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +18,7 @@ from selfinstruct.llm.budget import Limits
 from selfinstruct.llm.prices import Price, listed_price
 from selfinstruct.own_checks import resolve
 from selfinstruct.recipes import RECIPES
-from selfinstruct.records import AgreementRules, JudgeRules, Radar, Settings, StageModel
+from selfinstruct.records import AgreementRules, Exclusion, JudgeRules, Radar, Settings, StageModel
 from selfinstruct.sections import (
     AgreementSection,
     BudgetSection,
@@ -49,6 +49,7 @@ OPTIONS: Mapping[str, str] = {
     "lookahead": "lookahead",
     "rouge_threshold": "filters.rouge_threshold",
     "language": "filters.languages",
+    "exclude": "filters.exclude",
     "recipe": "recipe.name",
     "compat": "recipe.compat",
     "backend": "model.backend",
@@ -76,7 +77,7 @@ class _Environment(PydanticBaseSettingsSource):
         for option in OPTIONS:
             value = os.environ.get(f"SELFINSTRUCT_{option.upper()}")
             if value is not None:
-                set_option(found, option, value.split() if option in {"base_url", "language"} else value)
+                set_option(found, option, value.split() if option in {"base_url", "language", "exclude"} else value)
         return found
 
 
@@ -267,8 +268,13 @@ def _keys_beside(place: str) -> list[str]:
     return sorted(section.model_fields)
 
 
-def pool_settings(config: Config, model: str, context_length: int | None = None) -> Settings:
-    """The pool-shaping values of a configuration, files by content; `model` serves stages that name none."""
+def pool_settings(
+    config: Config, model: str, context_length: int | None = None, exclusions: Iterable[Exclusion] = ()
+) -> Settings:
+    """The pool-shaping values of a configuration, files by content; `model` serves stages that name none.
+
+    `exclusions` are what the files of `filters.exclude` hold.
+    """
     chosen, own_checks = resolve(config.filters.validators)
     served = stage_models(config, config.recipe.name, model, context_length)
     return Settings(
@@ -292,6 +298,8 @@ def pool_settings(config: Config, model: str, context_length: int | None = None)
         languages=config.filters.languages,
         context_length=context_length,
         max_instances=config.filters.max_instances,
+        exclusions=tuple(sorted(exclusion.id for exclusion in exclusions)),
+        exclude_threshold=config.filters.exclude_threshold,
         validators=chosen,
         own_checks=own_checks,
         personal_data=config.filters.personal_data,

@@ -357,6 +357,20 @@ def change_tasks(
         say(f"in force for the next round to be planned; `export {pool}` writes the training data anew")
 
 
+def review_rows(pool: Path, where: str | None, sample: int | None, port: int, *, blind: bool) -> None:
+    """Serve the page on which rows are reviewed, until Ctrl-C."""
+    from selfinstruct.errors import ConfigError  # noqa: PLC0415
+    from selfinstruct.review.server import serve  # noqa: PLC0415
+    from selfinstruct.store.rows import places  # noqa: PLC0415
+
+    rows = places(pool, where, sample)
+    if not rows:
+        raise ConfigError(f"{pool}: there is no row to review" + (" for which --where holds" if where else ""))
+    say(f"{len(rows):,} rows; open this address in a browser on this machine, Ctrl-C ends")
+    with contextlib.suppress(KeyboardInterrupt):
+        serve(pool, rows, port, lambda url: OUT.print(Text(url)), blind=blind)
+
+
 def export_files(
     pool: Path,
     formats: Sequence[str] | None,

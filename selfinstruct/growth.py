@@ -24,6 +24,7 @@ from selfinstruct.recipes.steps import Finished
 from selfinstruct.records import Completion, Request, Settings, StageModel
 from selfinstruct.store import statements
 from selfinstruct.store.events import Removed
+from selfinstruct.store.exclusions import ExcludedBy
 from selfinstruct.store.novelty import load_index, save_index
 from selfinstruct.store.pool import Contents, OpenRound, OpenTask, Pool
 from selfinstruct.store.writer import Statement
@@ -90,6 +91,7 @@ class Growth:
         min_acceptance: float = 0.0,
         max_minutes: float | None = None,
         enough_pending: int = 256,
+        excluded: ExcludedBy = lambda _: None,
     ) -> None:
         self.settings = settings
         self.goal = goal
@@ -119,13 +121,14 @@ class Growth:
         self._dry: Outcome | None = None
         self._ends_at = math.inf
         self._enough_pending = enough_pending
+        self._excluded = excluded
         self._halted: Outcome | None = None
         self._changed = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self.journal = Journal(pool, run)
         self._radar = Watch(self.seeds, pool.past(contents.next_round - settings.lookahead), tell)
         self._judge = rounds.Judge(
-            settings.tokenizer, self._known, load_index(pool.folder, settings.tokenizer, self._at)
+            settings.tokenizer, self._known, load_index(pool.folder, settings.tokenizer, self._at), excluded
         )
 
     # What is known
@@ -410,12 +413,13 @@ class Growth:
 
     async def _finish(self, opened: OpenTask) -> None:
         task, settings = opened.task, self._today(opened.settings)
+        excluded = await asyncio.to_thread(self._excluded, settings) if settings.exclusions else None
         asked = {(request.stage, request.index): request for request in opened.requests}
         answers = {
             key: opened.completions[request.id] for key, request in asked.items() if request.id in opened.completions
         }
         while True:
-            step = rounds.follow_up(task, answers, asked, settings, self.seeds)
+            step = rounds.follow_up(task, answers, asked, settings, self.seeds, excluded)
             if isinstance(step, Finished):
                 break
             planned = [rounds.plan_request(prompt, settings, opened.round, task.id) for prompt in step.prompts]

@@ -232,6 +232,18 @@ class Radar:
 
 
 @dataclass(frozen=True, slots=True)
+class Exclusion:
+    """Texts to be kept out of a pool: those of a benchmark or a test set."""
+
+    id: str
+    """SHA-256 of the rows."""
+    name: str
+    """The file's name; no part of the identity."""
+    rows: tuple[tuple[int, tuple[str, ...]], ...] = field(repr=False)
+    """The number of each row that holds text, from 1, with its texts."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """The values that shape a pool. They are stored with each round; a round is judged by those it was planned with."""
 
@@ -274,6 +286,10 @@ class Settings:
     diversify: str = "off"
     """`auto`: rounds that are planned while the radar sounds an alarm ask for something else."""
     radar: Radar = Radar()
+    exclusions: tuple[str, ...] = ()
+    """Ids of what is kept out, ascending; the texts are stored once with the pool."""
+    exclude_threshold: str = "0.7"
+    """ROUGE-L F1 above which a text is too near an excluded one; a decimal."""
 
     def to_json(self) -> str:
         """The same text for equal settings, whatever the order they were given in."""
@@ -292,6 +308,7 @@ class Settings:
         if agreement := raw.get("agreement"):
             raw["agreement"] = AgreementRules(**agreement)
         raw["radar"] = Radar(**raw.get("radar", {}))
+        raw["exclusions"] = tuple(raw.get("exclusions", ()))
         raw["stages"] = {name: StageModel(**stage) for name, stage in raw["stages"].items()}
         return Settings(**raw)
 

@@ -16,6 +16,8 @@ from pathlib import Path
 from selfinstruct import judging, rounds
 from selfinstruct.config import Config, pool_settings
 from selfinstruct.errors import ConfigError, PoolError
+from selfinstruct.exclusions import read_exclusions
+from selfinstruct.filters.contaminated import Excluded
 from selfinstruct.growth import Tell
 from selfinstruct.journal import now
 from selfinstruct.recipes import RECIPES
@@ -24,6 +26,7 @@ from selfinstruct.records import Candidate, Request, Settings, Task
 from selfinstruct.seeds import read_seeds
 from selfinstruct.store import statements
 from selfinstruct.store.events import Removed, read_removed
+from selfinstruct.store.exclusions import add_exclusions
 from selfinstruct.store.originals import is_originals
 from selfinstruct.store.pool import Pool, is_pool, load_seeds, open_for_reading, read_meta
 from selfinstruct.store.recorded import Exchange, OriginalSource, PoolSource, RecordedRound
@@ -50,7 +53,9 @@ def replay(folders: Sequence[Path], config: Config, tell: Tell) -> None:
         ConfigError: the sources' seeds differ or are not known, and none are named.
         PoolError: a source is no recording, or the new pool's folder is in use.
     """
-    settings = pool_settings(config, "recorded")
+    exclusions = read_exclusions(config.filters.exclude)
+    settings = pool_settings(config, "recorded", exclusions=exclusions)
+    excluded = Excluded(exclusions, settings.exclude_threshold) if exclusions else None
     counts = Counts()
     with contextlib.ExitStack() as stack:
         pool = Pool.open(config.pool)
@@ -59,7 +64,9 @@ def replay(folders: Sequence[Path], config: Config, tell: Tell) -> None:
             raise PoolError(f"{config.pool}: there is a pool already; replay makes a new one, name another --pool")
         sources, seeds, offline = _open(folders, config, settings, stack, tell)
         rounds.check(settings, seeds)
-        pool.create(seeds, config.seed, offline=offline, more=_judge_all(sources, seeds, settings, counts))
+        judged = _judge_all(sources, seeds, settings, counts, excluded)
+        more = itertools.chain(add_exclusions(exclusions), judged)
+        pool.create(seeds, config.seed, offline=offline, more=more)
         pool.add(Watch(seeds, pool.past(0), tell).late)
     tell(f"instructions accepted: {counts.accepted:,}, in {counts.rounds:,} recorded rounds")
 
@@ -105,21 +112,28 @@ def _open(
 
 
 def _judge_all(
-    sources: Iterable[Source], seeds: Sequence[Task], settings: Settings, counts: Counts
+    sources: Iterable[Source], seeds: Sequence[Task], settings: Settings, counts: Counts, excluded: Excluded | None
 ) -> Iterator[Statement]:
     """The statements that fill the new pool, in order."""
     yield statements.insert("runs", {"id": RUN, "started_at": now(), "host": "", "pid": 0})
     known = [(seed.id, seed.instruction) for seed in seeds]
-    judge = rounds.Judge(settings.tokenizer, lambda start: itertools.islice(known, start, None))
+    judge = rounds.Judge(
+        settings.tokenizer, lambda start: itertools.islice(known, start, None), None, lambda _: excluded
+    )
     for source in sources:
         for recorded in source.rounds():
-            yield from _judge_round(source, recorded, judge, seeds, counts)
+            yield from _judge_round(source, recorded, judge, seeds, counts, excluded)
             counts.rounds += 1
     yield statements.end_run(RUN, now(), 0, "replayed")
 
 
 def _judge_round(
-    source: Source, recorded: RecordedRound, judge: rounds.Judge, seeds: Sequence[Task], counts: Counts
+    source: Source,
+    recorded: RecordedRound,
+    judge: rounds.Judge,
+    seeds: Sequence[Task],
+    counts: Counts,
+    excluded: Excluded | None,
 ) -> Iterator[Statement]:
     number, settings = counts.rounds, recorded.settings
     exchanges = [_kept(exchange, recorded.source, number) for exchange in recorded.exchanges]
@@ -137,7 +151,8 @@ def _judge_round(
     )
     taken = [replace(candidate, source=recorded.source) for candidate in recorded.taken]
     yield from _requests_of(taken, number)
-    for verdict in itertools.chain(verdicts, (judge.take(candidate, settings) for candidate in taken)):
+    as_they_are = (judge.contaminated(one, settings) or judge.take(one, settings) for one in taken)
+    for verdict in itertools.chain(verdicts, as_they_are):
         if not isinstance(verdict, rounds.Accepted):
             yield statements.add_rejection(verdict, number)
             yield statements.no_longer_waiting("instruction", verdict)
@@ -147,7 +162,7 @@ def _judge_round(
         shown = parents.get(verdict.candidate.request_id, ())
         yield from statements.accept(position, number, verdict, shown)
         followed = [_kept(one, recorded.source, number, verdict.task) for one in source.follow_ups(verdict.candidate)]
-        yield from _follow(number, verdict.task, followed, settings, seeds)
+        yield from _follow(number, verdict.task, followed, settings, seeds, excluded)
     yield statements.settle_round(number)
 
 
@@ -163,7 +178,12 @@ def _requests_of(taken: Sequence[Candidate], number: int) -> Iterator[Statement]
 
 
 def _follow(
-    number: int, task: Task, exchanges: Sequence[Exchange], settings: Settings, seeds: Sequence[Task]
+    number: int,
+    task: Task,
+    exchanges: Sequence[Exchange],
+    settings: Settings,
+    seeds: Sequence[Task],
+    excluded: Excluded | None,
 ) -> Iterator[Statement]:
     """Read the recorded follow-ups of a task; it stays pending where some of their answers are missing."""
     stages = (*RECIPES[settings.recipe].stages, *judging.STAGES)
@@ -173,7 +193,7 @@ def _follow(
     for request, completion in ours:
         yield statements.add_request(request)
         yield from statements.journal(completion, RUN, now())
-    step = rounds.follow_up(task, answers, asked, settings, seeds)
+    step = rounds.follow_up(task, answers, asked, settings, seeds, excluded)
     if isinstance(step, Finished):
         yield from statements.finish_task(step, number, list(asked.values()))
     else:

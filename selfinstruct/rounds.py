@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from selfinstruct.diversity.steering import CHOICE, Steering, raised
+from selfinstruct.filters.contaminated import Excluded
 from selfinstruct.filters.inputs import fault_of_input
-from selfinstruct.filters.instances import judge_instances
+from selfinstruct.filters.instances import judge_instances, reject_instance
 from selfinstruct.filters.instructions import (
     InstructionRule,
     copy_of_demonstration,
@@ -186,11 +187,16 @@ class Judge:
     """
 
     def __init__(
-        self, tokenizer: str, known: Callable[[int], Iterable[tuple[str, str]]], index: Index | None = None
+        self,
+        tokenizer: str,
+        known: Callable[[int], Iterable[tuple[str, str]]],
+        index: Index | None = None,
+        excluded: Callable[[Settings], Excluded | None] = lambda _: None,
     ) -> None:
         self.index = index or Index(tokenizer)
         self._tokenizer = tokenizer
         self._known = known
+        self._excluded = excluded
         self._settings: Settings | None = None
         self._rules: tuple[InstructionRule, ...] = ()
         self._learn()
@@ -210,7 +216,16 @@ class Judge:
         if near is not None:
             evidence = f"ROUGE-L {near.score:.4f} > {settings.rouge_threshold}"
             return _reject(candidate, "near_duplicate", evidence, near)
-        return self.take(replace(candidate, instruction=text), settings)
+        contaminated = self.contaminated(candidate, settings)
+        return contaminated or self.take(replace(candidate, instruction=text), settings)
+
+    def contaminated(self, candidate: Candidate, settings: Settings) -> Rejection | None:
+        """The rejection of an instruction that is near an excluded text; None if it is not."""
+        excluded = self._excluded(settings)
+        found = excluded.near(candidate.instruction) if excluded else None
+        if found is None:
+            return None
+        return replace(_reject(candidate, found.fault.reason, found.fault.evidence), score=found.score)
 
     def take(self, candidate: Candidate, settings: Settings) -> Accepted:
         """The task that this candidate becomes, unjudged."""
@@ -268,20 +283,22 @@ def follow_up(
     asked: Mapping[tuple[str, int], Request],
     settings: Settings,
     seeds: Sequence[Task],
+    excluded: Excluded | None = None,
 ) -> Ask | Finished:
     """What an accepted task needs next, as a function of the answers so far; what it is and has when that is nothing.
 
     In order of price: the recipe asks, the rules reject, and only what passed them is shown to the judge.
+    What is near an excluded text is rejected, an input before an output is asked for it.
     """
-    step = _recipe_step(task, answers, asked, settings, seeds)
+    step = _recipe_step(task, answers, asked, settings, seeds, excluded)
     if isinstance(step, Ask):
         return step
     settled = step
-    named, kept, rejected = settle_task(task, settled, settings)
+    named, kept, rejected = settle_task(task, settled, settings, excluded)
 
     def passed(standing: Sequence[InstanceCandidate], revised: InstanceCandidate) -> InstanceCandidate | Rejection:
         beside = Settled(settled.is_classification, (*standing, revised), labels=settled.labels)
-        _, left, faults = settle_task(task, beside, settings)
+        _, left, faults = settle_task(task, beside, settings, excluded)
         found: tuple[InstanceCandidate | Rejection, ...] = (*left, *faults)
         return next(one for one in found if one.request_id == revised.request_id)
 
@@ -294,19 +311,23 @@ def _recipe_step(
     asked: Mapping[tuple[str, int], Request],
     settings: Settings,
     seeds: Sequence[Task],
+    excluded: Excluded | None,
 ) -> Ask | Settled:
     if settings.compat:
         return compat.follow_up(task, answers, asked, settings, seeds)
 
     def fault(of: Task, text: str) -> tuple[str, str] | None:
         found = fault_of_input(of, text, settings)
+        if found is None and excluded is not None:
+            near = excluded.near_instance(of.instruction, text)
+            found = near.fault if near else None
         return None if found is None else (found.reason, found.evidence)
 
     return RECIPES[settings.recipe].follow_up(task, answers, asked, settings, seeds, fault)
 
 
 def settle_task(
-    task: Task, settled: Settled, settings: Settings
+    task: Task, settled: Settled, settings: Settings, excluded: Excluded | None = None
 ) -> tuple[Task, tuple[InstanceCandidate, ...], tuple[Rejection, ...]]:
     """The task with its kind, the instances that pass the rules, and the rejections of all its other candidates."""
     named = Task(task.id, task.instruction, settled.is_classification)
@@ -317,6 +338,10 @@ def settle_task(
         if settings.personal_data == "mask":
             candidates = tuple(_masked(named, candidate) for candidate in candidates)
         kept, rejected = judge_instances(named, candidates, settings, settled.labels, validators(settings))
+    if excluded is not None:
+        near = {one: excluded.near_instance(task.instruction, one.input, one.output) for one in kept}
+        kept = tuple(one for one in kept if near[one] is None)
+        rejected += tuple(reject_instance(task, one, found.fault) for one, found in near.items() if found)
     return named, kept, (*settled.rejections, *rejected)
 
 

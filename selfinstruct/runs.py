@@ -20,6 +20,8 @@ from selfinstruct.config import (
     stage_models,
 )
 from selfinstruct.errors import AccessError, ConfigError, PoolError, SelfInstructError
+from selfinstruct.exclusions import read_exclusions
+from selfinstruct.filters.contaminated import Excluded
 from selfinstruct.growth import STEPS, Growth, Outcome, Steps, Tell
 from selfinstruct.journal import now
 from selfinstruct.llm.budget import Budget
@@ -28,6 +30,7 @@ from selfinstruct.models import Listeners, serve
 from selfinstruct.recipes import RECIPES
 from selfinstruct.records import Settings, Task
 from selfinstruct.seeds import read_seeds
+from selfinstruct.store.exclusions import excluded_by, keep_exclusions
 from selfinstruct.store.pool import Contents, Pool, seeds_digest
 
 
@@ -73,13 +76,17 @@ async def _run(pool: Pool, config: Config, tell: Tell, steps: Steps, started: St
             return Outcome(0, f"the target of {goal.tasks} tasks was reached before")
     pumps: list[Growth] = []
     budget = Budget(limits_of(config), {}, lambda: pumps[0].journal)
+    exclusions = read_exclusions(config.filters.exclude)
     async with serve(config, tell, _known(pool), budget, _listeners(pumps)) as models:
-        settings = pool_settings(config, models.name, models.context_length)
+        settings = pool_settings(config, models.name, models.context_length, exclusions)
         rounds.check(settings, seeds or pool.seeds())
         _set_prices(budget, config, settings)
         if contents is None:
             pool.create(seeds, config.seed, offline=_is_offline(config))
             contents = pool.load()
+        keep_exclusions(pool, exclusions)
+        excluded = excluded_by(pool)
+        await asyncio.to_thread(lambda: _tell_of_seeds(seeds or pool.seeds(), excluded(settings), tell))
         goal = _goal(pool, config, contents.done, job)
         budget.goes_on(*pool.attempts())
         _tell_changes(contents.last_settings, settings, contents.next_round, tell)
@@ -93,7 +100,7 @@ async def _run(pool: Pool, config: Config, tell: Tell, steps: Steps, started: St
             pool, contents, settings,
             lambda recipe: stage_models(config, recipe, models.name, models.context_length),
             models.clients, goal.tasks, number, tell, config.min_acceptance, config.budget.max_minutes,
-            max(64, 4 * models.concurrency),
+            max(64, 4 * models.concurrency), excluded,
         )  # fmt: skip
         pumps.append(pump)
         started(pump)
@@ -190,6 +197,21 @@ def _known(pool: Pool) -> Mapping[tuple[str, str], Mapping[str, Any]]:
     return {} if pool.is_new else pool.capabilities()
 
 
+def _tell_of_seeds(seeds: Sequence[Task], excluded: Excluded | None, tell: Tell) -> None:
+    """Warn of seeds that are near what is excluded: they are shown to the model."""
+    if excluded is None:
+        return
+    found = [
+        (seed.id, near)
+        for seed in seeds
+        for near in (excluded.near(seed.instruction), *(excluded.near(one.input) for one in seed.instances))
+        if near is not None
+    ]
+    if found:
+        seed, near = found[0]
+        tell(f"texts of seeds near excluded ones, which stay: {len(found):,}, such as {seed}: {near.fault.evidence}")
+
+
 def _tell_changes(before: Settings | None, after: Settings, next_round: int, tell: Tell) -> None:
     """Print what has changed since the round planned last."""
     if before is None:
@@ -205,6 +227,8 @@ def _tell_changes(before: Settings | None, after: Settings, next_round: int, tel
         elif name == "prompts":
             changed = ", ".join(key for key in new[name] if old[name].get(key) != new[name][key])
             tell(f"changed: the prompts {changed}, from round {next_round} on")
+        elif name == "exclusions":
+            tell(f"changed: {len(new[name])} exclusions instead of {len(old[name])}, from round {next_round} on")
         else:
             tell(f"changed: {name} is {_short(new[name])} instead of {_short(old[name])}, from round {next_round} on")
 

@@ -131,8 +131,11 @@ class FiltersSection(Section):
     validators: tuple[str, ...] = (DEFAULT,)
     """Checks of instances; `default` stands for those that are on by default."""
     personal_data: PersonalData = "reject"
+    exclude: tuple[Path, ...] = ()
+    """Benchmarks and test sets: what is near one of their texts is rejected."""
+    exclude_threshold: Annotated[str, Field(validate_default=True)] = "0.7"
 
-    @field_validator("rouge_threshold", mode="before")
+    @field_validator("rouge_threshold", "exclude_threshold", mode="before")
     @classmethod
     def _decimal(cls, value: Any) -> str:
         return _share(value)

@@ -244,6 +244,7 @@ def test_a_view_without_some_is_the_list_without_them() -> None:
         assert len(view) == len(wanted)
 
 
+@pytest.mark.timeout(600)
 def test_killed_and_resumed_after_removals_gives_the_same_bytes(pool: Path, tmp_path: Path) -> None:
     assert remove(pool, *generated(pool)[5:30]) == 0
     assert run("restore", pool, *generated(pool)[7:12]) == 0
@@ -255,7 +256,7 @@ def test_killed_and_resumed_after_removals_gives_the_same_bytes(pool: Path, tmp_
             sys.executable, "-m", "selfinstruct", "generate", "--pool", str(other), "--target", "110", "--round-size",
             "2", "--base-url", server.base_url, "--model", "offline", "--concurrency", "4",
         ]  # fmt: skip
-        while kills < 5:
+        while kills < 4:
             done = rows(other, "SELECT COUNT(*) FROM completions")[0][0]
             process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             while rows(other, "SELECT COUNT(*) FROM completions")[0][0] < done + 15:
@@ -271,6 +272,7 @@ def test_killed_and_resumed_after_removals_gives_the_same_bytes(pool: Path, tmp_
     assert removed(other) == removed(pool)
 
 
+@pytest.mark.timeout(600)
 def test_a_removal_while_a_run_is_going_holds_from_its_next_round(tmp_path: Path) -> None:
     pool = tmp_path / "p"
     with OfflineServer(latency_s=0.05) as server:
@@ -279,7 +281,7 @@ def test_a_removal_while_a_run_is_going_holds_from_its_next_round(tmp_path: Path
             "2", "--lookahead", "1", "--base-url", server.base_url, "--model", "offline",
         ]  # fmt: skip
         process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        until = time.monotonic() + 60
+        until = time.monotonic() + 200
         while time.monotonic() < until and process.poll() is None:
             time.sleep(0.05)
             if (pool / "pool.db").exists() and rows(pool, "SELECT 1 FROM sqlite_master WHERE name = 'removed'"):
@@ -288,7 +290,7 @@ def test_a_removal_while_a_run_is_going_holds_from_its_next_round(tmp_path: Path
                     break
         assert process.poll() is None, "the run was over before anything could be removed"
         assert remove(pool, *tasks) == 0
-        assert process.wait(timeout=100) == 0
+        assert process.wait(timeout=300) == 0
     events = dict(rows(pool, "SELECT number, last_event FROM rounds"))
     assert set(events.values()) == {0, 1}
     assert sorted(events.values()) == [events[number] for number in sorted(events)]

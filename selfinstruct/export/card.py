@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from selfinstruct.export.chat_template import FAULTS
+from selfinstruct.export.screening import in_words
 from selfinstruct.export.tables import COLUMNS, TABLES, file_name
 
 _LICENCES = (
@@ -141,6 +142,11 @@ def _body(
         lines.append(
             f"- recipe `{one['recipe']}` ({stages}); a new instruction was rejected above ROUGE-L "
             f"{one['rouge_threshold']} to any earlier one; seed {one['seed']}"
+        )
+    for about in manifest["excluded"]:
+        lines.append(
+            f"- kept clear of {_code(about['name'])} ({about['rows']:,} rows, SHA-256 of its texts "
+            f"`{about['sha256'][:16]}...`): {in_words(about)}"
         )
     lines += ["", "## Models and their licences", ""]
     if models:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from selfinstruct.errors import ConfigError
+from selfinstruct.export.screening import CONTAMINATED, Screen
 from selfinstruct.export.splits import BRIDGES, Sides
 from selfinstruct.novelty.index import Index
 from selfinstruct.records import Origin
@@ -16,6 +17,7 @@ from selfinstruct.store.training import Row
 REASONS = (
     "",
     BRIDGES,
+    CONTAMINATED,
     "too_few_characters",
     "too_many_characters",
     "too_many_tokens",
@@ -90,13 +92,19 @@ class Places:
 
 
 def judge(
-    rows: Iterable[Row], choice: Choice, sides: Sides | None, tokens: Callable[[Row], int] | None = None
+    rows: Iterable[Row],
+    choice: Choice,
+    sides: Sides | None,
+    tokens: Callable[[Row], int] | None = None,
+    screen: Screen | None = None,
 ) -> Places:
     """What becomes of each row, the limit aside. `tokens` counts those of a row in the chat template."""
     places = Places(bytearray(), array("q"), array("l"))
     last_taken = -1
     for row in rows:
         reason = _reason(row, choice, sides, tokens)
+        if not reason and screen is not None and screen.near(row) is not None:
+            reason = CONTAMINATED
         if not reason and choice.one_instance:
             if row.position == last_taken:
                 reason = "another_instance"

@@ -19,8 +19,11 @@ from selfinstruct.export.companions import axolotl, dataset_info
 from selfinstruct.export.folder import MANIFEST, whole_folder
 from selfinstruct.export.formats import Wording
 from selfinstruct.export.manifest import Figures, described, software
+from selfinstruct.export.screening import CONTAMINATED, Screen
 from selfinstruct.export.splits import BRIDGES, Sides, Split, walk
 from selfinstruct.export.tables import NAMES, Write, file_name, opened
+from selfinstruct.records import Exclusion
+from selfinstruct.store.exclusions import used
 from selfinstruct.store.reading import Connection, snapshot
 from selfinstruct.store.training import (
     Row,
@@ -53,6 +56,8 @@ class Options:
     split: Split | None = None
     tokenizer: str | None = None
     """Path or name of a tokenizer whose chat template the rows are held against."""
+    exclusions: tuple[Exclusion, ...] = ()
+    """Rows near a text of these are left out."""
 
     def check(self) -> None:
         """Refuse what cannot be meant.
@@ -103,7 +108,8 @@ class _Written:
 def export(folder: Path, names: Sequence[str], out: Path, options: Options | None = None) -> Exported:
     """Write the pool's finished tasks in each format to the folder `out`, which becomes whole or stays as it was.
 
-    The bytes follow from the judged candidates alone: no time, path, cost or count of requests is in them.
+    Rows near a text of the exclusions are left out. The bytes follow from these and the judged candidates alone: no
+    time, path, cost or count of requests is in them.
 
     Raises:
         ConfigError: a format that is not known, or options that cannot be meant.
@@ -126,13 +132,15 @@ def export_from(connection: Connection, names: Sequence[str], out: Path, options
         def found() -> Iterator[Row]:
             return rows(connection, options.choice.origins, until)
 
-        template = _chat_template(options)
-        places = _places(found, partial(text_at, connection), options.choice, sides, template)
+        template, screen = _chat_template(options), Screen(options.exclusions)
+        places = _places(found, partial(text_at, connection), options.choice, sides, template, screen)
         placed = _placed(found(), places, sides, template)
-        written = _write_rows(temporary, wanted, sides.names if sides else (None,), options.wording, placed)
+        written = _write_rows(temporary, wanted, sides.names if sides else (None,), options.wording, screen, placed)
         written.chat_template = template.to_json() if template else None
         left_out = places.counts() if places else {}
-        _write_about(temporary, wanted, options, written, left_out, configurations(connection, until))
+        configuration = configurations(connection, until)
+        clear_of = used(connection, (one for settings in configuration for one in settings.get("exclusions", ())))
+        _write_about(temporary, wanted, options, written, left_out, configuration, screen.to_json(clear_of))
         held_back = finished_behind(connection, until)
     counts = {out / name: count for name, count in written.counts.items()}
     total = written.figures.rows.total()
@@ -155,11 +163,12 @@ def _places(
     choice: Choice,
     sides: Sides | None,
     template: ChatTemplate | None,
+    screen: Screen,
 ) -> Places | None:
     """What becomes of each row; None if all are taken."""
-    if choice.takes_all and sides is None:
+    if choice.takes_all and sides is None and not screen.exclusions:
         return None
-    places = judge(found(), choice, sides, template.tokens if template else None)
+    places = judge(found(), choice, sides, template.tokens if template else None, screen)
     if choice.limit is not None:
         limit(places, choice.limit, text_of)
     return places
@@ -196,7 +205,12 @@ def _as_pool_error(out: Path) -> Iterator[None]:
 
 
 def _write_rows(
-    folder: Path, names: Sequence[str], splits: Sequence[str | None], wording: Wording, placed: Iterable[Placed]
+    folder: Path,
+    names: Sequence[str],
+    splits: Sequence[str | None],
+    wording: Wording,
+    screen: Screen,
+    placed: Iterable[Placed],
 ) -> _Written:
     """Write the files of rows, and the list of those that a form cannot carry."""
     written = _Written()
@@ -211,7 +225,7 @@ def _write_rows(
         report = None
         for row, split, reason in placed:
             unfit: list[tuple[str | None, str]] = []
-            if reason == BRIDGES:
+            if reason in {BRIDGES, CONTAMINATED}:
                 unfit.append((None, reason))
             elif not reason:
                 written.figures.count(row, split)
@@ -225,6 +239,8 @@ def _write_rows(
             for format_, why in unfit:
                 report = report or stack.enter_context((folder / LEFT_OUT).open("w", encoding="utf-8"))
                 about = {"task_id": row.task_id, "instance": row.number, "format": format_, "reason": why}
+                if why == CONTAMINATED:
+                    about["near"] = screen.rows[row.id]
                 report.write(json.dumps(about, ensure_ascii=False) + "\n")
     return written
 
@@ -236,6 +252,7 @@ def _write_about(
     written: _Written,
     left_out: Mapping[str, int],
     configuration: Sequence[Mapping[str, Any]],
+    excluded: Sequence[Mapping[str, Any]],
 ) -> None:
     """Write the files that describe the others, the manifest last."""
     splits: Sequence[str | None] = list(options.split.shares) if options.split else [None]
@@ -248,6 +265,7 @@ def _write_about(
         "figures": written.figures.to_json(),
         **({"chat_template": template} if template else {}),
         "left_out": {"rows": dict(left_out), "by_format": by_format},
+        "excluded": list(excluded),
         "export": {"formats": list(names), **options.to_json()},
         "configuration": list(configuration),
         "software": software(*packages),

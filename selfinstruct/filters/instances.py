@@ -126,7 +126,7 @@ def judge_instances(
     for rule in together:
         faults |= rule({index: each for index, each in enumerate(candidates) if index not in faults})
     kept = tuple(each for index, each in enumerate(candidates) if index not in faults)
-    return kept, tuple(_rejection(task, candidates[index], faults[index]) for index in sorted(faults))
+    return kept, tuple(reject_instance(task, candidates[index], faults[index]) for index in sorted(faults))
 
 
 def broken_text(task: Task, candidate: InstanceCandidate, labels: tuple[str, ...]) -> Fault | None:
@@ -289,7 +289,8 @@ def too_many(left: _Open, max_instances: int) -> dict[int, Fault]:
     return {index: Fault("too_many", f"a task has at most {max_instances}") for index in surplus}
 
 
-def _rejection(task: Task, candidate: InstanceCandidate, fault: Fault) -> Rejection:
+def reject_instance(task: Task, candidate: InstanceCandidate, fault: Fault) -> Rejection:
+    """A candidate as the rejection that a fault makes of it."""
     return Rejection(
         kind="instance",
         reason=fault.reason,

@@ -62,8 +62,12 @@ class Index:
 
     def add(self, id: str, text: str) -> None:  # noqa: A002
         """Make an instruction known."""
+        self.add_tokens(id, self.tokenize(text))
+
+    def add_tokens(self, id: str, tokens: Sequence[str]) -> None:  # noqa: A002
+        """Make an instruction known whose tokens are known already."""
         words = self._words
-        self._texts.add([words.setdefault(token, len(words)) for token in self.tokenize(text)])
+        self._texts.add([words.setdefault(token, len(words)) for token in tokens])
         self._names.append(id)
         if len(self._names) == self._large_from:
             self._ready()

@@ -156,7 +156,7 @@ class Pool:
     @property
     def meta(self) -> dict[str, str]:
         """The pool's own facts; empty in a pool just being made."""
-        with self._connect() as connection:
+        with self.connect() as connection:
             return read_meta(connection)
 
     @classmethod
@@ -207,7 +207,7 @@ class Pool:
             "seeds": seeds_digest(seeds),
             "offline": json.dumps(offline),
         }
-        with self._connect() as connection:
+        with self.connect() as connection:
             connection.execute("BEGIN IMMEDIATE")
             for statement in statements_of(TABLES):
                 connection.execute(statement)
@@ -222,7 +222,7 @@ class Pool:
 
     def add(self, more: Iterable[Statement]) -> None:
         """Write these, all or none, where no run is going on."""
-        with self._connect() as connection:
+        with self.connect() as connection:
             connection.execute("BEGIN IMMEDIATE")
             for sql, values in more:
                 connection.execute(sql, values)
@@ -238,42 +238,42 @@ class Pool:
             "started_at": started_at, "host": socket.gethostname(), "pid": os.getpid(), "goal": goal, "more": more,
             "job": job,
         }  # fmt: skip
-        with self._connect() as connection:
+        with self.connect() as connection:
             return int(connection.execute(*statements.insert("runs", row)).lastrowid or 0)
 
     def end_run(self, run: int, ended_at: str, exit_code: int, outcome: str) -> None:
         """Note how a run ended."""
-        with self._connect() as connection:
+        with self.connect() as connection:
             connection.execute(*statements.end_run(run, ended_at, exit_code, outcome))
 
     def last_goal(self) -> tuple[int | None, int | None]:
         """(goal, more) of the last run; (None, None) before the first."""
-        with self._connect() as connection:
+        with self.connect() as connection:
             row = connection.execute("SELECT goal, more FROM runs ORDER BY id DESC LIMIT 1").fetchone()
         return (row["goal"], row["more"]) if row else (None, None)
 
     def goal_of(self, job: str) -> tuple[int | None, int | None]:
         """(goal, more) that the first run of a job was given; (None, None) before it."""
-        with self._connect() as connection:
+        with self.connect() as connection:
             row = connection.execute("SELECT goal, more FROM runs WHERE job = ? ORDER BY id LIMIT 1", (job,)).fetchone()
         return (row["goal"], row["more"]) if row else (None, None)
 
     def attempts(self) -> tuple[int, int]:
         """(highest id, picodollars of all, lost ones with their reserve) of the attempts so far."""
         sql = "SELECT COALESCE(MAX(id), 0), COALESCE(SUM(COALESCE(usd_e12, reserved_usd_e12)), 0) FROM attempts"
-        with self._connect() as connection:
+        with self.connect() as connection:
             highest, picodollars = connection.execute(sql).fetchone()
         return highest, picodollars
 
     def capabilities(self) -> dict[tuple[str, str], dict[str, Any]]:
         """What is known of endpoints, by (URL, model)."""
-        with self._connect() as connection:
+        with self.connect() as connection:
             rows = connection.execute("SELECT url, model, capabilities FROM endpoints").fetchall()
         return {(row["url"], row["model"]): json.loads(row["capabilities"]) for row in rows}
 
     def seeds(self) -> tuple[Task, ...]:
         """The pool's seeds in their order."""
-        with self._connect() as connection:
+        with self.connect() as connection:
             return load_seeds(connection)
 
     def instructions(self, ids: Iterable[str]) -> dict[str, str]:
@@ -281,18 +281,18 @@ class Pool:
         wanted = list(ids)
         marks = ", ".join("?" * len(wanted))
         sql = f"SELECT id, instruction FROM tasks WHERE id IN ({marks})"  # noqa: S608 - nothing but marks
-        with self._connect() as connection:
+        with self.connect() as connection:
             return {row["id"]: row["instruction"] for row in connection.execute(sql, wanted)}
 
     def removed(self, known: Removed) -> Removed:
         """The tasks that are removed now; `known` if nothing has happened since that was read."""
-        with self._connect() as connection:
+        with self.connect() as connection:
             connection.execute("BEGIN")
             return read_removed(connection, known)
 
     def load(self) -> Contents:
         """What growth needs to know, read once at its start."""
-        with self._connect() as connection:
+        with self.connect() as connection:
             connection.execute("BEGIN")
             contents = _load(connection)
             connection.execute("COMMIT")
@@ -300,12 +300,13 @@ class Pool:
 
     def past(self, until: int) -> Past:
         """What the radar has seen, in detail from the last window on that ends by this round."""
-        with self._connect() as connection:
+        with self.connect() as connection:
             connection.execute("BEGIN")
             return load_past(connection, until)
 
     @contextlib.contextmanager
-    def _connect(self) -> Iterator[sqlite3.Connection]:
+    def connect(self) -> Iterator[sqlite3.Connection]:
+        """A connection for writing, with rows by name; trouble with the database is one clear line."""
         try:
             with contextlib.closing(connect(self.path)) as connection:
                 connection.row_factory = sqlite3.Row

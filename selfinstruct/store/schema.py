@@ -217,6 +217,14 @@ CREATE TABLE verb_nouns (
 CREATE INDEX tasks_of_round ON tasks (round) WHERE round IS NOT NULL;
 CREATE INDEX rejections_of_round ON rejections (round) WHERE kind = 'instruction';
 """,
+    """
+CREATE TABLE exclusions (
+  id    TEXT PRIMARY KEY,
+  name  TEXT NOT NULL UNIQUE,
+  rows  INTEGER NOT NULL,
+  texts BLOB NOT NULL
+) WITHOUT ROWID;
+""",
 )
 """Scripts that were added since, in order: each brings a pool from one schema version to the next. Each statement ends
 with `;` at the end of a line. Scripts are added, never changed."""

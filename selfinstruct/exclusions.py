@@ -1,0 +1,144 @@
+"""Files of benchmarks and test sets, read as texts that are to be kept out of a pool."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from selfinstruct.errors import ConfigError
+from selfinstruct.records import Exclusion, digest
+
+_BOM = "\ufeff"
+_DELIMITERS = ",;\t|"
+Row = tuple[int, object]
+"""The number of a row, from 1, and what it holds."""
+
+
+def read_exclusions(paths: Iterable[Path]) -> tuple[Exclusion, ...]:
+    """What these files hold, by content: the same texts under two names are one exclusion.
+
+    Raises:
+        ConfigError: a file that cannot be read, or holds no text.
+    """
+    found: dict[str, Exclusion] = {}
+    for path in paths:
+        exclusion = read_exclusion(path)
+        found.setdefault(exclusion.id, exclusion)
+    return tuple(found.values())
+
+
+def read_exclusion(path: Path) -> Exclusion:
+    """The texts of a file, row by row: JSON Lines, JSON, CSV, Parquet, or plain text with one text a line.
+
+    Of a row, every text counts, however deep it stands; names of fields and numbers do not. The rows of a CSV file
+    begin with its first line, since headers are often missing. The file may be packed by gzip.
+
+    Raises:
+        ConfigError: one line that says what is wrong with the file.
+    """
+    raw = _bytes(path)
+    rows = tuple((number, texts) for number, value in _rows(path, raw) if (texts := tuple(_texts_in(value))))
+    if not rows:
+        raise ConfigError(f"{path}: there is no text in it; an exclusion is JSON Lines, JSON, CSV, Parquet or text")
+    name = path.name.removesuffix(".gz")
+    return Exclusion(digest([[number, list(texts)] for number, texts in rows]), name, rows)
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        raw = path.read_bytes()
+        return gzip.decompress(raw) if raw.startswith(b"\x1f\x8b") else raw
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file; --exclude names a benchmark or test set") from None
+    except IsADirectoryError:
+        raise ConfigError(f"{path}: this is a folder; name the files in it, --exclude may be repeated") from None
+    except (OSError, EOFError, zlib.error) as error:
+        raise ConfigError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
+
+
+def _rows(path: Path, raw: bytes) -> Iterator[Row]:
+    suffix = Path(path.name.removesuffix(".gz")).suffix.lower()
+    if raw.startswith(b"PAR1") or suffix == ".parquet":
+        yield from _parquet(path, raw)
+        return
+    try:
+        text = raw.decode("utf-8").removeprefix(_BOM)
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise ConfigError(f"{path}:{line}: this is not UTF-8 text (byte 0x{raw[error.start]:02x})") from None
+    begins = text.lstrip()[:1]
+    if suffix in {".csv", ".tsv"}:
+        yield from _csv(path, text, suffix)
+    elif suffix in {".jsonl", ".ndjson", ".json"} or begins == "{":
+        yield from _json(path, text)
+    else:
+        yield from enumerate(text.splitlines(), 1)
+
+
+def _json(path: Path, text: str) -> Iterator[Row]:
+    """The items of a list, the values of an object by name, or a value a line."""
+    try:
+        value = json.loads(text)
+    except RecursionError:
+        raise ConfigError(f"{path}: JSON nested too deeply") from None
+    except ValueError:
+        yield from _json_lines(path, text)
+        return
+    if isinstance(value, dict) and len(text.splitlines()) > 1:
+        value = next((one for one in value.values() if isinstance(one, list)), value)
+    yield from enumerate(value if isinstance(value, list) else [value], 1)
+
+
+def _json_lines(path: Path, text: str) -> Iterator[Row]:
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            yield number, json.loads(line)
+        except (ValueError, RecursionError) as error:
+            what = getattr(error, "msg", "nested too deeply")
+            raise ConfigError(f"{path}:{number}: this is not JSON ({what}); one value a line is wanted") from None
+
+
+def _csv(path: Path, text: str, suffix: str) -> Iterator[Row]:
+    first = text.split("\n", 1)[0]
+    delimiter = "\t" if suffix == ".tsv" else max(_DELIMITERS, key=first.count)
+    limit = csv.field_size_limit(len(text) + 1)
+    try:
+        yield from enumerate(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), 1)
+    except csv.Error as error:
+        raise ConfigError(f"{path}: this is not CSV ({error})") from None
+    finally:
+        csv.field_size_limit(limit)
+
+
+def _parquet(path: Path, raw: bytes) -> Iterator[Row]:
+    import pyarrow as pa  # noqa: PLC0415 - takes longer to import than other files take to read
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    try:
+        number = 0
+        for batch in pq.ParquetFile(pa.BufferReader(raw)).iter_batches(batch_size=4096):
+            for value in batch.to_pylist():
+                number += 1
+                yield number, value
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        said = (str(error).splitlines() or [""])[0].rstrip(".")
+        raise ConfigError(f"{path}: this is not readable as Parquet ({said})") from None
+
+
+def _texts_in(value: object) -> Iterator[str]:
+    """Every text in a value that can be seen, in order."""
+    if isinstance(value, str):
+        if value.strip():
+            yield value
+    elif isinstance(value, dict):
+        yield from _texts_in(list(value.values()))
+    elif isinstance(value, Sequence) and not isinstance(value, bytes | bytearray):
+        for one in value:
+            yield from _texts_in(one)

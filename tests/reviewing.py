@@ -1,0 +1,32 @@
+"""The page of `review` on a real server."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import uvicorn
+
+from selfinstruct.review.labels import Labels
+from selfinstruct.review.server import configuration, listen, review_app
+from selfinstruct.review.session import Session
+from selfinstruct.store.rows import places
+
+
+@contextmanager
+def reviewing(pool: Path, *, blind: bool = False) -> Iterator[str]:
+    """The address at which the rows of a pool are reviewed, as `review` would print it."""
+    token = "a-token-that-is-long-enough"
+    with listen(0) as opened:
+        port = opened.getsockname()[1]
+        app = review_app(Session(pool, places(pool), Labels(pool), blind), token, port)
+        server = uvicorn.Server(configuration(app))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [opened]})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{port}/?token={token}"
+        finally:
+            server.should_exit = True
+            thread.join()

@@ -1,0 +1,342 @@
+"""The page of `review` as a server: who is let in, what a row says, and what a decision leaves behind."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from selfinstruct import cli
+from selfinstruct.review.labels import Labels
+from selfinstruct.review.server import HEADERS
+from selfinstruct.store.rows import Place, places
+from tests.builders import ROOT, exported, grow, rows
+from tests.reviewing import reviewing
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pool = tmp_path_factory.mktemp("made") / "pool"
+    grow(pool, target=25)
+    return pool
+
+
+@pytest.fixture
+def pool(made: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(made, tmp_path / "pool"))
+
+
+@pytest.fixture
+def client(pool: Path) -> Iterator[httpx.Client]:
+    """As the page asks: with the token and the page's origin."""
+    with reviewing(pool) as address:
+        found = urlsplit(address)
+        base, token = f"http://{found.netloc}", found.query.removeprefix("token=")
+        with httpx.Client(base_url=base, headers={"X-Token": token, "Origin": base}, timeout=20) as opened:
+            yield opened
+
+
+def decide(client: httpx.Client, row: dict[str, Any], decision: str, **more: Any) -> httpx.Response:
+    said = {"task_id": row["task_id"], "instance": row["instance"], "decision": decision, **more}
+    return client.post("/api/decisions", json=said)
+
+
+def labels(pool: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (pool / "labels.jsonl").read_text("utf-8").splitlines()]
+
+
+# --- who is let in --------------------------------------------------------------------------------------------------
+
+
+def test_only_whoever_has_the_token_and_asks_from_the_page_gets_anything(client: httpx.Client, pool: Path) -> None:
+    token, base = client.headers["X-Token"], str(client.base_url)
+    port = urlsplit(base).port
+    row = client.get("/api/rows/0").json()
+    said = {"task_id": row["task_id"], "instance": 0, "decision": "remove"}
+    refused = [
+        client.get("/"),
+        client.get("/?token=wrong"),
+        client.get("/api/rows/0", headers={"X-Token": ""}),
+        client.get("/api/rows/0", headers={"X-Token": token[:-1]}),
+        client.get("/api/rows/0", headers={"X-Token": "é".encode("latin-1")}),
+        client.get("/api/find?start=0&show=all", headers={"X-Token": "x"}),
+        client.get("/api/rows/0", headers={"Host": "evil.example"}),
+        client.get(f"/?token={token}", headers={"Host": f"evil.example:{port}"}),
+        client.get("/api/rows/0", headers={"Origin": "http://evil.example"}),
+        client.get("/api/rows/0", headers={"Origin": f"http://127.0.0.1:{port + 1}"}),
+        client.get("/api/rows/0", headers={"Origin": "null"}),
+        client.post("/api/decisions", json=said, headers={"X-Token": "x"}),
+        client.post("/api/decisions", json=said, headers={"Origin": "http://evil.example"}),
+        client.post(f"/api/decisions?token={token}", json=said, headers={"X-Token": ""}),
+    ]
+    del client.headers["Origin"]
+    refused.append(client.post("/api/decisions", json=said))
+    assert [answer.status_code for answer in refused] == [403] * len(refused)
+    for answer in refused:
+        assert row["instruction"] not in answer.text
+        assert token not in answer.text
+    assert rows(pool, "SELECT COUNT(*) FROM events") == [(0,)]
+    assert not (pool / "labels.jsonl").exists()
+    assert client.get("/api/rows/0").status_code == 200  # a GET may come without an origin
+
+
+def test_every_answer_has_the_policy_and_the_page_has_no_script_or_style_in_it(client: httpx.Client) -> None:
+    token = client.headers["X-Token"]
+    for path in (
+        f"/?token={token}",
+        "/",
+        "/api/rows/0",
+        "/api/rows/99999",
+        "/assets/review.js",
+        "/assets/x",
+        "/nothing",
+    ):
+        answer = client.get(path)
+        for name, value in HEADERS.items():
+            assert answer.headers[name] == value, path
+    page = client.get(f"/?token={token}").text
+    assert "<style" not in page
+    assert page.count("<script") == page.count('<script src="/assets/review.js"') == 1
+    assert " on" not in page.replace(" one", "").replace(" on ", "")
+    script = client.get("/assets/review.js").text
+    for way in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "Function("):
+        assert way not in script
+
+
+@pytest.mark.parametrize("path", ["/assets/..%2fserver.py", "/assets/../server.py", "/docs", "/openapi.json", "/redoc"])
+def test_nothing_else_is_served(client: httpx.Client, path: str) -> None:
+    assert client.get(path).status_code == 404
+
+
+def test_it_listens_on_loopback_only(client: httpx.Client) -> None:
+    port = urlsplit(str(client.base_url)).port
+    assert port is not None
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(("192.0.2.1", 9))  # sends nothing; says which address this machine has towards others
+        own = probe.getsockname()[0]
+    if own.startswith("127."):
+        pytest.skip("this machine has no address but loopback")
+    with pytest.raises(OSError, match="refused"), socket.create_connection((own, port), timeout=5):
+        pass
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {},
+        {"task_id": "t", "instance": 0, "decision": "drop"},
+        {"task_id": "t", "instance": "x", "decision": "keep"},
+        {"task_id": "t", "instance": 0, "decision": "keep", "more": 1},
+    ],
+)
+def test_a_decision_in_another_form_is_refused(client: httpx.Client, said: dict[str, Any], pool: Path) -> None:
+    assert client.post("/api/decisions", json=said).status_code == 422
+    assert not (pool / "labels.jsonl").exists()
+
+
+# --- what a row says ------------------------------------------------------------------------------------------------
+
+
+def test_a_row_comes_with_its_lineage_and_its_nearest_neighbour(client: httpx.Client, pool: Path) -> None:
+    found = [client.get(f"/api/rows/{index}").json() for index in range(len(places(pool)))]
+    wanted = rows(
+        pool,
+        "SELECT t.id, i.position, t.instruction, i.input, i.output, t.parents, t.nearest_task, t.nearest_score "
+        "FROM tasks t JOIN instances i ON i.task_id = t.id WHERE t.origin = 'generated' "
+        "ORDER BY t.position, i.position",
+    )
+    assert len(found) == len(wanted) > 25
+    for row, (task, instance, instruction, given, output, parents, nearest, score) in zip(found, wanted, strict=True):
+        assert (row["task_id"], row["instance"], row["instruction"]) == (task, instance, instruction)
+        assert (row["input"], row["output"]) == (given, output)
+        assert [one["id"] for one in row["shown"]] == json.loads(parents)
+        assert (row["nearest"]["id"], row["nearest"]["score"]) == (nearest, round(score, 4))
+        assert row["nearest"]["marked"].replace("‹", "").replace("›", "") == row["nearest"]["instruction"]
+        assert (row["removed"], row["label"], row["marked"], row["verdict"]) == (None, None, False, None)
+    assert client.get(f"/api/rows/{len(found)}").status_code == 404
+    assert client.get("/api/rows/-1").status_code == 404
+
+
+def test_a_verdict_is_shown_and_to_a_blind_reader_only_behind_the_label(pool: Path) -> None:
+    import sqlite3
+    from contextlib import closing
+
+    with closing(sqlite3.connect(pool / "pool.db")) as connection:
+        connection.execute(
+            "INSERT INTO verdicts SELECT i.source, i.request_id, i.request_position, i.task_id, 'r', 'passed', "
+            "5, 'clear', 4, 'fits', 3, 'so so' FROM instances i JOIN tasks t ON t.id = i.task_id "
+            "WHERE t.origin = 'generated'"
+        )
+        connection.commit()
+    for blind, before in ((False, 3), (True, None)):
+        with reviewing(pool, blind=blind) as address:
+            found = urlsplit(address)
+            base = f"http://{found.netloc}"
+            headers = {"X-Token": found.query.removeprefix("token="), "Origin": base}
+            with httpx.Client(base_url=base, headers=headers, timeout=20) as client:
+                row = client.get("/api/rows/1").json()
+                assert (row["verdict"] and row["verdict"]["output_score"]) == before
+                if blind:
+                    assert decide(client, row, "keep").status_code == 200
+                    assert client.get("/api/rows/1").json()["verdict"]["output_reason"] == "so so"
+
+
+# --- what a decision leaves behind ----------------------------------------------------------------------------------
+
+
+def test_removing_and_keeping_are_events_and_labels_that_the_judge_can_read(client: httpx.Client, pool: Path) -> None:
+    before = exported(pool)
+    row = client.get("/api/rows/3").json()
+    assert decide(client, row, "remove", reason="wrong sum", question="output").json() == {"noted": True}
+    assert rows(pool, "SELECT kind, reason FROM events") == [("remove", "wrong sum")]
+    assert rows(pool, "SELECT task_id FROM removed") == [(row["task_id"],)]
+    again = client.get("/api/rows/3").json()
+    assert (again["label"], again["removed"], again["labelled"]) == ("remove", "wrong sum", 1)
+    assert exported(pool) != before
+    assert decide(client, row, "keep").status_code == 200
+    assert rows(pool, "SELECT kind FROM events") == [("remove",), ("restore",)]
+    assert exported(pool) == before
+    other = client.get("/api/rows/5").json()
+    assert decide(client, other, "keep").status_code == 200
+    assert rows(pool, "SELECT COUNT(*) FROM events") == [(2,)]  # it was not removed
+    about = {"task_id": row["task_id"], "instance": row["instance"]}
+    assert labels(pool) == [
+        {**about, "label": "remove", "question": "output"},
+        {**about, "label": "keep"},
+        {"task_id": other["task_id"], "instance": other["instance"], "label": "keep"},
+    ]
+
+
+def test_marks_are_kept_and_rows_are_found_by_what_was_said_of_them(client: httpx.Client, pool: Path) -> None:
+    def find(start: int, step: int, show: str) -> int | None:
+        found: int | None = client.get("/api/find", params={"start": start, "forward": step > 0, "show": show}).json()[
+            "index"
+        ]
+        return found
+
+    shown = [client.get(f"/api/rows/{index}").json() for index in range(6)]
+    decide(client, shown[0], "keep")
+    decide(client, shown[4], "mark")
+    decide(client, shown[5], "mark")
+    decide(client, shown[5], "unmark")
+    assert find(0, 1, "unlabelled") == 1
+    assert (find(0, 1, "marked"), find(5, 1, "marked"), find(9, -1, "marked")) == (4, None, 4)
+    assert find(0, 1, "removed") is None
+    decide(client, shown[2], "remove")
+    gone = find(0, 1, "removed")
+    assert gone is not None
+    assert shown[gone]["task_id"] == shown[2]["task_id"]
+    assert (find(-5, 1, "all"), find(10**9, -1, "all"), find(10**9, 1, "all")) == (0, len(places(pool)) - 1, None)
+    assert client.get("/api/rows/4").json()["marked"] is True
+    assert Labels(pool).is_marked(Place(shown[4]["task_id"], shown[4]["instance"]))
+    assert not Labels(pool).is_marked(Place(shown[5]["task_id"], shown[5]["instance"]))
+
+
+def test_labels_of_earlier_sessions_are_known_and_foreign_lines_stay(pool: Path) -> None:
+    place = places(pool)[2]
+    foreign = 'not json\n[1]\n{"task_id": 5}\n{"task_id": "t", "instance": "x", "label": "keep"}\n'
+    known = json.dumps({"task_id": place.task_id, "instance": place.instance, "label": "keep"})
+    (pool / "labels.jsonl").write_text(foreign + known)  # without a newline at its end
+    with reviewing(pool) as address:
+        found = urlsplit(address)
+        base = f"http://{found.netloc}"
+        headers = {"X-Token": found.query.removeprefix("token="), "Origin": base}
+        with httpx.Client(base_url=base, headers=headers, timeout=20) as client:
+            row = client.get("/api/rows/2").json()
+            assert (row["label"], row["labelled"]) == ("keep", 1)
+            decide(client, row, "remove")
+    text = (pool / "labels.jsonl").read_text()
+    assert text.startswith(foreign + known + "\n")
+    assert json.loads(text.splitlines()[-1])["label"] == "remove"
+
+
+def test_labels_of_two_readers_at_once_are_whole_lines(pool: Path) -> None:
+    said = Labels(pool)
+    work = [
+        threading.Thread(target=lambda: [said.label(Place(f"t{i}", 0), "keep", None) for i in range(40)])
+        for _ in range(4)
+    ]
+    for one in work:
+        one.start()
+    for one in work:
+        one.join()
+    assert len(labels(pool)) == 160
+
+
+def test_a_file_that_cannot_be_written_is_told_and_nothing_is_half_done(client: httpx.Client, pool: Path) -> None:
+    (pool / "labels.jsonl").mkdir()
+    answer = decide(client, client.get("/api/rows/0").json(), "keep")
+    assert answer.status_code == 409
+    assert "labels.jsonl" in answer.json()["detail"]
+    assert client.get("/api/rows/0").json()["label"] is None
+
+
+# --- which rows -----------------------------------------------------------------------------------------------------
+
+
+def test_rows_are_chosen_by_condition_and_by_sample(pool: Path) -> None:
+    every = places(pool)
+    some = places(pool, "length(instruction) > 90")
+    assert 0 < len(some) < len(every)
+    sample = places(pool, None, 7)
+    assert len(sample) == 7
+    assert [place for place in every if place in sample] == list(sample) == list(places(pool, None, 7))
+    assert set(sample) <= set(places(pool, None, 9))
+    assert places(pool, None, 10**6) == every
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--where", "round > 99"], "no row to review for which --where holds"),
+        (["--where", "foo"], "no such column: foo"),
+    ],
+)
+def test_nothing_to_review_is_one_clear_line(
+    made: Path, options: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(["review", str(made), *options]) == 2
+    err = capsys.readouterr().err
+    assert said in err
+    assert err.count("\n") == 1
+
+
+def test_a_port_that_is_in_use_is_one_clear_line(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        assert cli.run(["review", str(made), "--port", str(taken.getsockname()[1])]) == 2
+    assert "0 takes a free one" in capsys.readouterr().err
+
+
+def test_the_command_prints_an_address_that_works_and_ends_by_ctrl_c(made: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "selfinstruct", "review", str(made), "--sample", "3"], cwd=ROOT,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    address = process.stdout.readline().strip()
+    try:
+        page = httpx.get(address, timeout=30)
+        assert page.status_code == 200
+        base, token = address.split("/?token=")
+        assert len(token) >= 32
+        row = httpx.get(f"{base}/api/rows/2", headers={"X-Token": token}, timeout=30).json()
+        assert row["total"] == 3
+    finally:
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert "3 rows; open this address" in err
+    assert "Traceback" not in err
