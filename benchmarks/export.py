@@ -43,7 +43,8 @@ def make_pool(folder: Path, rows: int) -> None:
     pool.create([seed], 42, offline=True, more=[run, statements.add_configuration(configuration)])
     pool.close()
     with sqlite3.connect(folder / "pool.db") as connection:
-        connection.execute("PRAGMA synchronous = OFF")
+        for pragma in ("journal_mode = OFF", "synchronous = OFF", "cache_size = -1000000"):
+            connection.execute(f"PRAGMA {pragma}")
         identity = statements.configuration_id(configuration)
         tasks = rows * 4 // 5
         rounds = ((number, 0, identity, 1, "settled") for number in range(tasks // TASKS_A_ROUND + 1))
@@ -58,6 +59,8 @@ def make_pool(folder: Path, rows: int) -> None:
             some = [_made(number, words, generator) for number in range(start, min(tasks, start + 20_000))]
             for sql, place in ((REQUEST, 0), (TASK, 1), (INSTANCE, 2)):
                 connection.executemany(sql, [row for made in some for row in made[place]])
+        connection.commit()
+        connection.execute("PRAGMA journal_mode = WAL")
     connection.close()
 
 
