@@ -13,7 +13,7 @@ test: .venv/installed-dev  ## run the test suite
 test-slow: .venv/installed-dev  ## the tests that take minutes
 	@$(BIN)/python -m pytest -q -m slow
 
-test-browser: .venv/installed-browser  ## the report in a real Chromium, which is installed if root can; screenshots in tests/browser/screenshots
+test-browser: .venv/installed-browser  ## the report and the page of review in a real Chromium, which is installed if root can; screenshots in tests/browser/screenshots
 	@tests/browser/get_chromium.sh
 	@$(BIN)/python -m pytest -q -m browser tests/browser
 
