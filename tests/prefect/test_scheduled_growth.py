@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Iterator
+from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -136,13 +136,13 @@ def test_a_cancelled_run_stops_within_15_s_and_leaves_a_good_pool(
     deployment = prefect.deploy("grow-nightly", config(pool, settings, model, target=2000), called="cancelled")
     run = prefect.start(deployment)
     wait_for("the run at work", lambda: at_work(pool, 0, 10), 60)
-    began = time.monotonic()
     prefect.run("flow-run", "cancel", run)
-    asked = time.monotonic()
     wait_for("the pool to be free", lambda: is_free(pool), 30)
-    assert time.monotonic() - asked < 15
-    print(f"cancelled after {time.monotonic() - began:.1f} s, of which the command took {asked - began:.1f} s")
     assert prefect.ended(run)["name"] == "Cancelled"
+    states = prefect.ask(f"/flow_run_states/?flow_run_id={run}")
+    asked = datetime.fromisoformat(next(one["timestamp"] for one in states if one["name"] == "Cancelling"))
+    ((stopped,),) = rows(pool, "SELECT ended_at FROM runs")
+    assert (datetime.fromisoformat(stopped) - asked).total_seconds() < 15
     assert runs_of(pool)[0][1:3] == (2000, 130)
     assert rows(pool, "PRAGMA integrity_check") == [("ok",)]
     total = finished(pool) + 20
