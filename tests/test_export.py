@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from selfinstruct.diversity.figures import diversity
 from selfinstruct.errors import ConfigError, PoolError
 from selfinstruct.export.card import licence_hint
 from selfinstruct.export.chat_template import FAULTS
@@ -29,10 +31,12 @@ from selfinstruct.export.choice import REASONS
 from selfinstruct.export.files import Options, export
 from selfinstruct.export.folder import whole_folder
 from selfinstruct.export.formats import END, FORMATS, WITH_INPUT, WITHOUT_INPUT, Frame, Unfit, Wording, asked
+from selfinstruct.export.manifest import Spaced
 from selfinstruct.export.tables import COLUMNS, NAMES, file_name, opened
 from selfinstruct.records import Instance, Task
 from selfinstruct.store.training import Row
 from tests.builders import ROOT, grow, made_pool
+from tests.builders import rows as pool_rows
 
 csv.field_size_limit(2**30)
 
@@ -566,3 +570,28 @@ def test_columns_formats_and_reasons_are_described() -> None:
     text = (ROOT / "docs/export.md").read_text("utf-8")
     for name in (*COLUMNS, *NAMES, *filter(None, REASONS), *FAULTS, "end_mark"):
         assert f"`{name}`" in text, name
+
+
+def test_the_manifest_says_how_varied_the_exported_instructions_are(tmp_path: Path) -> None:
+    grow(tmp_path / "p", target=30)
+    export(tmp_path / "p", ["alpaca"], tmp_path / "out")
+    found = json.loads((tmp_path / "out" / "manifest.json").read_text())["figures"]["diversity"]
+    query = (
+        "SELECT instruction, nearest_score FROM tasks WHERE origin = 'generated' AND state = 'done' ORDER BY position"
+    )
+    assert found == diversity(pool_rows(tmp_path / "p", query)).to_json()
+    assert found["instructions"] == 30
+    assert f"| Vendi score | {found['vendi_score']:,} |" in (tmp_path / "out" / "README.md").read_text()
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, 8, 9, 16, 17, 100, 1000])
+def test_of_many_instructions_evenly_spaced_ones_are_compared(count: int) -> None:
+    spaced = Spaced(8)
+    for number in range(count):
+        spaced.add((str(number), None))
+    found = [int(text) for text, _ in spaced.items]
+    assert len(found) == count if count <= 8 else 4 < len(found) <= 8
+    steps = {after - before for before, after in pairwise(found)}
+    assert len(steps) <= 1
+    assert found[:1] == [0][:count]
+    assert not count or count - found[-1] <= max(steps, default=1)

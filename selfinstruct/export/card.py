@@ -158,9 +158,18 @@ def _body(
     return [*lines, _OFFLINE] if "offline" in models else lines
 
 
+_DIVERSITY = {
+    "verb_noun_pairs": "different pairs of verb and object among the instructions",
+    "distinct_2": "different word pairs, as a share of all",
+    "top_openings_share": "share of the ten most frequent openings",
+    "mean_nearest_rouge_l": "mean ROUGE-L to the most similar earlier instruction",
+    "vendi_score": "Vendi score",
+}
+
+
 def _figures(figures: Mapping[str, Any]) -> list[str]:
-    means = figures["mean_characters"]
-    return [
+    means, varied = figures["mean_characters"], figures["diversity"]
+    lines = [
         f"| rows | {figures['rows']:,} |",
         f"| tasks | {figures['tasks']:,} |",
         f"| rows without input | {figures['rows_without_input']:,} |",
@@ -168,6 +177,10 @@ def _figures(figures: Mapping[str, Any]) -> list[str]:
         f"| mean characters of an input, where there is one | {means['input']:,.1f} |",
         f"| mean characters of an output | {means['output']:,.1f} |",
     ]
+    for key, name in _DIVERSITY.items():
+        if varied[key] is not None:
+            lines.append(f"| {name} | {varied[key]:,} |")
+    return lines
 
 
 def _chat_template(found: Mapping[str, Any]) -> list[str]:
