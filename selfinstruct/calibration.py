@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from selfinstruct.errors import ConfigError
-from selfinstruct.judging import BEST, QUESTIONS
+from selfinstruct.records import BEST, QUESTIONS
 from selfinstruct.sections import JudgeSection
 from selfinstruct.store.judged import judge_rules, judge_yield, judged_instances, scores_given, task_exists
 from selfinstruct.store.reading import snapshot

@@ -102,7 +102,7 @@ def generate(
     as_json: Annotated[bool, typer.Option("--json", help="Print the pool's status as JSON at the end.")] = False,
 ) -> None:
     """Grow a pool: creates it on the first run, goes on with it later."""
-    from selfinstruct import console  # noqa: PLC0415
+    from selfinstruct import launch  # noqa: PLC0415
     from selfinstruct.config import load  # noqa: PLC0415
 
     options: dict[str, Any] = {
@@ -114,9 +114,9 @@ def generate(
         "min_acceptance": min_acceptance, "diversify": diversify,
     }  # fmt: skip
     if dry_run:
-        console.show_forecast(load(config, options))
+        launch.show_forecast(load(config, options))
         return
-    raise typer.Exit(console.generate(load(config, options), as_json=as_json, quiet=quiet))
+    raise typer.Exit(launch.generate(load(config, options), as_json=as_json, quiet=quiet))
 
 
 @app.command()
@@ -374,9 +374,9 @@ def seeds_check(
     path: Annotated[Path, typer.Argument(help="JSONL, JSON, CSV or Parquet.", metavar="FILE")],
 ) -> None:
     """Say whether a seed file is good: faults with line and remedy, near-duplicates, figures."""
-    from selfinstruct import console  # noqa: PLC0415
+    from selfinstruct import launch  # noqa: PLC0415
 
-    raise typer.Exit(console.show_seed_check(path))
+    raise typer.Exit(launch.show_seed_check(path))
 
 
 @app.command("offline-server")

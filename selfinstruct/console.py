@@ -2,46 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
-import signal
-import time
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.text import Text
 
-from selfinstruct.config import DEFAULT_CONCURRENCY, Config, load, pool_settings
 from selfinstruct.errors import ConfigError
-from selfinstruct.export.files import LEFT_OUT, Options, export
-from selfinstruct.growth import Growth, Outcome
-from selfinstruct.llm.prices import in_dollars
 from selfinstruct.store import reading, training
 from selfinstruct.store.events import Kind
-from selfinstruct.store.pool import is_pool
 from selfinstruct.store.removal import Selection, change
 
 if TYPE_CHECKING:
     from selfinstruct.calibration import Agreement
-    from selfinstruct.live import LiveView
+    from selfinstruct.config import Config
+    from selfinstruct.export.files import Options
 
 OUT = Console(highlight=False, soft_wrap=True)
 ERR = Console(stderr=True, highlight=False, soft_wrap=True)
 SHOWN = 5
 """Tasks named when many are removed."""
-
-REAL_MODELS = """\
-The built-in offline model only shows how it works; real data needs a real model:
-  an API        export OPENAI_API_KEY=...
-                python -m selfinstruct generate --pool outputs/mine --model gpt-4o-mini
-  a local GPU   pip install vllm
-                python -m selfinstruct generate --pool outputs/mine --backend vllm --model Qwen/Qwen3-8B
-  Ollama        python -m selfinstruct generate --pool outputs/mine --base-url http://localhost:11434/v1 \\
-                --model qwen3:8b
-"""
 
 
 def say(line: str) -> None:
@@ -49,113 +32,16 @@ def say(line: str) -> None:
     ERR.print(Text(line))
 
 
-def generate(config: Config, *, as_json: bool, quiet: bool = False) -> int:
-    """Grow a pool in this process, with its summary at the end; the exit code.
-
-    Meanwhile a terminal shows the run as it stands, anything else gets a line for each round; `quiet` says nothing.
-    """
-    from selfinstruct import runs  # noqa: PLC0415 - brings the HTTP client, which takes a second to import
-    from selfinstruct.live import LiveView  # noqa: PLC0415
-
-    started = time.monotonic()
-    with LiveView(ERR) if ERR.is_terminal and not quiet else contextlib.nullcontext() as view:
-        tell = _hush if quiet else say
-
-        def grow(begun: Callable[[Growth], None]) -> Coroutine[Any, Any, Outcome]:
-            return runs.run(config, tell, started=lambda growth: _begin(growth, begun, view))
-
-        outcome = asyncio.run(_interruptible(grow))
-    seconds = time.monotonic() - started
-    if outcome.exit_code == 5:
-        say(f"error: {outcome.reason}")
-    _summary(config.pool, outcome, seconds, as_json=as_json)
-    return outcome.exit_code
-
-
-def _hush(line: str) -> None:
-    """Say nothing."""
-
-
-def _begin(growth: Growth, begun: Callable[[Growth], None], view: LiveView | None) -> None:
-    begun(growth)
-    if view is not None:
-        growth.tells_rounds = False
-        view.watch(growth)
-
-
-async def _interruptible(start: Callable[[Callable[[Growth], None]], Coroutine[Any, Any, Outcome]]) -> Outcome:
-    """Run, minding Ctrl-C and SIGTERM: the first lets what is in flight finish, the second stops now."""
-    loop = asyncio.get_running_loop()
-    task: asyncio.Future[Outcome]
-    growths: list[Growth] = []
-
-    def interrupt() -> None:
-        if growths and not halted:
-            halted.append(True)
-            say("stopping: nothing more is sent; waiting for what is in flight (again to stop now)")
-            growths[0].halt(Outcome(130, "interrupted"))
-        else:
-            task.cancel()
-
-    halted: list[bool] = []
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, interrupt)
-    task = asyncio.ensure_future(start(growths.append))
-    try:
-        return await task
-    except asyncio.CancelledError:
-        return Outcome(130, "interrupted")
-
-
-def _summary(pool: Path, outcome: Outcome, seconds: float, *, as_json: bool) -> None:
-    if outcome.exit_code == 5 and not is_pool(pool):
-        return
-    status = reading.status(pool)
-    if as_json:
-        _print_json(pool, status)
-        return
-    ERR.print(Text(f"\n{outcome.reason} ({seconds:.1f} s)"))
-    _table(status)
-    if status["tasks"]:
-        _samples(pool)
-        export_files(pool, None, None)
-    if status["models"] in ([], ["offline"]):
-        OUT.print(Text("\n" + REAL_MODELS))
-
-
-def show_forecast(config: Config) -> None:
-    """What a run would send: the prompts of its first round in full, then requests, tokens, cost and time."""
-    from selfinstruct.forecast import forecast  # noqa: PLC0415
-
-    found = forecast(config)
-    for request in found.first_round:
-        OUT.print(Text(f"--- propose request {request.index + 1} of {len(found.first_round)} to {request.model}"))
-        for message in request.messages:
-            OUT.print(Text(f"[{message.role}]\n{message.content}"))
-    OUT.print(Text(f"\nfrom {found.done:,} to {found.goal:,} tasks, expected ({found.basis}):"))
-    for stage in found.stages:
-        cost = "" if stage.picodollars is None else f"   {in_dollars(int(stage.picodollars)):.4f} USD"
-        OUT.print(
-            Text(
-                f"  {stage.name:<10} {stage.requests:>9,.0f} requests {stage.prompt_tokens:>13,.0f} prompt tokens "
-                f"{stage.completion_tokens:>13,.0f} completion tokens   {stage.model}{cost}"
-            )
-        )
-    total = "no price is known for every model" if found.usd is None else f"{found.usd:.2f} USD"
-    at_once = config.concurrency or DEFAULT_CONCURRENCY
-    OUT.print(Text(f"  in all: {total}, {found.seconds / 60:,.1f} minutes at {at_once} requests at once"))
-
-
 def show_status(pool: Path, *, as_json: bool) -> None:
     """Show the pool in figures."""
     status = reading.status(pool)
     if as_json:
-        _print_json(pool, status)
+        print_json(pool, status)
     else:
-        _table(status)
+        show_table(status)
 
 
-def _print_json(pool: Path, status: dict[str, Any]) -> None:
+def print_json(pool: Path, status: dict[str, Any]) -> None:
     """The figures as one JSON object, those of diversity among them, which plain `status` does without."""
     from selfinstruct.diversity.figures import diversity  # noqa: PLC0415
 
@@ -167,7 +53,8 @@ Line = tuple[str, object, str]
 """Name, figure and remark."""
 
 
-def _table(status: dict[str, Any]) -> None:
+def show_table(status: dict[str, Any]) -> None:
+    """A pool's status, a line a figure."""
     models = ", ".join(status["models"]) or "none yet"
     OUT.print(Text(f"pool {status['pool']}, recipe {status['recipe'] or 'none yet'}, models: {models}"))
     for name, value, note in (*_asked(status), *_became(status)):
@@ -250,7 +137,7 @@ def _judging(status: dict[str, Any]) -> Iterator[tuple[str, int, str]]:
                 yield f"  {name}", count, f"{judge['saved']:,} of them saved" if name == "revised" else ""
 
 
-def _samples(pool: Path, wanted: int = 3) -> None:
+def show_samples(pool: Path, wanted: int = 3) -> None:
     """Some rows, spread over the pool, shortened to be read at a glance."""
     with reading.snapshot(pool) as connection:
         rows = list(training.rows(connection))
@@ -258,13 +145,14 @@ def _samples(pool: Path, wanted: int = 3) -> None:
     for place in places:
         row = rows[place]
         OUT.print()
-        OUT.print(Text("instruction  " + _short(row.instruction)))
+        OUT.print(Text("instruction  " + short(row.instruction)))
         if row.instance.input:
-            OUT.print(Text("input        " + _short(row.instance.input)))
-        OUT.print(Text("output       " + _short(row.instance.output)))
+            OUT.print(Text("input        " + short(row.instance.input)))
+        OUT.print(Text("output       " + short(row.instance.output)))
 
 
-def _short(text: str, limit: int = 240) -> str:
+def short(text: str, limit: int = 240) -> str:
+    """A text of a model on one line, cut at the limit, with nothing in it that a terminal would obey."""
     line = " ".join("".join(character if character.isprintable() else " " for character in text).split())
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
@@ -348,7 +236,7 @@ def change_tasks(
     start = f"would be {verb}" if done.event is None else f"{verb} by event {done.event}"
     OUT.print(Text(f"{len(done.tasks):,} tasks {start}{among}"))
     for task in done.tasks[:SHOWN]:
-        OUT.print(Text(f"  {task.id}  {_short(task.instruction, 90)}"))
+        OUT.print(Text(f"  {task.id}  {short(task.instruction, 90)}"))
     if len(done.tasks) > SHOWN:
         OUT.print(Text(f"  and {len(done.tasks) - SHOWN:,} more"))
     if done.event is None:
@@ -379,6 +267,7 @@ def export_files(
     push_to_hub: str | None = None,
 ) -> None:
     """Write training data and say where it is, and what is not in it."""
+    from selfinstruct.export.files import LEFT_OUT, export  # noqa: PLC0415
     from selfinstruct.export.hub import pusher  # noqa: PLC0415
 
     push = pusher(push_to_hub) if push_to_hub is not None else None
@@ -455,27 +344,3 @@ def train_version(pool: Path, number: int | None, command: str | None) -> int:
     say(as_line(one, done))
     OUT.print(Text(str(done.out if done.is_done else done.log)))
     return 0 if done.is_done else 1
-
-
-def show_seed_check(path: Path) -> int:
-    """The report on a seed file; 2 if it has errors."""
-    from selfinstruct.rounds import faults_of_seed  # noqa: PLC0415
-    from selfinstruct.seeds import check_seeds  # noqa: PLC0415
-
-    settings = pool_settings(load(None, {}), "")
-    report = check_seeds(path, lambda task: faults_of_seed(task, settings))
-    for fault in report.faults:
-        OUT.print(Text(f"{fault.severity}: {fault.text(path)}"))
-    for pair in report.near_duplicates:
-        where = f"{path}:{pair.other_place.line or pair.other_place.item}"
-        like = f"line {pair.place.line or pair.place.item}"
-        OUT.print(Text(f"near-duplicate: {where}: ROUGE-L {pair.score:.2f} to {like}: {_short(pair.other_text, 100)}"))
-    OUT.print(
-        Text(
-            f"{report.tasks:,} tasks with {report.instances:,} instances ({report.instances_without_input:,} without "
-            f"input), {report.classifications:,} classification, {report.mean_words:.1f} words on average, "
-            f"{report.leading_words:,} different first words; {len(report.errors):,} errors, "
-            f"{len(report.warnings):,} warnings, {report.near_duplicate_count:,} near-duplicates"
-        )
-    )
-    return 2 if report.errors else 0

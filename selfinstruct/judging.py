@@ -15,9 +15,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from selfinstruct.recipes.answers import read_object
-from selfinstruct.recipes.steps import APART, Ask, Finished
+from selfinstruct.recipes.steps import Ask, Finished
 from selfinstruct.recipes.templates import fill
 from selfinstruct.records import (
+    APART,
+    BEST,
+    QUESTIONS,
     Api,
     Completion,
     InstanceCandidate,
@@ -50,10 +53,6 @@ DEFAULT_PRINCIPLES = (
 )
 ATTEMPTS = 3
 """How often the judge is asked about one form of an instance until its answer can be read."""
-BEST = 5
-
-QUESTIONS: Mapping[str, str] = {"valid": "valid_task", "input": "suitable_input", "output": "correct_output"}
-"""By what a question is called here: its key in an answer."""
 PASSED = "passed"
 INVALID = "judged_invalid"
 UNREADABLE = "judge_unreadable"

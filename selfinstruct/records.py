@@ -15,6 +15,12 @@ CompletionKind = Literal["answer", "failed"]
 PersonalData = Literal["off", "mask", "reject"]
 """What becomes of texts with personal data: they stay, get a placeholder, or are rejected."""
 
+APART = 1_000_000
+"""The index of a further question about the same candidate is so much higher; no answer holds as many candidates."""
+BEST = 5
+"""The highest score of a judge; 1 is the lowest."""
+QUESTIONS: Mapping[str, str] = {"valid": "valid_task", "input": "suitable_input", "output": "correct_output"}
+"""What a judge is asked: by the name of each question its key in an answer."""
 PROPOSE = "propose"
 """The stage that every recipe begins with: it asks for new instructions and belongs to a round, not to a task."""
 

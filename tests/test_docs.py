@@ -526,7 +526,7 @@ def test_exit_codes_are_those_of_the_errors_and_of_the_pump() -> None:
     described = {int(row[0]) for row in cells(section(ARCHITECTURE, "## How a run ends"))}
     errors: list[type[SelfInstructError]] = [SelfInstructError, *SelfInstructError.__subclasses__()]
     given = {error.exit_code for error in errors}
-    for name in ("growth.py", "runs.py", "console.py"):
+    for name in ("growth.py", "runs.py", "launch.py"):
         text = (ROOT / "selfinstruct" / name).read_text(encoding="utf-8")
         given |= {int(code) for code in re.findall(r"\bOutcome\(\s*(\d+),", text)}
     assert described == given

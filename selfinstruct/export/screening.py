@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from selfinstruct.filters.contaminated import Excluded, Found
 from selfinstruct.records import Exclusion
 from selfinstruct.store.exclusions import Used
 from selfinstruct.store.training import Row
+
+if TYPE_CHECKING:
+    from selfinstruct.filters.contaminated import Excluded, Found
 
 CONTAMINATED = "contaminated"
 THRESHOLD = "0.7"
@@ -25,7 +27,7 @@ class Screen:
         """Rows by id of the exclusion."""
         self.rows: dict[str, str] = {}
         """By id of a row that was near one: which."""
-        self._excluded = Excluded(exclusions, THRESHOLD) if exclusions else None
+        self._excluded = _excluded(exclusions) if exclusions else None
         self._last: tuple[str, Found | None] = ("", None)
 
     def near(self, row: Row) -> Found | None:
@@ -49,6 +51,12 @@ class Screen:
             about = found.setdefault(exclusion.id, _about(exclusion.id, exclusion.name, len(exclusion.rows)))
             about["rows_left_out"] = self.hits[exclusion.id]
         return sorted(found.values(), key=lambda about: (about["name"], about["sha256"]))
+
+
+def _excluded(exclusions: Sequence[Exclusion]) -> Excluded:
+    from selfinstruct.filters.contaminated import Excluded  # noqa: PLC0415 - most exports have no use for it
+
+    return Excluded(exclusions, THRESHOLD)
 
 
 def _about(identity: str, name: str, rows: int) -> dict[str, Any]:

@@ -16,9 +16,10 @@ from pydantic import BaseModel, BeforeValidator, ValidationError
 
 from selfinstruct.recipes.agreement import agreed, is_definite, is_enough, output_of
 from selfinstruct.recipes.answers import read_items, read_object, tidy_instruction
-from selfinstruct.recipes.steps import APART, Ask, Settled
+from selfinstruct.recipes.steps import Ask, Settled
 from selfinstruct.recipes.templates import fill
 from selfinstruct.records import (
+    APART,
     PROPOSE,
     AgreementRules,
     Api,

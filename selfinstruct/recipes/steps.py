@@ -6,9 +6,6 @@ from dataclasses import dataclass
 
 from selfinstruct.records import InstanceCandidate, JudgeVerdict, Prompt, Rejection, Task
 
-APART = 1_000_000
-"""The index of a further question about the same candidate is so much higher; no answer holds as many candidates."""
-
 
 @dataclass(frozen=True, slots=True)
 class Ask:

@@ -8,13 +8,16 @@ import threading
 import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from selfinstruct.filters.contaminated import Excluded
 from selfinstruct.records import Exclusion, Settings
 from selfinstruct.store.pool import Pool
 from selfinstruct.store.writer import Statement
 
-ExcludedBy = Callable[[Settings], Excluded | None]
+if TYPE_CHECKING:  # exports read this module, and most have no use for the search
+    from selfinstruct.filters.contaminated import Excluded
+
+ExcludedBy = Callable[[Settings], "Excluded | None"]
 """What rounds of these settings keep out; None if that is nothing."""
 
 
@@ -77,6 +80,8 @@ def read_exclusion(connection: sqlite3.Connection, identity: str) -> Exclusion:
 
 def excluded_by(pool: Pool) -> ExcludedBy:
     """What the pool's rounds keep out, by their settings; each combination is read and indexed once."""
+    from selfinstruct.filters.contaminated import Excluded  # noqa: PLC0415
+
     built: dict[tuple[tuple[str, ...], str], Excluded] = {}
     lock = threading.Lock()
 

@@ -6,8 +6,7 @@ import json
 import sqlite3
 from collections.abc import Sequence
 
-from selfinstruct.judging import BEST, QUESTIONS
-from selfinstruct.recipes.steps import APART
+from selfinstruct.records import APART, BEST, QUESTIONS
 
 _SAMPLED = f"stage = 'respond' AND position / {APART} = 1 AND state = 'answered'"
 """The second answer to a question."""

@@ -7,9 +7,8 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from selfinstruct.recipes.steps import Ask, Finished
 from selfinstruct.records import (
     Candidate,
     Completion,
@@ -25,8 +24,11 @@ from selfinstruct.records import (
     canonical_json,
     digest,
 )
-from selfinstruct.rounds import Accepted
 from selfinstruct.store.writer import Statement
+
+if TYPE_CHECKING:  # status has no use for the algorithm, whose rules take long to load
+    from selfinstruct.recipes.steps import Ask, Finished
+    from selfinstruct.rounds import Accepted
 
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 

@@ -1,0 +1,152 @@
+"""What `generate` shows in a terminal or a log while it grows a pool, and how it minds Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import time
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.text import Text
+
+from selfinstruct.config import DEFAULT_CONCURRENCY, Config, load, pool_settings
+from selfinstruct.console import ERR, OUT, export_files, print_json, say, short, show_samples, show_table
+from selfinstruct.forecast import forecast
+from selfinstruct.growth import Growth, Outcome
+from selfinstruct.llm.prices import in_dollars
+from selfinstruct.rounds import faults_of_seed
+from selfinstruct.seeds import check_seeds
+from selfinstruct.store import reading
+from selfinstruct.store.pool import is_pool
+
+if TYPE_CHECKING:
+    from selfinstruct.live import LiveView
+
+REAL_MODELS = """\
+The built-in offline model only shows how it works; real data needs a real model:
+  an API        export OPENAI_API_KEY=...
+                python -m selfinstruct generate --pool outputs/mine --model gpt-4o-mini
+  a local GPU   pip install vllm
+                python -m selfinstruct generate --pool outputs/mine --backend vllm --model Qwen/Qwen3-8B
+  Ollama        python -m selfinstruct generate --pool outputs/mine --base-url http://localhost:11434/v1 \\
+                --model qwen3:8b
+"""
+
+
+def generate(config: Config, *, as_json: bool, quiet: bool = False) -> int:
+    """Grow a pool in this process, with its summary at the end; the exit code.
+
+    Meanwhile a terminal shows the run as it stands, anything else gets a line for each round; `quiet` says nothing.
+    """
+    from selfinstruct import runs  # noqa: PLC0415 - brings the HTTP client, which takes a second to import
+    from selfinstruct.live import LiveView  # noqa: PLC0415
+
+    started = time.monotonic()
+    with LiveView(ERR) if ERR.is_terminal and not quiet else contextlib.nullcontext() as view:
+        tell = _hush if quiet else say
+
+        def grow(begun: Callable[[Growth], None]) -> Coroutine[Any, Any, Outcome]:
+            return runs.run(config, tell, started=lambda growth: _begin(growth, begun, view))
+
+        outcome = asyncio.run(_interruptible(grow))
+    seconds = time.monotonic() - started
+    if outcome.exit_code == 5:
+        say(f"error: {outcome.reason}")
+    _summary(config.pool, outcome, seconds, as_json=as_json)
+    return outcome.exit_code
+
+
+def _hush(line: str) -> None:
+    """Say nothing."""
+
+
+def _begin(growth: Growth, begun: Callable[[Growth], None], view: LiveView | None) -> None:
+    begun(growth)
+    if view is not None:
+        growth.tells_rounds = False
+        view.watch(growth)
+
+
+async def _interruptible(start: Callable[[Callable[[Growth], None]], Coroutine[Any, Any, Outcome]]) -> Outcome:
+    """Run, minding Ctrl-C and SIGTERM: the first lets what is in flight finish, the second stops now."""
+    loop = asyncio.get_running_loop()
+    task: asyncio.Future[Outcome]
+    growths: list[Growth] = []
+
+    def interrupt() -> None:
+        if growths and not halted:
+            halted.append(True)
+            say("stopping: nothing more is sent; waiting for what is in flight (again to stop now)")
+            growths[0].halt(Outcome(130, "interrupted"))
+        else:
+            task.cancel()
+
+    halted: list[bool] = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, interrupt)
+    task = asyncio.ensure_future(start(growths.append))
+    try:
+        return await task
+    except asyncio.CancelledError:
+        return Outcome(130, "interrupted")
+
+
+def _summary(pool: Path, outcome: Outcome, seconds: float, *, as_json: bool) -> None:
+    if outcome.exit_code == 5 and not is_pool(pool):
+        return
+    status = reading.status(pool)
+    if as_json:
+        print_json(pool, status)
+        return
+    ERR.print(Text(f"\n{outcome.reason} ({seconds:.1f} s)"))
+    show_table(status)
+    if status["tasks"]:
+        show_samples(pool)
+        export_files(pool, None, None)
+    if status["models"] in ([], ["offline"]):
+        OUT.print(Text("\n" + REAL_MODELS))
+
+
+def show_forecast(config: Config) -> None:
+    """What a run would send: the prompts of its first round in full, then requests, tokens, cost and time."""
+    found = forecast(config)
+    for request in found.first_round:
+        OUT.print(Text(f"--- propose request {request.index + 1} of {len(found.first_round)} to {request.model}"))
+        for message in request.messages:
+            OUT.print(Text(f"[{message.role}]\n{message.content}"))
+    OUT.print(Text(f"\nfrom {found.done:,} to {found.goal:,} tasks, expected ({found.basis}):"))
+    for stage in found.stages:
+        cost = "" if stage.picodollars is None else f"   {in_dollars(int(stage.picodollars)):.4f} USD"
+        OUT.print(
+            Text(
+                f"  {stage.name:<10} {stage.requests:>9,.0f} requests {stage.prompt_tokens:>13,.0f} prompt tokens "
+                f"{stage.completion_tokens:>13,.0f} completion tokens   {stage.model}{cost}"
+            )
+        )
+    total = "no price is known for every model" if found.usd is None else f"{found.usd:.2f} USD"
+    at_once = config.concurrency or DEFAULT_CONCURRENCY
+    OUT.print(Text(f"  in all: {total}, {found.seconds / 60:,.1f} minutes at {at_once} requests at once"))
+
+
+def show_seed_check(path: Path) -> int:
+    """The report on a seed file; 2 if it has errors."""
+    settings = pool_settings(load(None, {}), "")
+    report = check_seeds(path, lambda task: faults_of_seed(task, settings))
+    for fault in report.faults:
+        OUT.print(Text(f"{fault.severity}: {fault.text(path)}"))
+    for pair in report.near_duplicates:
+        where = f"{path}:{pair.other_place.line or pair.other_place.item}"
+        like = f"line {pair.place.line or pair.place.item}"
+        OUT.print(Text(f"near-duplicate: {where}: ROUGE-L {pair.score:.2f} to {like}: {short(pair.other_text, 100)}"))
+    OUT.print(
+        Text(
+            f"{report.tasks:,} tasks with {report.instances:,} instances ({report.instances_without_input:,} without "
+            f"input), {report.classifications:,} classification, {report.mean_words:.1f} words on average, "
+            f"{report.leading_words:,} different first words; {len(report.errors):,} errors, "
+            f"{len(report.warnings):,} warnings, {report.near_duplicate_count:,} near-duplicates"
+        )
+    )
+    return 2 if report.errors else 0
