@@ -140,6 +140,8 @@ def test_what_was_to_be_explained_is_no_explanation() -> None:
     assert fault("restated_question", f'Explain the statement: "{said}"', said) == "restated_question"
     assert fault("restated_question", f"What does this mean? {said}", said) == "restated_question"
     assert fault("restated_question", f"Correct the sentence: {said}", said) is None
+    asked = f'What does "{said}" look like with a capital at the start of every word?'
+    assert fault("restated_question", asked, said.title()) is None
 
 
 def test_numbers_of_the_input_are_reckoned_where_it_is_nothing_else() -> None:

@@ -109,6 +109,9 @@ def _loop(tokens: tuple[str, ...]) -> tuple[tuple[str, ...], int] | None:
     return None
 
 
+_AROUND = ': \n"“”.'
+
+
 def restated_question(task: Task, instance: Instance) -> Fault | None:
     """`restated_question` for an output that is the instruction over again, whole or nearly, and adds nothing.
 
@@ -133,10 +136,13 @@ def restated_question(task: Task, instance: Instance) -> Fault | None:
 
 
 def _quoted_again(instruction: str, output: str) -> str | None:
-    """What an instruction quotes or gives behind a colon, if the output is just that and more than a few words."""
-    said = comparable(output)
-    material = (found[0].strip(': \n"“”') for found in _MATERIAL.finditer(instruction))
-    return next((one for one in material if len(tokenize(one)) > 5 and comparable(one) == said), None)
+    """What an instruction quotes or gives behind a colon, if the output is just that and more than a few words.
+
+    With other capitals or spaces it may be the answer.
+    """
+    said = output.strip(_AROUND)
+    material = (found[0].strip(_AROUND) for found in _MATERIAL.finditer(instruction))
+    return next((one for one in material if len(tokenize(one)) > 5 and one == said), None)
 
 
 def cut_off(task: Task, instance: Instance) -> Fault | None:
