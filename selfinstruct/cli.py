@@ -331,11 +331,22 @@ def report(
     out: Annotated[
         Path | None, typer.Option(help="The file to write.  [default: POOL/report.html, or POOL/report_OTHER.html]")
     ] = None,
+    embeddings_url: Annotated[
+        str | None, typer.Option(help="A server with embeddings, for a Vendi score by meaning; see docs/diversity.md.")
+    ] = None,
+    embeddings_model: Annotated[str | None, typer.Option(help="The model there.")] = None,
+    embeddings_key_env: Annotated[str, typer.Option(help="The variable with its key.")] = "OPENAI_API_KEY",
 ) -> None:
     """Show a pool in figures, or two side by side, in one HTML file for any browser."""
     from selfinstruct import console  # noqa: PLC0415
+    from selfinstruct.errors import ConfigError  # noqa: PLC0415
 
-    console.write_report(pool, other, out)
+    if embeddings_url is not None and not embeddings_url.startswith(("http://", "https://")):
+        raise ConfigError(f"--embeddings-url: {embeddings_url!r} is no http:// or https:// URL")
+    if (embeddings_url is None) != (embeddings_model is None):
+        raise ConfigError("--embeddings-url and --embeddings-model: give both or neither")
+    server = (embeddings_url, embeddings_model, embeddings_key_env) if embeddings_url and embeddings_model else None
+    console.write_report(pool, other, out, server)
 
 
 @app.command()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -310,13 +312,26 @@ def _chat_template(found: Mapping[str, Any]) -> None:
         say(f"warning: {count:,} rows: {FAULTS[fault]} ({fault}), such as {found['examples'][fault][0]}")
 
 
-def write_report(pool: Path, other: Path | None, out: Path | None) -> None:
-    """Write the report of a pool, or of two, and say where it is."""
+def write_report(
+    pool: Path, other: Path | None, out: Path | None, embeddings: tuple[str, str, str] | None = None
+) -> None:
+    """Write the report of a pool, or of two, and say where it is.
+
+    `embeddings` are the URL of a server, a model of it, and the environment variable with its key.
+    """
     from selfinstruct.report import page  # noqa: PLC0415 - brings pandas
 
     name = "report.html" if other is None else f"report_{other.resolve().name}.html"
     path = out or pool / name
-    page.write_report([pool] if other is None else [pool, other], path)
+    embed = None
+    if embeddings is not None:
+        from selfinstruct.llm.embeddings import embed as ask  # noqa: PLC0415 - brings the HTTP client
+        from selfinstruct.llm.endpoint import EndpointConfig  # noqa: PLC0415
+
+        url, model, key_name = embeddings
+        server = EndpointConfig(url, os.environ.get(key_name, "") or "none", key_name, timeout_s=120.0)
+        embed = partial(ask, server, model)
+    page.write_report([pool] if other is None else [pool, other], path, embed)
     OUT.print(Text(f"{path}   {path.stat().st_size / 1e6:.1f} MB; open it in a browser"))
 
 

@@ -118,12 +118,24 @@ def vendi_score(tokens: Sequence[Sequence[str]]) -> float | None:
     The exponential of the entropy of the eigenvalues of K/n. K is the mean over n-grams of one and two words of the
     cosine between their counts (Friedman and Dieng 2023, who use the same kernel for text).
     """
-    if not tokens:
+    return _vendi((_cosines(tokens, 1) + _cosines(tokens, 2)) / 2) if tokens else None
+
+
+def vendi_of_embeddings(vectors: Sequence[Sequence[float]]) -> float | None:
+    """The same by the cosine between embeddings (count, dimensions), to four digits."""
+    if not vectors:
         return None
+    import numpy as np  # noqa: PLC0415
+
+    rows = np.asarray(vectors, dtype=np.float64)
+    rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+    return _rounded(_vendi(rows @ rows.T))
+
+
+def _vendi(kernel: NDArray[np.float64]) -> float:
     import numpy as np  # noqa: PLC0415 - plain status stays light
 
-    kernel = (_cosines(tokens, 1) + _cosines(tokens, 2)) / 2
-    eigenvalues = np.linalg.eigvalsh(kernel / len(tokens))
+    eigenvalues = np.linalg.eigvalsh(kernel / len(kernel))
     positive = eigenvalues[eigenvalues > 1e-12]
     return float(np.exp(-np.sum(positive * np.log(positive))))
 

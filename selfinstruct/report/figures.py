@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import pandas as pd
 
-from selfinstruct.diversity.figures import diversity
+from selfinstruct.diversity.figures import diversity, vendi_of_embeddings, vendi_sample
 from selfinstruct.errors import ConfigError
 from selfinstruct.filters.language import likely_language
 from selfinstruct.novelty.common import common_pieces
@@ -31,8 +31,12 @@ LEAST_LANGUAGE = 0.02
 """A quick look errs: smaller shares than this are put together."""
 
 
-def figures(connection: Connection, name: str, tasks: Tasks) -> dict[str, Any]:
-    """All figures of a pool, whose tasks have been read."""
+Embed = Callable[[Sequence[str]], list[list[float]]]
+"""The vector of each text."""
+
+
+def figures(connection: Connection, name: str, tasks: Tasks, embed: Embed | None = None) -> dict[str, Any]:
+    """All figures of a pool, whose tasks have been read; with `embed` the Vendi score by embeddings too."""
     frame = pd.DataFrame(tasks.figures, columns=Figures._fields)
     status = status_of(connection, name)
     runs, is_running = store.run_count(connection)
@@ -62,8 +66,16 @@ def figures(connection: Connection, name: str, tasks: Tasks) -> dict[str, Any]:
         "generations": counted(Counter(frame["generation"].tolist())),
         "demonstrations": demonstrations(store.shown(connection), tasks.positions),
         "pairs": pairs(connection),
-        "diversity": diversity(tasks.judged).to_json(),
+        "diversity": diversity(tasks.judged).to_json() | _by_embeddings(tasks, embed),
     }
+
+
+def _by_embeddings(tasks: Tasks, embed: Embed | None) -> dict[str, Any]:
+    """The Vendi score by embeddings, of the same sample as that by n-grams."""
+    if embed is None:
+        return {}
+    sample = vendi_sample([instruction for instruction, _ in tasks.judged])
+    return {"vendi_score_embeddings": vendi_of_embeddings(embed(sample))}
 
 
 def histogram(scores: pd.Series[float], bins: int = BINS) -> list[int]:

@@ -15,7 +15,7 @@ from typing import IO
 
 from selfinstruct.errors import PoolError
 from selfinstruct.report import rejections, tasks
-from selfinstruct.report.figures import figures
+from selfinstruct.report.figures import Embed, figures
 from selfinstruct.report.packing import harmless_json, write_packed
 from selfinstruct.store.reading import Connection, snapshot
 
@@ -23,8 +23,10 @@ SCRIPTS = ("elements.js", "charts.js", "sunburst.js", "tables.js", "sections.js"
 """In the order in which they are run, as one script."""
 
 
-def write_report(folders: Sequence[Path], out: Path) -> None:
+def write_report(folders: Sequence[Path], out: Path, embed: Embed | None = None) -> None:
     """Write the report of a pool, or of two side by side, each as it is at one moment.
+
+    `embed` gives embeddings of instructions, for one more figure.
 
     Raises:
         PoolError: a folder holds no pool, or the file cannot be written.
@@ -35,7 +37,7 @@ def write_report(folders: Sequence[Path], out: Path) -> None:
         try:
             out.parent.mkdir(parents=True, exist_ok=True)
             with whole_or_nothing(out) as file:
-                _write(file, dict(zip(names, connections, strict=True)))
+                _write(file, dict(zip(names, connections, strict=True)), embed)
         except OSError as error:
             raise PoolError(f"{out}: the report cannot be written ({error.strerror})") from error
 
@@ -54,7 +56,7 @@ def whole_or_nothing(path: Path) -> Iterator[IO[str]]:
         raise
 
 
-def _write(file: IO[str], pools: Mapping[str, Connection]) -> None:
+def _write(file: IO[str], pools: Mapping[str, Connection], embed: Embed | None) -> None:
     script = "\n".join(map(_asset, SCRIPTS))
     file.write(_head(" and ".join(pools), _asset("page.css"), script))
     all_figures = []
@@ -66,7 +68,7 @@ def _write(file: IO[str], pools: Mapping[str, Connection]) -> None:
             write_packed(file, found.details)
         with _element(file, f"rejections-{number}"):
             write_packed(file, rejections.rows(connection, found.positions))
-        all_figures.append(figures(connection, name, found))
+        all_figures.append(figures(connection, name, found, embed))
     file.write(f'<script type="application/json" id="figures">{harmless_json(all_figures)}</script>\n')
     file.write(f"<script>{script}</script>\n</body>\n</html>\n")
 

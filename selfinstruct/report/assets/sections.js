@@ -50,7 +50,11 @@ const DIVERSITY = [
   ["verb_noun_entropy", "Verb-noun entropy", "in bits", 2],
   ["mean_nearest_rouge_l", "Nearest ROUGE-L", "mean, to an earlier instruction", 3],
   ["vendi_score", "Vendi score", "as varied as so many different ones", 1],
+  ["vendi_score_embeddings", "Vendi score by meaning", "the same, by embeddings", 1],
 ];
+
+/** The figures of diversity that a pool of these has; those by embeddings are there only when asked for. */
+const diversityOf = (pools) => DIVERSITY.filter(([key]) => pools.some((pool) => key in pool.diversity));
 
 function difference(one, other, digits) {
   if (!known(one) || !known(other)) return "";
@@ -77,9 +81,9 @@ function summary(pools) {
 
 function topics(pools, onPick) {
   if (pools.length === 1) {
-    put("topics", tiles(DIVERSITY.map(([key, name, note, digits]) => [name, known(pools[0].diversity[key]) ? (digits ? decimal(pools[0].diversity[key], digits) : number(pools[0].diversity[key])) : "none yet", note])));
+    put("topics", tiles(diversityOf(pools).map(([key, name, note, digits]) => [name, known(pools[0].diversity[key]) ? (digits ? decimal(pools[0].diversity[key], digits) : number(pools[0].diversity[key])) : "none yet", note])));
   } else {
-    const rows = DIVERSITY.map(([key, name, note, digits]) => [`${name} (${note})`, ...pools.map((pool) => decimal(pool.diversity[key], digits)), difference(pools[0].diversity[key], pools[1].diversity[key], digits)]);
+    const rows = diversityOf(pools).map(([key, name, note, digits]) => [`${name} (${note})`, ...pools.map((pool) => decimal(pool.diversity[key], digits)), difference(pools[0].diversity[key], pools[1].diversity[key], digits)]);
     put("topics", el("div", { class: "card scroll", tabindex: "0", role: "region", "aria-label": "Diversity of both pools" },
       smallTable(["", ...pools.map((pool) => pool.name), "difference"], rows, "Diversity of the generated instructions")));
   }
