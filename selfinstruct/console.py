@@ -236,7 +236,8 @@ def change_tasks(
     ) if number]  # fmt: skip
     among = f", {' and '.join(kinds)} among them" if kinds else ""
     start = f"would be {verb}" if done.event is None else f"{verb} by event {done.event}"
-    OUT.print(Text(f"{len(done.tasks):,} tasks {start}{among}"))
+    tasks = "1 task" if len(done.tasks) == 1 else f"{len(done.tasks):,} tasks"
+    OUT.print(Text(f"{tasks} {start}{among}"))
     for task in done.tasks[:SHOWN]:
         OUT.print(Text(f"  {task.id}  {short(task.instruction, 90)}"))
     if len(done.tasks) > SHOWN:
