@@ -158,6 +158,10 @@ def running(script: str = LONG) -> subprocess.Popen[bytes]:
     process = supervised(script)
     assert process.stdout is not None
     assert process.stdout.readline() == b"up\n"
+    wanted = script.count("sleep 300")  # a shell may say so before what it started has become itself
+    wait_until(
+        lambda: sum(one.command == "sleep 300" for one in descendants(process.pid)) >= wanted, 10, "the sleepers"
+    )
     return process
 
 
