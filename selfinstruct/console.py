@@ -153,9 +153,14 @@ def show_samples(pool: Path, wanted: int = 3) -> None:
         OUT.print(Text("output       " + short(row.instance.output)))
 
 
+def plain(text: str) -> str:
+    """A text on one line, with nothing in it that a terminal would obey."""
+    return " ".join("".join(character if character.isprintable() else " " for character in text).split())
+
+
 def short(text: str, limit: int = 240) -> str:
-    """A text of a model on one line, cut at the limit, with nothing in it that a terminal would obey."""
-    line = " ".join("".join(character if character.isprintable() else " " for character in text).split())
+    """A plain text, cut at the limit."""
+    line = plain(text)
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 

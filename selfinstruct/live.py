@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from selfinstruct.console import plain
 from selfinstruct.growth import Growth
 from selfinstruct.llm.prices import in_dollars
 
@@ -117,11 +118,6 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02} min"
-
-
-def plain(text: str) -> str:
-    """A text on one line, with nothing in it that a terminal would obey."""
-    return " ".join("".join(character if character.isprintable() else " " for character in text).split())
 
 
 class LiveView:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from selfinstruct.live import Look, duration, lines, plain
+from selfinstruct.console import plain
+from selfinstruct.live import Look, duration, lines
 from selfinstruct.llm.offline.server import OfflineServer
 from tests.builders import ROOT
 
