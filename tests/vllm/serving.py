@@ -14,6 +14,7 @@ from typing import Any, Self
 from selfinstruct.llm.vllm.metrics import Metrics
 from selfinstruct.llm.vllm.server import VllmOptions, VllmServer
 from selfinstruct.store.reading import status
+from tests.builders import rows
 from tests.vllm.processes import Seen, descendants
 
 HERE = Path(__file__).parent
@@ -126,14 +127,6 @@ def _written(folder: Path, recipe: str, where: str, table: str, top: dict[str, A
         encoding="utf-8",
     )
     return path
-
-
-def rows(pool: Path, sql: str) -> list[Any]:
-    connection = sqlite3.connect(pool / "pool.db")
-    try:
-        return connection.execute(sql).fetchall()
-    finally:
-        connection.close()
 
 
 def completions(pool: Path) -> int:

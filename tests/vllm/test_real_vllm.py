@@ -29,7 +29,7 @@ from selfinstruct.llm.vllm.log import reason
 from selfinstruct.llm.vllm.server import VllmServer
 from selfinstruct.records import Message, Request
 from selfinstruct.runs import grow_blocking
-from tests.builders import ROOT, jsonl, seed_row
+from tests.builders import ROOT, jsonl, rows, seed_row
 from tests.vllm.processes import Seen, descendants, everything, gone, wait_until
 from tests.vllm.serving import (
     MODEL,
@@ -37,7 +37,6 @@ from tests.vllm.serving import (
     check_laws,
     completions,
     config_file,
-    rows,
     starting_config,
     vllm_options,
 )
