@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Locator, LocatorAssertions, Page
 
 HERE = Path(__file__).parent
 SCREENSHOTS = HERE / "screenshots"
@@ -42,6 +42,14 @@ def missing(what: str) -> None:
     if os.environ.get("CI") == "true":
         pytest.fail(text)
     pytest.skip(text)
+
+
+def expect(found: Locator) -> LocatorAssertions:
+    """What a test says of this part of a page; each waits up to 15 s, as a page draws in its own time."""
+    from playwright.sync_api import expect as waiting
+
+    waiting.set_options(timeout=15_000)
+    return waiting(found)
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from selfinstruct.records import Instance, Task
 from selfinstruct.report.page import write_report
 from selfinstruct.store.windows import add_window
 from selfinstruct.store.writer import connect
-from tests.browser.conftest import PHONE
+from tests.browser.conftest import PHONE, expect
 from tests.builders import rows
 from tests.pools import SMALL_SEEDS, Asked, Proposed, small_pool, task_of, write_pool
 
@@ -60,8 +60,14 @@ def rows_shown(page: Page, section: str) -> list[str]:
     return page.locator(f"#{section} .rows .open").all_inner_texts()
 
 
-def count(page: Page, section: str) -> str:
-    return page.inner_text(f"#{section} .count")
+def count_is(page: Page, section: str, wanted: str | re.Pattern[str]) -> None:
+    expect(page.locator(f"#{section} .count")).to_have_text(wanted)
+
+
+def closed_by_escape(page: Page) -> None:
+    """The page after its dialog was closed by a key."""
+    page.keyboard.press("Escape")
+    expect(page.locator("dialog")).to_be_hidden()
 
 
 def tasks_of(pool: Path) -> int:
@@ -75,11 +81,11 @@ def test_the_demo_opens_fast_and_shows_its_figures(page: Page, demo: Path) -> No
     assert page.inner_text("h1") == "demo"
     tiles = page.locator("#summary .tiles > div").all_inner_texts()
     assert tiles[0] == "Finished tasks\n200\ngrown from 175 seeds"
-    assert count(page, "tasks") == f"{tasks_of(demo)} of {tasks_of(demo)}"
+    count_is(page, "tasks", f"{tasks_of(demo)} of {tasks_of(demo)}")
     for image in page.locator("svg[role=img]").all():
         assert len(image.get_attribute("aria-label") or "") > 30
         assert image.locator("rect, path, circle").count() > 2
-    assert page.locator("figure svg").count() == 9
+    expect(page.locator("figure svg")).to_have_count(9)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -122,11 +128,11 @@ def test_tasks_are_searched_filtered_and_sorted(page: Page, demo: Path) -> None:
     found = rows_shown(page, "tasks")
     assert found
     assert all("markdown table" in text.lower() for text in found)
-    assert count(page, "tasks") == f"{len(found)} of {tasks_of(demo)}"
+    count_is(page, "tasks", f"{len(found)} of {tasks_of(demo)}")
     page.get_by_role("button", name="Show all").first.click()
-    assert count(page, "tasks") == f"{tasks_of(demo)} of {tasks_of(demo)}"
+    count_is(page, "tasks", f"{tasks_of(demo)} of {tasks_of(demo)}")
     page.get_by_label("State").select_option("seed")
-    assert count(page, "tasks") == f"175 of {tasks_of(demo)}"
+    count_is(page, "tasks", f"175 of {tasks_of(demo)}")
     page.get_by_label("State").select_option("generated")
     page.get_by_label("Nearest ROUGE-L").select_option("0.6 and above")
     page.get_by_role("button", name="Nearest", exact=True).click()
@@ -145,7 +151,7 @@ def test_rejections_are_searched_filtered_and_opened(page: Page, demo: Path) -> 
     table = page.locator("#rejections")
     table.get_by_label("Reason").select_option("near_duplicate")
     found = dict(rows(demo, "SELECT reason, COUNT(*) FROM rejections GROUP BY reason"))
-    assert count(page, "rejections") == f"{found['near_duplicate']} of {sum(found.values())}"
+    count_is(page, "rejections", f"{found['near_duplicate']} of {sum(found.values())}")
     assert set(page.locator("#rejections .rows tr.row td:nth-child(2)").all_inner_texts()) == {"near_duplicate"}
     table.locator(".open").first.click()
     dialog = page.locator("dialog")
@@ -154,8 +160,7 @@ def test_rejections_are_searched_filtered_and_opened(page: Page, demo: Path) -> 
     dialog.locator("dd .link").first.click()  # to the task that it resembles
     assert re.match(r"(Seed|Task) \d+", dialog.locator("h2").inner_text())
     assert "Rejected as too like it" in dialog.inner_text()
-    page.keyboard.press("Escape")
-    assert not dialog.is_visible()
+    closed_by_escape(page)
 
 
 def test_a_task_shows_where_it_came_from_and_what_it_holds(page: Page, tmp_path: Path) -> None:
@@ -182,7 +187,7 @@ def test_the_table_is_walked_by_keys(page: Page, demo: Path) -> None:
     assert last == str(tasks_of(demo) + 1)
     page.keyboard.press("Enter")
     assert page.inner_text("dialog h2") == "Seed 0"
-    page.keyboard.press("Escape")
+    closed_by_escape(page)
     page.keyboard.press("Home")
     assert page.evaluate("document.activeElement.textContent") == newest
 
@@ -192,15 +197,15 @@ def test_charts_say_their_values_to_pointer_and_keys(page: Page, tmp_path: Path)
     chart = page.locator("#growth figure").first
     chart.locator("svg").focus()
     page.keyboard.press("ArrowRight")
-    assert chart.locator(".tip").inner_text() == "round 0: 2"
+    expect(chart.locator(".tip")).to_have_text("round 0: 2")
     page.keyboard.press("ArrowRight")
-    assert chart.locator(".tip").inner_text() == "round 1: 1"
+    expect(chart.locator(".tip")).to_have_text("round 1: 1")
     page.keyboard.press("Escape")
-    assert chart.locator(".tip").inner_text() == ""
+    expect(chart.locator(".tip")).to_have_text("")
     chart.locator("rect").first.hover()
-    assert chart.locator(".tip").inner_text() == "round 0: 2"
+    expect(chart.locator(".tip")).to_have_text("round 0: 2")
     chart.locator("summary").click()
-    assert chart.locator("tbody tr").all_inner_texts() == ["round 0\t2\t2\t0", "round 1\t1\t1\t0"]
+    expect(chart.locator("tbody tr")).to_have_text(["round 0 2 2 0", "round 1 1 1 0"], use_inner_text=True)
 
 
 def test_a_reason_is_taken_out_of_the_figure_by_its_button(page: Page, tmp_path: Path) -> None:
@@ -232,9 +237,9 @@ def test_the_radar_says_what_went_beyond_its_bounds(
     assert "Beyond their bounds: rounds 10 to 19: acceptance; rounds 10 to 19: ten openings." in chart.inner_text()
     chart.locator("svg").focus()
     page.keyboard.press("ArrowRight")
-    assert chart.locator(".tip").inner_text() == "rounds 0 to 9: 50% acceptance"
+    expect(chart.locator(".tip")).to_have_text("rounds 0 to 9: 50% acceptance")
     page.locator("#growth figure").nth(3).locator("rect").first.hover()
-    assert page.locator("#growth figure").nth(3).locator(".tip").inner_text() == "rounds 0 to 9: 30"
+    expect(page.locator("#growth figure").nth(3).locator(".tip")).to_have_text("rounds 0 to 9: 30")
     assert serious_faults(page) == []
     keep_screenshot(page, "report-radar")
 
@@ -242,14 +247,14 @@ def test_the_radar_says_what_went_beyond_its_bounds(
 def test_a_verb_is_looked_at_alone_and_an_object_shows_its_tasks(page: Page, tmp_path: Path) -> None:
     opened(page, small_pool(tmp_path / "small"))
     sunburst = page.locator(".sunburst")
-    assert sunburst.locator("path").count() == 4
+    expect(sunburst.locator("path")).to_have_count(4)
     sunburst.get_by_role("button", name="classify", exact=True).click()
-    assert sunburst.locator("path").count() == 2
+    expect(sunburst.locator("path")).to_have_count(2)
     assert sunburst.locator("text.centre").text_content() == "classify"
     sunburst.locator("circle").click()
-    assert sunburst.locator("path").count() == 4
+    expect(sunburst.locator("path")).to_have_count(4)
     sunburst.get_by_role("button", name="show the tasks write story").click()
-    assert count(page, "tasks") == "2 of 5, with the verb write and the object story"
+    count_is(page, "tasks", "2 of 5, with the verb write and the object story")
     assert len(rows_shown(page, "tasks")) == 2
 
 
@@ -258,11 +263,11 @@ def test_two_pools_are_compared(page: Page, demo: Path, tmp_path: Path, serious_
     opened(page, demo, small_pool(tmp_path / "small"))
     first = page.locator("#summary tbody tr").first.locator("td").all_inner_texts()
     assert first == ["Finished tasks", "200", "2", "−198"]
-    assert page.locator("#novelty figure").first.locator("rect").count() == 2 * 50
+    expect(page.locator("#novelty figure").first.locator("rect")).to_have_count(2 * 50)
     page.locator("#tasks-pool").select_option("small")
-    assert count(page, "tasks") == "5 of 5"
+    count_is(page, "tasks", "5 of 5")
     page.locator(".sunburst").nth(1).get_by_role("button", name="show the tasks with the verb write").click()
-    assert count(page, "tasks").startswith("2 of 5")
+    count_is(page, "tasks", re.compile("^2 of 5"))
     assert serious_faults(page) == []
     keep_screenshot(page, "report-compared")
 
@@ -272,7 +277,7 @@ def test_a_pool_of_nothing_or_of_seeds_alone_is_shown(
     page: Page, tmp_path: Path, serious_faults: SeriousFaults, seeds: tuple[Task, ...]
 ) -> None:
     opened(page, write_pool(tmp_path / "pool", seeds, []))
-    assert count(page, "tasks") == f"{len(seeds)} of {len(seeds)}"
+    count_is(page, "tasks", f"{len(seeds)} of {len(seeds)}")
     assert "There are no generated tasks yet." in page.inner_text("#topics")
     assert serious_faults(page) == []
 
@@ -307,13 +312,13 @@ def test_texts_that_attack_are_shown_as_text_and_run_nothing(
     for place, text in enumerate(ATTACKS):
         page.locator("#tasks .open").nth(place).click()
         assert page.locator("dialog pre").all_text_contents() == [text, text, text]
-        page.keyboard.press("Escape")
+        closed_by_escape(page)
     page.locator("#rejections .rows").focus()
     for _ in range(2 * len(ATTACKS)):
         page.keyboard.press("ArrowDown")
         page.keyboard.press("Enter")
         assert page.inner_text("dialog h2").startswith("Rejected")
-        page.keyboard.press("Escape")
+        closed_by_escape(page)
     page.wait_for_timeout(200)
     assert page.evaluate("window.attacked") is None
     assert page.locator("script").count() == own

@@ -152,6 +152,9 @@ function instructionOf(side, position) {
   return el("button", { type: "button", class: "link", click: () => task && openTask(side, task) }, task ? task.instruction.slice(0, 140) : `task ${position}`);
 }
 
+/** The figures draw themselves once they have a width: that is before the second frame from now. */
+const drawn = () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+
 async function start() {
   document.getElementById("about").textContent = about(pools);
   summary(pools);
@@ -169,6 +172,7 @@ async function start() {
     const left = pools.map((pool, side) => [pool, tables[place][side].rows.length, id === "tasks" ? pool.status.seeds + pool.status.tasks + pool.status.tasks_pending + pool.status.tasks_without_instances : sum(pool.reasons.map((one) => one.count))]).filter(([, there, all]) => there < all);
     for (const [pool, there, all] of left) put(id, el("p", { class: "note" }, `The newest ${number(there)} of ${number(all)} of ${pool.name}; explain finds the others.`));
   }
+  await drawn();
   document.documentElement.dataset.ready = String(Math.round(performance.now()));
 }
 
