@@ -13,10 +13,10 @@ import tempfile
 from contextlib import closing
 from pathlib import Path
 
-from selfinstruct.config import load
+from selfinstruct.config.reading import load
 from selfinstruct.llm.offline.quirks import parse_quirks
 from selfinstruct.llm.offline.server import OfflineServer
-from selfinstruct.runs import grow_blocking
+from selfinstruct.runs.run import grow_blocking
 
 
 def accepted_and_asked(url: str, seed: int, target: int, diversify: str) -> tuple[int, int]:

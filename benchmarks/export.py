@@ -22,7 +22,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from selfinstruct.config import load, pool_settings
+from selfinstruct.config.reading import load
+from selfinstruct.config.shaping import pool_settings
 from selfinstruct.export.formats import FORMATS
 from selfinstruct.records import Instance, Task
 from selfinstruct.store import statements

@@ -84,9 +84,9 @@ def generate(pool: Path, url: str, target: int, *more: str) -> list[str]:
 GROW = """
 import asyncio, sys, time
 from pathlib import Path
-from selfinstruct.config import load
-from selfinstruct.growth import STEPS, Steps
-from selfinstruct.runs import run
+from selfinstruct.config.reading import load
+from selfinstruct.growth.pump import STEPS, Steps
+from selfinstruct.runs.run import run
 
 async def with_a_barrier(growth, round_, verdicts):
     await STEPS.follow_up(growth, await STEPS.grow(growth, round_, verdicts))

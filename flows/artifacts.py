@@ -16,7 +16,7 @@ from prefect.artifacts import (
     aupdate_progress_artifact,
 )
 
-from selfinstruct.growth import Growth, Outcome
+from selfinstruct.growth.pump import Growth, Outcome
 from selfinstruct.store.ledger import RoundFigures
 from selfinstruct.versions.changelog import plain
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from flows.reporting import keep_errors_short, keys
 from flows.signals import Terminated, terminated_state, until_terminated
-from selfinstruct.config import load
+from selfinstruct.config.reading import load
 from selfinstruct.errors import SelfInstructError
 from selfinstruct.versions.shelf import version
 from selfinstruct.versions.training import GRACE_S, Training, as_line, train

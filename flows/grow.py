@@ -15,10 +15,10 @@ from flows import artifacts
 from flows.reporting import keep_errors_short, keys
 from flows.signals import Terminated, terminated_state, until_terminated
 from flows.steps import TASKS
-from selfinstruct import runs
-from selfinstruct.config import load
+from selfinstruct.config.reading import load
 from selfinstruct.errors import PoolInUse, SelfInstructError
-from selfinstruct.growth import Growth, Outcome
+from selfinstruct.growth.pump import Growth, Outcome
+from selfinstruct.runs.run import Started, run
 from selfinstruct.store.ledger import round_figures
 from selfinstruct.store.pool import is_pool
 from selfinstruct.store.reading import status
@@ -93,7 +93,7 @@ async def grow(config: GrowConfig) -> State[Any]:
     return Completed(message=outcome.reason, data=done, name="Stopped" if outcome.exit_code else "Completed")
 
 
-async def _grow(config: GrowConfig, seen: Sequence[runs.Started]) -> Outcome:
+async def _grow(config: GrowConfig, seen: Sequence[Started]) -> Outcome:
     options = config.model_dump(exclude={"file", "secrets"})
     logger = get_run_logger()
 
@@ -101,4 +101,4 @@ async def _grow(config: GrowConfig, seen: Sequence[runs.Started]) -> Outcome:
         for one in seen:
             one(growth)
 
-    return await runs.run(load(config.file, options), lambda line: logger.info("%s", line), TASKS, begun, flow_run.id)
+    return await run(load(config.file, options), lambda line: logger.info("%s", line), TASKS, begun, flow_run.id)

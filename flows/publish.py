@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from flows import artifacts
 from flows.finetune import FinetuneConfig, finetune
 from flows.reporting import keep_errors_short
-from selfinstruct.config import load
+from selfinstruct.config.reading import load
 from selfinstruct.errors import ConfigError
 from selfinstruct.versions.changelog import plain
 from selfinstruct.versions.publishing import CHANGELOG, Published, as_line

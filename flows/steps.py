@@ -10,11 +10,11 @@ from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed, Failed
 
 from selfinstruct.errors import SelfInstructError
-from selfinstruct.growth import STEPS, Growth, Steps
+from selfinstruct.growth.pump import STEPS, Growth, Steps
+from selfinstruct.growth.underway import Round
 from selfinstruct.llm.slots import Halted
 from selfinstruct.rounds import Verdict
 from selfinstruct.store.pool import OpenTask
-from selfinstruct.underway import Round
 
 Result = TypeVar("Result")
 

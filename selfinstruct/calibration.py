@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from selfinstruct.config.sections import JudgeSection
 from selfinstruct.errors import ConfigError
 from selfinstruct.records import BEST, QUESTIONS
-from selfinstruct.sections import JudgeSection
 from selfinstruct.store.judged import judge_rules, judge_yield, judged_instances, scores_given, task_exists
 from selfinstruct.store.reading import snapshot
 

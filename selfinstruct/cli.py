@@ -102,8 +102,8 @@ def generate(
     as_json: Annotated[bool, typer.Option("--json", help="Print the pool's status as JSON at the end.")] = False,
 ) -> None:
     """Grow a pool: creates it on the first run, goes on with it later."""
-    from selfinstruct import launch  # noqa: PLC0415
-    from selfinstruct.config import load  # noqa: PLC0415
+    from selfinstruct.config.reading import load
+    from selfinstruct.terminal import generate as terminal
 
     options: dict[str, Any] = {
         "pool": pool, "seeds": seeds, "target": target, "more": more, "recipe": recipe, "backend": backend,
@@ -114,9 +114,9 @@ def generate(
         "min_acceptance": min_acceptance, "diversify": diversify,
     }  # fmt: skip
     if dry_run:
-        launch.show_forecast(load(config, options))
+        terminal.show_forecast(load(config, options))
         return
-    raise typer.Exit(launch.generate(load(config, options), as_json=as_json, quiet=quiet))
+    raise typer.Exit(terminal.generate(load(config, options), as_json=as_json, quiet=quiet))
 
 
 @app.command()
@@ -134,16 +134,16 @@ def replay(
     as_json: Annotated[bool, typer.Option("--json", help="Print the new pool's status as JSON.")] = False,
 ) -> None:
     """Judge recorded completions again, in recorded order, under another configuration: no model, no cost."""
-    from selfinstruct import console  # noqa: PLC0415
-    from selfinstruct.config import load  # noqa: PLC0415
-    from selfinstruct.replay import replay as replay_sources  # noqa: PLC0415
+    from selfinstruct.config.reading import load
+    from selfinstruct.runs.replay import replay as replay_sources
+    from selfinstruct.terminal.status import show_status
 
     options = {
         "pool": pool, "seeds": seeds, "recipe": recipe, "compat": compat, "rouge_threshold": rouge_threshold,
         "exclude": exclude,
     }  # fmt: skip
     replay_sources(sources, load(config, options), say)
-    console.show_status(pool, as_json=as_json)
+    show_status(pool, as_json=as_json)
 
 
 @app.command()
@@ -151,9 +151,9 @@ def status(
     pool: PoolArgument, as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False
 ) -> None:
     """Show a pool in figures: tasks, rates, tokens, and what was rejected for which reason."""
-    from selfinstruct import console  # noqa: PLC0415
+    from selfinstruct.terminal.status import show_status
 
-    console.show_status(pool, as_json=as_json)
+    show_status(pool, as_json=as_json)
 
 
 @app.command()
@@ -169,9 +169,9 @@ def judge(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """Show what the judge made of a pool, or hold it against labels of people and fit its minimum scores."""
-    from selfinstruct import console  # noqa: PLC0415
+    from selfinstruct.terminal.judge import show_judge
 
-    console.show_judge(pool, calibrate, precision, as_json=as_json)
+    show_judge(pool, calibrate, precision, as_json=as_json)
 
 
 @app.command()
@@ -180,9 +180,9 @@ def explain(
     what: Annotated[str, typer.Argument(help="A task id, a request id, a reason, or a piece of a text.", metavar="X")],
 ) -> None:
     """Tell where a task came from, or why a candidate was rejected and what it resembled."""
-    from selfinstruct import console  # noqa: PLC0415
+    from selfinstruct.terminal.status import show_explanations
 
-    console.show_explanations(pool, what)
+    show_explanations(pool, what)
 
 
 IdsArgument = Annotated[list[str] | None, typer.Argument(help="Tasks by id, or its beginning.", metavar="ID...")]
@@ -207,16 +207,16 @@ def remove(
     dry_run: TryOption = False,
 ) -> None:
     """Leave tasks out of exports and of what the model is shown; `restore` puts them back. Nothing is deleted."""
-    from selfinstruct import console  # noqa: PLC0415
-    from selfinstruct.errors import ConfigError  # noqa: PLC0415
-    from selfinstruct.store.removal import Selection  # noqa: PLC0415
+    from selfinstruct.errors import ConfigError
+    from selfinstruct.store.removal import Selection
+    from selfinstruct.terminal.curation import change_tasks
 
     if bool(ids) == (where is not None):
         raise ConfigError("name the tasks to remove: by ID..., or by --where EXPR")
     if not reason.strip():
         raise ConfigError("say why by --reason; whoever looks at the pool later will want to know")
     selection = Selection(tuple(ids or ()), where)
-    console.change_tasks(pool, "remove", selection, reason, descendants=descendants, dry_run=dry_run)
+    change_tasks(pool, "remove", selection, reason, descendants=descendants, dry_run=dry_run)
 
 
 @app.command()
@@ -230,14 +230,14 @@ def restore(
     dry_run: TryOption = False,
 ) -> None:
     """Put removed tasks back."""
-    from selfinstruct import console  # noqa: PLC0415
-    from selfinstruct.errors import ConfigError  # noqa: PLC0415
-    from selfinstruct.store.removal import Selection  # noqa: PLC0415
+    from selfinstruct.errors import ConfigError
+    from selfinstruct.store.removal import Selection
+    from selfinstruct.terminal.curation import change_tasks
 
     if [bool(ids), where is not None, event is not None, everything].count(True) != 1:
         raise ConfigError("name the tasks to put back: by ID..., --where EXPR, --event N, or --all")
     selection = Selection(tuple(ids or ()), where, event, everything)
-    console.change_tasks(pool, "restore", selection, reason, dry_run=dry_run)
+    change_tasks(pool, "restore", selection, reason, dry_run=dry_run)
 
 
 @app.command()
@@ -251,9 +251,9 @@ def review(
     port: Annotated[int, typer.Option(help="Port on loopback; 0 takes a free one.", min=0, max=65535)] = 0,
 ) -> None:
     """Read rows one by one in a browser, and keep, remove or mark them by keyboard, until Ctrl-C."""
-    from selfinstruct import console  # noqa: PLC0415
+    from selfinstruct.terminal.curation import review_rows
 
-    console.review_rows(pool, where, sample, port, blind=blind)
+    review_rows(pool, where, sample, port, blind=blind)
 
 
 @app.command()
@@ -304,12 +304,12 @@ def export(
     ] = None,
 ) -> None:
     """Write a pool as training data."""
-    from selfinstruct import console  # noqa: PLC0415
-    from selfinstruct.exclusions import read_exclusions  # noqa: PLC0415
-    from selfinstruct.export.choice import Choice  # noqa: PLC0415
-    from selfinstruct.export.files import Options  # noqa: PLC0415
-    from selfinstruct.export.formats import Wording  # noqa: PLC0415
-    from selfinstruct.export.splits import parse_split  # noqa: PLC0415
+    from selfinstruct.exclusions import read_exclusions
+    from selfinstruct.export.choice import Choice
+    from selfinstruct.export.files import Options
+    from selfinstruct.export.formats import Wording
+    from selfinstruct.export.splits import parse_split
+    from selfinstruct.terminal.outputs import export_files
 
     options = Options(
         Wording(system=system, mixed_prompts=mixed_prompts),
@@ -321,7 +321,7 @@ def export(
         tokenizer,
         read_exclusions(exclude or ()),
     )  # fmt: skip
-    console.export_files(pool, formats, out, options, push_to_hub)
+    export_files(pool, formats, out, options, push_to_hub)
 
 
 @app.command()
@@ -338,15 +338,15 @@ def report(
     embeddings_key_env: Annotated[str, typer.Option(help="The variable with its key.")] = "OPENAI_API_KEY",
 ) -> None:
     """Show a pool in figures, or two side by side, in one HTML file for any browser."""
-    from selfinstruct import console  # noqa: PLC0415
-    from selfinstruct.errors import ConfigError  # noqa: PLC0415
+    from selfinstruct.errors import ConfigError
+    from selfinstruct.terminal.outputs import write_report
 
     if embeddings_url is not None and not embeddings_url.startswith(("http://", "https://")):
         raise ConfigError(f"--embeddings-url: {embeddings_url!r} is no http:// or https:// URL")
     if (embeddings_url is None) != (embeddings_model is None):
         raise ConfigError("--embeddings-url and --embeddings-model: give both or neither")
     server = (embeddings_url, embeddings_model, embeddings_key_env) if embeddings_url and embeddings_model else None
-    console.write_report(pool, other, out, server)
+    write_report(pool, other, out, server)
 
 
 @app.command()
@@ -356,10 +356,10 @@ def publish(
     as_json: Annotated[bool, typer.Option("--json", help="Print the version's manifest as JSON.")] = False,
 ) -> None:
     """Make a version of the training data, if the gate lets it pass; `latest` names the last good one."""
-    from selfinstruct import console  # noqa: PLC0415
-    from selfinstruct.config import load  # noqa: PLC0415
+    from selfinstruct.config.reading import load
+    from selfinstruct.terminal.outputs import publish_version
 
-    raise typer.Exit(console.publish_version(pool, load(config, {"pool": pool}), as_json=as_json))
+    raise typer.Exit(publish_version(pool, load(config, {"pool": pool}), as_json=as_json))
 
 
 @app.command()
@@ -373,11 +373,11 @@ def finetune(
     config: ConfigOption = None,
 ) -> None:
     """Run a fine-tuning command for a published version, unless it was done before."""
-    from selfinstruct import console  # noqa: PLC0415
-    from selfinstruct.config import load  # noqa: PLC0415
+    from selfinstruct.config.reading import load
+    from selfinstruct.terminal.outputs import train_version
 
     wanted = command or load(config, {"pool": pool}).finetune.command
-    raise typer.Exit(console.train_version(pool, version, wanted))
+    raise typer.Exit(train_version(pool, version, wanted))
 
 
 @seeds_app.command("check")
@@ -385,9 +385,9 @@ def seeds_check(
     path: Annotated[Path, typer.Argument(help="JSONL, JSON, CSV or Parquet.", metavar="FILE")],
 ) -> None:
     """Say whether a seed file is good: faults with line and remedy, near-duplicates, figures."""
-    from selfinstruct import launch  # noqa: PLC0415
+    from selfinstruct.terminal.seeds import show_seed_check
 
-    raise typer.Exit(launch.show_seed_check(path))
+    raise typer.Exit(show_seed_check(path))
 
 
 @app.command("offline-server")
@@ -418,13 +418,13 @@ def offline_server(
     api_key_env: Annotated[str | None, typer.Option(help="Variable with the key that requests must bring.")] = None,
 ) -> None:
     """Serve the built-in model as an OpenAI-compatible server, until Ctrl-C, with load and faults on request."""
-    import os  # noqa: PLC0415
+    import os
 
-    from selfinstruct.errors import ConfigError  # noqa: PLC0415
-    from selfinstruct.llm.offline.faults import parse_faults  # noqa: PLC0415
-    from selfinstruct.llm.offline.load import parse_load  # noqa: PLC0415
-    from selfinstruct.llm.offline.quirks import parse_quirks  # noqa: PLC0415
-    from selfinstruct.llm.offline.server import run as serve  # noqa: PLC0415
+    from selfinstruct.errors import ConfigError
+    from selfinstruct.llm.offline.faults import parse_faults
+    from selfinstruct.llm.offline.load import parse_load
+    from selfinstruct.llm.offline.quirks import parse_quirks
+    from selfinstruct.llm.offline.server import run as serve
 
     load = parse_load(
         slots=slots, latency=latency, outage=outage, rate_limit=rate_limit, token_limit=token_limit
@@ -454,15 +454,15 @@ def schedule(
     timezone: Annotated[str, typer.Option(help="Of the cron expression, such as Europe/Zurich.")] = "UTC",
 ) -> None:
     """Grow a pool by a Prefect schedule, until Ctrl-C."""
-    from selfinstruct.config import load  # noqa: PLC0415
-    from selfinstruct.errors import ConfigError  # noqa: PLC0415
+    from selfinstruct.config.reading import load
+    from selfinstruct.errors import ConfigError
 
     if (more is None) == (target is None):
         raise ConfigError("give one of --more and --target")
     load(
         config, {"pool": pool, "seeds": seeds, "more": more, "target": target}
     )  # its faults are told now, not at night
-    from flows.grow import GrowConfig  # noqa: PLC0415
-    from flows.schedule import schedule as serve  # noqa: PLC0415
+    from flows.grow import GrowConfig
+    from flows.schedule import schedule as serve
 
     serve(GrowConfig(pool=pool, more=more, target=target, seeds=seeds, file=config), cron, timezone)

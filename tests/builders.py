@@ -9,11 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from selfinstruct.config import load, pool_settings
+from selfinstruct.config.reading import load
+from selfinstruct.config.shaping import pool_settings
 from selfinstruct.export.files import export
-from selfinstruct.growth import Outcome
+from selfinstruct.growth.pump import Outcome
 from selfinstruct.records import Completion, Instance, Request, Settings, Task
-from selfinstruct.runs import grow_blocking
+from selfinstruct.runs.run import grow_blocking
 from selfinstruct.store import statements
 from selfinstruct.store.pool import Pool
 from selfinstruct.store.writer import Statement

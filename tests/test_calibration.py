@@ -13,7 +13,7 @@ import pytest
 
 from selfinstruct import cli
 from selfinstruct.calibration import Agreement, calibrate, read_labels
-from selfinstruct.config import load
+from selfinstruct.config.reading import load
 from selfinstruct.errors import ConfigError
 from selfinstruct.llm.offline.quirks import parse_quirks
 from selfinstruct.llm.offline.server import OfflineServer

@@ -277,7 +277,8 @@ def test_a_read_only_folder_is_one_clear_line() -> None:
         (folder / "outputs").mkdir(mode=0o555)
         folder.chmod(0o755)
         code = (
-            "import ctypes, os, sys; from selfinstruct import cli, console, runs;"
+            "import ctypes, os, sys; from selfinstruct import cli;"
+            "from selfinstruct.runs import run; from selfinstruct.terminal import generate;"
             "from selfinstruct.llm.offline import server;"
             "os.geteuid() or ctypes.CDLL(None).setfsuid(65534); sys.exit(cli.run(sys.argv[1:]))"
         )

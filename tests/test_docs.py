@@ -21,12 +21,8 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from selfinstruct import cli, judging
-from selfinstruct.config import OPTIONS, Config, load, pool_settings
-from selfinstruct.errors import SelfInstructError
-from selfinstruct.export.formats import FORMATS
-from selfinstruct.recipes import RECIPES
-from selfinstruct.records import Settings
-from selfinstruct.sections import (
+from selfinstruct.config.reading import OPTIONS, Config, load
+from selfinstruct.config.sections import (
     AgreementSection,
     BudgetSection,
     FiltersSection,
@@ -40,6 +36,11 @@ from selfinstruct.sections import (
     Role,
     VllmSection,
 )
+from selfinstruct.config.shaping import pool_settings
+from selfinstruct.errors import SelfInstructError
+from selfinstruct.export.formats import FORMATS
+from selfinstruct.recipes import RECIPES
+from selfinstruct.records import Settings
 from selfinstruct.store.reading import snapshot, status
 from selfinstruct.store.schema import TABLES
 from selfinstruct.store.training import rows
@@ -526,7 +527,7 @@ def test_exit_codes_are_those_of_the_errors_and_of_the_pump() -> None:
     described = {int(row[0]) for row in cells(section(ARCHITECTURE, "## How a run ends"))}
     errors: list[type[SelfInstructError]] = [SelfInstructError, *SelfInstructError.__subclasses__()]
     given = {error.exit_code for error in errors}
-    for name in ("growth.py", "runs.py", "launch.py"):
+    for name in ("growth/pump.py", "runs/run.py", "terminal/generate.py"):
         text = (ROOT / "selfinstruct" / name).read_text(encoding="utf-8")
         given |= {int(code) for code in re.findall(r"\bOutcome\(\s*(\d+),", text)}
     assert described == given

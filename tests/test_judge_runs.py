@@ -17,11 +17,11 @@ from typing import Any
 import pytest
 
 from selfinstruct import cli
-from selfinstruct.config import load
-from selfinstruct.forecast import forecast
+from selfinstruct.config.reading import load
 from selfinstruct.llm.offline.quirks import parse_quirks
 from selfinstruct.llm.offline.server import OfflineServer
 from selfinstruct.llm.offline.writer import check
+from selfinstruct.runs.forecast import forecast
 from selfinstruct.store.reading import explain, status
 from tests.builders import ROOT, exported, grow, rows
 from tests.test_growth import assert_it_adds_up

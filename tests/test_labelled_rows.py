@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from selfinstruct.config import load, pool_settings
+from selfinstruct.config.reading import load
+from selfinstruct.config.shaping import pool_settings
 from selfinstruct.filters.instances import INSTANCE_RULES, judge_instances
 from selfinstruct.records import Instance, InstanceCandidate, Task
 from selfinstruct.validators import BUILT_IN, validators

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from selfinstruct.console import plain
-from selfinstruct.live import Look, duration, lines
 from selfinstruct.llm.offline.server import OfflineServer
+from selfinstruct.terminal.live import Look, duration, lines
+from selfinstruct.terminal.words import plain
 from tests.builders import ROOT
 
 FIRST = Look(100.0, 40, 240, 0, (), 0, 0, 0, 0, (), "")

@@ -18,19 +18,20 @@ import pytest
 
 from selfinstruct import rounds
 from selfinstruct.cli import run
-from selfinstruct.config import load, pool_settings
+from selfinstruct.config.reading import load
+from selfinstruct.config.shaping import pool_settings
 from selfinstruct.diversity.radar import Tally, Window, alarms_of, close, warning
 from selfinstruct.diversity.steering import POOL, Seen, Steering, covered, least, raised, steering
 from selfinstruct.diversity.verbs import Reading, read
 from selfinstruct.errors import ConfigError
-from selfinstruct.forecast import forecast
+from selfinstruct.growth.watch import Watch
 from selfinstruct.llm.offline.quirks import parse_quirks
 from selfinstruct.llm.offline.server import OfflineServer
 from selfinstruct.records import Radar, Settings, Task
+from selfinstruct.runs.forecast import forecast
 from selfinstruct.sampling import draw_demonstrations_by_weight
 from selfinstruct.seeds import read_seeds
 from selfinstruct.store.reading import status, watched
-from selfinstruct.watch import Watch
 from tests.builders import ROOT, SEEDS, exported, grow, rows, settings
 
 OURS = read_seeds(SEEDS)

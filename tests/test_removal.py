@@ -17,12 +17,12 @@ import pytest
 
 from selfinstruct import cli
 from selfinstruct.errors import ConfigError
+from selfinstruct.growth.underway import Generated
 from selfinstruct.llm.offline.server import OfflineServer
 from selfinstruct.store import reading, training
 from selfinstruct.store.condition import matching
 from selfinstruct.store.pool import open_for_reading
 from selfinstruct.store.reading import status
-from selfinstruct.underway import Generated
 from tests.builders import ROOT, exported, grow, jsonl, rows, seed_row
 
 

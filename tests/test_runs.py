@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
-from selfinstruct.config import load, pool_settings, role_of
+from selfinstruct.config.reading import load
+from selfinstruct.config.roles import role_of
+from selfinstruct.config.shaping import pool_settings
 from selfinstruct.errors import ConfigError
-from selfinstruct.growth import Growth, Outcome
+from selfinstruct.growth.pump import Growth, Outcome
 from selfinstruct.llm.offline.server import OfflineServer
-from selfinstruct.runs import run
+from selfinstruct.runs.run import run
 from selfinstruct.store.reading import status
 from tests.builders import ROOT, exported, grow, rows
 

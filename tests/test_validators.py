@@ -11,7 +11,8 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from selfinstruct import cli, rounds
-from selfinstruct.config import load, pool_settings
+from selfinstruct.config.reading import load
+from selfinstruct.config.shaping import pool_settings
 from selfinstruct.errors import ConfigError
 from selfinstruct.recipes.steps import Settled
 from selfinstruct.records import Instance, InstanceCandidate, Settings, Task

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from selfinstruct import cli
+from selfinstruct.config.sections import PublishSection
 from selfinstruct.errors import ConfigError, PoolError, PoolInUse
-from selfinstruct.sections import PublishSection
 from selfinstruct.store.removal import Selection, change
 from selfinstruct.versions.gate import reasons_against
 from selfinstruct.versions.publishing import Published, publish

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from selfinstruct.journal import now
+from selfinstruct.growth.journal import now
 from selfinstruct.review.labels import Labels
 from selfinstruct.store.removal import Selection, change
 from selfinstruct.store.rows import Place, removed_tasks, row_at

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from selfinstruct.sections import PublishSection
+from selfinstruct.config.sections import PublishSection
 
 Figures = Mapping[str, float | None]
 

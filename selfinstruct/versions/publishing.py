@@ -10,11 +10,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from selfinstruct.config.sections import PublishSection
 from selfinstruct.errors import ConfigError, PoolError
 from selfinstruct.export.files import ALL, Options, export_from
 from selfinstruct.export.splits import parse_split
 from selfinstruct.export.tables import NAMES
-from selfinstruct.sections import PublishSection
 from selfinstruct.store.ledger import position
 from selfinstruct.store.reading import Connection, snapshot
 from selfinstruct.versions.changelog import change, changelog

@@ -19,16 +19,16 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from selfinstruct.config import load
+from selfinstruct.config.reading import load
 from selfinstruct.errors import AccessError, ConfigError, SelfInstructError
-from selfinstruct.growth import Outcome
+from selfinstruct.growth.pump import Outcome
 from selfinstruct.llm.client import Client, EndpointConfig
 from selfinstruct.llm.slots import Slots
 from selfinstruct.llm.vllm.command import serve_command
 from selfinstruct.llm.vllm.log import reason
 from selfinstruct.llm.vllm.server import VllmServer
 from selfinstruct.records import Message, Request
-from selfinstruct.runs import grow_blocking
+from selfinstruct.runs.run import grow_blocking
 from tests.builders import ROOT, jsonl, rows, seed_row
 from tests.vllm.processes import Seen, descendants, everything, gone, wait_until
 from tests.vllm.serving import (

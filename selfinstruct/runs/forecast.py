@@ -7,15 +7,17 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from selfinstruct import judging, rounds
-from selfinstruct.config import DEFAULT_CONCURRENCY, DEFAULT_TARGET, Config, default_seeds, pool_settings, prices_of
+from selfinstruct.config.reading import DEFAULT_CONCURRENCY, DEFAULT_TARGET, Config, default_seeds
+from selfinstruct.config.roles import prices_of
+from selfinstruct.config.shaping import pool_settings
 from selfinstruct.diversity.steering import Steering
+from selfinstruct.growth.watch import Watch
 from selfinstruct.llm.prices import Price, in_dollars
 from selfinstruct.recipes.steps import Ask
 from selfinstruct.records import PROPOSE, Completion, InstanceCandidate, Request, Settings, Task
 from selfinstruct.seeds import read_seeds
 from selfinstruct.store.pool import is_pool
 from selfinstruct.store.reading import PoolHistory, StageHistory, history, watched
-from selfinstruct.watch import Watch
 
 BYTES_PER_TOKEN = 4
 """Of English text, roughly; used where the pool has no history yet."""

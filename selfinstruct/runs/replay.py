@@ -14,12 +14,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from selfinstruct import judging, rounds
-from selfinstruct.config import Config, pool_settings
+from selfinstruct.config.reading import Config
+from selfinstruct.config.shaping import pool_settings
 from selfinstruct.errors import ConfigError, PoolError
 from selfinstruct.exclusions import read_exclusions
 from selfinstruct.filters.contaminated import Excluded
-from selfinstruct.growth import Tell
-from selfinstruct.journal import now
+from selfinstruct.growth.journal import now
+from selfinstruct.growth.pump import Tell
+from selfinstruct.growth.watch import Watch
 from selfinstruct.recipes import RECIPES
 from selfinstruct.recipes.steps import Finished
 from selfinstruct.records import Candidate, Request, Settings, Task
@@ -31,7 +33,6 @@ from selfinstruct.store.originals import is_originals
 from selfinstruct.store.pool import Pool, is_pool, load_seeds, open_for_reading, read_meta
 from selfinstruct.store.recorded import Exchange, OriginalSource, PoolSource, RecordedRound
 from selfinstruct.store.writer import Statement
-from selfinstruct.watch import Watch
 
 RUN = 1
 """A replayed pool is made by its first run."""

@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from selfinstruct import judging
-from selfinstruct.errors import ConfigError
-from selfinstruct.llm.budget import Limits
-from selfinstruct.llm.prices import Price, listed_price
-from selfinstruct.own_checks import resolve
-from selfinstruct.recipes import RECIPES
-from selfinstruct.records import AgreementRules, Exclusion, JudgeRules, Radar, Settings, StageModel
-from selfinstruct.sections import (
+from selfinstruct.config.roles import sampling_of
+from selfinstruct.config.sections import (
     AgreementSection,
     BudgetSection,
     FiltersSection,
@@ -33,11 +28,13 @@ from selfinstruct.sections import (
     Role,
     VllmSection,
 )
+from selfinstruct.errors import ConfigError
+from selfinstruct.llm.budget import Limits
+from selfinstruct.recipes import RECIPES
 
 OFFLINE_MODEL = "offline"
 DEFAULT_TARGET = 200
 DEFAULT_CONCURRENCY = 32
-OPENAI_URL = "https://api.openai.com/v1"
 OPTIONS: Mapping[str, str] = {
     "pool": "pool",
     "seeds": "seeds",
@@ -63,6 +60,10 @@ OPTIONS: Mapping[str, str] = {
     "max_minutes": "budget.max_minutes",
 }
 """Where an option, or the environment variable SELFINSTRUCT_<OPTION>, stands in the config file."""
+
+
+_FILE = "the config file"
+"""What its tree is handed over as."""
 
 
 class _Environment(PydanticBaseSettingsSource):
@@ -121,9 +122,10 @@ class Config(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Options first, then the environment; the config file is the third (`load`)."""
+        """Options first, then the environment, then the config file, which `load` hands over among the options."""
         del env_settings, dotenv_settings, file_secret_settings
-        return init_settings, _Environment(settings_cls), InitSettingsSource(settings_cls, _FILE)
+        file = cast("InitSettingsSource", init_settings).init_kwargs.pop(_FILE, {})
+        return init_settings, _Environment(settings_cls), InitSettingsSource(settings_cls, file)
 
     @model_validator(mode="after")
     def _consistent(self) -> Config:
@@ -176,7 +178,7 @@ class Config(BaseSettings):
         if self.recipe.name != "chat":
             raise ValueError(f"agreement.answers: the recipe {self.recipe.name} writes inputs and outputs at once; "
                              "answers that can agree need the recipe chat")  # fmt: skip
-        if _sampling(self, "chat", "respond")["temperature"] == 0:
+        if sampling_of(self, "chat", "respond")["temperature"] == 0:
             raise ValueError("agreement.answers: at temperature 0 all answers are the same; "
                              "set the temperature of [stages.respond], such as 0.7")  # fmt: skip
 
@@ -191,9 +193,6 @@ class Config(BaseSettings):
     def model_name(self) -> str | None:
         """The model of the stages that name none; None when only a URL is given and the server is to be asked."""
         return OFFLINE_MODEL if self.is_offline else self.model.name
-
-
-_FILE: dict[str, Any] = {}
 
 
 def set_option(tree: dict[str, Any], option: str, value: Any) -> None:
@@ -217,14 +216,12 @@ def load(path: Path | None, options: Mapping[str, Any]) -> Config:
     for one, other in (("target", "more"), ("more", "target")):
         if options.get(one) is not None and options.get(other) is None:
             tree[other] = None  # an option wins over the other of the two in the environment or the file
-    _FILE.clear()
-    _FILE.update(_read(path) if path else {})
+    if path is not None:
+        tree[_FILE] = _read(path)
     try:
         return Config(**tree)
     except ValidationError as error:
         raise ConfigError(_first_line(error, path)) from error
-    finally:
-        _FILE.clear()
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -268,192 +265,15 @@ def _keys_beside(place: str) -> list[str]:
     return sorted(section.model_fields)
 
 
-def pool_settings(
-    config: Config, model: str, context_length: int | None = None, exclusions: Iterable[Exclusion] = ()
-) -> Settings:
-    """The pool-shaping values of a configuration, files by content; `model` serves stages that name none.
-
-    `exclusions` are what the files of `filters.exclude` hold.
-    """
-    chosen, own_checks = resolve(config.filters.validators)
-    served = stage_models(config, config.recipe.name, model, context_length)
-    return Settings(
-        seed=config.seed,
-        recipe=config.recipe.name,
-        guidance=config.recipe.guidance.strip(),
-        prompts=_prompts(config),
-        topics=_topics(config.recipe.topics),
-        tasks_per_request=config.recipe.tasks_per_request,
-        inputs_per_task=config.recipe.inputs_per_task,
-        demonstrations=config.recipe.demonstrations,
-        generated_demonstrations=config.recipe.generated_demonstrations,
-        round_size=config.round_size,
-        lookahead=config.lookahead,
-        compat=config.recipe.compat,
-        rouge_threshold=config.filters.rouge_threshold,
-        tokenizer="rouge_score" if config.recipe.compat else config.filters.tokenizer,
-        min_words=config.filters.min_words,
-        max_words=config.filters.max_words,
-        blocked_words=config.filters.blocked_words,
-        languages=config.filters.languages,
-        context_length=context_length,
-        max_instances=config.filters.max_instances,
-        exclusions=tuple(sorted(exclusion.id for exclusion in exclusions)),
-        exclude_threshold=config.filters.exclude_threshold,
-        validators=chosen,
-        own_checks=own_checks,
-        personal_data=config.filters.personal_data,
-        stages={stage: served[stage] for stage in stages_in_use(config)},
-        judge=_judge_rules(config.judge),
-        agreement=_agreement_rules(config.agreement),
-        diversify=config.diversify,
-        radar=Radar(**config.radar.model_dump()),
-    )
-
-
-def _judge_rules(section: JudgeSection) -> JudgeRules | None:
-    if not section.enabled:
-        return None
-    keeps = section.unreadable == "keep"
-    principles = section.principles if section.revise else ()
-    return JudgeRules(section.min_valid, section.min_input, section.min_output, keeps, principles)
-
-
-def _agreement_rules(section: AgreementSection) -> AgreementRules | None:
-    if section.answers == 1:
-        return None
-    return AgreementRules(section.answers, section.min_share, section.steps == "keep")
-
-
-def stages_in_use(config: Config) -> tuple[str, ...]:
-    """The stages of the recipe, and those of the judge as far as they are switched on."""
-    judge = config.judge
-    more = judging.STAGES if judge.enabled and judge.revise else judging.STAGES[:1] if judge.enabled else ()
-    return (*RECIPES[config.recipe.name].stages, *more)
-
-
-def stage_models(config: Config, recipe: str, model: str, context_length: int | None = None) -> dict[str, StageModel]:
-    """Which model answers each stage of a recipe and those of the judge, and how it samples.
-
-    The judge is there even when it is switched off: rounds that were planned with it may still need it.
-    """
-    api = dict.fromkeys(RECIPES[recipe].stages, RECIPES[recipe].api) | dict.fromkeys(judging.STAGES, judging.API)
-    return {
-        stage: StageModel(
-            role_of(config, stage).name or model, api[stage], _sampling(config, recipe, stage, context_length)
-        )
-        for stage in api
-    }
-
-
-def role_of(config: Config, stage: str) -> Role:
-    """The model and endpoints of a stage: its own where it names them, else those of all."""
-    if config.is_offline:
-        return Role(**config.model.model_dump(exclude={"backend", "name", "base_url"}))
-    own = config.stages.get(stage)
-    if own is None:
-        return config.model
-    given = own.model_dump(exclude_unset=True)
-    return Role(**{**config.model.model_dump(exclude={"backend"}), **given})
-
-
 def limits_of(config: Config) -> Limits:
     """The bounds of a run, minutes apart."""
     budget = config.budget
     return Limits(budget.max_usd, budget.max_tokens, budget.max_requests, budget.pool_max_usd)
 
 
-def prices_of(config: Config, settings: Settings) -> dict[str, Price]:
-    """The prices of the models in use, as far as they are known: configured ones, else the dearest of public lists."""
-    found: dict[str, Price] = {}
-    for stage, served in settings.stages.items():
-        given = config.prices.get(served.model)
-        urls = () if given else urls_of(config, role_of(config, stage))
-        prices = [Price(given.input, given.output, given.cached)] if given else []
-        prices += [price for url in urls if (price := listed_price(served.model, url)) is not None]
-        if served.model in found:
-            prices.append(found[served.model])
-        if prices:
-            found[served.model] = max(prices, key=lambda price: price.input + price.output)
-    return found
-
-
-def urls_of(config: Config, role: Role) -> tuple[str, ...]:
-    """Where a role's model is served: its own URLs, else that of the environment, else OpenAI's.
-
-    None where the program starts the server itself.
-    """
-    if role.base_url or config.is_offline or config.starts_vllm:
-        return role.base_url
-    return (os.environ.get("OPENAI_BASE_URL") or OPENAI_URL,)
-
-
-def _sampling(config: Config, recipe: str, stage: str, context_length: int | None = None) -> dict[str, Any]:
-    """The recipe's parameters of a stage, those of [model] and [stages.X] over them.
-
-    An answer gets at most half of a short context, unless its length is configured.
-    """
-    sampling = dict({**RECIPES[recipe].sampling, **judging.DEFAULT_SAMPLING}[stage])
-    if context_length is not None:
-        sampling["max_tokens"] = min(sampling["max_tokens"], max(1, context_length // 2))
-    role = role_of(config, stage)
-    for name in ("temperature", "top_p", "max_tokens", "presence_penalty", "frequency_penalty", "stop"):
-        value = getattr(role, name)
-        if value is not None:
-            sampling[name] = list(value) if isinstance(value, tuple) else value
-    if role.extra_body:
-        sampling["extra_body"] = role.extra_body
-    return sampling
-
-
-def _prompts(config: Config) -> dict[str, str]:
-    """The prompts in use by name: those of the recipe and, where it is on, of the judge."""
-    section = config.recipe
-    packaged = resources.files("selfinstruct.recipes") / "prompts"
-    prompts = {
-        entry.name.removesuffix(".txt"): entry.read_text(encoding="utf-8")
-        for folder in (section.name, judging.JUDGE)
-        for entry in sorted((packaged / folder).iterdir(), key=lambda entry: entry.name)
-        if entry.name.endswith(".txt")
-    }
-    return {
-        name: text
-        for name, text in _with_own_prompts(section, prompts).items()
-        if config.judge.enabled or name.partition(".")[0] not in judging.STAGES
-    }
-
-
-def _with_own_prompts(section: RecipeSection, prompts: dict[str, str]) -> dict[str, str]:
-    if section.prompts is None:
-        return prompts
-    if not section.prompts.is_dir():
-        raise ConfigError(
-            f"recipe.prompts: {section.prompts} is no folder; it is to hold files such as {next(iter(prompts))}.txt"
-        )
-    for path in sorted(section.prompts.glob("*.txt")):
-        if path.stem not in prompts:
-            names = ", ".join(f"{name}.txt" for name in prompts)
-            raise ConfigError(f"{path}: the recipe {section.name} has no such prompt; it has {names}")
-        prompts[path.stem] = path.read_text(encoding="utf-8")
-    return prompts
-
-
-def _topics(path: Path | None) -> tuple[str, ...]:
-    if path is None:
-        return ()
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"recipe.topics: {path} cannot be read as UTF-8 text ({error})") from error
-    topics = tuple(line.strip() for line in lines if line.strip() and not line.startswith("#"))
-    if not topics:
-        raise ConfigError(f"recipe.topics: {path} holds no topic; give one a line")
-    return topics
-
-
 def default_seeds() -> Path:
     """The seeds that come with the package, or those of a checkout."""
-    for path in (Path(str(resources.files("selfinstruct"))) / "seed_files", Path(__file__).parents[1] / "seeds"):
+    for path in (Path(str(resources.files("selfinstruct"))) / "seed_files", Path(__file__).parents[2] / "seeds"):
         if (path / "en.jsonl").is_file():
             return path / "en.jsonl"
     raise ConfigError("the default seeds are missing from this installation; name a file by --seeds")

@@ -8,27 +8,19 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from selfinstruct import rounds
-from selfinstruct.config import (
-    DEFAULT_TARGET,
-    OFFLINE_MODEL,
-    Config,
-    default_seeds,
-    limits_of,
-    pool_settings,
-    prices_of,
-    role_of,
-    stage_models,
-)
+from selfinstruct.config.reading import DEFAULT_TARGET, OFFLINE_MODEL, Config, default_seeds, limits_of
+from selfinstruct.config.roles import prices_of, role_of, stage_models
+from selfinstruct.config.shaping import pool_settings
 from selfinstruct.errors import AccessError, ConfigError, PoolError, SelfInstructError
 from selfinstruct.exclusions import read_exclusions
 from selfinstruct.filters.contaminated import Excluded
-from selfinstruct.growth import STEPS, Growth, Outcome, Steps, Tell
-from selfinstruct.journal import now
+from selfinstruct.growth.journal import now
+from selfinstruct.growth.pump import STEPS, Growth, Outcome, Steps, Tell
 from selfinstruct.llm.budget import Budget
 from selfinstruct.llm.wire import Capabilities
-from selfinstruct.models import Listeners, serve
 from selfinstruct.recipes import RECIPES
 from selfinstruct.records import Settings, Task
+from selfinstruct.runs.models import Listeners, serve
 from selfinstruct.seeds import read_seeds
 from selfinstruct.store.exclusions import excluded_by, keep_exclusions
 from selfinstruct.store.pool import Contents, Pool, seeds_digest

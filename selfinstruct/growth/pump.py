@@ -16,7 +16,9 @@ from typing import Any, Protocol
 
 from selfinstruct import judging, rounds
 from selfinstruct.errors import AccessError, BudgetError
-from selfinstruct.journal import Journal
+from selfinstruct.growth.journal import Journal
+from selfinstruct.growth.underway import Children, Endings, Generated, Round, waits_for
+from selfinstruct.growth.watch import Watch
 from selfinstruct.llm.progress import Progress
 from selfinstruct.llm.slots import Halted
 from selfinstruct.recipes import RECIPES
@@ -28,8 +30,6 @@ from selfinstruct.store.exclusions import ExcludedBy
 from selfinstruct.store.novelty import load_index, save_index
 from selfinstruct.store.pool import Contents, OpenRound, OpenTask, Pool
 from selfinstruct.store.writer import Statement
-from selfinstruct.underway import Children, Endings, Generated, Round, waits_for
-from selfinstruct.watch import Watch
 
 WINDOW = 20
 """Rounds settled in this run over which the share of accepted candidates is looked at."""

@@ -10,14 +10,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from selfinstruct import judging
-from selfinstruct.config import DEFAULT_CONCURRENCY, OPENAI_URL, Config, role_of, stage_models, stages_in_use, urls_of
+from selfinstruct.config.reading import DEFAULT_CONCURRENCY, Config
+from selfinstruct.config.roles import OPENAI_URL, role_of, stage_models, stages_in_use, urls_of
+from selfinstruct.config.sections import Role
 from selfinstruct.errors import AccessError, ConfigError
 from selfinstruct.llm.client import Client, EndpointConfig
 from selfinstruct.llm.meter import Meter
 from selfinstruct.llm.slots import Slots
 from selfinstruct.llm.wire import Capabilities
 from selfinstruct.recipes import RECIPES
-from selfinstruct.sections import Role
 
 Tell = Callable[[str], None]
 

@@ -17,9 +17,9 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from selfinstruct.console import plain
-from selfinstruct.growth import Growth
+from selfinstruct.growth.pump import Growth
 from selfinstruct.llm.prices import in_dollars
+from selfinstruct.terminal.words import plain
 
 DRAWN_EVERY_S = 0.25
 RATES_OVER_S = 60.0

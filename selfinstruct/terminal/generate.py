@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from selfinstruct.config import DEFAULT_CONCURRENCY, Config, load, pool_settings
-from selfinstruct.console import ERR, OUT, export_files, print_json, say, short, show_samples, show_table
-from selfinstruct.forecast import forecast
-from selfinstruct.growth import Growth, Outcome
+from selfinstruct.config.reading import DEFAULT_CONCURRENCY, Config
+from selfinstruct.growth.pump import Growth, Outcome
 from selfinstruct.llm.prices import in_dollars
-from selfinstruct.rounds import faults_of_seed
-from selfinstruct.seeds import check_seeds
+from selfinstruct.runs.forecast import forecast
 from selfinstruct.store import reading
 from selfinstruct.store.pool import is_pool
+from selfinstruct.terminal.outputs import export_files
+from selfinstruct.terminal.status import print_json, show_samples, show_table
+from selfinstruct.terminal.words import ERR, OUT, say
 
 if TYPE_CHECKING:
-    from selfinstruct.live import LiveView
+    from selfinstruct.terminal.live import LiveView
 
 REAL_MODELS = """\
 The built-in offline model only shows how it works; real data needs a real model:
@@ -41,15 +41,15 @@ def generate(config: Config, *, as_json: bool, quiet: bool = False) -> int:
 
     Meanwhile a terminal shows the run as it stands, anything else gets a line for each round; `quiet` says nothing.
     """
-    from selfinstruct import runs  # noqa: PLC0415 - brings the HTTP client, which takes a second to import
-    from selfinstruct.live import LiveView  # noqa: PLC0415
+    from selfinstruct.runs.run import run  # noqa: PLC0415 - brings the HTTP client, which takes a second to import
+    from selfinstruct.terminal.live import LiveView  # noqa: PLC0415
 
     started = time.monotonic()
     with LiveView(ERR) if ERR.is_terminal and not quiet else contextlib.nullcontext() as view:
         tell = _hush if quiet else say
 
         def grow(begun: Callable[[Growth], None]) -> Coroutine[Any, Any, Outcome]:
-            return runs.run(config, tell, started=lambda growth: _begin(growth, begun, view))
+            return run(config, tell, started=lambda growth: _begin(growth, begun, view))
 
         outcome = asyncio.run(_interruptible(grow))
     seconds = time.monotonic() - started
@@ -129,24 +129,3 @@ def show_forecast(config: Config) -> None:
     total = "no price is known for every model" if found.usd is None else f"{found.usd:.2f} USD"
     at_once = config.concurrency or DEFAULT_CONCURRENCY
     OUT.print(Text(f"  in all: {total}, {found.seconds / 60:,.1f} minutes at {at_once} requests at once"))
-
-
-def show_seed_check(path: Path) -> int:
-    """The report on a seed file; 2 if it has errors."""
-    settings = pool_settings(load(None, {}), "")
-    report = check_seeds(path, lambda task: faults_of_seed(task, settings))
-    for fault in report.faults:
-        OUT.print(Text(f"{fault.severity}: {fault.text(path)}"))
-    for pair in report.near_duplicates:
-        where = f"{path}:{pair.other_place.line or pair.other_place.item}"
-        like = f"line {pair.place.line or pair.place.item}"
-        OUT.print(Text(f"near-duplicate: {where}: ROUGE-L {pair.score:.2f} to {like}: {short(pair.other_text, 100)}"))
-    OUT.print(
-        Text(
-            f"{report.tasks:,} tasks with {report.instances:,} instances ({report.instances_without_input:,} without "
-            f"input), {report.classifications:,} classification, {report.mean_words:.1f} words on average, "
-            f"{report.leading_words:,} different first words; {len(report.errors):,} errors, "
-            f"{len(report.warnings):,} warnings, {report.near_duplicate_count:,} near-duplicates"
-        )
-    )
-    return 2 if report.errors else 0

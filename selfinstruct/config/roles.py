@@ -1,0 +1,92 @@
+"""Which model, endpoints, sampling and price serve a stage."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from selfinstruct import judging
+from selfinstruct.config.sections import Role
+from selfinstruct.llm.prices import Price, listed_price
+from selfinstruct.recipes import RECIPES
+from selfinstruct.records import Settings, StageModel
+
+if TYPE_CHECKING:
+    from selfinstruct.config.reading import Config
+
+OPENAI_URL = "https://api.openai.com/v1"
+
+
+def stages_in_use(config: Config) -> tuple[str, ...]:
+    """The stages of the recipe, and those of the judge as far as they are switched on."""
+    judge = config.judge
+    more = judging.STAGES if judge.enabled and judge.revise else judging.STAGES[:1] if judge.enabled else ()
+    return (*RECIPES[config.recipe.name].stages, *more)
+
+
+def stage_models(config: Config, recipe: str, model: str, context_length: int | None = None) -> dict[str, StageModel]:
+    """Which model answers each stage of a recipe and those of the judge, and how it samples.
+
+    The judge is there even when it is switched off: rounds that were planned with it may still need it.
+    """
+    api = dict.fromkeys(RECIPES[recipe].stages, RECIPES[recipe].api) | dict.fromkeys(judging.STAGES, judging.API)
+    return {
+        stage: StageModel(
+            role_of(config, stage).name or model, api[stage], sampling_of(config, recipe, stage, context_length)
+        )
+        for stage in api
+    }
+
+
+def role_of(config: Config, stage: str) -> Role:
+    """The model and endpoints of a stage: its own where it names them, else those of all."""
+    if config.is_offline:
+        return Role(**config.model.model_dump(exclude={"backend", "name", "base_url"}))
+    own = config.stages.get(stage)
+    if own is None:
+        return config.model
+    given = own.model_dump(exclude_unset=True)
+    return Role(**{**config.model.model_dump(exclude={"backend"}), **given})
+
+
+def urls_of(config: Config, role: Role) -> tuple[str, ...]:
+    """Where a role's model is served: its own URLs, else that of the environment, else OpenAI's.
+
+    None where the program starts the server itself.
+    """
+    if role.base_url or config.is_offline or config.starts_vllm:
+        return role.base_url
+    return (os.environ.get("OPENAI_BASE_URL") or OPENAI_URL,)
+
+
+def prices_of(config: Config, settings: Settings) -> dict[str, Price]:
+    """The prices of the models in use, as far as they are known: configured ones, else the dearest of public lists."""
+    found: dict[str, Price] = {}
+    for stage, served in settings.stages.items():
+        given = config.prices.get(served.model)
+        urls = () if given else urls_of(config, role_of(config, stage))
+        prices = [Price(given.input, given.output, given.cached)] if given else []
+        prices += [price for url in urls if (price := listed_price(served.model, url)) is not None]
+        if served.model in found:
+            prices.append(found[served.model])
+        if prices:
+            found[served.model] = max(prices, key=lambda price: price.input + price.output)
+    return found
+
+
+def sampling_of(config: Config, recipe: str, stage: str, context_length: int | None = None) -> dict[str, Any]:
+    """The recipe's parameters of a stage, those of [model] and [stages.X] over them.
+
+    An answer gets at most half of a short context, unless its length is configured.
+    """
+    sampling = dict({**RECIPES[recipe].sampling, **judging.DEFAULT_SAMPLING}[stage])
+    if context_length is not None:
+        sampling["max_tokens"] = min(sampling["max_tokens"], max(1, context_length // 2))
+    role = role_of(config, stage)
+    for name in ("temperature", "top_p", "max_tokens", "presence_penalty", "frequency_penalty", "stop"):
+        value = getattr(role, name)
+        if value is not None:
+            sampling[name] = list(value) if isinstance(value, tuple) else value
+    if role.extra_body:
+        sampling["extra_body"] = role.extra_body
+    return sampling

@@ -1,0 +1,117 @@
+"""The values of a configuration that shape a pool: they are stored with each round, files by content."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib import resources
+from pathlib import Path
+
+from selfinstruct import judging
+from selfinstruct.config.own_checks import resolve
+from selfinstruct.config.reading import Config
+from selfinstruct.config.roles import stage_models, stages_in_use
+from selfinstruct.config.sections import AgreementSection, JudgeSection, RecipeSection
+from selfinstruct.errors import ConfigError
+from selfinstruct.records import AgreementRules, Exclusion, JudgeRules, Radar, Settings
+
+
+def pool_settings(
+    config: Config, model: str, context_length: int | None = None, exclusions: Iterable[Exclusion] = ()
+) -> Settings:
+    """The pool-shaping values of a configuration, files by content; `model` serves stages that name none.
+
+    `exclusions` are what the files of `filters.exclude` hold.
+    """
+    chosen, own_checks = resolve(config.filters.validators)
+    served = stage_models(config, config.recipe.name, model, context_length)
+    return Settings(
+        seed=config.seed,
+        recipe=config.recipe.name,
+        guidance=config.recipe.guidance.strip(),
+        prompts=_prompts(config),
+        topics=_topics(config.recipe.topics),
+        tasks_per_request=config.recipe.tasks_per_request,
+        inputs_per_task=config.recipe.inputs_per_task,
+        demonstrations=config.recipe.demonstrations,
+        generated_demonstrations=config.recipe.generated_demonstrations,
+        round_size=config.round_size,
+        lookahead=config.lookahead,
+        compat=config.recipe.compat,
+        rouge_threshold=config.filters.rouge_threshold,
+        tokenizer="rouge_score" if config.recipe.compat else config.filters.tokenizer,
+        min_words=config.filters.min_words,
+        max_words=config.filters.max_words,
+        blocked_words=config.filters.blocked_words,
+        languages=config.filters.languages,
+        context_length=context_length,
+        max_instances=config.filters.max_instances,
+        exclusions=tuple(sorted(exclusion.id for exclusion in exclusions)),
+        exclude_threshold=config.filters.exclude_threshold,
+        validators=chosen,
+        own_checks=own_checks,
+        personal_data=config.filters.personal_data,
+        stages={stage: served[stage] for stage in stages_in_use(config)},
+        judge=_judge_rules(config.judge),
+        agreement=_agreement_rules(config.agreement),
+        diversify=config.diversify,
+        radar=Radar(**config.radar.model_dump()),
+    )
+
+
+def _judge_rules(section: JudgeSection) -> JudgeRules | None:
+    if not section.enabled:
+        return None
+    keeps = section.unreadable == "keep"
+    principles = section.principles if section.revise else ()
+    return JudgeRules(section.min_valid, section.min_input, section.min_output, keeps, principles)
+
+
+def _agreement_rules(section: AgreementSection) -> AgreementRules | None:
+    if section.answers == 1:
+        return None
+    return AgreementRules(section.answers, section.min_share, section.steps == "keep")
+
+
+def _prompts(config: Config) -> dict[str, str]:
+    """The prompts in use by name: those of the recipe and, where it is on, of the judge."""
+    section = config.recipe
+    packaged = resources.files("selfinstruct.recipes") / "prompts"
+    prompts = {
+        entry.name.removesuffix(".txt"): entry.read_text(encoding="utf-8")
+        for folder in (section.name, judging.JUDGE)
+        for entry in sorted((packaged / folder).iterdir(), key=lambda entry: entry.name)
+        if entry.name.endswith(".txt")
+    }
+    return {
+        name: text
+        for name, text in _with_own_prompts(section, prompts).items()
+        if config.judge.enabled or name.partition(".")[0] not in judging.STAGES
+    }
+
+
+def _with_own_prompts(section: RecipeSection, prompts: dict[str, str]) -> dict[str, str]:
+    if section.prompts is None:
+        return prompts
+    if not section.prompts.is_dir():
+        raise ConfigError(
+            f"recipe.prompts: {section.prompts} is no folder; it is to hold files such as {next(iter(prompts))}.txt"
+        )
+    for path in sorted(section.prompts.glob("*.txt")):
+        if path.stem not in prompts:
+            names = ", ".join(f"{name}.txt" for name in prompts)
+            raise ConfigError(f"{path}: the recipe {section.name} has no such prompt; it has {names}")
+        prompts[path.stem] = path.read_text(encoding="utf-8")
+    return prompts
+
+
+def _topics(path: Path | None) -> tuple[str, ...]:
+    if path is None:
+        return ()
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"recipe.topics: {path} cannot be read as UTF-8 text ({error})") from error
+    topics = tuple(line.strip() for line in lines if line.strip() and not line.startswith("#"))
+    if not topics:
+        raise ConfigError(f"recipe.topics: {path} holds no topic; give one a line")
+    return topics

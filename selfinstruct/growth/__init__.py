@@ -1,0 +1,1 @@
+"""The pump of a run: what is asked when, and what of it is durable."""

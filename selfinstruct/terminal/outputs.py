@@ -1,0 +1,118 @@
+"""What is made of a pool: training data, the report, versions and what is trained on them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.text import Text
+
+from selfinstruct.terminal.words import OUT, say
+
+if TYPE_CHECKING:
+    from selfinstruct.config.reading import Config
+    from selfinstruct.export.files import Options
+
+
+def export_files(
+    pool: Path,
+    formats: Sequence[str] | None,
+    out: Path | None,
+    options: Options | None = None,
+    push_to_hub: str | None = None,
+) -> None:
+    """Write training data and say where it is, and what is not in it."""
+    from selfinstruct.export.files import LEFT_OUT, export  # noqa: PLC0415
+    from selfinstruct.export.hub import pusher  # noqa: PLC0415
+
+    push = pusher(push_to_hub) if push_to_hub is not None else None
+    folder = out or pool / "export"
+    exported = export(pool, formats or ["alpaca", "messages"], folder, options)
+    OUT.print()
+    for path in exported.paths:
+        OUT.print(Text(f"{exported.counts[path]:,} rows  {path}"))
+    for reason, count in exported.left_out.items():
+        say(f"{count:,} rows are left out: {reason}")
+    for name, reasons in exported.unfit.items():
+        for reason, count in reasons.items():
+            say(f"{count:,} rows are left out of {name}: {reason}; {LEFT_OUT} names them")
+    if exported.chat_template is not None:
+        _chat_template(exported.chat_template)
+    for name, (wanted, reached) in exported.shares.items():
+        say(f"{name}: {reached:.1%} of the rows, wanted {wanted:.1%}")
+        if abs(reached - wanted) > wanted / 2:
+            say(
+                f"warning: {name} is off by more than half; rows that are like each other stand on one side, whatever "
+                "its share (docs/export.md)"
+            )
+    if exported.held_back:
+        say(f"{exported.held_back:,} finished tasks wait behind one that is not; they follow with the next run")
+    if push is not None:
+        OUT.print(Text(f"pushed: {push(folder)}"))
+
+
+def _chat_template(found: Mapping[str, Any]) -> None:
+    from selfinstruct.export.chat_template import FAULTS  # noqa: PLC0415
+
+    tokens = found["tokens"]
+    say(
+        f"in the chat template: {tokens['mean']:,.1f} tokens a row on average, {tokens['max']:,} at most; the loss "
+        f"sees {found['share_of_tokens_learned']:.1%} of them"
+    )
+    if found["rows_over_limit"]:
+        say(f"warning: {found['rows_over_limit']:,} rows have more than {found['limit']:,} tokens; see --max-tokens")
+    for fault, count in found["faults"].items():
+        say(f"warning: {count:,} rows: {FAULTS[fault]} ({fault}), such as {found['examples'][fault][0]}")
+
+
+def write_report(
+    pool: Path, other: Path | None, out: Path | None, embeddings: tuple[str, str, str] | None = None
+) -> None:
+    """Write the report of a pool, or of two, and say where it is.
+
+    `embeddings` are the URL of a server, a model of it, and the environment variable with its key.
+    """
+    from selfinstruct.report import page  # noqa: PLC0415 - brings pandas
+
+    name = "report.html" if other is None else f"report_{other.resolve().name}.html"
+    path = out or pool / name
+    embed = None
+    if embeddings is not None:
+        from selfinstruct.llm.embeddings import embed as ask  # noqa: PLC0415 - brings the HTTP client
+        from selfinstruct.llm.endpoint import EndpointConfig  # noqa: PLC0415
+
+        url, model, key_name = embeddings
+        server = EndpointConfig(url, os.environ.get(key_name, "") or "none", key_name, timeout_s=120.0)
+        embed = partial(ask, server, model)
+    page.write_report([pool] if other is None else [pool, other], path, embed)
+    OUT.print(Text(f"{path}   {path.stat().st_size / 1e6:.1f} MB; open it in a browser"))
+
+
+def publish_version(pool: Path, config: Config, *, as_json: bool) -> int:
+    """Publish what the pool has and say what came of it; 6 if the gate refuses it."""
+    from selfinstruct.versions.publishing import as_line, publish  # noqa: PLC0415
+
+    published = publish(pool, config.publish)
+    one = published.version
+    say(as_line(published))
+    if as_json:
+        OUT.print(json.dumps(one.manifest, ensure_ascii=False, sort_keys=True), markup=False)
+    else:
+        OUT.print(Text(str(one.data)))
+    return 0 if one.is_published else 6
+
+
+def train_version(pool: Path, number: int | None, command: str | None) -> int:
+    """Run the fine-tuning command for a version and say how it ended; 1 if it failed."""
+    from selfinstruct.versions.shelf import version  # noqa: PLC0415
+    from selfinstruct.versions.training import as_line, train  # noqa: PLC0415
+
+    one = version(pool, number)
+    done = train(pool, one, command)
+    say(as_line(one, done))
+    OUT.print(Text(str(done.out if done.is_done else done.log)))
+    return 0 if done.is_done else 1

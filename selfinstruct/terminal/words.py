@@ -1,0 +1,31 @@
+"""How the commands speak: plain words and aligned figures, model text with nothing in it that a terminal obeys."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.text import Text
+
+OUT = Console(highlight=False, soft_wrap=True)
+ERR = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def say(line: str) -> None:
+    """One plain line to stderr; nothing in it is read as markup."""
+    ERR.print(Text(line))
+
+
+def line(name: str, value: object, note: str = "") -> None:
+    """One figure with its name, and a remark."""
+    shown = f"{value:,}" if isinstance(value, int) else str(value)
+    OUT.print(Text(f"{name:<28} {shown:>9}").append(f"   {note}" if note else "", style="dim"))
+
+
+def plain(text: str) -> str:
+    """A text on one line, with nothing in it that a terminal would obey."""
+    return " ".join("".join(character if character.isprintable() else " " for character in text).split())
+
+
+def short(text: str, limit: int = 240) -> str:
+    """A plain text, cut at the limit."""
+    line = plain(text)
+    return line if len(line) <= limit else line[: limit - 1] + "…"
