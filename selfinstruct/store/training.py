@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby
+from itertools import groupby, islice
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -41,11 +41,14 @@ class Row(NamedTuple):
         return f"{self.task_id}/{self.number}"
 
 
-_ROWS = """
-SELECT t.id, t.instruction, i.input, i.output, t.position, i.position, t.origin, t.round, t.parents, t.nearest_score,
-  {models}, t.is_classification
+_EXPORTED = """
 FROM tasks t CROSS JOIN instances i ON i.task_id = t.id
 WHERE t.origin IN (SELECT value FROM json_each(?)) AND t.position < ? AND t.id NOT IN (SELECT task_id FROM removed)
+"""
+_ROWS = f"""
+SELECT t.id, t.instruction, i.input, i.output, t.position, i.position, t.origin, t.round, t.parents, t.nearest_score,
+  {{models}}, t.is_classification
+{_EXPORTED}
 ORDER BY t.position, i.position
 """
 _MODELS = """
@@ -85,6 +88,15 @@ def rows(
             task_id, instruction, Instance(input_, output), position, number, origin, round_, parents, nearest,
             model, output_model, recipes.get(round_), bool(is_classification),
         )  # fmt: skip
+
+
+def some_rows(connection: sqlite3.Connection, wanted: int) -> list[Row]:
+    """So many rows of generated tasks, or all if there are fewer, spread evenly over the pool."""
+    bound = first_pending(connection)
+    count = connection.execute("SELECT COUNT(*)" + _EXPORTED, (json.dumps(["generated"]), bound)).fetchone()[0]
+    places = {count * (2 * number + 1) // (2 * wanted) for number in range(wanted)}
+    found = enumerate(islice(rows(connection, until=bound), max(places) + 1))
+    return [row for place, row in found if place in places]
 
 
 def texts_of_tasks(connection: sqlite3.Connection, until: int) -> Iterator[tuple[int, str, list[str]]]:

@@ -115,10 +115,8 @@ def judging_lines(status: dict[str, Any]) -> Iterator[tuple[str, int, str]]:
 def show_samples(pool: Path, wanted: int = 3) -> None:
     """Some rows, spread over the pool, shortened to be read at a glance."""
     with reading.snapshot(pool) as connection:
-        rows = list(training.rows(connection))
-    places = sorted({len(rows) * (2 * number + 1) // (2 * wanted) for number in range(wanted)}) if rows else []
-    for place in places:
-        row = rows[place]
+        rows = training.some_rows(connection, wanted)
+    for row in rows:
         OUT.print()
         OUT.print(Text("instruction  " + short(row.instruction)))
         if row.instance.input:
