@@ -31,8 +31,8 @@ class Listeners:
     """What an endpoint (URL, model) takes."""
     gave_up: Callable[[str], None]
     """Why the server of this program will not come back."""
-    restarted: Callable[[int], None]
-    """How often it has been started again."""
+    restarting: Callable[[int], None]
+    """How often it has been started again, the attempt that begins included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,15 +108,14 @@ async def _start(
     def ours() -> list[Client]:
         return [client for client in groups.values() if any(one.url == server.base_url for one in client.endpoints)]
 
-    def is_up_again(restarts: int) -> None:
-        listeners.restarted(restarts)
+    def is_up_again() -> None:
         for client in ours():
             client.try_again_now()
 
     server = VllmServer(
         VllmOptions(**config.vllm.model_dump()), str(config.model.name), config.pool / "vllm.log", tell,
         in_flight=lambda: sum(client.progress().in_flight for client in ours()),
-        gave_up=listeners.gave_up, restarted=is_up_again,
+        gave_up=listeners.gave_up, restarting=listeners.restarting, is_up_again=is_up_again,
     )  # fmt: skip
     await stack.enter_async_context(server)
     if config.concurrency is None:

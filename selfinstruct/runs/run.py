@@ -118,11 +118,11 @@ def _listeners(pumps: Sequence[Growth]) -> Listeners:
         for pump in pumps:
             pump.halt(Outcome(AccessError.exit_code, reason))
 
-    def restarted(times: int) -> None:
+    def restarting(times: int) -> None:
         for pump in pumps:
             pump.journal.note_restarts(times)
 
-    return Listeners(learned, gave_up, restarted)
+    return Listeners(learned, gave_up, restarting)
 
 
 def _is_needed(contents: Contents, goal: int) -> bool:

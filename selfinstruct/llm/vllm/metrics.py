@@ -12,6 +12,7 @@ import aiohttp
 _SAMPLE = re.compile(r"^(?P<name>[\w:]+)(?:\{(?P<labels>.*)\})? (?P<value>\S+)")
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 _ANSWER_S = 10.0
+_MOST, _LONGEST_COUNT = 1e15, 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +53,10 @@ def parse_metrics(text: str) -> Metrics | None:
     for name, labels, value in _samples(text):
         found.setdefault(name, []).append(value)
         if name == "cache_config_info":
-            size, blocks = labels.get("block_size", ""), labels.get("num_gpu_blocks", "")
-            block_size = int(size) if size.isdecimal() else block_size
-            if size.isdecimal() and blocks.isdecimal():
-                cache_tokens = (cache_tokens or 0) + int(size) * int(blocks)
+            size, blocks = _count(labels.get("block_size", "")), _count(labels.get("num_gpu_blocks", ""))
+            block_size = block_size if size is None else size
+            if size is not None and blocks is not None:
+                cache_tokens = (cache_tokens or 0) + size * blocks
     if "num_requests_running" not in found:
         return None
 
@@ -88,7 +89,13 @@ def _samples(text: str) -> Iterator[tuple[str, dict[str, str], float]]:
             value = float(sample["value"])
         except ValueError:
             continue
+        if not 0 <= value < _MOST:  # Prometheus has NaN and Inf too
+            continue
         yield sample["name"].removeprefix("vllm:"), dict(_LABEL.findall(sample["labels"] or "")), value
+
+
+def _count(text: str) -> int | None:
+    return int(text) if text.isdecimal() and len(text) < _LONGEST_COUNT else None
 
 
 async def read_metrics(session: aiohttp.ClientSession, base_url: str) -> Metrics | None:
@@ -116,7 +123,7 @@ async def context_lengths(session: aiohttp.ClientSession, base_url: str, key: st
     try:
         cards = json.loads(text)["data"] if status == 200 else []
         lengths = {str(card["id"]): card.get("max_model_len") for card in cards}
-    except (ValueError, LookupError, TypeError, AttributeError):
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return {}
     return {name: length if isinstance(length, int) else None for name, length in lengths.items()}
 

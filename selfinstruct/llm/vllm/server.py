@@ -8,6 +8,7 @@ was lost, needs to know nothing. On the way out, whatever that is, all its proce
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import secrets
 import shlex
@@ -62,8 +63,8 @@ class VllmServer:
     """One vLLM server.
 
     `in_flight` counts the requests that are waited for now. `gave_up` is called with the reason when the server is not
-    started again, once and again until the block is left, since whom it concerns may only come to be; `restarted` is
-    called with the number of restarts when it is up again.
+    started again, once and again until the block is left, since whom it concerns may only come to be. `restarting` is
+    called with the number of restarts so far when one begins, `is_up_again` when it has brought the server back.
     """
 
     def __init__(
@@ -75,20 +76,23 @@ class VllmServer:
         *,
         in_flight: Callable[[], int] = lambda: 0,
         gave_up: Callable[[str], None] = lambda _: None,
-        restarted: Callable[[int], None] = lambda _: None,
+        restarting: Callable[[int], None] = lambda _: None,
+        is_up_again: Callable[[], None] = lambda: None,
         look_s: float = _LOOK_S,
     ) -> None:
         self.model = model
         self.restarts = 0
         self.context_length: int | None = None
         self.api_key = secrets.token_urlsafe(24)
-        """Without it, anybody on this machine could use the server."""
+        """Without it, anybody on this machine could use the server's API; its other paths (/tokenize, /invocations,
+        /metrics, ...) vLLM opens to whoever reaches the port."""
         self._options = options
         self._log_path = log_path
         self._tell = tell
         self._in_flight = in_flight
         self._gave_up = gave_up
-        self._restarted = restarted
+        self._restarting = restarting
+        self._is_up_again = is_up_again
         self._look_s = look_s
         self._port = 0
         self._process: subprocess.Popen[bytes] | None = None
@@ -155,6 +159,7 @@ class VllmServer:
 
         Raises:
             _Failed: it ended, or takes too long; nothing of it is left.
+            ConfigError: the command or the model's folder is not there.
         """
         command = serve_command(self._options, self.model, self._port)
         started = time.monotonic()
@@ -209,16 +214,21 @@ class VllmServer:
     # Guarding
 
     async def _guard(self) -> None:
-        """Look after the server for as long as it is wanted."""
-        while True:
-            try:
-                why = await self._trouble()
-                await self._restart(why)
-            except _Failed as failed:
-                reason = f"vLLM is not started again: {failed.error}"
-                break
-        for line in self._log.tail(_TAIL):
-            self._tell(f"  {line}")
+        """Look after the server for as long as it is wanted, and say so when that ends, however it does."""
+        try:
+            while True:
+                await self._restart(await self._trouble())
+        except _Failed as failed:
+            for line in self._log.tail(_TAIL):
+                self._tell(f"  {line}")
+            await self._give_up(f"vLLM is not started again: {failed.error}")
+        except Exception as error:  # a task's edge: nobody awaits it before the block is left
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._give_up(f"vLLM is not looked after any more: {error!r}")
+            raise
+
+    async def _give_up(self, reason: str) -> None:
+        """Say why until cancelled."""
         while True:
             self._gave_up(reason)
             await asyncio.sleep(self._look_s)
@@ -273,13 +283,14 @@ class VllmServer:
             self._restarted_at.append(now)
             self.restarts += 1
             self._tell(f"{why}; starting it again ({number} of {most} times)")
+            self._restarting(self.restarts)
             await asyncio.sleep(min(_LONGEST_PAUSE_S, _PAUSE_S * number))
             try:
                 await self._start()
-            except _Failed as failed:
+            except (_Failed, ConfigError) as failed:
                 why = str(failed)
                 continue
-            self._restarted(self.restarts)
+            self._is_up_again()
             return
 
     # Ending

@@ -51,8 +51,15 @@ def _kill(call: Callable[[int, int], None], number: int) -> None:
         return
 
 
-def _kill_all(group: int) -> None:
-    """Kill a process group and whatever else descends from this process, until nothing is left."""
+def _kill_all(group: int, last: subprocess.Popen[bytes] | None) -> None:
+    """Kill a process group and whatever else descends from this process, until nothing is left.
+
+    The shell that would do it is outside the group and waits for us, so it ends first, by its own handle.
+    """
+    _kill(os.killpg, group)
+    if last is not None:
+        last.kill()
+        last.wait()
     while True:
         _kill(os.killpg, group)
         for child in _children():
@@ -84,6 +91,7 @@ def supervise(command: Sequence[str]) -> int:
     except OSError as error:
         sys.stderr.write(f"{command[0]} cannot be started: {error.strerror}\n")
         return _NOT_STARTED
+    last: subprocess.Popen[bytes] | None = None
     try:
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, _end)
@@ -101,7 +109,7 @@ def supervise(command: Sequence[str]) -> int:
                     break
                 child.terminate()
     finally:
-        _kill_all(child.pid)
+        _kill_all(child.pid, last)
     code = child.returncode if child.returncode is not None else -signal.SIGKILL
     return code if code >= 0 else 128 - code
 
