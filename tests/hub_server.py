@@ -32,6 +32,8 @@ class Hub:
     asked: list[str] = field(default_factory=list)
     fails_at: str = ""
     """A piece of the path at which it answers with a fault."""
+    fault: str = "out of order"
+    """What it says then, before it repeats the key it was given."""
 
 
 @contextmanager
@@ -84,7 +86,7 @@ class _Handler(BaseHTTPRequestHandler):
         )
         self.hub.asked.append(f"POST {self.path}")
         if self.hub.fails_at and self.hub.fails_at in self.path:
-            self.answer({"error": f"out of order, {self.headers['Authorization']}"}, 500)
+            self.answer({"error": f"{self.hub.fault}, {self.headers['Authorization']}"}, 500)
             return
         if self.headers["Authorization"] != f"Bearer {self.hub.token}":
             self.answer({"error": "Invalid username or password."}, 401)

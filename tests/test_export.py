@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from itertools import pairwise
@@ -20,6 +21,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from aiohttp import web
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -33,10 +35,13 @@ from selfinstruct.export.folder import whole_folder
 from selfinstruct.export.formats import END, FORMATS, WITH_INPUT, WITHOUT_INPUT, Frame, Unfit, Wording, asked
 from selfinstruct.export.manifest import Spaced
 from selfinstruct.export.tables import COLUMNS, NAMES, file_name, opened
+from selfinstruct.llm.offline.protocol import Model, answer_chat
+from selfinstruct.llm.offline.quirks import parse_quirks
 from selfinstruct.records import Instance, Task
 from selfinstruct.store.training import Row
 from tests.builders import ROOT, grow, made_pool
 from tests.builders import rows as pool_rows
+from tests.servers import ScriptedServer
 
 csv.field_size_limit(2**30)
 
@@ -309,6 +314,51 @@ def test_tables_tell_classifications_apart(demo: Path, tmp_path: Path) -> None:
     assert {flag for _, flag in found} == {True, False}
 
 
+JUDGED = """
+[model]
+name = "writer"
+
+[judge]
+enabled = true
+revise = true
+
+[stages.respond]
+name = "answerer"
+
+[stages.revise]
+name = "reviser"
+"""
+
+
+def test_each_output_is_credited_to_the_model_that_wrote_it(tmp_path: Path) -> None:
+    pool, config = tmp_path / "p", tmp_path / "c.toml"
+    config.write_text(JUDGED, encoding="utf-8")
+    offline = Model(quirks=parse_quirks("wrong=30%"))
+
+    async def answer(place: int, path: str, body: dict[str, Any], request: web.Request) -> web.Response:
+        return web.json_response(answer_chat({**body, "model": "offline"}, offline))
+
+    with ScriptedServer(answer, ("writer", "answerer", "reviser")) as server:
+        assert grow(pool, config=config, base_url=[server.base_url], target=30).exit_code == 0
+    written: Counter[str] = Counter()
+    export(pool, ["parquet"], tmp_path / "x")
+    texts = (
+        "SELECT i.task_id, i.position, i.output, c.text, r.stage, r.model FROM instances i "
+        "JOIN requests r ON r.task_id = i.task_id JOIN completions c ON c.request_id = r.id WHERE r.stage != 'judge'"
+    )
+    answers: dict[tuple[str, int], set[str]] = {}
+    for task, number, output, text, stage, model in pool_rows(pool, texts):
+        if output == text.strip() if stage == "respond" else json.dumps(output, ensure_ascii=False) in text:
+            answers.setdefault((task, number), set()).add(model)
+    for row in pq.read_table(tmp_path / "x/dataset.parquet").to_pylist():
+        assert row["model"] == "writer"
+        assert row["output_model"] in answers[row["task_id"], row["instance"]], row
+        written[row["output_model"]] += 1
+    assert set(written) == {"writer", "answerer", "reviser"}, "the writer's are labels, which come with the inputs"
+    figures = json.loads((tmp_path / "x/manifest.json").read_text("utf-8"))["figures"]
+    assert figures["rows_by_output_model"] == written
+
+
 def test_two_exports_are_the_same_bytes_and_name_no_path(demo: Path, tmp_path: Path) -> None:
     for out in ("a", "b"):
         export(demo, ["all"], tmp_path / out)
@@ -500,19 +550,31 @@ def test_where_folders_cannot_be_exchanged_in_one_step_it_takes_two(
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
 
 
+def size_of(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
 def test_killed_in_the_middle_of_an_export_the_old_one_is_whole(tmp_path: Path) -> None:
-    tasks = [Task(f"t{n:020x}", f"Say {n}.", False, (Instance("", f"{n}"),)) for n in range(20_000)]
+    tasks = [Task(f"t{n:020x}", f"Say {n}.", False, (Instance("", f"{n}"),)) for n in range(30_000)]
     pool, out = made_pool(tmp_path / "p", tasks), tmp_path / "x"
     command = [sys.executable, "-m", "selfinstruct", "export", str(pool), "--format", "all", "--out", str(out)]
     subprocess.run([*command, "--system", "one"], cwd=ROOT, check=True, capture_output=True)
     before = contents(out)
-    for wait_s in (0.0, 0.05, 0.15):
+    whole = len(before["self-instruct.jsonl"])
+    for share in (0.0, 0.25, 0.5):
+        old = set(tmp_path.iterdir())
         process = subprocess.Popen([*command, "--system", "two"], cwd=ROOT, stdout=subprocess.DEVNULL)
-        while not list(tmp_path.glob(".x.export-*/self-instruct.jsonl")):
-            time.sleep(0.01)
-        time.sleep(wait_s)
+        written = 0
+        while written <= share * whole:
+            assert process.poll() is None, "it ended before it could be killed"
+            (written,) = [size_of(path / "self-instruct.jsonl") for path in set(tmp_path.iterdir()) - old] or [0]
         process.kill()
         assert process.wait() == -9
+        (begun,) = set(tmp_path.iterdir()) - old
+        assert share * whole < size_of(begun / "self-instruct.jsonl") < whole
         assert contents(out) == before
     subprocess.run([*command, "--system", "two"], cwd=ROOT, check=True, capture_output=True)
     assert contents(out) != before

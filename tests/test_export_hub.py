@@ -33,7 +33,11 @@ def pool(tmp_path: Path) -> Path:
 def push(
     pool: Path, url: str, *options: str, token: str | None = TOKEN, before: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("HF_") and not name.lower().endswith("_proxy")
+    }
     environment |= {"HF_ENDPOINT": url, "HF_HUB_DISABLE_XET": "1", "HF_HOME": str(pool.parent / "home")}
     if token is not None:
         environment["HF_TOKEN"] = token
@@ -85,6 +89,49 @@ def test_what_goes_wrong_is_one_clear_line_and_the_export_is_kept(pool: Path, se
     assert token not in found.stdout + found.stderr
     assert (pool / "export/manifest.json").exists()
     assert server.commits == []
+
+
+@pytest.mark.parametrize("space", ["\n", " ", "\r\n"])
+def test_white_space_around_the_token_is_none_of_it(pool: Path, server: Hub, space: str) -> None:
+    found = push(pool, server.url, "--push-to-hub", "somebody/tasks", token=f"{space}{TOKEN}{space}")
+    assert found.returncode == 0, found.stderr
+    assert len(server.commits) == 1
+    assert TOKEN not in found.stdout + found.stderr
+
+
+@pytest.mark.parametrize("token", [f"{TOKEN}\nx", f"{TOKEN} x", f"{TOKEN}\u0142"])
+def test_what_can_be_no_token_is_refused_and_not_repeated(pool: Path, server: Hub, token: str) -> None:
+    found = push(pool, server.url, "--push-to-hub", "somebody/tasks", token=token)
+    assert found.returncode == 2
+    assert "error: --push-to-hub: the environment variable HF_TOKEN holds characters that no access" in found.stderr
+    assert TOKEN not in found.stdout + found.stderr
+    assert (server.asked, (pool / "export").exists()) == ([], False)
+
+
+@pytest.mark.parametrize("secret", ["bob:pw123", "bob:pw/123", "bob:pw[123"])
+def test_a_password_in_the_address_of_the_hub_is_refused_and_not_repeated(pool: Path, server: Hub, secret: str) -> None:
+    found = push(pool, server.url.replace("://", f"://{secret}@"), "--push-to-hub", "somebody/tasks")
+    assert found.returncode == 2
+    assert "error: --push-to-hub: the environment variable HF_ENDPOINT holds a user or a password" in found.stderr
+    for piece in ("bob", "pw", "123@", TOKEN):
+        assert piece not in found.stdout + found.stderr
+    assert (server.asked, (pool / "export").exists()) == ([], False)
+
+
+def test_an_error_that_names_a_password_or_the_token_does_not_repeat_them(pool: Path, server: Hub) -> None:
+    server.fails_at, server.fault = "/commit/", f"ask http://bob:pw123@there, {TOKEN[:9]}\n{TOKEN}"
+    found = push(pool, server.url, "--push-to-hub", "somebody/tasks")
+    assert found.returncode == 5
+    assert "ask http://there, " in found.stderr
+    assert TOKEN not in found.stderr
+
+
+@pytest.mark.parametrize("url", ["http://[::", "nothing", "http://127.0.0.1:99999"])
+def test_an_address_that_is_no_url_is_one_clear_line(pool: Path, url: str) -> None:
+    found = push(pool, url, "--push-to-hub", "somebody/tasks")
+    assert found.returncode == 2
+    assert "error: --push-to-hub: the environment variable HF_ENDPOINT holds no URL; " in found.stderr
+    assert "Traceback" not in found.stderr
 
 
 def test_no_file_of_the_export_holds_the_token(pool: Path, server: Hub) -> None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from selfinstruct.errors import AccessError, ConfigError
 
 TOKEN = "HF_TOKEN"  # noqa: S105 - the name of the variable
 """The environment variable that holds the token; no other place is looked at, and it is kept nowhere."""
+_ENDPOINT = "HF_ENDPOINT"
+_USER = re.compile(r"(?<=://)[^/\s]*@")
 
 
 def pusher(name: str) -> Callable[[Path], str]:
@@ -20,18 +24,21 @@ def pusher(name: str) -> Callable[[Path], str]:
     All that can be known to be wrong beforehand is found here, before anything is written.
 
     Raises:
-        ConfigError: huggingface_hub is missing, the token is, or this can be no name.
+        ConfigError: huggingface_hub is missing, the token is, or this can be no name, token or address of the Hub.
     """
+    _check_endpoint(os.environ.get(_ENDPOINT, ""))
     try:
         import huggingface_hub  # noqa: PLC0415 - an optional extra
         from huggingface_hub import errors, utils  # noqa: PLC0415
     except ImportError as error:
         raise ConfigError(f"--push-to-hub needs the package {error.name}: pip install 'selfinstruct[hub]'") from error
-    token = os.environ.get(TOKEN, "")
+    token = os.environ.get(TOKEN, "").strip()
     if not token:
         raise ConfigError(
             f"--push-to-hub: the environment variable {TOKEN} is not set; wanted an access token that may write"
         )
+    if not re.fullmatch("[!-~]+", token):  # an error would repeat it, escaped
+        raise ConfigError(f"--push-to-hub: the environment variable {TOKEN} holds characters that no access token has")
     try:
         utils.validate_repo_id(name)
     except errors.HFValidationError as error:
@@ -43,12 +50,27 @@ def pusher(name: str) -> Callable[[Path], str]:
         try:
             return _pushed(huggingface_hub, folder, name, token)
         except (OSError, ValueError, errors.HTTPError) as error:
-            said = " ".join(str(error).split()).replace(token, "***")
+            said = " ".join(_USER.sub("", str(error).replace(token, "***")).split())
             raise AccessError(
                 f"--push-to-hub {name}: not pushed ({said[:400]}); the export itself is whole in {folder}"
             ) from error
 
     return push
+
+
+def _check_endpoint(url: str) -> None:
+    """Refuse an address of the Hub that huggingface_hub would stumble over."""
+    if "@" in url:  # no token would be sent beside them
+        raise ConfigError(
+            f"--push-to-hub: the environment variable {_ENDPOINT} holds a user or a password; wanted none"
+        )
+    try:
+        parts = urlsplit(url)
+        is_address = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_address = False
+    if url and not is_address:
+        raise ConfigError(f"--push-to-hub: the environment variable {_ENDPOINT} holds no URL; wanted https://HOST")
 
 
 def _pushed(huggingface_hub: Any, folder: Path, name: str, token: str) -> str:
