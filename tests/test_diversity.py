@@ -117,10 +117,12 @@ def test_fifty_thousand_instructions_take_seconds() -> None:
 
 
 def test_status_as_json_has_the_figures_and_plain_status_does_not_reckon_them(tmp_path: Path) -> None:
-    pool = tmp_path / "pool"
+    pool = tmp_path / "a:star:pool"
     grow(pool, target=20)
     shown = [sys.executable, "-m", "selfinstruct", "status", str(pool), "--json"]
-    found = json.loads(subprocess.run(shown, cwd=ROOT, check=True, capture_output=True, text=True).stdout)["diversity"]
+    told = json.loads(subprocess.run(shown, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
+    assert told["pool"] == str(pool)
+    found = told["diversity"]
     assert found.keys() == {field.name for field in fields(Diversity)}
     assert found["instructions"] >= 20
     assert 0 < found["mean_nearest_rouge_l"] < 0.7

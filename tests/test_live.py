@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import io
+import json
 import os
 import pty
 import re
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from rich.cells import cell_len
 
+from selfinstruct.config.reading import load
+from selfinstruct.growth.pump import Growth
 from selfinstruct.llm.offline.server import OfflineServer
-from selfinstruct.terminal.live import Look, duration, lines
-from selfinstruct.terminal.words import plain
-from tests.builders import ROOT
+from selfinstruct.runs.run import run
+from selfinstruct.terminal.live import Look, duration, lines, look
+from selfinstruct.terminal.words import plain, show_json
+from tests.builders import ROOT, rows
 
 FIRST = Look(100.0, 40, 240, 0, (), 0, 0, 0, 0, (), "")
 SINCE = replace(FIRST, at_s=160.0, done=80, tokens=10_000)
@@ -46,7 +57,11 @@ def test_at_the_beginning_nothing_is_made_up() -> None:
 
 @pytest.mark.parametrize("width", [20, 40, 80])
 def test_no_line_is_wider_than_the_terminal(width: int) -> None:
-    assert max(map(len, lines(NOW, SINCE, FIRST, width))) <= width
+    assert max(map(cell_len, lines(NOW, SINCE, FIRST, width))) <= width
+    for text in ("请把下面的句子翻译成英文，并解释每个词的意思。" * 4, "강의 이름을 말해 보세요. " * 9, "🌊🏔️ " * 60):
+        shown = lines(replace(NOW, newest=text), SINCE, FIRST, width)[-1]
+        assert width - 1 <= cell_len(shown) <= width
+        assert shown.endswith("…")
 
 
 @pytest.mark.parametrize(("seconds", "said"), [(0.4, "0 s"), (59.9, "59 s"), (61, "1 min 01 s"), (7_260, "2 h 01 min")])
@@ -58,13 +73,28 @@ def test_nothing_that_a_terminal_obeys_is_shown() -> None:
     assert plain("a\x1b]0;title\x07 b\r\nc\u202e") == "a ]0;title  b c".replace("  ", " ")
 
 
-def in_a_terminal(*arguments: object) -> tuple[int, str, str]:
+@given(st.recursive(st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=6))
+@example({"pool": "x:star:y", "rule": "[bold]a[/bold] \\[b]"})
+def test_json_is_printed_as_it_is(value: object) -> None:
+    with contextlib.redirect_stdout(io.StringIO()) as shown:
+        show_json(value)
+    assert json.loads(shown.getvalue()) == value
+    assert shown.getvalue().count("\n") == 1
+
+
+def environment(**more: str) -> dict[str, str]:
+    """This process' environment without what it says of terminals, and with more."""
+    of_terminals = ("FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "TERM", "COLUMNS", "LINES")
+    return {name: value for name, value in os.environ.items() if name not in of_terminals} | more
+
+
+def in_a_terminal(*arguments: object, term: str = "xterm-256color") -> tuple[int, str, str]:
     """(exit code, what stderr showed on a terminal, stdout) of a command."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "selfinstruct", *map(str, arguments)],
         cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=theirs,
-        env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "120", "LINES": "40"},
+        env=environment(TERM=term, COLUMNS="120", LINES="40"),
     )  # fmt: skip
     os.close(theirs)
     shown = b""
@@ -99,12 +129,35 @@ def test_a_terminal_sees_the_run_and_then_the_summary(tmp_path: Path) -> None:
 
 
 def test_without_a_terminal_each_round_is_a_line_and_quiet_says_nothing(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "selfinstruct", "generate", "--target", "90", "--json", "--pool"]
-    loud = subprocess.run([*command, tmp_path / "p"], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert "round 0:" in loud.stderr
-    assert "█" not in loud.stderr
-    quiet = subprocess.run([*command, tmp_path / "q", "--quiet"], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert quiet.stderr == ""
+    command = [sys.executable, "-m", "selfinstruct", "generate", "--target", "30", "--json", "--pool"]
+
+    def into_a_file(name: str, *options: str, **more: str) -> str:
+        whole = [*command, tmp_path / name, *options]
+        env = environment(**more)
+        return subprocess.run(whole, cwd=ROOT, capture_output=True, text=True, check=True, env=env).stderr
+
+    for loud in (into_a_file("p"), into_a_file("coloured", FORCE_COLOR="1", TERM="xterm")):
+        assert "round 0:" in loud
+        assert "█" not in loud
+        assert "\x1b[" not in loud
+    assert into_a_file("q", "--quiet") == ""
     code, shown, out = in_a_terminal("generate", "--target", 20, "--json", "--quiet", "--pool", tmp_path / "r")
     assert (code, shown) == (0, "")
     assert out.startswith("{")
+
+
+def test_a_terminal_that_cannot_draw_over_a_line_gets_one_for_each_round(tmp_path: Path) -> None:
+    code, shown, _ = in_a_terminal("generate", "--target", 60, "--json", "--pool", tmp_path / "p", term="dumb")
+    assert code == 0
+    assert "round 0:" in shown
+    assert "█" not in shown
+
+
+def test_the_reasons_are_those_of_instructions_and_of_instances(tmp_path: Path) -> None:
+    begun: list[Growth] = []
+    config = load(None, {"pool": tmp_path / "p", "target": 40})
+    asyncio.run(run(config, lambda _: None, started=begun.append))
+    found = rows(tmp_path / "p", "SELECT reason, COUNT(*) FROM rejections GROUP BY reason")
+    assert rows(tmp_path / "p", "SELECT 1 FROM rejections WHERE kind = 'instance'")
+    assert begun[0].rejected == Counter(dict(found))
+    assert look(begun[0], 0.0).reasons == tuple(begun[0].rejected.most_common(3))

@@ -115,6 +115,7 @@ class Growth:
         self.window: deque[tuple[int, int]] = deque(maxlen=WINDOW)
         """(accepted, judged) of the last rounds."""
         self.reasons: Counter[str] = Counter()
+        """Of rejected instructions."""
         self._endings = Endings()
         self._min_acceptance = min_acceptance
         self._max_minutes = max_minutes
@@ -142,6 +143,11 @@ class Growth:
     def is_reached(self) -> bool:
         """As many tasks with an instance as wanted, and none on its way."""
         return self.done >= self.goal and self.pending == 0
+
+    @property
+    def rejected(self) -> Counter[str]:
+        """How often each reason has rejected an instruction, or an instance of a task that is finished."""
+        return self.reasons + self._endings.reasons
 
     def _known(self, start: int) -> Iterator[tuple[str, str]]:
         """(id, instruction) of seeds and accepted tasks, from this place on in the order of judging."""

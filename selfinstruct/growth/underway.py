@@ -78,19 +78,20 @@ class Endings:
 
     def __init__(self, window: int = 100) -> None:
         self._kept: deque[bool] = deque(maxlen=window)
-        self._reasons: Counter[str] = Counter()
+        self.reasons: Counter[str] = Counter()
+        """Of the rejected instances of all of them."""
 
     def note(self, end: Finished) -> None:
         """Count one more."""
         self._kept.append(bool(end.instances))
-        self._reasons.update(rejection.reason for rejection in end.rejections)
+        self.reasons.update(rejection.reason for rejection in end.rejections)
 
     def fault(self, least: float) -> str:
         """What is wrong when less than this share of the last ones, or none, kept an instance; else empty."""
         kept, most = sum(self._kept), self._kept.maxlen or 0
         if len(self._kept) < most or (kept and kept >= least * most):
             return ""
-        reasons = ", ".join(f"{reason} {count:,}" for reason, count in self._reasons.most_common(3))
+        reasons = ", ".join(f"{reason} {count:,}" for reason, count in self.reasons.most_common(3))
         return (
             f"almost no task keeps an instance: {kept:,} of the last {most:,} (mostly rejected: {reasons}); "
             "`explain` with such a reason shows some"

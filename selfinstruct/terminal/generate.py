@@ -42,10 +42,10 @@ def generate(config: Config, *, as_json: bool, quiet: bool = False) -> int:
     Meanwhile a terminal shows the run as it stands, anything else gets a line for each round; `quiet` says nothing.
     """
     from selfinstruct.runs.run import run  # noqa: PLC0415 - brings the HTTP client, which takes a second to import
-    from selfinstruct.terminal.live import LiveView  # noqa: PLC0415
+    from selfinstruct.terminal.live import LiveView, can_redraw  # noqa: PLC0415
 
     started = time.monotonic()
-    with LiveView(ERR) if ERR.is_terminal and not quiet else contextlib.nullcontext() as view:
+    with LiveView(ERR) if can_redraw(ERR) and not quiet else contextlib.nullcontext() as view:
         tell = _hush if quiet else say
 
         def grow(begun: Callable[[Growth], None]) -> Coroutine[Any, Any, Outcome]:

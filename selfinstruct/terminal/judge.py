@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from rich.text import Text
 from selfinstruct.calibration import Agreement, calibrate, judged
 from selfinstruct.errors import ConfigError
 from selfinstruct.terminal.status import judging_lines
-from selfinstruct.terminal.words import OUT, line
+from selfinstruct.terminal.words import OUT, line, show_json
 
 
 def show_judge(pool: Path, labels: Path | None, precision: float | None, *, as_json: bool) -> None:
@@ -21,7 +20,7 @@ def show_judge(pool: Path, labels: Path | None, precision: float | None, *, as_j
     if labels is None:
         found = judged(pool)
         if as_json:
-            OUT.print(json.dumps(found), markup=False)
+            show_json(found)
             return
         for name, value, note in judging_lines({"agreement": None, "judge": {**found, "scores": 0}}):
             line(name, value, note)
@@ -31,7 +30,7 @@ def show_judge(pool: Path, labels: Path | None, precision: float | None, *, as_j
     wanted = precision or 0.95
     calibration = calibrate(pool, labels, wanted)
     if as_json:
-        OUT.print(json.dumps(calibration.figures()), markup=False)
+        show_json(calibration.figures())
         return
     unjudged = f"{calibration.unjudged:,} more are of instances without a verdict" if calibration.unjudged else ""
     line("labels", calibration.labels, unjudged)

@@ -6,6 +6,7 @@ Drawn by the event loop that grows the pool, between two of its steps, so that w
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections import deque
 from collections.abc import Iterable
@@ -57,7 +58,7 @@ def look(growth: Growth, at_s: float) -> Look:
     return Look(
         at_s, growth.done, growth.goal, growth.pending, tuple(growth.window),
         sum(one.in_flight for one in progress), sum(one.waiting for one in progress),
-        growth.journal.written_tokens, growth.journal.picodollars, tuple(growth.reasons.most_common(3)),
+        growth.journal.written_tokens, growth.journal.picodollars, tuple(growth.rejected.most_common(3)),
         growth.generated[len(growth.generated) - 1].instruction if len(growth.generated) else "",
     )  # fmt: skip
 
@@ -84,7 +85,14 @@ def lines(now: Look, since: Look, first: Look, width: int) -> list[str]:
         shown.append("rejected  " + ", ".join(f"{reason} {count:,}" for reason, count in now.reasons))
     if now.newest:
         shown.append("newest    " + plain(now.newest))
-    return [line if len(line) <= width else line[: width - 1] + "…" for line in shown]
+    return [_fitted(line, width) for line in shown]
+
+
+def _fitted(line: str, width: int) -> str:
+    """The line, cut to so many cells of a terminal: Chinese, Japanese, Korean and emoji take two each."""
+    text = Text(line)
+    text.truncate(width, overflow="ellipsis")
+    return text.plain
 
 
 def _acceptance(rounds: tuple[tuple[int, int], ...]) -> str:
@@ -118,6 +126,11 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02} min"
+
+
+def can_redraw(console: Console) -> bool:
+    """Lines can be drawn over: stderr goes to a terminal, and to one that can. `FORCE_COLOR` makes none of a file."""
+    return sys.stderr.isatty() and console.is_terminal and not console.is_dumb_terminal
 
 
 class LiveView:

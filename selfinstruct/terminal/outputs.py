@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from selfinstruct.terminal.words import OUT, say
+from selfinstruct.terminal.words import OUT, say, show_json
 
 if TYPE_CHECKING:
     from selfinstruct.config.reading import Config
@@ -100,7 +99,7 @@ def publish_version(pool: Path, config: Config, *, as_json: bool) -> int:
     one = published.version
     say(as_line(published))
     if as_json:
-        OUT.print(json.dumps(one.manifest, ensure_ascii=False, sort_keys=True), markup=False)
+        show_json(one.manifest)
     else:
         OUT.print(Text(str(one.data)))
     return 0 if one.is_published else 6

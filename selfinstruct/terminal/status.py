@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 from rich.text import Text
 
 from selfinstruct.store import reading, training
-from selfinstruct.terminal.words import OUT, line, short
+from selfinstruct.terminal.words import OUT, line, short, show_json
 
 Line = tuple[str, object, str]
 """Name, figure and remark."""
@@ -30,7 +29,7 @@ def print_json(pool: Path, status: dict[str, Any]) -> None:
     from selfinstruct.diversity.figures import diversity  # noqa: PLC0415
 
     found = diversity(reading.scored_instructions(pool)).to_json()
-    OUT.print(json.dumps({**status, "diversity": found}, ensure_ascii=False), markup=False)
+    show_json({**status, "diversity": found})
 
 
 def show_table(status: dict[str, Any]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from rich.console import Console
 from rich.text import Text
 
@@ -18,6 +20,11 @@ def line(name: str, value: object, note: str = "") -> None:
     """One figure with its name, and a remark."""
     shown = f"{value:,}" if isinstance(value, int) else str(value)
     OUT.print(Text(f"{name:<28} {shown:>9}").append(f"   {note}" if note else "", style="dim"))
+
+
+def show_json(value: object) -> None:
+    """A value as one line of JSON: every text in it as it is, such as `:star:`, which is markup elsewhere."""
+    OUT.print(Text(json.dumps(value)))
 
 
 def plain(text: str) -> str:
