@@ -29,6 +29,12 @@ LANGUAGE_SAMPLE = 300
 """Instructions whose language is looked at."""
 LEAST_LANGUAGE = 0.02
 """A quick look errs: smaller shares than this are put together."""
+TOLD = (
+    "pool", "seeds", "tasks", "tasks_pending", "tasks_without_instances", "removed", "instances", "waiting", "rounds",
+    "requests", "candidates", "rejections", "acceptance_rate", "prompt_tokens", "completion_tokens", "usd", "usage",
+    "recipe", "models",
+)  # fmt: skip
+"""What the page draws of the status. Words about a run stay out: they may name an endpoint."""
 
 
 Embed = Callable[[Sequence[str]], list[list[float]]]
@@ -43,7 +49,7 @@ def figures(connection: Connection, name: str, tasks: Tasks, embed: Embed | None
     windows = window_width(status["rounds"])
     return {
         "name": name,
-        "status": status,
+        "status": {key: status[key] for key in TOLD},
         "runs": runs,
         "is_running": is_running,
         "seed_sample": int(frame["nearest_seed"].notna().sum()),

@@ -29,8 +29,10 @@ def write_report(folders: Sequence[Path], out: Path, embed: Embed | None = None)
     `embed` gives embeddings of instructions, for one more figure.
 
     Raises:
-        PoolError: a folder holds no pool, or the file cannot be written.
+        PoolError: a folder holds no pool, both are the same, or the file cannot be written.
     """
+    if len({folder.resolve() for folder in folders}) < len(folders):
+        raise PoolError(f"{folders[0]}: a pool cannot be compared with itself; name another one")
     names = _names(folders)
     with ExitStack() as stack:
         connections = [stack.enter_context(snapshot(folder)) for folder in folders]
@@ -49,11 +51,18 @@ def whole_or_nothing(path: Path) -> Iterator[IO[str]]:
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
             yield file
-        Path(temporary).chmod(0o644)
+        Path(temporary).chmod(0o666 & ~_umask())
         Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def _umask() -> int:
+    """What new files are not to be allowed here; it can only be read by setting it."""
+    found = os.umask(0o077)
+    os.umask(found)
+    return found
 
 
 def _write(file: IO[str], pools: Mapping[str, Connection], embed: Embed | None) -> None:
@@ -83,12 +92,12 @@ def _element(file: IO[str], identity: str) -> Iterator[None]:
 
 def _names(folders: Sequence[Path]) -> list[str]:
     """What to call the pools: the names of their folders, with more of the path where these are the same."""
-    paths = [folder.resolve() for folder in folders]
+    paths = [Path(os.fsencode(folder.resolve()).decode("utf-8", "replace")) for folder in folders]
     for parts in range(1, max(len(path.parts) for path in paths)):
         names = ["/".join(path.parts[-parts:]) for path in paths]
         if len(set(names)) == len(names):
             return names
-    return [str(folder) for folder in folders]
+    return [f"{path} {place}" for place, path in enumerate(paths, 1)]
 
 
 def _asset(name: str) -> str:

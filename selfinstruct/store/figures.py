@@ -158,12 +158,16 @@ def shown(connection: sqlite3.Connection) -> Iterator[Shown]:
 
 
 def closest_pairs(connection: sqlite3.Connection, count: int) -> list[sqlite3.Row]:
-    """The accepted tasks that are most like an earlier instruction, each with it: score, both texts and positions."""
+    """The accepted tasks that are most like an earlier instruction, each with it: score, both texts and positions.
+
+    Pairs of which one is removed are left out.
+    """
     return connection.execute(
-        "SELECT t.nearest_score AS score, t.position, t.instruction, o.position AS other_position, "
-        "o.instruction AS other_instruction, o.origin AS other_origin FROM tasks t "
+        "WITH gone AS (SELECT task_id FROM removed) SELECT t.nearest_score AS score, t.position, t.instruction, "
+        "o.position AS other_position, o.instruction AS other_instruction, o.origin AS other_origin FROM tasks t "
         "JOIN tasks o ON o.id = t.nearest_task "
-        "WHERE t.nearest_score IS NOT NULL ORDER BY t.nearest_score DESC, t.position LIMIT ?",
+        "WHERE t.nearest_score IS NOT NULL AND t.id NOT IN gone AND o.id NOT IN gone "
+        "ORDER BY t.nearest_score DESC, t.position LIMIT ?",
         (count,),
     ).fetchall()
 
@@ -175,14 +179,6 @@ def tokenizer(connection: sqlite3.Connection) -> str:
         "ORDER BY r.number DESC LIMIT 1"
     ).fetchone()
     return "unicode" if row is None else str(row[0])
-
-
-def settings_told(connection: sqlite3.Connection) -> list[sqlite3.Row]:
-    """What the rounds were planned with, as (settings, first round, rounds), in the order of first use."""
-    return connection.execute(
-        "SELECT c.settings, MIN(r.number) AS first, COUNT(*) AS rounds FROM rounds r "
-        "JOIN configurations c ON c.id = r.configuration GROUP BY c.id ORDER BY first"
-    ).fetchall()
 
 
 def run_count(connection: sqlite3.Connection) -> tuple[int, bool]:

@@ -134,7 +134,7 @@ function pick(side, verb, noun) {
   const [tasks] = tables;
   tasks.choose?.(side);
   tasks[side].reset();
-  tasks[side].pick(`with the verb ${verb}${noun ? ` and the object ${noun}` : ""}`, (row) => isGenerated(row) && row.verb === verb && (!noun || row.noun === noun));
+  tasks[side].pick(`with the verb ${verb}${noun ? ` and the object ${noun}` : ""}`, (row) => isGenerated(row) && row.state !== "removed" && row.verb === verb && (!noun || row.noun === noun));
   document.getElementById("tasks").scrollIntoView();
   tasks[side].searched.focus({ preventScroll: true });
 }
