@@ -129,7 +129,7 @@ def test_a_terminal_sees_the_run_and_then_the_summary(tmp_path: Path) -> None:
 
 
 def test_without_a_terminal_each_round_is_a_line_and_quiet_says_nothing(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "selfinstruct", "generate", "--target", "30", "--json", "--pool"]
+    command = [sys.executable, "-m", "selfinstruct", "generate", "--target", "90", "--json", "--pool"]
 
     def into_a_file(name: str, *options: str, **more: str) -> str:
         whole = [*command, tmp_path / name, *options]
