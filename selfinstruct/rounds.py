@@ -24,7 +24,7 @@ from selfinstruct.filters.personal_data import mask
 from selfinstruct.judging import Exchange, judge, judge_prompt, revise_prompt
 from selfinstruct.novelty.index import Index, Neighbour
 from selfinstruct.recipes import RECIPES, compat
-from selfinstruct.recipes.fitting import fitted
+from selfinstruct.recipes.fitting import check_room, fitted, most_likely_tokens
 from selfinstruct.recipes.steps import Ask, Finished, Settled
 from selfinstruct.records import (
     PROPOSE,
@@ -351,15 +351,20 @@ def _masked(task: Task, candidate: InstanceCandidate) -> InstanceCandidate:
     return replace(candidate, input=given, output=output)
 
 
-def check(settings: Settings, seeds: Sequence[Task]) -> None:
+def check(settings: Settings, seeds: Sequence[Task], context_lengths: Mapping[str, int | None] | None = None) -> None:
     """Make sure that settings can be used, before anything is asked: every prompt is rendered, every rule bound.
 
+    `context_lengths` is by stage what its model takes, as far as that is known.
+
     Raises:
-        ConfigError: a prompt names a placeholder that has no value, or a rule's setting is not known.
+        ConfigError: a prompt names a placeholder that has no value, a rule's setting is not known, or an answer may be
+            so long that no prompt fits before it.
     """
+    lengths = context_lengths or {}
     instruction_rules(settings)
     validators(settings)
-    plan_round(0, settings, seeds, seeds[:1])
+    planned = plan_round(0, settings, seeds, seeds[:1])
+    check_room(min(planned, key=lambda request: most_likely_tokens(request.messages)), lengths.get(PROPOSE))
     for is_classification in (False, True):
         task = Task("check", "Say whether it rains.", is_classification)
         answers: dict[tuple[str, int], Completion] = {}
@@ -367,12 +372,18 @@ def check(settings: Settings, seeds: Sequence[Task]) -> None:
         while isinstance(step := follow_up(task, answers, asked, settings, seeds), Ask):
             for prompt in step.prompts:
                 request = plan_request(prompt, settings, None, task.id)
+                check_room(request, lengths.get(prompt.stage))
                 asked[prompt.stage, prompt.index] = request
                 text = '{"needs_input": true, "labels": ["Yes"], "inputs": ["It does."]}'
                 answers[prompt.stage, prompt.index] = Completion(request.id, "answer", text, "stop")
     if settings.judge is not None:
-        judge_prompt(task, InstanceCandidate("", 0, "", "No."), 0, settings)
-        revise_prompt(task, InstanceCandidate("", 0, "", "No."), "", settings, settings.judge.principles)
+        instance = InstanceCandidate("", 0, "", "No.")
+        for prompt in (
+            judge_prompt(task, instance, 0, settings),
+            revise_prompt(task, instance, "", settings, settings.judge.principles),
+        ):
+            if prompt.stage in settings.stages:
+                check_room(plan_request(prompt, settings, None, task.id), lengths.get(prompt.stage))
 
 
 def faults_of_seed(task: Task, settings: Settings) -> list[str]:

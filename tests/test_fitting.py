@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from selfinstruct import rounds
+from selfinstruct.errors import ConfigError
 from selfinstruct.llm.offline.server import OfflineServer
 from selfinstruct.recipes.fitting import fits, most_likely_tokens
 from selfinstruct.records import Instance, Prompt, Settings, Task
@@ -74,6 +75,46 @@ def _no(given: Settings, asked: Task, examples: list[Task]) -> object:
 
     (prompt,) = rounds.follow_up(asked, {}, {}, given, examples).prompts
     return answer(rounds.plan_request(prompt, given, 0, asked.id), "no")
+
+
+@pytest.mark.parametrize(
+    ("recipe", "table", "stage", "most"),
+    [
+        ("chat", "model", "propose", 8192),
+        ("chat", "model", "propose", 8000),
+        ("chat", "stages.respond", "respond", 9000),
+        ("chat", "stages.judge", "judge", 8192),
+        ("paper", "stages.instances", "instances", 8192),
+    ],
+)
+def test_an_answer_that_leaves_no_room_for_a_prompt_is_refused_before_anything_is_asked(
+    tmp_path: Path, recipe: str, table: str, stage: str, most: int
+) -> None:
+    config = tmp_path / "c.toml"
+    config.write_text(f"[judge]\nenabled = {str(stage == 'judge').lower()}\n[{table}]\nmax_tokens = {most}\n")
+    with OfflineServer(max_model_len=8192) as server, pytest.raises(ConfigError) as caught:
+        grow(tmp_path / "p", config=config, target=5, base_url=[server.base_url], model="offline", recipe=recipe)
+    assert f"max_tokens = {most} leaves no room for the prompts of {stage}" in str(caught.value)
+    assert "takes 8192 of prompt and answer" in str(caught.value)
+    assert not (tmp_path / "p" / "pool.db").exists()
+
+
+def test_a_stage_with_a_longer_context_of_its_own_may_answer_at_length(tmp_path: Path) -> None:
+    with OfflineServer(max_model_len=4096) as short, OfflineServer(max_model_len=65_536) as long:
+        config = tmp_path / "c.toml"
+        config.write_text(f'[stages.respond]\nmax_tokens = 10000\nbase_url = "{long.base_url}"\n')
+        outcome = grow(tmp_path / "p", config=config, target=5, base_url=[short.base_url], model="offline")
+    assert outcome.exit_code == 0
+    assert status(tmp_path / "p")["failed"] == 0
+
+
+def test_the_context_of_every_server_in_use_counts(tmp_path: Path) -> None:
+    with OfflineServer(max_model_len=65_536) as long, OfflineServer(max_model_len=3000) as short:
+        config = tmp_path / "c.toml"
+        config.write_text(f'[stages.respond]\nbase_url = "{short.base_url}"\n')
+        grow(tmp_path / "p", config=config, target=5, base_url=[long.base_url], model="offline")
+    (sampling,) = rows(tmp_path / "p", "SELECT DISTINCT sampling FROM requests WHERE stage = 'respond'")
+    assert json.loads(sampling[0])["max_tokens"] == 1500
 
 
 def test_a_run_on_a_short_context_fits_its_prompts_and_says_so(tmp_path: Path) -> None:

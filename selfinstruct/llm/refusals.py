@@ -13,6 +13,8 @@ _BUSY = {408, 409, 425}
 _OVERLOADED = {503, 529}
 _KEY = {401, 403}
 _ACCESS = {402, 404, 405}
+_ANSWER_TOO_LONG = "fewer output tokens"
+"""vLLM, of a `max_tokens` beyond the whole context: no fault of the prompt."""
 _TOO_LONG = ("maximum context length", "context_length", "too long", "exceeds the model", "max_model_len")
 
 
@@ -35,7 +37,8 @@ def read_refusal(
     message, param, code = said(reply)
     trouble = _of_the_server(reply, code, now) or _of_access(status, code, message, url, key_name)
     if trouble is None:
-        if any(mark in message.lower() or mark == code for mark in _TOO_LONG):
+        words = message.lower()
+        if _ANSWER_TOO_LONG not in words and any(mark in words or mark == code for mark in _TOO_LONG):
             return failed(request, url, "too_long", message)
         weaker = adapt(capabilities, message, param, body)
         if weaker is None and had_answers:
@@ -44,7 +47,7 @@ def read_refusal(
             trouble = Trouble("form", f"HTTP {status}", weaker=weaker)
         else:
             asked = f"every {request.stage} request to {request.model}"
-            hint = "; this looks like a base model: use --recipe paper" if "chat template" in message.lower() else ""
+            hint = "; this looks like a base model: use --recipe paper" if "chat template" in words else ""
             trouble = Trouble("unanswerable", f"{url} refuses {asked} (HTTP {status}): {message}{hint}")
     return replace(trouble, paid=failed(request, url, f"http_{status}", f"HTTP {status}"))
 

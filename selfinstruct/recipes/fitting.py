@@ -6,10 +6,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from selfinstruct.records import Message, Prompt, Settings
+from selfinstruct.errors import ConfigError
+from selfinstruct.records import Message, Prompt, Request, Settings
 
 BYTES_PER_TOKEN = 3
 """On the safe side: English text has about four, Chinese three."""
+MOST_BYTES_PER_TOKEN = 6
+"""Hardly any text has more."""
 TOKENS_PER_MESSAGE = 16
 """What a chat template puts around each."""
 
@@ -28,6 +31,23 @@ def fits(prompt: Prompt, settings: Settings) -> bool:
         return True
     answer = int(settings.stages[prompt.stage].sampling.get("max_tokens") or 0)
     return most_likely_tokens(prompt.messages) + answer <= settings.context_length
+
+
+def check_room(request: Request, context_length: int | None) -> None:
+    """Make sure that its answer leaves some room for its prompt where a model takes so many tokens of both.
+
+    Raises:
+        ConfigError: even a tokenizer that makes few tokens makes too many of the prompt.
+    """
+    answer = int(request.sampling.get("max_tokens") or 0)
+    least = sum(len(message.content.encode("utf-8", "surrogatepass")) for message in request.messages)
+    if context_length is not None and least // MOST_BYTES_PER_TOKEN + answer > context_length:
+        raise ConfigError(
+            f"max_tokens = {answer} leaves no room for the prompts of {request.stage}, which take up to "
+            f"{most_likely_tokens(request.messages)} tokens: {request.model} takes {context_length} of prompt and "
+            f"answer together; lower max_tokens in [stages.{request.stage}] or [model] of the config file, or serve "
+            "the model with a longer context"
+        )
 
 
 def fitted(

@@ -44,6 +44,8 @@ class Models:
     """The model of the stages that name none."""
     context_length: int | None
     """The least that any endpoint of a stage in use takes, as far as they say; tokens of prompt and answer."""
+    context_lengths: Mapping[str, int | None]
+    """By stage in use."""
     concurrency: int
     """The most requests that will be in flight."""
 
@@ -85,10 +87,13 @@ async def serve(
         used = {id(clients[stage]): clients[stage] for stage in stages_in_use(config)}
         listed: list[dict[str, Any]] = []
         for client in used.values():
-            listed = listed or await client.check()
+            found = await client.check()
+            listed = listed or found
         name = config.model_name or _only_model(listed)
         most = max(client.slots.most for client in used.values())
-        yield Models(clients, name, _context_length(clients, config, name), most)
+        lengths = _context_lengths(clients, config, name)
+        fitted = [length for stage in RECIPES[config.recipe.name].stages if (length := lengths[stage]) is not None]
+        yield Models(clients, name, min(fitted, default=None), lengths, most)
 
 
 async def _start(
@@ -172,10 +177,9 @@ def _endpoints(config: Config, role: Role, local: _Local | None) -> list[Endpoin
     return [EndpointConfig(url, key or "none", role.api_key_env, role.extra_headers, role.timeout_s) for url in urls]
 
 
-def _context_length(clients: Mapping[str, Client], config: Config, model: str) -> int | None:
+def _context_lengths(clients: Mapping[str, Client], config: Config, model: str) -> dict[str, int | None]:
     served = stage_models(config, config.recipe.name, model)
-    said = [clients[stage].context_length(served[stage].model) for stage in RECIPES[config.recipe.name].stages]
-    return min((length for length in said if length is not None), default=None)
+    return {stage: clients[stage].context_length(served[stage].model) for stage in stages_in_use(config)}
 
 
 def _only_model(listed: Sequence[Mapping[str, Any]]) -> str:

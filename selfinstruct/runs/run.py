@@ -71,7 +71,7 @@ async def _run(pool: Pool, config: Config, tell: Tell, steps: Steps, started: St
     exclusions = read_exclusions(config.filters.exclude)
     async with serve(config, tell, _known(pool), budget, _listeners(pumps)) as models:
         settings = pool_settings(config, models.name, models.context_length, exclusions)
-        rounds.check(settings, seeds or pool.seeds())
+        rounds.check(settings, seeds or pool.seeds(), models.context_lengths)
         _set_prices(budget, config, settings)
         if contents is None:
             pool.create(seeds, config.seed, offline=_is_offline(config))
