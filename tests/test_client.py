@@ -15,6 +15,7 @@ from aiohttp import web
 
 from selfinstruct.errors import AccessError
 from selfinstruct.llm.client import Client, EndpointConfig, without_credentials
+from selfinstruct.llm.endpoint import is_on_loopback
 from selfinstruct.llm.slots import Halted, Slots, Ticket
 from selfinstruct.llm.wire import Capabilities, retry_after_s, sampling_seed
 from selfinstruct.records import Completion, Message, Request, Schema
@@ -78,12 +79,39 @@ def test_a_plain_completion_goes_to_its_own_route() -> None:
     assert got.text == " there"
 
 
-def test_thinking_is_kept_apart_from_the_text() -> None:
+@pytest.mark.parametrize(
+    ("said", "text", "reasoning"),
+    [
+        ("<think>hmm, 2 and 2</think>\n\n4", "4", "hmm, 2 and 2"),
+        ("\n<think>\n{'tasks': []}\n</think>{}", "{}", "{'tasks': []}"),
+        ("<think>\nhmm, 2 and", "", "hmm, 2 and"),
+        ("<think>\n\n</think>\n\n4", "4", ""),
+        ("hmm, 2 and 2\n</think>\n\n4", "4", "hmm, 2 and 2"),
+        ("hmm, 2 and 2.</think>\n4", "4", "hmm, 2 and 2."),
+        ("hmm\n</think>4 </think>\n5", "4 </think>\n5", "hmm"),
+        ("hmm\n</think>", "", "hmm"),
+        ("The tag `</think>` closes a thought.\nNo other does.",) * 2 + ("",),
+        ('{"tasks": [{"instruction": "What does </think>\\nclose?"}]}',) * 2 + ("",),
+        ("Write:\n<think>\nhmm\n</think>\nand then the answer.",) * 2 + ("",),
+    ],
+)
+def test_thinking_is_kept_apart_from_the_text(said: str, text: str, reasoning: str) -> None:
     async def answer(_: int, __: str, ___: dict[str, Any], ____: web.Request) -> web.StreamResponse:
-        return completion("<think>hmm, 2 and 2</think>\n\n4")
+        return completion(said)
 
     (got,), _ = ask(answer, request())
-    assert (got.text, got.reasoning) == ("4", "hmm, 2 and 2")
+    assert (got.text, got.reasoning) == (text, reasoning)
+
+
+@pytest.mark.parametrize("api", ["chat", "completions"])
+def test_a_closing_tag_is_text_where_no_template_can_have_opened_it(api: str) -> None:
+    async def answer(_: int, __: str, ___: dict[str, Any], ____: web.Request) -> web.StreamResponse:
+        choice = {"text": "a\n</think>\nb", "message": {"content": "a\n</think>\nb", "reasoning_content": "hmm"}}
+        return web.json_response({"choices": [choice]})
+
+    (got,), _ = ask(answer, request(api=api))
+    assert got.text == "a\n</think>\nb"
+    assert got.reasoning == ("hmm" if api == "chat" else "")
 
 
 @pytest.mark.parametrize(
@@ -180,6 +208,35 @@ def test_nothing_listening_is_found_by_the_check() -> None:
         asyncio.run(run())
 
 
+@pytest.mark.parametrize("name", ["http_proxy", "HTTP_PROXY", "all_proxy"])
+def test_a_proxy_of_the_environment_is_not_asked_for_this_machine(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    with ScriptedServer(fine) as proxy, ScriptedServer(fine) as server:
+        monkeypatch.setenv(name, proxy.base_url.removesuffix("/v1"))
+        for url in (server.base_url, server.base_url.replace("127.0.0.1", "localhost")):
+            (got,) = asyncio.run(ask_all([EndpointConfig(url)], [request()], [], check=True))
+            assert got.text == "fine"
+        assert (len(server.bodies), len(proxy.bodies)) == (2, 0)
+
+
+@pytest.mark.parametrize(
+    ("url", "wanted"),
+    [
+        ("http://127.0.0.1:8000/v1", True),
+        ("http://127.1.2.3/v1", True),
+        ("http://[::1]:8000/v1", True),
+        ("http://LOCALHOST:8000/v1", True),
+        ("http://localhost.example.com/v1", False),
+        ("http://10.0.0.1/v1", False),
+        ("https://api.openai.com/v1", False),
+        ("nonsense", False),
+    ],
+)
+def test_what_is_on_this_machine(url: str, wanted: bool) -> None:
+    assert is_on_loopback(url) is wanted
+
+
 def test_structure_is_asked_for_in_ever_weaker_forms_and_that_is_said_once() -> None:
     async def answer(_: int, __: str, body: dict[str, Any], ___: web.Request) -> web.StreamResponse:
         form = body.get("response_format", {}).get("type")
@@ -236,6 +293,16 @@ def test_a_prompt_that_is_too_long_is_final(message: str) -> None:
 
     (got,), _ = ask(answer, request())
     assert (got.kind, got.finish_reason) == ("failed", "too_long")
+
+
+def test_an_answer_that_may_be_longer_than_the_context_is_no_fault_of_the_prompt() -> None:
+    said = "max_tokens=8192 cannot be greater than max_model_len=4096. Please request fewer output tokens."
+
+    async def answer(_: int, __: str, ___: dict[str, Any], ____: web.Request) -> web.StreamResponse:
+        return error(400, said, param="max_tokens")
+
+    with pytest.raises(AccessError, match="fewer output tokens"):
+        ask(answer, request())
 
 
 def test_filtered_content_is_final() -> None:

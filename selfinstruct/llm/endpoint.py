@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import ipaddress
 import json
 import os
 import re
@@ -87,7 +88,9 @@ class Endpoint:
             default_headers=headers,
             max_retries=0,
             timeout=timeout,
-            http_client=openai.DefaultAioHttpClient(limits=limits, timeout=timeout),
+            http_client=openai.DefaultAioHttpClient(
+                limits=limits, timeout=timeout, trust_env=not is_on_loopback(self.url)
+            ),
         )
 
     async def ask(self, path: str, body: Mapping[str, Any]) -> Reply | Lost:
@@ -171,9 +174,18 @@ def listed(reply: Reply) -> list[dict[str, Any]]:
     """The models in a reply to GET /models; empty where it does not say."""
     try:
         cards = json.loads(reply.content)["data"]
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, RecursionError):
         return []
     return [card for card in cards if isinstance(card, dict)] if isinstance(cards, list) else []
+
+
+def is_on_loopback(url: str) -> bool:
+    """Whether a URL is of this machine, which the proxies that the environment names do not reach."""
+    host = (urlsplit(url).hostname or "").rstrip(".")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
 
 
 def without_credentials(url: str) -> tuple[str, str]:

@@ -15,7 +15,8 @@ from selfinstruct.records import Completion, Request, canonical_json
 Structure = Literal["json_schema", "json_object", "plain"]
 _WEAKER: dict[Structure, Structure] = {"json_schema": "json_object", "json_object": "plain"}
 _OPTIONAL = ("seed", "temperature", "top_p", "presence_penalty", "frequency_penalty", "stop")
-_THINKING = re.compile(r"\A\s*<think>(.*?)</think>\s*", re.DOTALL)
+_THINK, _THOUGHT = "<think>", "</think>"
+_THOUGHT_APART = re.compile(rf"^[ \t]*{_THOUGHT}|{_THOUGHT}[ \t]*$", re.MULTILINE)
 _BROKEN = re.compile("[\0\ud800-\udfff]")
 
 
@@ -216,9 +217,8 @@ def read_answer(request: Request, raw: bytes, *, endpoint: str, sent: str, laten
         raise NoAnswer(f"not an answer: {_head(raw)}", usage) from None
     if not isinstance(text, str) or finish in {"abort", "error"}:
         raise NoAnswer(f"finish reason {finish}", usage)
-    thought = _THINKING.match(text)
-    if thought:
-        reasoning, text = reasoning or thought[1].strip(), text[thought.end() :]
+    thought, text = _without_thinking(text, may_be_opened=request.api == "chat" and not reasoning)
+    reasoning = reasoning or thought
     return Completion(
         request_id=request.id,
         kind="failed" if finish == "content_filter" else "answer",
@@ -232,6 +232,22 @@ def read_answer(request: Request, raw: bytes, *, endpoint: str, sent: str, laten
         reasoning=whole_text(str(reasoning)),
         source=request.source,
     )
+
+
+def _without_thinking(text: str, *, may_be_opened: bool) -> tuple[str, str]:
+    """What a model thought before its answer, and the answer; empty where the thinking never ends.
+
+    `may_be_opened`: the chat template may have written `<think>` itself, so that only the closing tag is in the text.
+    It then begins or ends a line and is the first such tag; within a line, or behind an opening one, it is spoken of.
+    """
+    begun = text.lstrip()
+    if begun.startswith(_THINK):
+        thought, _, answer = begun.removeprefix(_THINK).partition(_THOUGHT)
+        return thought.strip(), answer.lstrip()
+    end = _THOUGHT_APART.search(text) if may_be_opened else None
+    if end is None or _THINK in text[: end.start()]:
+        return "", text
+    return text[: end.start()].strip(), text[end.end() :].lstrip()
 
 
 def _usage(body: Any) -> dict[str, int] | None:
