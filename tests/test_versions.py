@@ -6,8 +6,10 @@ import hashlib
 import json
 import multiprocessing
 import os
+import shlex
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -18,12 +20,20 @@ import pytest
 from selfinstruct import cli
 from selfinstruct.config.sections import PublishSection
 from selfinstruct.errors import ConfigError, PoolError, PoolInUse
+from selfinstruct.llm.offline.quirks import parse_quirks
+from selfinstruct.llm.offline.server import OfflineServer
+from selfinstruct.records import Instance
+from selfinstruct.store.reading import snapshot
 from selfinstruct.store.removal import Selection, change
+from selfinstruct.versions import training
 from selfinstruct.versions.gate import reasons_against
+from selfinstruct.versions.measures import ends_in_the_middle, measure
 from selfinstruct.versions.publishing import Published, publish
 from selfinstruct.versions.shelf import locked, shelf, version, versions
 from selfinstruct.versions.training import filled, train, was_tried
-from tests.builders import exported, grow, rows
+from tests.builders import ROOT, exported, grow, rows
+from tests.pools import SMALL_SEEDS, Asked, Proposed, task_of, write_pool
+from tests.vllm.processes import Seen, descendants, left_of, wait_until
 
 GATE = PublishSection()
 
@@ -149,18 +159,57 @@ def test_each_bound_refuses_what_is_beyond_it_and_passes_what_is_at_it(bound: st
     assert not reasons_against({**BAD, figure: None}, None, PublishSection(**{**free, bound: BOUNDS[bound]}))
 
 
-def test_shares_are_those_of_the_rows(pool: Path) -> None:
-    figures = publish(pool, GATE).version.manifest["figures"]
-    found = rows(
-        pool,
-        "SELECT t.id, i.input, i.output, t.is_classification FROM tasks t JOIN instances i ON i.task_id = t.id "
-        "WHERE t.origin = 'generated' AND t.state = 'done'",
+BREAD = "Mix flour, water and salt, let the dough rest, then bake it well"
+MEASURED = (
+    Proposed("Write a story about the sea.", (Instance("", "Once upon a time there was,"),)),  # ends in the middle
+    Proposed("Name two rivers of Spain.", (Instance("", "Ebro, Tagus"),)),  # short
+    Proposed(
+        "Is the review good or bad?",
+        (Instance("Great food.", "good"), Instance("Cold soup.", "bad"), Instance("great food", "fine")),  # asked twice
+        is_classification=True,
+    ),
+    Proposed("Explain how bread is made.", (Instance("", BREAD),)),
+    Proposed("Tell a child what a baker does.", (Instance("", BREAD.upper() + "!"),)),  # answered as before
+    Proposed("Print a number in Python.", (Instance("", "```python\nprint(1 + 1)"),)),  # ends in the middle
+)
+
+
+def test_the_figures_are_those_reckoned_by_hand(tmp_path: Path) -> None:
+    dropped = Proposed("Sing.", reason="too_short", evidence="1.0 words, at least 4 wanted")
+    rounds: list[tuple[Proposed, ...]] = [()] * 24
+    rounds[0], rounds[3] = (dropped,) * 3, (dropped,)  # not among the last twenty
+    rounds[4], rounds[23] = MEASURED, (dropped,)
+    write_pool(tmp_path / "p", SMALL_SEEDS, [[Asked(("s0",), candidates)] for candidates in rounds])
+    with snapshot(tmp_path / "p") as connection:
+        figures, tasks = measure(connection)
+    assert tasks == [task_of(4, 0, position) for position in range(6)]
+    assert {name: figures[name] for name in ("tasks", "rows", "duplicate_share", "short_share", "cut_share")} == {
+        "tasks": 6, "rows": 8, "duplicate_share": 2 / 8, "short_share": 1 / 5, "cut_share": 2 / 8,
+    }  # fmt: skip
+    assert (figures["acceptance"], figures["recent_acceptance"]) == (round(6 / 11, 4), round(6 / 7, 4))
+
+
+@pytest.mark.parametrize("text", ["and so,", "as follows: ", "f(", "[", "{", "甲，", "如下：", "甲、", "（", "```\nx"])
+def test_these_end_in_the_middle(text: str) -> None:
+    assert ends_in_the_middle(text)
+
+
+@pytest.mark.parametrize("text", ["", "Done.", "no mark", "(a)", "```\nx\n```", "甲。", "a: b"])
+def test_these_do_not_end_in_the_middle(text: str) -> None:
+    assert not ends_in_the_middle(text)
+
+
+def test_whole_rows_of_an_answer_that_was_broken_off_are_not_cut(tmp_path: Path) -> None:
+    with OfflineServer(quirks=parse_quirks("length=60%")) as server:
+        grow(tmp_path / "p", target=40, recipe="paper", base_url=[server.base_url], model="offline")
+    ((whole,),) = rows(
+        tmp_path / "p",
+        "SELECT COUNT(*) FROM instances i JOIN completions c ON c.request_id = i.request_id "
+        "WHERE c.finish_reason = 'length'",
     )
-    assert figures["rows"] == len(found)
-    generations = [row for row in found if not row[3]]
-    short = [row for row in generations if len(row[2].split()) == 1]
-    assert len(short) / len(generations) <= figures["short_share"] < 1
-    assert figures["cut_share"] == round(sum(row[2].rstrip().endswith((",", ":")) for row in found) / len(found), 4)
+    assert whole > 5
+    made = publish(tmp_path / "p", GATE)
+    assert (made.version.manifest["figures"]["cut_share"], made.version.reasons) == (0.0, ())
 
 
 def _publish_and_die(pool: str, after: int) -> None:
@@ -267,6 +316,98 @@ def test_a_command_that_is_stopped_ends_with_its_children(pool: Path, tmp_path: 
         time.sleep(0.1)
     else:
         pytest.fail("the child is still there")
+
+
+STUBBORN = (  # the command and its child want to live on; a third process starts a session of its own
+    "trap '' TERM; (trap '' TERM; while :; do sleep 1; done) & setsid sleep 300 & echo up; wait; sleep 300"
+)
+
+
+def finetuning(pool: Path, script: str, *, shell: str = "exec {0}") -> subprocess.Popen[str]:
+    """A `finetune` whose command is at work, in a process of its own."""
+    words = [sys.executable, "-m", "selfinstruct", "finetune", str(pool), "--command", f"sh -c {shlex.quote(script)}"]
+    process = subprocess.Popen(
+        ["sh", "-c", shell.format(shlex.join(words))], cwd=ROOT, stderr=subprocess.PIPE, text=True
+    )
+    logs = pool / "versions/1/finetune"
+    wait_until(lambda: any("up" in one.read_text() for one in logs.glob("attempt-*.log")), 60, "the command at work")
+    return process
+
+
+@pytest.mark.parametrize(
+    ("number", "times"),
+    [(signal.SIGINT, 1), (signal.SIGINT, 2), (signal.SIGTERM, 1), (signal.SIGTERM, 2), (signal.SIGHUP, 1),
+     (signal.SIGKILL, 1)],
+)  # fmt: skip
+def test_the_command_ends_with_finetune_whatever_ends_that(pool: Path, number: signal.Signals, times: int) -> None:
+    one = publish(pool, GATE).version
+    process = finetuning(pool, STUBBORN if times == 2 else STUBBORN.replace("''", "exit"))
+    family = descendants(process.pid)
+    assert sum("sleep" in each.command for each in family) >= 2
+    process.send_signal(number)
+    if times == 2:
+        with pytest.raises(subprocess.TimeoutExpired):  # it waits for the command, which was asked to end
+            process.wait(2)
+        process.send_signal(number)
+    code = process.wait(8 if times == 2 else 60)  # twice: less than the time that a command has
+    assert code == (-signal.SIGKILL if number == signal.SIGKILL else 130)
+    assert process.communicate()[1] == ""
+    wait_until(lambda: is_free(one.folder / "finetune" / ".lock"), 10, "the lock")
+    assert not left_of(family)  # nobody can begin again before all have ended
+
+
+def is_free(lock: Path) -> bool:
+    try:
+        with locked(lock, "busy"):
+            return True
+    except PoolInUse:
+        return False
+
+
+def test_a_hangup_that_nohup_ignores_does_not_end_the_command(pool: Path) -> None:
+    publish(pool, GATE)
+    process = finetuning(pool, "echo up; sleep 1; echo done", shell="trap '' HUP; exec {0}")
+    process.send_signal(signal.SIGHUP)
+    assert process.wait(30) == 0
+    assert process.communicate()[1] == "the fine-tuning on version 1 is done\n"
+
+
+def test_a_child_that_will_not_end_is_killed_with_the_command(pool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "GRACE_S", 0.5)
+    one, ready = publish(pool, GATE).version, pool / "ready"
+    script = f"(trap '' TERM; touch {ready}; while :; do sleep 1; done) & wait"
+    until = time.monotonic() + 20
+    family: list[Seen] = []
+
+    def stopped() -> bool:
+        if ready.exists():
+            family.extend(descendants(os.getpid()))
+        return ready.exists() or time.monotonic() > until
+
+    assert train(pool, one, f"sh -c {shlex.quote(script)}", stopped).exit_code is None
+    assert sum("touch" in each.command for each in family) >= 2
+    assert not left_of(family)
+
+
+@pytest.mark.parametrize("content", ["", "[{", "7"])
+def test_a_record_that_cannot_be_read_is_an_attempt_that_was_not_done(pool: Path, tmp_path: Path, content: str) -> None:
+    one, note = publish(pool, GATE).version, tmp_path / "note"
+    train(pool, one, command(note, 0))
+    record = one.folder / "finetune" / "record.json"
+    record.write_text(content)
+    again = train(pool, one, command(note, 0))
+    assert (again.is_new, again.attempt) == (True, 2)
+    assert "record.json could not be read" in training.as_line(one, again)
+    assert note.read_text() == "run\nrun\n"
+    once_more = train(pool, one, command(note, 0))
+    assert (once_more.is_new, training.as_line(one, once_more)) == (False, "version 1 was fine-tuned on before")
+
+
+def test_a_folder_that_cannot_be_written_is_one_clear_line(pool: Path, tmp_path: Path) -> None:
+    one = publish(pool, GATE).version
+    (one.folder / "finetune").write_text("in the way")
+    with pytest.raises(PoolError, match="the attempt cannot be written down"):
+        train(pool, one, command(tmp_path / "note", 0))
 
 
 def test_no_shell_reads_the_command_and_each_place_is_filled_in(pool: Path) -> None:

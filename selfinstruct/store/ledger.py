@@ -95,18 +95,6 @@ def classifications(connection: sqlite3.Connection) -> frozenset[str]:
     return frozenset(row["id"] for row in connection.execute(sql))
 
 
-def out_of_tokens(connection: sqlite3.Connection) -> frozenset[tuple[str, int]]:
-    """(task id, place) of the instances whose answer ended because the model ran out of tokens."""
-    sql = (
-        "SELECT i.task_id, i.position FROM completions c "
-        "JOIN requests r ON r.source = c.source AND r.id = c.request_id "
-        "JOIN instances i ON i.task_id = r.task_id "
-        "AND (i.request_id = r.id OR r.stage = 'respond' AND r.position = i.request_position) "
-        "WHERE c.finish_reason = 'length'"
-    )
-    return frozenset((row["task_id"], row["position"]) for row in connection.execute(sql))
-
-
 def instructions_of(connection: sqlite3.Connection, ids: Sequence[str]) -> dict[str, str]:
     """The instructions of these tasks by id, in the order given."""
     sql = (

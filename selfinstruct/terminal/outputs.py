@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping, Sequence
+import signal
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -111,7 +113,21 @@ def train_version(pool: Path, number: int | None, command: str | None) -> int:
     from selfinstruct.versions.training import as_line, train  # noqa: PLC0415
 
     one = version(pool, number)
-    done = train(pool, one, command)
+    with _interrupted_by_signals():
+        done = train(pool, one, command)
     say(as_line(one, done))
     OUT.print(Text(str(done.out if done.is_done else done.log)))
     return 0 if done.is_done else 1
+
+
+@contextlib.contextmanager
+def _interrupted_by_signals() -> Iterator[None]:
+    """Let SIGTERM and a terminal that is closed end the work as Ctrl-C does; what `nohup` ignores stays ignored."""
+    taken = [one for one in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(one) is signal.SIG_DFL]
+    for one in taken:
+        signal.signal(one, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for one in taken:
+            signal.signal(one, signal.SIG_DFL)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from selfinstruct.diversity.figures import diversity
 from selfinstruct.novelty.tokens import tokenize
-from selfinstruct.store.ledger import acceptance, classifications, out_of_tokens
+from selfinstruct.store.ledger import acceptance, classifications
 from selfinstruct.store.reading import Connection
 from selfinstruct.store.training import Row, rows
 
@@ -56,10 +56,9 @@ def measure(connection: Connection) -> tuple[dict[str, float | None], list[str]]
 
 def _instructions(connection: Connection, counts: _Counts) -> Iterator[tuple[str, float | None]]:
     """Each task's instruction and nearest score; its rows are counted on the way."""
-    classified, cut = classifications(connection), out_of_tokens(connection)
+    classified = classifications(connection)
     for row in rows(connection):
         _count(row, counts, is_classification=row.task_id in classified)
-        counts.cut += (row.task_id, row.number) in cut or ends_in_the_middle(row.instance.output)
         if not counts.tasks or counts.tasks[-1] != row.task_id:
             counts.tasks.append(row.task_id)
             yield row.instruction, row.nearest_score
@@ -68,6 +67,7 @@ def _instructions(connection: Connection, counts: _Counts) -> Iterator[tuple[str
 def _count(row: Row, counts: _Counts, *, is_classification: bool) -> None:
     output = tokenize(row.instance.output)
     counts.rows += 1
+    counts.cut += ends_in_the_middle(row.instance.output)
     if not is_classification:
         counts.generations += 1
         counts.short += len(output) <= SHORT_TOKENS
@@ -80,7 +80,10 @@ def _count(row: Row, counts: _Counts, *, is_classification: bool) -> None:
 
 
 def ends_in_the_middle(output: str) -> bool:
-    """Does a text end with a comma, a colon or an open bracket, or in the middle of a block of code?"""
+    """Does a text end with a comma, a colon or an open bracket, or in the middle of a block of code?
+
+    What a model broke off for want of tokens is no row to begin with: the piece it broke off is rejected as `cut_off`.
+    """
     return output.rstrip().endswith(_OPEN_ENDS) or output.count("```") % 2 == 1
 
 

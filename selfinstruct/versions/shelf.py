@@ -133,8 +133,8 @@ def sync(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def locked(path: Path, what: str) -> Iterator[None]:
-    """A lock that the kernel frees with the process.
+def locked(path: Path, what: str) -> Iterator[int]:
+    """A lock that the kernel frees with the process, and with all that inherit the descriptor given.
 
     Raises:
         PoolInUse: another process holds it.
@@ -145,6 +145,6 @@ def locked(path: Path, what: str) -> Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise PoolInUse(f"{path.parent}: {what}; one at a time") from error
-        yield
+        yield handle
     finally:
         os.close(handle)

@@ -6,16 +6,18 @@ import json
 import os
 import re
 import shlex
-import signal
+import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from selfinstruct.errors import ConfigError
-from selfinstruct.versions.shelf import Version, check_files, locked
+from selfinstruct.errors import ConfigError, PoolError
+from selfinstruct.llm.vllm import supervisor
+from selfinstruct.versions.shelf import Version, check_files, locked, sync
 
 FOLDER = "finetune"
 """Within a version's folder, outside of what its manifest lists: the record, logs, and what the command writes."""
@@ -24,6 +26,7 @@ PLACES = ("data", "out", "version", "number", "pool")
 LOOK_S = 0.5
 GRACE_S = 10.0
 """How long a command that is stopped may take to end by itself."""
+_LOST = {"note": "the record of the attempts before this one could not be read"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,8 @@ class Training:
     out: Path
     attempt: int
     is_new: bool = True
+    lost_record: bool = False
+    """Whether it was done before is not known, since the record could not be read."""
 
     @property
     def is_done(self) -> bool:
@@ -47,37 +52,51 @@ def train(pool: Path, one: Version, command: str | None, stopped: Callable[[], b
 
     Raises:
         ConfigError: the command cannot be used.
-        PoolError: a file of the version is not what was published.
+        PoolError: a file of the version is not what was published, or the attempt cannot be written down.
         PoolInUse: the command is running for this version.
     """
     if command is None:
         raise ConfigError("no command to run; give --command, or finetune.command in a config file")
     folder = one.folder / FOLDER
     words = filled(command, pool, one)
-    folder.mkdir(exist_ok=True)
-    with locked(folder / ".lock", f"the fine-tuning of version {one.number} is under way"):
-        attempts = _attempts(folder)
-        if attempts and attempts[-1].get("exit_code") == 0:
-            number = len(attempts)
-            return Training(0, _log(folder, number), folder / "out", number, is_new=False)
-        check_files(one)
-        attempts.append({"command": words, "started_at": _now()})
-        _write(folder, attempts)
+    if shutil.which(words[0]) is None:
+        raise ConfigError(f"finetune.command: {words[0]!r} cannot be run (no such program, or it is not executable)")
+    try:
+        folder.mkdir(exist_ok=True)
+        with locked(folder / ".lock", f"the fine-tuning of version {one.number} is under way") as lock:
+            return _attempt(one, folder, words, lock, stopped)
+    except OSError as error:
+        raise PoolError(f"{folder}: the attempt cannot be written down ({error})") from error
+
+
+def _attempt(one: Version, folder: Path, words: list[str], lock: int, stopped: Callable[[], bool]) -> Training:
+    attempts = _attempts(folder)
+    if attempts and attempts[-1].get("exit_code") == 0:
         number = len(attempts)
-        exit_code = _run(words, _log(folder, number), stopped)
+        return Training(0, _log(folder, number), folder / "out", number, is_new=False)
+    check_files(one)
+    lost = attempts[-1:] == [_LOST]
+    attempts.append({"command": words, "started_at": _now()})
+    _write(folder, attempts)
+    number = len(attempts)
+    exit_code = None
+    try:
+        exit_code = _run(words, _log(folder, number), lock, stopped)
+    finally:
         attempts[-1] |= {"ended_at": _now(), "exit_code": exit_code}
         _write(folder, attempts)
-        return Training(exit_code, _log(folder, number), folder / "out", number)
+    return Training(exit_code, _log(folder, number), folder / "out", number, lost_record=lost)
 
 
 def as_line(one: Version, done: Training) -> str:
     """How it ended, for people."""
     if not done.is_new:
         return f"version {one.number} was fine-tuned on before"
+    lost = f"; {RECORD} could not be read, so it may have been done before" if done.lost_record else ""
     if done.is_done:
-        return f"the fine-tuning on version {one.number} is done"
+        return f"the fine-tuning on version {one.number} is done{lost}"
     how = "was stopped" if done.exit_code is None else f"ended with exit code {done.exit_code}"
-    return f"the fine-tuning on version {one.number} {how}; {done.log} says why, the same command tries again"
+    return f"the fine-tuning on version {one.number} {how}; {done.log} says why, the same command tries again{lost}"
 
 
 def was_tried(one: Version) -> bool:
@@ -118,33 +137,38 @@ def words_of(command: str) -> list[str]:
     return words
 
 
-def _run(words: list[str], log: Path, stopped: Callable[[], bool]) -> int | None:
-    """The exit code; None if it was stopped. Its own process group is ended with it, whatever ends us."""
+def _run(words: list[str], log: Path, lock: int, stopped: Callable[[], bool]) -> int | None:
+    """The exit code; None if it was stopped.
+
+    The supervisor ends the command and all that came of it when we end, whatever ends us; it holds the lock as long.
+    """
     with log.open("wb") as output:
-        try:
-            process = subprocess.Popen(  # noqa: S603 - the user's own command
-                words, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
-            )
-        except OSError as error:
-            raise ConfigError(f"finetune.command: {words[0]!r} cannot be run ({error.strerror})") from error
-        try:
-            while not stopped():
-                try:
-                    return process.wait(LOOK_S)
-                except subprocess.TimeoutExpired:
-                    continue
-            return None
-        finally:
-            if process.poll() is None:
-                _end(process)
+        process = subprocess.Popen(  # noqa: S603 - the user's own command
+            [sys.executable, "-I", supervisor.__file__, *words],
+            stdin=subprocess.PIPE, stdout=output, stderr=output, start_new_session=True, pass_fds=(lock,),
+        )  # fmt: skip
+    try:
+        while not stopped():
+            try:
+                return process.wait(LOOK_S)
+            except subprocess.TimeoutExpired:
+                continue
+        return None
+    finally:
+        _end(process)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    os.killpg(process.pid, signal.SIGTERM)
+    """Ask the command to end, and have killed what is left of it after a while, or when we are interrupted again."""
+    assert process.stdin is not None  # noqa: S101 - for the type checker; it is a pipe
     try:
-        process.wait(GRACE_S)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
+        if process.poll() is None:
+            os.write(process.stdin.fileno(), b"t")
+            process.wait(GRACE_S)
+    except (BrokenPipeError, subprocess.TimeoutExpired):
+        pass
+    finally:
+        process.stdin.close()
         process.wait()
 
 
@@ -153,16 +177,22 @@ def _log(folder: Path, number: int) -> Path:
 
 
 def _attempts(folder: Path) -> list[dict[str, Any]]:
+    """What was tried before; a record that cannot be read stands for an attempt that was not done."""
     try:
-        return list(json.loads((folder / RECORD).read_text(encoding="utf-8")))
+        found = json.loads((folder / RECORD).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return []
+    except ValueError:
+        return [_LOST]
+    return found if isinstance(found, list) and all(isinstance(one, dict) for one in found) else [_LOST]
 
 
 def _write(folder: Path, attempts: list[dict[str, Any]]) -> None:
     new = folder / f".{RECORD}"
     new.write_text(json.dumps(attempts, indent=2) + "\n", encoding="utf-8")
+    sync(new)
     new.replace(folder / RECORD)
+    sync(folder)
 
 
 def _now() -> str:
