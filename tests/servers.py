@@ -10,6 +10,9 @@ from typing import Any
 
 from aiohttp import web
 
+from selfinstruct.llm.offline.protocol import Model, answer_chat
+from selfinstruct.llm.offline.quirks import Quirks
+
 Answer = Callable[[int, str, dict[str, Any], web.Request], Awaitable[web.StreamResponse]]
 """(how many requests came before, path, body, request) -> response."""
 
@@ -54,12 +57,12 @@ class ScriptedServer:
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
-        self._ready.wait(10)
+        assert self._ready.wait(60)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(10)
+        self._thread.join(60)
         self._loop.close()
 
     def _serve(self) -> None:
@@ -97,3 +100,30 @@ class ScriptedServer:
         if not self.is_up.is_set():
             return error(503, "down")
         return await self._answer(place, request.match_info["path"], body, request)
+
+
+class GatedServer(ScriptedServer):
+    """The offline model, which answers chat requests only as a test allows.
+
+    Of the requests in the order they came, the first `let_through` are answered, the others wait until that is raised.
+    """
+
+    def __init__(self, let_through: float = 0, quirks: Quirks | None = None) -> None:
+        super().__init__(self._answer_in_turn, models=("offline",))
+        self.let_through = let_through
+        self._model = Model(quirks=quirks)
+
+    @property
+    def is_waited_for(self) -> bool:
+        """Whether a request waits to be let through."""
+        return len(self.bodies) > self.let_through
+
+    @property
+    def repeated(self) -> int:
+        """How many requests came that had come before."""
+        return len(self.bodies) - len({json.dumps(body) for body in self.bodies})
+
+    async def _answer_in_turn(self, place: int, _: str, body: dict[str, Any], __: web.Request) -> web.Response:
+        while place >= self.let_through:  # noqa: ASYNC110 - raised by another thread
+            await asyncio.sleep(0.005)
+        return web.json_response(answer_chat(body, self._model))

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
+import math
 import random
 import signal
 import sqlite3
 import subprocess
-import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,9 @@ import pytest
 
 from selfinstruct.llm.offline.server import OfflineServer
 from selfinstruct.store.reading import status
-from tests.builders import ROOT, exported, grow
+from tests.builders import ROOT, exported, grow, rows
+from tests.processes import counted, generate, killed_once, kills, running, wait_until
+from tests.servers import GatedServer
 
 TARGET = 60
 
@@ -88,109 +88,92 @@ def test_no_instances_are_asked_for_beyond_the_target(tmp_path: Path) -> None:
     pool = tmp_path / "pool"
     grow(pool, target=10)
     now = status(pool)
-    assert now["tasks"] + now["tasks_without_instances"] == _count(
-        pool, "SELECT COUNT(DISTINCT task_id) FROM requests WHERE task_id NOT NULL"
+    assert (
+        now["tasks"] + now["tasks_without_instances"]
+        == rows(pool, "SELECT COUNT(DISTINCT task_id) FROM requests WHERE task_id NOT NULL")[0][0]
     )
 
 
-def _count(pool: Path, sql: str) -> int:
-    connection = sqlite3.connect(pool / "pool.db")
-    try:
-        return int(connection.execute(sql).fetchone()[0])
-    finally:
-        connection.close()
-
-
-@pytest.fixture
-def server() -> Iterator[OfflineServer]:
-    with OfflineServer(latency_s=0.02) as running:
-        yield running
-
-
-def _command(pool: Path, server: OfflineServer, *more: str) -> list[str]:
-    return [
-        sys.executable, "-m", "selfinstruct", "generate", "--pool", str(pool), "--target", str(TARGET),
-        "--base-url", server.base_url, "--model", "offline", *more,
-    ]  # fmt: skip
-
-
-def _start(command: list[str], hash_seed: int) -> subprocess.Popen[bytes]:
-    environment = {**os.environ, "PYTHONHASHSEED": str(hash_seed)}
-    return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-
-def test_killed_at_random_moments_and_resumed_gives_the_same_bytes(
-    tmp_path: Path, reference: bytes, server: OfflineServer
-) -> None:
+@pytest.mark.timeout(900)
+def test_killed_at_random_moments_and_resumed_gives_the_same_bytes(tmp_path: Path, reference: bytes) -> None:
     """Twenty kills over several pools; what was journaled is never asked again, only what was in flight may be."""
     generator = random.Random(7)
-    kills, pools = 0, 0
-    while kills < 20:
+    killed, pools = 0, 0
+    while killed < 20:
         pools += 1
+        assert pools < 20, "runs end before they can be killed"
         pool = tmp_path / f"pool{pools}"
         concurrency = generator.choice([4, 16])
         asked_again_at_most = 0
-        server.seen.clear()
-        for attempt in range(100):
-            process = _start(_command(pool, server, "--concurrency", str(concurrency)), attempt)
-            try:
-                process.wait(timeout=generator.uniform(1.2, 2.2) if kills < 20 and attempt < 8 else 60)
-            except subprocess.TimeoutExpired:
-                process.send_signal(signal.SIGKILL)
-                process.wait()
-                kills += 1
+        with OfflineServer(latency_s=0.05) as server:
+            command = generate(pool, server.base_url, TARGET, "--concurrency", concurrency)
+            for _ in kills(command, pool, min(8, 20 - killed), generator):
+                killed += 1
                 asked_again_at_most += concurrency
-                if (pool / "pool.db").exists() and _has_tables(pool):
-                    assert_it_adds_up(pool)
-                continue
-            assert process.returncode == 0
-            break
-        repeated = sum(count - 1 for count in server.seen.values())
-        assert repeated <= asked_again_at_most
-        assert _count(pool, "SELECT COUNT(*) FROM completions") <= len(server.seen)
+                assert_it_adds_up(pool)
+            assert sum(count - 1 for count in server.seen.values()) <= asked_again_at_most
+            assert counted(pool) <= len(server.seen)
         assert exported(pool) == reference
         assert_it_adds_up(pool)
 
 
-def _has_tables(pool: Path) -> bool:
-    return bool(_count(pool, "SELECT COUNT(*) FROM sqlite_master WHERE name = 'meta'"))
+@pytest.mark.timeout(600)
+def test_killed_while_its_database_is_made_a_pool_is_made_by_the_next_run(tmp_path: Path, reference: bytes) -> None:
+    generator = random.Random(8)
+    with OfflineServer() as server:
+        for number in range(4):
+            pool = tmp_path / f"pool{number}"
+            later_s = generator.uniform(0, 0.03)
+
+            def is_made(pool: Path = pool, later_s: float = later_s) -> bool:
+                if not (pool / "pool.db").exists():
+                    return False
+                time.sleep(later_s)
+                return True
+
+            command = generate(pool, server.base_url, TARGET)
+            killed_once(is_made, command)
+            assert subprocess.run(command, cwd=ROOT, check=False, capture_output=True).returncode == 0
+            assert exported(pool) == reference
 
 
-def test_it_adds_up_at_every_moment_of_a_run(tmp_path: Path, server: OfflineServer) -> None:
+def test_it_adds_up_at_every_moment_of_a_run(tmp_path: Path) -> None:
+    """The run goes on by one answer with each look at it."""
     pool = tmp_path / "pool"
-    process = _start(_command(pool, server, "--concurrency", "2"), 0)
     looks = 0
-    while process.poll() is None:
-        if (pool / "pool.db").exists() and _has_tables(pool):
-            assert_it_adds_up(pool)
-            looks += 1
-        time.sleep(0.02)
-    assert process.returncode == 0
-    assert looks > 10
+    with GatedServer() as server, running(generate(pool, server.base_url, TARGET, "--concurrency", 2)) as process:
+        while process.poll() is None:
+            if server.is_waited_for:
+                assert_it_adds_up(pool)
+                looks += 1
+                server.let_through += 1
+            time.sleep(0.005)
+        assert process.returncode == 0
+        assert looks == len(server.bodies) == counted(pool)
 
 
-def test_ctrl_c_lets_what_is_in_flight_finish_and_the_same_command_goes_on(
-    tmp_path: Path, reference: bytes, server: OfflineServer
-) -> None:
+@pytest.mark.timeout(300)
+def test_ctrl_c_lets_what_is_in_flight_finish_and_the_same_command_goes_on(tmp_path: Path, reference: bytes) -> None:
     pool = tmp_path / "pool"
-    process = _start(_command(pool, server, "--concurrency", "2"), 0)
-    while not (pool / "pool.db").exists() or not _has_tables(pool) or status(pool)["completions"] < 10:
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=20) == 130
-    assert sum(server.seen.values()) == status(pool)["completions"]
-    assert_it_adds_up(pool)
-    again = subprocess.run(_command(pool, server), cwd=ROOT, check=False, capture_output=True)
-    assert again.returncode == 0
-    assert max(server.seen.values()) == 1
+    with GatedServer(let_through=40) as server:
+        command = generate(pool, server.base_url, TARGET, "--concurrency", 2)
+        with running(command) as process:
+            wait_until(lambda: len(server.bodies) == 42 and counted(pool) == 40, process)
+            process.send_signal(signal.SIGINT)
+            server.let_through = math.inf
+            assert process.wait() == 130
+        assert len(server.bodies) == status(pool)["completions"] < TARGET + 40
+        assert_it_adds_up(pool)
+        assert subprocess.run(command, cwd=ROOT, check=False, capture_output=True).returncode == 0
+        assert server.repeated == 0
     assert exported(pool) == reference
 
 
 def test_half_of_the_propose_requests_of_the_demo_show_a_generated_task(tmp_path: Path) -> None:
     pool = tmp_path / "pool"
     grow(pool, target=200)
-    asked = _count(pool, "SELECT COUNT(*) FROM requests WHERE stage = 'propose'")
-    showing = _count(
+    [(asked,)] = rows(pool, "SELECT COUNT(*) FROM requests WHERE stage = 'propose'")
+    [(showing,)] = rows(
         pool,
         "SELECT COUNT(*) FROM requests r WHERE stage = 'propose' AND EXISTS "
         "(SELECT 1 FROM json_each(r.demonstrations) d JOIN tasks t ON t.id = d.value WHERE t.origin = 'generated')",

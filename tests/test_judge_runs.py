@@ -5,9 +5,6 @@ from __future__ import annotations
 import json
 import random
 import re
-import signal
-import subprocess
-import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -23,7 +20,9 @@ from selfinstruct.llm.offline.server import OfflineServer
 from selfinstruct.llm.offline.writer import check
 from selfinstruct.runs.forecast import forecast
 from selfinstruct.store.reading import explain, status
-from tests.builders import ROOT, exported, grow, rows
+from tests.builders import exported, grow, rows
+from tests.processes import generate, kills, running
+from tests.servers import GatedServer
 from tests.test_growth import assert_it_adds_up
 
 TARGET = 40
@@ -106,38 +105,26 @@ def test_some_tasks_and_then_more_are_the_same_as_all_at_once(
     assert content(tmp_path / "p")[:3] == content(reference)[:3]
 
 
+@pytest.mark.timeout(600)
 def test_killed_at_random_moments_and_resumed_gives_the_same_bytes(
     tmp_path: Path, reference: Path, config: Path
 ) -> None:
     generator = random.Random(3)
-    kills, pools, concurrency = 0, 0, 8
-    with OfflineServer(latency_s=0.02, quirks=QUIRKS) as slow:
-        while kills < 10:
+    killed, pools, concurrency = 0, 0, 8
+    with OfflineServer(latency_s=0.05, quirks=QUIRKS) as slow:
+        while killed < 10:
             pools += 1
+            assert pools < 10, "runs end before they can be killed"
             pool = tmp_path / f"p{pools}"
-            command = [
-                sys.executable, "-m", "selfinstruct", "generate", "--pool", str(pool), "--target", str(TARGET),
-                "--base-url", slow.base_url, "--model", "offline", "--config", str(config),
-                "--concurrency", str(concurrency),
-            ]  # fmt: skip
-            killed = 0
+            options = ["--config", config, "--concurrency", concurrency]
+            command = generate(pool, slow.base_url, TARGET, *options)
+            asked_again_at_most = 0
             slow.seen.clear()
-            while True:
-                process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-                wait = killed < 6 and kills < 10
-                try:
-                    process.wait(timeout=generator.uniform(1.3, 3.0) if wait else 60)
-                    break
-                except subprocess.TimeoutExpired:
-                    process.send_signal(signal.SIGKILL)
-                    process.wait()
-                    kills, killed = kills + 1, killed + 1
-                    if (pool / "pool.db").exists() and rows(
-                        pool, "SELECT 1 FROM sqlite_master WHERE name = 'verdicts'"
-                    ):
-                        assert_it_adds_up(pool)
-            assert process.returncode == 0
-            assert sum(count - 1 for count in slow.seen.values()) <= concurrency * killed
+            for _ in kills(command, pool, min(6, 10 - killed), generator, "SELECT COUNT(*) FROM verdicts", 12):
+                killed += 1
+                asked_again_at_most += concurrency
+                assert_it_adds_up(pool)
+            assert sum(count - 1 for count in slow.seen.values()) <= asked_again_at_most
             assert rows(pool, "SELECT COUNT(*) - COUNT(DISTINCT request_id) FROM completions") == [(0,)]
             assert content(pool)[:3] == content(reference)[:3]
             assert_it_adds_up(pool)
@@ -157,27 +144,26 @@ def test_a_budget_holds_for_the_judge_too_and_the_run_goes_on_to_the_same_bytes(
 
 
 def test_it_adds_up_at_every_moment_of_a_run(tmp_path: Path, config: Path) -> None:
-    pool, looks = tmp_path / "p", 0
-    with OfflineServer(latency_s=0.01, quirks=QUIRKS) as slow:
-        process = subprocess.Popen(
-            [
-                sys.executable, "-m", "selfinstruct", "generate", "--pool", str(pool), "--target", "20",
-                "--base-url", slow.base_url, "--model", "offline", "--config", str(config), "--concurrency", "4",
-            ],
-            cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        while process.poll() is None:
-            if (pool / "pool.db").exists() and rows(pool, "SELECT 1 FROM sqlite_master WHERE name = 'verdicts'"):
-                now = assert_it_adds_up(pool)
-                if now["judge"]:
-                    judge = dict(now["judge"])
-                    saved, judged = judge.pop("saved"), judge.pop("judged")
-                    assert judged == sum(judge.values())
-                    assert saved <= judge["revised"]
-                looks += 1
-            time.sleep(0.02)
-        assert process.returncode == 0
-    assert looks > 10
+    """The run goes on by one answer with each look at it."""
+    pool, looks, saw_verdicts = tmp_path / "p", 0, 0
+    with GatedServer(quirks=QUIRKS) as server:
+        command = generate(pool, server.base_url, 20, "--config", config, "--concurrency", 4)
+        with running(command) as process:
+            while process.poll() is None:
+                if server.is_waited_for:
+                    now = assert_it_adds_up(pool)
+                    if now["judge"]:
+                        judge = dict(now["judge"])
+                        saved, judged = judge.pop("saved"), judge.pop("judged")
+                        assert judged == sum(judge.values())
+                        assert saved <= judge["revised"]
+                        saw_verdicts += 1
+                    looks += 1
+                    server.let_through += 1
+                time.sleep(0.005)
+            assert process.returncode == 0
+        assert looks == len(server.bodies)
+    assert saw_verdicts > 10
 
 
 def test_instructions_and_demonstrations_do_not_depend_on_the_judge(
