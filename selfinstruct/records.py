@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
@@ -73,6 +74,10 @@ class Prompt:
     """Ids of the tasks shown."""
     left_out: int = 0
     """Demonstrations and examples that there was no room for."""
+    topic: str | None = None
+    """What new tasks are asked to be about, if anything."""
+    verbs: tuple[str, ...] = ()
+    """Words that new tasks are asked to begin with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +107,8 @@ class Request:
     demonstrations: tuple[str, ...] = ()
     left_out: int = 0
     """Demonstrations and examples that there was no room for."""
+    topic: str | None = None
+    verbs: tuple[str, ...] = ()
     source: int = 0
     """0 for the pool's own requests; replayed sources are numbered from 0 as well, in the order given."""
 
@@ -322,6 +329,14 @@ class Settings:
 def canonical_json(value: Any) -> str:
     """JSON with sorted keys and no spaces, so that equal values give equal text."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+
+
+def storable(text: str) -> str:
+    """The text with NUL and lone surrogates, which the database cannot hold, as U+FFFD."""
+    return _UNSTORABLE.sub("\ufffd", text)
 
 
 def digest(*parts: Any) -> str:

@@ -24,7 +24,7 @@ from selfinstruct.filters.personal_data import mask
 from selfinstruct.judging import Exchange, judge, judge_prompt, revise_prompt
 from selfinstruct.novelty.index import Index, Neighbour
 from selfinstruct.recipes import RECIPES, compat
-from selfinstruct.recipes.fitting import check_room, fitted, most_likely_tokens
+from selfinstruct.recipes.fitting import check_room, fits, fitted, most_likely_tokens
 from selfinstruct.recipes.steps import Ask, Finished, Settled
 from selfinstruct.records import (
     PROPOSE,
@@ -37,6 +37,7 @@ from selfinstruct.records import (
     Settings,
     Task,
     digest,
+    storable,
     task_id,
 )
 from selfinstruct.sampling import draw_demonstrations, draw_demonstrations_by_weight, draw_topic
@@ -96,19 +97,25 @@ def plan_request(prompt: Prompt, settings: Settings, round_number: int | None, t
         schema=prompt.schema,
         demonstrations=prompt.demonstrations,
         left_out=prompt.left_out,
+        topic=prompt.topic,
+        verbs=prompt.verbs,
     )
 
 
-def plan_again(request: Request, settings: Settings, level: int = 0) -> Request:
-    """The same question for today's model and sampling; the very same request when neither has changed.
+def plan_again(request: Request, settings: Settings, level: int = 0, shown: Sequence[Task] = ()) -> Request:
+    """A propose request for today's model and sampling; the very same one when neither has changed.
 
-    `level` is how strongly its round was steered.
+    `level` is how strongly its round was steered. `shown` are its demonstrations; where the prompt no longer fits the
+    context, the longest of them are left out.
     """
-    if level and request.stage == PROPOSE:
-        settings = raised(settings, level)
+    settings = raised(settings, level)
     prompt = Prompt(
-        request.stage, request.index, request.messages, request.schema, request.demonstrations, request.left_out
-    )
+        request.stage, request.index, request.messages, request.schema, request.demonstrations, request.left_out,
+        request.topic, request.verbs,
+    )  # fmt: skip
+    if shown and not fits(prompt, settings):
+        shorter = _propose(shown, request.index, request.topic, request.verbs, settings)
+        prompt = replace(shorter, left_out=request.left_out + shorter.left_out)
     return plan_request(prompt, settings, request.round, request.task_id)
 
 
@@ -158,22 +165,26 @@ def _draw(
 def _propose(shown: Sequence[Task], index: int, topic: str | None, verbs: Sequence[str], settings: Settings) -> Prompt:
     """A propose prompt with as many of the demonstrations as fit."""
     propose = RECIPES[settings.recipe].propose
-    return fitted(
+    prompt = fitted(
         shown, lambda task: len(task.instruction), lambda kept: propose(settings, kept, index, topic, verbs), settings
     )
+    return replace(prompt, topic=topic, verbs=tuple(verbs))
 
 
 def read_round(
     requests: Sequence[Request], completions: Mapping[str, Completion], settings: Settings
 ) -> tuple[list[Candidate], list[Rejection]]:
-    """What a round's completions hold, in order of request and position: candidates, and what cannot be read."""
+    """What a round's completions hold, in order of request and position: candidates, and what cannot be read.
+
+    Their texts are as the database holds them, so that a later run judges the same.
+    """
     read = compat.read_proposals if settings.compat else RECIPES[settings.recipe].read_proposals
     candidates: list[Candidate] = []
     rejections: list[Rejection] = []
     for request in requests:
         for item in read(request, completions[request.id], settings):
             if isinstance(item, Candidate):
-                candidates.append(item)
+                candidates.append(replace(item, instruction=storable(item.instruction)))
             else:
                 rejections.append(item)
     return candidates, rejections

@@ -72,6 +72,24 @@ def test_a_request_planned_again_for_the_same_model_is_the_same() -> None:
     assert again.id != request.id
 
 
+@pytest.mark.parametrize(("recipe", "length"), [("chat", 2_600), ("paper", 1_800)])
+def test_a_request_planned_again_for_a_shorter_context_is_as_one_planned_for_it(recipe: str, length: int) -> None:
+    seeds = [
+        task(f"Explain topic number {number} in plain words. {'More of it. ' * 40}", number) for number in range(12)
+    ]
+    shown = {seed.id: seed for seed in seeds}
+    long = settings(recipe, topics=("bees", "bridges", "harbours"), context_length=32_768)
+    short = replace(long, context_length=length)
+    planned = rounds.plan_round(0, long, seeds, [])
+    again = [rounds.plan_again(one, short, 0, [shown[id_] for id_ in one.demonstrations]) for one in planned]
+    assert again == rounds.plan_round(0, short, seeds, [])
+    assert all(one.left_out for one in again)
+    assert {one.topic for one in again} == {one.topic for one in planned}
+    for before, after in zip(planned, again, strict=True):
+        back = rounds.plan_again(after, long, 0, [shown[id_] for id_ in after.demonstrations])
+        assert (back, after.id != before.id) == (after, True)
+
+
 def test_a_round_is_read_in_order_of_request_and_position() -> None:
     requests = rounds.plan_round(0, SETTINGS, SEEDS, [])[:3]
     texts = [proposals("A a.", "B b."), "nothing", proposals("C c.")]

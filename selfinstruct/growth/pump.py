@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from selfinstruct import judging, rounds
 from selfinstruct.errors import AccessError, BudgetError
 from selfinstruct.growth.journal import Journal
-from selfinstruct.growth.underway import Children, Endings, Generated, Round, waits_for
+from selfinstruct.growth.underway import Children, Endings, Generated, Round, gather, waits_for
 from selfinstruct.growth.watch import Watch
 from selfinstruct.llm.progress import Progress
 from selfinstruct.llm.slots import Halted
@@ -102,7 +102,7 @@ class Growth:
         self.accepted_by_round: list[int] = []
         self.tells_rounds = True
         """Say how each round came out."""
-        self.judging = contents.rounds[0].number if contents.rounds else contents.next_round
+        self.judging = contents.judging
         self.rounds: dict[int, Round] = {}
         self._pool = pool
         self._resumed = contents
@@ -113,7 +113,7 @@ class Growth:
         self._clients = clients
         self._tell = tell
         self.window: deque[tuple[int, int]] = deque(maxlen=WINDOW)
-        """(accepted, judged) of the last rounds."""
+        """(accepted, judged) of the last rounds, as far as this run judged them."""
         self.reasons: Counter[str] = Counter()
         """Of rejected instructions."""
         self._endings = Endings()
@@ -125,9 +125,10 @@ class Growth:
         self._excluded = excluded
         self._halted: Outcome | None = None
         self._changed = asyncio.Event()
+        self._sampling = asyncio.Lock()
         self._loop = asyncio.get_running_loop()
         self.journal = Journal(pool, run)
-        self._radar = Watch(self.seeds, pool.past(contents.next_round - settings.lookahead), tell)
+        self._radar = Watch(self.seeds, pool.past(contents.judging - settings.lookahead), tell)
         self._judge = rounds.Judge(
             settings.tokenizer, self._known, load_index(pool.folder, settings.tokenizer, self._at), excluded
         )
@@ -170,18 +171,19 @@ class Growth:
         shown = self.generated.until(round_.number - settings.lookahead, left_out)
         steering = self._radar.steering(round_.number, settings, seeds)
         round_.level = steering.seen.level if steering else 0
-        round_.requests = rounds.plan_round(round_.number, settings, seeds, shown, steering)
-        self._radar.shown(round_.number, [one for request in round_.requests for one in request.demonstrations])
+        requests = rounds.plan_round(round_.number, settings, seeds, shown, steering)
+        self._radar.shown(round_.number, [one for request in requests for one in request.demonstrations])
         await self.journal.write(
             statements.plan_round(
-                round_.number, settings, round_.requests, self.journal.run, last_event=removed.last_event,
+                round_.number, settings, requests, self.journal.run, last_event=removed.last_event,
                 steering=steering.to_json() if steering else None,
             )
         )  # fmt: skip
+        round_.requests = requests
 
     async def prompt(self, round_: Round) -> None:
         """Get a final answer to each of a round's requests."""
-        await self._gather(self._answer(request, round_.completions) for request in round_.requests)
+        await gather(self._answer(request, round_.completions) for request in round_.requests)
 
     async def filter(self, round_: Round) -> Sequence[rounds.Verdict]:
         """Read the round's answers, once, then judge candidates in order as far as the goal asks."""
@@ -193,18 +195,20 @@ class Growth:
             round_.is_read = True
             self.reasons.update(rejection.reason for rejection in rejections)
             self._radar.unread(rejections)
-        return await asyncio.to_thread(self._verdicts, round_)
+        return await asyncio.to_thread(self._verdicts, round_, self.room)
 
-    def _verdicts(self, round_: Round) -> list[rounds.Verdict]:
-        """Those on the next candidates, until there are as many tasks as there is room for."""
+    def _verdicts(self, round_: Round, room: int) -> list[rounds.Verdict]:
+        """Those on the next candidates, until there are as many tasks as there is room for.
+
+        `room` is handed in: what it is reckoned from changes meanwhile in the event loop, one figure after the other.
+        """
         shown = {request.id: request.demonstrations for request in round_.requests}
-        instructions = self._pool.instructions({one for ids in shown.values() for one in ids})
+        known = self._pool.tasks({one for ids in shown.values() for one in ids})
         verdicts: list[rounds.Verdict] = []
-        room = self.room
         for candidate in round_.waiting:
             if room <= 0:
                 break
-            examples = [instructions[one] for one in shown.get(candidate.request_id, ()) if one in instructions]
+            examples = [known[one].instruction for one in shown.get(candidate.request_id, ()) if one in known]
             verdict = self._judge.verdict(candidate, examples, round_.settings)
             verdicts.append(verdict)
             room -= isinstance(verdict, rounds.Accepted)
@@ -229,6 +233,7 @@ class Growth:
                 self.reasons[verdict.reason] += 1
         round_.waiting = round_.waiting[len(verdicts) :]
         round_.judged += len(verdicts)
+        round_.accepted += len(accepted)
         self.pending += len(accepted)
         self._radar.judged(verdicts)
         if not round_.waiting:
@@ -239,7 +244,7 @@ class Growth:
 
     async def follow_up(self, tasks: Sequence[OpenTask]) -> None:
         """Ask for inputs and outputs of accepted tasks until each has its instances or has ended without one."""
-        await self._gather(self._finish(task) for task in tasks)
+        await gather(self._finish(task) for task in tasks)
 
     # The run
 
@@ -318,17 +323,20 @@ class Growth:
             children.start(self._guard(steps.follow_up(self, taken)))
 
     async def _ask_again(self, steps: Steps, round_: Round, opened: OpenRound) -> None:
-        """Ask the open requests of a round planned earlier, for today's model and sampling."""
+        """Ask the open requests of a round planned earlier, for today's model, sampling and context length."""
         settings = self._today(opened.settings)
+        ids = {one for request in round_.requests for one in request.demonstrations}
+        known = await asyncio.to_thread(self._pool.tasks, ids)
         transaction: list[Statement] = []
         for place, request in enumerate(round_.requests):
             if request.id not in round_.completions:
-                again = rounds.plan_again(request, settings, round_.level)
+                shown = [known[one] for one in request.demonstrations]
+                again = rounds.plan_again(request, settings, round_.level, shown)
                 if again.id != request.id:
-                    transaction += [statements.supersede(request), statements.add_request(again)]
-                    round_.requests[place] = again
-        if transaction:
-            await self.journal.write(transaction)
+                    transaction.append(statements.supersede(request))
+                transaction.append(statements.add_request(again))
+                round_.requests[place] = again
+        await self.journal.write(transaction)
         await steps.prompt(self, round_)
         self._changed.set()
 
@@ -366,7 +374,7 @@ class Growth:
         if not round_.waiting:
             number = round_.number
             self.accepted_by_round.append(len(self.generated) - len(self.generated.until(number - 1)))
-            self.window.append((self.accepted_by_round[-1], round_.judged))
+            self.window.append((round_.accepted, round_.judged))
             del self.rounds[number]
             self.judging += 1
             if self.tells_rounds:
@@ -407,13 +415,16 @@ class Growth:
             unjudged = [round_ for round_ in self.rounds.values() if not round_.is_read]
             waiting = sum(len(round_.waiting) for round_ in self.rounds.values())
             per_round = rounds.expected_yield(self.settings, self.accepted_by_round)
-            if self.room <= len(unjudged) * per_round + waiting / 2 and (self.rounds or self.room <= 0):
+            if self.room <= len(unjudged) * per_round + waiting / 2 and (number > self.judging or self.room <= 0):
                 break
             self.rounds[number] = Round(number, self.settings)
             children.start(self._guard(self._open_round(steps, self.rounds[number])))
 
     async def _open_round(self, steps: Steps, round_: Round) -> None:
-        await steps.sample(self, round_)
+        async with self._sampling:  # in order: a kill must leave no gap, for rounds are judged by number
+            if not all(self.rounds[number].requests for number in range(self.judging, round_.number)):
+                return  # the one before could not be stored, which ends the run
+            await steps.sample(self, round_)
         await steps.prompt(self, round_)
         self._changed.set()
 
@@ -439,8 +450,8 @@ class Growth:
             transaction += statements.read_follow_up(task, opened.round, step, answered)
             await self.journal.write(transaction)
             asked |= {(request.stage, request.index): request for request in planned}
-            fresh: dict[str, Completion] = {}
-            await self._gather(self._answer(request, fresh) for request in planned)
+            fresh = dict(opened.completions)
+            await gather(self._answer(request, fresh) for request in planned)
             answers |= {(request.stage, request.index): fresh[request.id] for request in planned}
         answered = [asked[key] for key in answers]
         await self.journal.write(statements.finish_task(step, opened.round, answered))
@@ -462,8 +473,9 @@ class Growth:
         )
 
     def _today(self, settings: Settings) -> Settings:
-        """Settings of an earlier round with the models and sampling of today."""
-        return replace(settings, stages=self._stages_for(settings.recipe))
+        """Settings of an earlier round with the models, sampling and context length of today."""
+        stages = self._stages_for(settings.recipe)
+        return replace(settings, stages=stages, context_length=self.settings.context_length)
 
     async def _guard(self, work: Awaitable[Any]) -> None:
         """Work of a child: a halt ends it quietly, a fault of access stops the run."""
@@ -473,17 +485,6 @@ class Growth:
             pass
         except (AccessError, BudgetError) as error:
             self.halt(Outcome(error.exit_code, str(error)))
-
-    @staticmethod
-    async def _gather(work: Any) -> None:
-        """Run all to their end; then raise the first error, a halt only if there is no other."""
-        results = await asyncio.gather(*work, return_exceptions=True)
-        errors = [result for result in results if isinstance(result, BaseException)]
-        for error in errors:
-            if not isinstance(error, Halted):
-                raise error
-        if errors:
-            raise errors[0]
 
 
 STEPS = Steps(Growth.sample, Growth.prompt, Growth.filter, Growth.grow, Growth.follow_up)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect_left, bisect_right
 from collections import Counter, deque
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, overload
 
 from selfinstruct.llm.progress import Progress
+from selfinstruct.llm.slots import Halted
 from selfinstruct.recipes.steps import Finished
 from selfinstruct.records import Candidate, Completion, Request, Settings, Task
 
@@ -25,7 +26,10 @@ class Round:
     waiting: list[Candidate] = field(default_factory=list)
     """Read and not yet judged, in order."""
     is_read: bool = False
+    accepted: int = 0
+    """By this run; an earlier one may have judged its first candidates."""
     judged: int = 0
+    """By this run."""
     level: int = 0
     """How strongly it is steered away from what the pool has too much of."""
 
@@ -147,6 +151,17 @@ class Children:
         if not task.cancelled() and task.exception() is not None and self._failed is None:
             self._failed = task.exception()
         self._changed.set()
+
+
+async def gather(work: Iterable[Awaitable[Any]]) -> None:
+    """Run all to their end; then raise the first error, a halt only if there is no other."""
+    results = await asyncio.gather(*work, return_exceptions=True)
+    errors = [result for result in results if isinstance(result, BaseException)]
+    for error in errors:
+        if not isinstance(error, Halted):
+            raise error
+    if errors:
+        raise errors[0]
 
 
 def waits_for(progress: Progress) -> str:

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from selfinstruct.diversity.radar import Tally, Window, close, warning
 from selfinstruct.diversity.steering import Seen, Steering, steering
 from selfinstruct.diversity.verbs import Reading, read
-from selfinstruct.records import Radar, Rejection, Settings, Task
+from selfinstruct.records import Radar, Rejection, Settings, Task, storable
 from selfinstruct.rounds import Accepted, Verdict
-from selfinstruct.store.statements import storable
 from selfinstruct.store.windows import Past, add_window
 from selfinstruct.store.writer import Statement
 

@@ -219,6 +219,8 @@ def _tell_changes(before: Settings | None, after: Settings, next_round: int, tel
         elif name == "prompts":
             changed = ", ".join(key for key in new[name] if old[name].get(key) != new[name][key])
             tell(f"changed: the prompts {changed}, from round {next_round} on")
+        elif name == "context_length":
+            tell(f"changed: {name} is {new[name]} instead of {old[name]}, open requests too")
         elif name == "exclusions":
             tell(f"changed: {len(new[name])} exclusions instead of {len(old[name])}, from round {next_round} on")
         else:

@@ -69,6 +69,8 @@ class Contents:
     """Generated tasks with at least one instance."""
     rounds: list[OpenRound] = field(default_factory=list)
     tasks: list[OpenTask] = field(default_factory=list)
+    judging: int = 0
+    """The round to be judged next; one that was never planned where that is missing."""
     next_round: int = 0
     last_settings: Settings | None = None
     """Those of the round planned last."""
@@ -86,12 +88,41 @@ def is_pool(folder: Path) -> bool:
     path = folder / "pool.db"
     if not path.is_file() or path.stat().st_size == 0:
         return False
-    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
-        try:
-            found = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone()
-        except sqlite3.DatabaseError as error:
+    with contextlib.closing(_reader(path)) as connection:
+        return connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone() is not None
+
+
+def _reader(path: Path) -> sqlite3.Connection:
+    """A read-only connection to a database that is there.
+
+    Raises:
+        PoolError: it is no database, or a run left it open in a folder that cannot be written.
+    """
+    address = path.absolute().as_uri() + "?mode=ro"
+    try:
+        return _opened(address)
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode & 0xFF not in {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}:
             raise PoolError(f"{path}: this is not a readable pool database ({error})") from error
-    return found is not None
+        if path.with_name(path.name + "-wal").exists():
+            raise PoolError(
+                f"{path.parent}: a run has this pool open or was killed, and reading it then takes a folder that can "
+                "be written; make it writable, or copy it"
+            ) from error
+    try:
+        return _opened(f"{address}&immutable=1")  # nobody writes, so that no file beside it is needed
+    except sqlite3.DatabaseError as error:
+        raise PoolError(f"{path}: the database cannot be read ({error})") from error
+
+
+def _opened(address: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(address, uri=True, isolation_level=None, timeout=30)
+    try:
+        connection.execute("SELECT 1 FROM sqlite_master").fetchone()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def read_meta(connection: sqlite3.Connection) -> dict[str, str]:
@@ -110,7 +141,7 @@ def open_for_reading(folder: Path) -> sqlite3.Connection:
     if not is_pool(folder):
         raise PoolError(f"{folder}: this folder holds no pool (no pool.db in it)")
     path = folder / "pool.db"
-    connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None, timeout=30)
+    connection = _reader(path)
     connection.row_factory = sqlite3.Row
     _bring_up_to_date(read_meta(connection), path)
     return connection
@@ -165,7 +196,7 @@ class Pool:
 
         Raises:
             PoolError: the folder is something else or cannot be written.
-        PoolInUse: another run is growing the pool.
+            PoolInUse: another run is growing the pool.
         """
         if folder.exists() and not folder.is_dir():
             raise PoolError(f"{folder}: this is a file; a pool is a folder")
@@ -276,13 +307,14 @@ class Pool:
         with self.connect() as connection:
             return load_seeds(connection)
 
-    def instructions(self, ids: Iterable[str]) -> dict[str, str]:
-        """The instructions of these tasks, by id."""
+    def tasks(self, ids: Iterable[str]) -> dict[str, Task]:
+        """These tasks and seeds by id, without their instances."""
         wanted = list(ids)
         marks = ", ".join("?" * len(wanted))
-        sql = f"SELECT id, instruction FROM tasks WHERE id IN ({marks})"  # noqa: S608 - nothing but marks
+        sql = f"SELECT id, instruction, is_classification FROM tasks WHERE id IN ({marks})"  # noqa: S608 - only marks
         with self.connect() as connection:
-            return {row["id"]: row["instruction"] for row in connection.execute(sql, wanted)}
+            return {row["id"]: Task(row["id"], row["instruction"], _flag(row["is_classification"]))
+                    for row in connection.execute(sql, wanted)}  # fmt: skip
 
     def removed(self, known: Removed) -> Removed:
         """The tasks that are removed now; `known` if nothing has happened since that was read."""
@@ -296,6 +328,9 @@ class Pool:
             connection.execute("BEGIN")
             contents = _load(connection)
             connection.execute("COMMIT")
+        for opened in contents.rounds:
+            if not opened.requests:
+                raise PoolError(f"{self.path}: round {opened.number} has no requests; `replay` saves what is there")
         return contents
 
     def past(self, until: int) -> Past:
@@ -353,6 +388,7 @@ def _load(connection: sqlite3.Connection) -> Contents:
         done=states.get("done", 0),
         rounds=_open_rounds(connection, of_round),
         tasks=_open_tasks(connection, of_round),
+        judging=_judging(connection),
         next_round=max(of_round, default=-1) + 1,
         last_settings=of_round[max(of_round)] if of_round else None,
         answered={
@@ -362,6 +398,13 @@ def _load(connection: sqlite3.Connection) -> Contents:
             )
         },
     )
+
+
+def _judging(connection: sqlite3.Connection) -> int:
+    """The round that is half judged, else the first behind all that are settled, be it planned or not."""
+    half = "(SELECT MIN(number) FROM rounds WHERE state = 'judging')"
+    settled = "(SELECT MAX(number) + 1 FROM rounds WHERE state = 'settled')"
+    return int(connection.execute(f"SELECT COALESCE({half}, {settled}, 0)").fetchone()[0])
 
 
 def _flag(value: int | None) -> bool | None:
@@ -414,14 +457,14 @@ def _open_rounds(connection: sqlite3.Connection, of_round: dict[int, Settings]) 
 
 
 def _open_tasks(connection: sqlite3.Connection, of_round: dict[int, Settings]) -> list[OpenTask]:
+    done = "SELECT COUNT(*) FROM tasks WHERE state = 'done' AND origin = 'generated' AND position"
     opened = []
+    before, last = 0, -1
     for row in connection.execute("SELECT * FROM tasks WHERE state = 'pending' ORDER BY position"):
         task = Task(row["id"], row["instruction"], _flag(row["is_classification"]))
         requests, completions = asked_of(connection, OF_TASK, row["id"])
-        before = connection.execute(
-            "SELECT COUNT(*) FROM tasks WHERE state = 'done' AND origin = 'generated' AND position < ?",
-            (row["position"],),
-        ).fetchone()[0]
+        before += connection.execute(f"{done} BETWEEN ? AND ?", (last, row["position"])).fetchone()[0]
+        last = row["position"]
         opened.append(OpenTask(task, row["round"], of_round[row["round"]], requests, completions, before))
     return opened
 
@@ -429,14 +472,17 @@ def _open_tasks(connection: sqlite3.Connection, of_round: dict[int, Settings]) -
 def asked_of(
     connection: sqlite3.Connection, where: str, value: object
 ) -> tuple[tuple[Request, ...], dict[str, Completion]]:
-    """The requests of a round or a task that were not superseded, and their completions by request id.
+    """The requests of a round or a task, the one that counts of each place, and their completions by request id.
 
-    `where` is a condition on the requests `r` with one mark, for `value`.
+    `where` is a condition on the requests `r` with one mark, for `value`. A request that was superseded counts only
+    where no other took its place.
     """
     rows = connection.execute(
-        f"SELECT r.* FROM requests r WHERE {where} AND r.state != 'superseded' ORDER BY r.position, r.number",  # noqa: S608
+        f"SELECT r.* FROM requests r WHERE {where} ORDER BY r.state != 'superseded', r.number",  # noqa: S608
         (value,),
     ).fetchall()
+    standing = {(row["stage"], row["position"]): row for row in rows}
+    rows = sorted(standing.values(), key=lambda row: (row["position"], row["number"]))
     answers = connection.execute(
         f"SELECT c.* FROM completions c JOIN requests r ON r.source = c.source AND r.id = c.request_id WHERE {where}",  # noqa: S608 - one of two conditions of this module
         (value,),

@@ -225,6 +225,10 @@ CREATE TABLE exclusions (
   texts BLOB NOT NULL
 ) WITHOUT ROWID;
 """,
+    """
+ALTER TABLE requests ADD COLUMN topic TEXT;
+ALTER TABLE requests ADD COLUMN verbs TEXT;
+""",
 )
 """Scripts that were added since, in order: each brings a pool from one schema version to the next. Each statement ends
 with `;` at the end of a line. Scripts are added, never changed."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -23,19 +22,13 @@ from selfinstruct.records import (
     Task,
     canonical_json,
     digest,
+    storable,
 )
 from selfinstruct.store.writer import Statement
 
 if TYPE_CHECKING:  # status has no use for the algorithm, whose rules take long to load
     from selfinstruct.recipes.steps import Ask, Finished
     from selfinstruct.rounds import Accepted
-
-_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
-
-
-def storable(text: str) -> str:
-    """The text with NUL and lone surrogates, which the database cannot hold, as U+FFFD."""
-    return _UNSTORABLE.sub("\ufffd", text)
 
 
 def insert(table: str, row: Mapping[str, Any], *, once: bool = False) -> Statement:
@@ -90,7 +83,7 @@ def plan_round(
 
 
 def add_request(request: Request) -> Statement:
-    """A planned request, open until its completion is journaled."""
+    """A planned request, open until its completion is journaled; one that was superseded is open again."""
     row = {
         "source": request.source, "id": request.id, "stage": request.stage, "round": request.round,
         "task_id": request.task_id, "position": request.index, "api": request.api, "model": request.model,
@@ -98,8 +91,14 @@ def add_request(request: Request) -> Statement:
         "messages": canonical_json([[message.role, message.content] for message in request.messages]),
         "schema": canonical_json([request.schema.name, request.schema.body]) if request.schema else None,
         "demonstrations": canonical_json(request.demonstrations), "left_out": request.left_out, "state": "open",
+        "topic": request.topic, "verbs": canonical_json(request.verbs) if request.verbs else None,
     }  # fmt: skip
-    return insert("requests", row, once=True)
+    sql, values = insert("requests", row)
+    return f"{sql} ON CONFLICT (source, id) DO UPDATE SET state = 'open' WHERE state = 'superseded'", values
+
+
+REPLAYED = "replayed"
+"""The outcome of a run that judged recorded completions and asked no model."""
 
 
 def end_run(run: int, ended_at: str, exit_code: int, outcome: str) -> Statement:
@@ -279,6 +278,8 @@ def request_from_row(row: Mapping[str, Any]) -> Request:
         schema=Schema(schema[0], schema[1]) if schema else None,
         demonstrations=tuple(json.loads(row["demonstrations"])),
         left_out=row["left_out"],
+        topic=row["topic"],
+        verbs=tuple(json.loads(row["verbs"] or "[]")),
         source=row["source"],
     )
 
