@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,6 +51,14 @@ def expect(found: Locator) -> LocatorAssertions:
 
     waiting.set_options(timeout=15_000)
     return waiting(found)
+
+
+def until(page: Page, is_so: Callable[[], bool], wanted: str) -> None:
+    """Wait up to 15 s, while the page goes on, until this is so."""
+    ends_at = time.monotonic() + 15
+    while not is_so():
+        assert time.monotonic() < ends_at, f"not so after 15 s: {wanted}"
+        page.wait_for_timeout(20)
 
 
 @pytest.fixture(scope="session")

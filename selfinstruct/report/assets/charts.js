@@ -3,9 +3,10 @@
 
 const LEFT = 52, RIGHT = 10, TOP = 12, BOTTOM = 42;
 
-function ticks(most, wanted = 4) {
+/** Values for an axis from 0 to `most`; whole ones if it counts. */
+function ticks(most, isCount, wanted = 4) {
   if (!(most > 0)) return [0, 1];
-  const rough = most / wanted;
+  const rough = Math.max(most / wanted, isCount ? 1 : 0);
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((one) => one * power).find((one) => one >= rough);
   return Array.from({ length: Math.ceil(most / step - 1e-9) + 1 }, (_, place) => place * step);
@@ -40,7 +41,9 @@ function figure({ title, note, alt, height = 230, draw, legend = [], columns, ro
   const point = (event) => {
     const box = image.getBoundingClientRect();
     const x = event.clientX - box.left, y = event.clientY - box.top;
-    const place = marks.findIndex((mark) => x >= mark.left && x < mark.right && (mark.top === undefined || (y >= mark.top && y < mark.bottom)));
+    const there = marks.filter((mark) => x >= mark.left && x < mark.right && (mark.top === undefined || (y >= mark.top && y < mark.bottom)));
+    // Where lines lie above each other, what is nearest to the pointer is meant.
+    const place = marks.indexOf(there.sort((one, other) => Math.abs(one.y - y) - Math.abs(other.y - y))[0]);
     if (place !== active) show(place);
   };
   const image = svg("svg", {
@@ -82,7 +85,7 @@ function legendItem(item, redraw) {
 
 function axes(image, width, height, { most, format, x, y }) {
   const inner = height - TOP - BOTTOM;
-  const at = ticks(most);
+  const at = ticks(most, format === number);
   const top = at[at.length - 1];
   const scale = (value) => TOP + inner - (inner * value) / top;
   for (const value of at) {
