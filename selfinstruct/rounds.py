@@ -10,6 +10,7 @@ import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from selfinstruct.diversity.scored import FULL, is_sampled
 from selfinstruct.diversity.steering import CHOICE, Steering, raised
 from selfinstruct.filters.contaminated import Excluded
 from selfinstruct.filters.inputs import fault_of_input
@@ -42,11 +43,6 @@ from selfinstruct.records import (
 )
 from selfinstruct.sampling import draw_demonstrations, draw_demonstrations_by_weight, draw_topic
 from selfinstruct.validators import validators
-
-FULL_LIKENESS = 20_000
-"""Nearest scores are computed up to this many seeds and tasks of a pool, for all of them in `compat`."""
-SAMPLED = "0"
-"""Beyond these, for the sixteenth of the tasks whose id begins with this digit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +246,7 @@ class Judge:
         if compat:
             top = tuple(self.index.top(text, 10))
             return Likeness(top[0] if top else None, self.index.mean_score(text), top)
-        sampled = len(self.index) < FULL_LIKENESS or identity[1] == SAMPLED
+        sampled = len(self.index) < FULL or is_sampled(identity)
         return Likeness(self.index.nearest(text) if sampled else None)
 
     def _learn(self) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from selfinstruct.diversity.scored import FULL, is_sampled
 from selfinstruct.novelty.index import Neighbour
 from selfinstruct.recipes.steps import Finished
 from selfinstruct.records import (
@@ -190,7 +191,7 @@ def large_pool(folder: Path, tasks: int, seed: int = 7) -> Path:
                             instruction(),
                             instances,
                             draw.random() < 0.2,
-                            near if draw.random() < 0.9 else None,
+                            near if before < FULL or is_sampled(task_of(number, place, position)) else None,
                             lost=lost,
                         )
                     )

@@ -6,6 +6,7 @@ import bz2
 import json
 import math
 import random
+import re
 import subprocess
 import sys
 import time
@@ -20,7 +21,11 @@ from hypothesis import strategies as st
 
 from selfinstruct.diversity import figures
 from selfinstruct.diversity.figures import Diversity, diversity, vendi_sample, vendi_score
-from tests.builders import ROOT, grow
+from selfinstruct.diversity.scored import evenly
+from selfinstruct.report.page import write_report
+from selfinstruct.store.reading import scored_instructions, snapshot
+from selfinstruct.versions.measures import measure
+from tests.builders import ROOT, grow, rows
 
 THREE = ["Write a poem.", "Write a story.", "Name the sea."]
 
@@ -139,3 +144,38 @@ def test_the_document_names_every_figure_once() -> None:
     table = text.partition("## The figures")[2].partition("Details")[0]
     named = [line.split("`")[1] for line in table.splitlines() if line.startswith("| `")]
     assert named == [field.name for field in fields(Diversity)]
+
+
+def test_where_scores_end_with_the_first_tasks_those_of_the_sample_count_throughout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("selfinstruct.rounds.FULL", 400)
+    grow(tmp_path / "pool", target=360)
+    stored = rows(tmp_path / "pool", "SELECT id, nearest_score FROM tasks WHERE origin = 'generated' ORDER BY position")
+    known = [score for _, score in stored if score is not None]
+    sampled = [score for identity, score in stored if identity.startswith("t0")]
+    assert 225 < len(known) < len(stored)
+    assert None not in sampled
+    assert [score for _, score in scored_instructions(tmp_path / "pool") if score is not None] == sampled
+    mean = "SELECT ROUND(AVG(nearest_score), 4) FROM tasks WHERE origin = 'generated' AND id LIKE 't0%'"
+    ((of_all,),) = rows(tmp_path / "pool", mean)
+    assert diversity(scored_instructions(tmp_path / "pool")).mean_nearest_rouge_l == of_all
+    ((of_finished,),) = rows(tmp_path / "pool", f"{mean} AND state = 'done'")
+    with snapshot(tmp_path / "pool") as connection:
+        assert measure(connection)[0]["mean_nearest_rouge_l"] == of_finished
+    write_report([tmp_path / "pool"], tmp_path / "r.html")
+    found = json.loads(re.findall(r'id="figures">([^<]*)<', (tmp_path / "r.html").read_text("utf-8"))[0])[0]
+    assert (sum(found["scores"]["pool"]), found["unscored"]) == (len(sampled), len(stored) - len(known))
+
+
+@pytest.mark.parametrize(
+    ("rows", "counted"),
+    [
+        ([("t1", 0.1), ("t2", 0.2), ("t03", 0.3)], [0.1, 0.2, 0.3]),
+        ([("s1", None), ("t1", None), ("t2", 0.2), ("t03", 0.3)], [None, None, 0.2, 0.3]),
+        ([("t1", 0.1), ("t02", 0.2), ("t3", None), ("t04", 0.4)], [None, 0.2, None, 0.4]),
+    ],
+    ids=["all have one", "the first has none to have", "later ones have none"],
+)
+def test_scores_count_evenly(rows: list[tuple[str, float | None]], counted: list[float | None]) -> None:
+    assert [score for _, score in evenly((identity, "", score) for identity, score in rows)] == counted

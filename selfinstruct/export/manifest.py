@@ -12,6 +12,7 @@ from typing import Any
 
 import selfinstruct
 from selfinstruct.diversity.figures import diversity
+from selfinstruct.diversity.scored import evenly
 from selfinstruct.store.training import Row
 
 MOST_COMPARED = 10_000
@@ -22,12 +23,12 @@ class Spaced:
     """Evenly spaced items of a stream of unknown length: all of a short one, else between half of `most` and `most`."""
 
     def __init__(self, most: int = MOST_COMPARED) -> None:
-        self.items: list[tuple[str, float | None]] = []
+        self.items: list[tuple[str, str, float | None]] = []
         self._most = most
         self._step = 1
         self._seen = 0
 
-    def add(self, item: tuple[str, float | None]) -> None:
+    def add(self, item: tuple[str, str, float | None]) -> None:
         """Take the next item, if its turn has come."""
         if self._seen % self._step == 0:
             if len(self.items) == self._most:
@@ -59,7 +60,7 @@ class Figures:
         if row.task_id != self._last_task:
             self._last_task = row.task_id
             self.tasks += 1
-            self._instructions.add((row.instruction, row.nearest_score))
+            self._instructions.add((row.task_id, row.instruction, row.nearest_score))
             self.origins[row.origin] += 1
             if row.model is not None:
                 self.instruction_models[row.model] += 1
@@ -85,7 +86,7 @@ class Figures:
             "mean_characters": dict(zip(("instruction", "input", "output"), means, strict=True)),
             "tasks_by_instruction_model": dict(sorted(self.instruction_models.items())),
             "rows_by_output_model": dict(sorted(self.output_models.items())),
-            "diversity": diversity(self._instructions.items).to_json(),
+            "diversity": diversity(evenly(self._instructions.items)).to_json(),
         }
 
 

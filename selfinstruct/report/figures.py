@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from selfinstruct.diversity.figures import diversity, vendi_of_embeddings, vendi_sample
+from selfinstruct.diversity.scored import evenly
 from selfinstruct.errors import ConfigError
 from selfinstruct.filters.language import likely_language
 from selfinstruct.novelty.common import common_pieces
@@ -44,6 +45,8 @@ Embed = Callable[[Sequence[str]], list[list[float]]]
 def figures(connection: Connection, name: str, tasks: Tasks, embed: Embed | None = None) -> dict[str, Any]:
     """All figures of a pool, whose tasks have been read; with `embed` the Vendi score by embeddings too."""
     frame = pd.DataFrame(tasks.figures, columns=Figures._fields)
+    judged = evenly(tasks.judged)
+    nearest = pd.Series([score for _, score in judged], dtype=float)
     status = status_of(connection, name)
     runs, is_running = store.run_count(connection)
     windows = window_width(status["rounds"])
@@ -54,10 +57,10 @@ def figures(connection: Connection, name: str, tasks: Tasks, embed: Embed | None
         "is_running": is_running,
         "seed_sample": int(frame["nearest_seed"].notna().sum()),
         "scores": {
-            "pool": histogram(frame["nearest"].dropna()),
+            "pool": histogram(nearest.dropna()),
             "seeds": histogram(frame["nearest_seed"].dropna()),
         },
-        "medians": {"pool": median(frame["nearest"]), "seeds": median(frame["nearest_seed"])},
+        "medians": {"pool": median(nearest), "seeds": median(frame["nearest_seed"])},
         "words": {
             "instructions": counted(Counter(frame["words"].tolist())),
             "inputs": counted(tasks.input_words),
@@ -68,20 +71,20 @@ def figures(connection: Connection, name: str, tasks: Tasks, embed: Embed | None
         "reasons": reasons(store.reasons_by_round(connection), windows),
         "windows": store.windows(connection),
         "mix": mix(frame),
-        "languages": languages([instruction for instruction, _ in tasks.judged]),
+        "languages": languages([instruction for instruction, _ in judged]),
         "generations": counted(Counter(frame["generation"].tolist())),
         "demonstrations": demonstrations(store.shown(connection), tasks.positions),
         "pairs": pairs(connection),
-        "diversity": diversity(tasks.judged).to_json() | _by_embeddings(tasks, embed),
+        "unscored": int(frame["nearest"].isna().sum()),
+        "diversity": diversity(judged).to_json() | _by_embeddings([one for one, _ in judged], embed),
     }
 
 
-def _by_embeddings(tasks: Tasks, embed: Embed | None) -> dict[str, Any]:
+def _by_embeddings(instructions: Sequence[str], embed: Embed | None) -> dict[str, Any]:
     """The Vendi score by embeddings, of the same sample as that by n-grams."""
     if embed is None:
         return {}
-    sample = vendi_sample([instruction for instruction, _ in tasks.judged])
-    return {"vendi_score_embeddings": vendi_of_embeddings(embed(sample))}
+    return {"vendi_score_embeddings": vendi_of_embeddings(embed(vendi_sample(instructions)))}
 
 
 def histogram(scores: pd.Series[float], bins: int = BINS) -> list[int]:

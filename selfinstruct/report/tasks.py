@@ -45,8 +45,8 @@ class Tasks:
 
     figures: list[Figures] = field(default_factory=list)
     """Those of the generated tasks that are not removed, in order."""
-    judged: list[tuple[str, float | None]] = field(default_factory=list)
-    """Their instructions, each with its score to the nearest earlier one."""
+    judged: list[tuple[str, str, float | None]] = field(default_factory=list)
+    """Their (id, instruction, score to the nearest earlier one)."""
     readings: Counter[tuple[str, str]] = field(default_factory=Counter)
     """Their verbs and nouns."""
     input_words: Counter[int] = field(default_factory=Counter)
@@ -89,7 +89,7 @@ def rows(connection: Connection, found: Tasks) -> Iterator[list[Any]]:
         )
         if is_counted:
             found.figures.append(figures)
-            found.judged.append((instruction, task["nearest_score"]))
+            found.judged.append((task["id"], instruction, task["nearest_score"]))
             found.readings[reading] += 1
             found.input_words.update(round(word_count(one.input)) for one in instances if one.input)
             found.output_words.update(round(word_count(one.output)) for one in instances)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from selfinstruct.diversity.scored import evenly
 from selfinstruct.errors import PoolError
 from selfinstruct.novelty.common import mark_common
 from selfinstruct.records import Task
@@ -210,16 +211,16 @@ def watched(folder: Path, until: int) -> Past:
 
 
 def scored_instructions(folder: Path) -> list[tuple[str, float | None]]:
-    """The generated tasks' instructions in order, each with its score to the nearest earlier one where that is kept.
+    """The generated tasks' instructions in order, each with its score to the nearest earlier one where that counts.
 
     Removed tasks are left out.
     """
     sql = (
-        "SELECT instruction, nearest_score FROM tasks WHERE origin = 'generated' "
+        "SELECT id, instruction, nearest_score FROM tasks WHERE origin = 'generated' "
         "AND id NOT IN (SELECT task_id FROM removed) ORDER BY position"
     )
     with snapshot(folder) as connection:
-        return [(row["instruction"], row["nearest_score"]) for row in connection.execute(sql)]
+        return evenly((row["id"], row["instruction"], row["nearest_score"]) for row in connection.execute(sql))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from selfinstruct.diversity.figures import diversity
+from selfinstruct.diversity.scored import evenly
 from selfinstruct.novelty.tokens import tokenize
 from selfinstruct.store.ledger import acceptance, classifications
 from selfinstruct.store.reading import Connection
@@ -39,7 +40,7 @@ class _Counts:
 def measure(connection: Connection) -> tuple[dict[str, float | None], list[str]]:
     """(figures by name, ids of the tasks in order) of what would be exported now."""
     counts = _Counts()
-    varied = diversity(_instructions(connection, counts))
+    varied = diversity(evenly(_instructions(connection, counts)))
     figures: dict[str, float | None] = {
         "tasks": len(counts.tasks),
         "rows": counts.rows,
@@ -54,14 +55,14 @@ def measure(connection: Connection) -> tuple[dict[str, float | None], list[str]]
     return figures, counts.tasks
 
 
-def _instructions(connection: Connection, counts: _Counts) -> Iterator[tuple[str, float | None]]:
-    """Each task's instruction and nearest score; its rows are counted on the way."""
+def _instructions(connection: Connection, counts: _Counts) -> Iterator[tuple[str, str, float | None]]:
+    """Each task's id, instruction and nearest score; its rows are counted on the way."""
     classified = classifications(connection)
     for row in rows(connection):
         _count(row, counts, is_classification=row.task_id in classified)
         if not counts.tasks or counts.tasks[-1] != row.task_id:
             counts.tasks.append(row.task_id)
-            yield row.instruction, row.nearest_score
+            yield row.task_id, row.instruction, row.nearest_score
 
 
 def _count(row: Row, counts: _Counts, *, is_classification: bool) -> None:

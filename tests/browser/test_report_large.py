@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.browser.conftest import missing
+from tests.builders import rows
 from tests.pools import large_pool
 
 if TYPE_CHECKING:
@@ -78,5 +79,8 @@ def test_its_tables_answer_at_once(page: Page, report: Path) -> None:
     page.locator("#tasks .rows").focus()
     page.keyboard.press("End")
     assert page.evaluate("document.activeElement.closest('tr').getAttribute('aria-rowindex')") == "50176"
-    assert "one in" not in page.inner_text("#tasks")
-    assert "Known for" in page.inner_text("#novelty")
+    ((sampled,),) = rows(report.parent, "SELECT COUNT(*) FROM tasks WHERE id LIKE 't0%' AND origin = 'generated'")
+    assert f"{sampled:,} of 50,000 tasks, evenly spread." in page.inner_text("#novelty")
+    ((unscored,),) = rows(report.parent, "SELECT COUNT(*) FROM tasks WHERE nearest_score IS NULL AND round >= 0")
+    assert unscored > 25_000
+    assert f"Not among them can be {unscored:,} tasks for which no score is kept." in page.inner_text("#pairs")

@@ -115,7 +115,7 @@ function scores(pools, key, title, note, known_) {
 function novelty(pools) {
   const told = (key) => pools.map((pool) => {
     const of = sum(pool.scores[key]), all = pool.verbs.total;
-    return all > of ? `${pools.length > 1 ? `${pool.name}: ` : ""}Known for ${number(of)} of ${number(all)} tasks, evenly spread. ` : "";
+    return all > of ? `${pools.length > 1 ? `${pool.name}: ` : ""}${number(of)} of ${number(all)} tasks, evenly spread. ` : "";
   }).join("");
   put("novelty", el("div", { class: "grid" },
     scores(pools, "pool", "To the nearest earlier instruction", "How much each accepted instruction has in common with the most similar one before it, seeds included. Copies would be at 1.", told("pool")),
@@ -222,6 +222,7 @@ function lineage(pools, instructionOf) {
 
 function pairs(pools, open) {
   put("pairs", el("p", { class: "note" }, "Accepted instructions with the earlier one that each resembles most; what both have in common, in this order, is marked. If they look the same to you, lower the threshold."),
+    pools.filter((pool) => pool.unscored).map((pool) => el("p", { class: "note" }, `${pools.length > 1 ? `${pool.name}: not` : "Not"} among them can be ${plural(pool.unscored, "task")} for which no score is kept.`)),
     forEach(pools, (pool, name, side) => {
       const text = (pieces) => el("p", {}, pieces.map(([piece, isCommon]) => (isCommon ? el("mark", {}, piece) : piece)));
       const button = (position, label) => el("button", { type: "button", class: "link", click: () => open(side, position) }, label);
