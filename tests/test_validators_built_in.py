@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 
 import pytest
@@ -9,7 +10,10 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from selfinstruct.records import Instance, Task
+from selfinstruct.filters.instances import judge_instances
+from selfinstruct.filters.instructions import fault_of_instruction, instruction_rules
+from selfinstruct.filters.personal_data import mask
+from selfinstruct.records import Instance, InstanceCandidate, Task
 from selfinstruct.validators import BUILT_IN, validators
 from selfinstruct.validators.languages import asked_language
 from tests.builders import settings
@@ -44,6 +48,8 @@ def fault(name: str, instruction: str, output: str, given_input: str = "") -> st
         ("What is 10 divided by 4?", "3"),
         ("Calculate 1/4 + 1/4.", "2/8"),
         ("What is 2 + 2? Show your work.", "First take 2, then add 2. That makes 5."),
+        ("What is the square of 7?", "7"),
+        ("How many times does 4 go into 10?", "4 goes into 10 five times, or 5."),
     ],
 )
 def test_wrong_results_are_found(instruction: str, output: str) -> None:
@@ -390,6 +396,114 @@ def test_labels_that_are_there_or_not_wanted_stay(instruction: str, output: str)
     assert fault("labels", instruction, output) is None
 
 
+# --- any text -------------------------------------------------------------------------------------------------------
+
+GRAMMAR = {
+    "yaml": (
+        "Answer in YAML.",
+        (
+            'a|: |- |\n|  |"|\\x|\\U0010FFFF|\\UFFFFFFFF|\\u|&a|*a|!|!!str|!<|%YAML 1.2|'
+            "%TAG ! |---|...|{|}|[|]|,|?|>|'|#|\t|1|<<|+0|é"
+        ),
+    ),
+    "toml": (
+        "Answer in TOML.",
+        (
+            "a|=|1|\"|\"\"\"|'''|'|[|]|[[|]]|\n|.|{|}|,|\\u|\\UFFFFFFFF|\\ud800|2020-01-01|"
+            "T25:00:00|0x|1e999|inf|nan|+|-|_|#|9999-99-99|00:00"
+        ),
+    ),
+    "xml": (
+        "Answer in XML.",
+        (
+            '<|a|>|/|<a>|</a>|=|"|\'|&|&#0;|&#xD800;|&#x110000;|;|<?xml|?>|encoding="x"|<!|'
+            "-->|<![CDATA[|]]>|\n| |xmlns:b=|b:|é"
+        ),
+    ),
+    "json": (
+        "Answer in JSON.",
+        '{|}|[|]|:|,|"|a|1|e|999999999999999999999999|\\u|d800|\\|\n|null|NaN|-|.|~~~\n|```\n|```json\n',
+    ),
+    "python_syntax": (
+        "Write a Python function that runs.",
+        (
+            "def f(x):\n|import a\n|\t| |(|)|lambda|'|\"|\\N{|\\|f'{|}|99999999999|e|0x|=|:|"
+            "\n|class A:\n|\f|é|١|if|match|@a\n|# coding: x\n"
+        ),
+    ),
+}
+"""By form: an instruction that asks for it, and the pieces that its texts are made of."""
+
+
+@pytest.mark.parametrize("name", GRAMMAR)
+@examples(deadline=None)
+@given(data=st.data())
+def test_no_text_of_a_form_makes_its_validator_fail(name: str, data: st.DataObject) -> None:
+    instruction, pieces = GRAMMAR[name]
+    drawn = st.lists(st.sampled_from(pieces.split("|")), max_size=14)
+    assert fault(name, instruction, "".join(data.draw(drawn))) != "validator_error"
+
+
+SUMS = (
+    "1|2|10|1,000|0.5|٣|²|½|3.0|0|007|1.000|-|−|+|*|/|×|÷|^|(|)| |=|, | and |?|%| of |15% of 80| plus | divided by "
+    f"|dozen|left|{'9' * 70}|1.{'3' * 5000}|{'9' * 5000}|1/{'7' * 5000}|,000"
+).split("|")
+
+
+@examples(deadline=None)
+@given(st.lists(st.sampled_from(SUMS), max_size=8), st.lists(st.sampled_from(SUMS), max_size=8))
+def test_no_numbers_make_arithmetic_fail(asked: list[str], said: list[str]) -> None:
+    question, answer = "".join(asked), "".join(said)
+    for ask in (
+        "What is {}?",
+        "Calculate {} to 2 decimal places.",
+        "Find the average of {}.",
+        "Add {} and 1.",
+        "Go on.",
+    ):
+        assert fault("numeric_answer", ask.format(question), f"So {answer} = {question}") != "validator_error"
+    assert fault("numeric_answer", "Find the sum of the numbers.", answer, question) != "validator_error"
+
+
+@pytest.mark.parametrize(
+    ("name", "instruction", "output"),
+    [
+        ("xml", "Return the data as XML.", "a < b"),
+        ("xml", "Describe a note.", "```xml\n<note\n```"),
+        ("yaml", "Answer in YAML.", 'a: "\\UFFFFFFFF"'),
+    ],
+)
+def test_what_parsers_choke_on_is_a_fault_of_the_form(name: str, instruction: str, output: str) -> None:
+    assert fault(name, instruction, output) == f"invalid_{name}"
+
+
+@pytest.mark.parametrize(
+    ("instruction", "output"),
+    [
+        ("What is (10^100)^50?", "It is 5."),
+        ("What is 10 / 3?", "3." + "3" * 5000),
+        ("What is 10 / 3?", "1/" + "3" * 5000),
+        ("Tell me about sums.", "So 10 / 3 = 3." + "3" * 5000),
+        (f"What is {'9' * 5000} + 1?", "It is 5."),
+        ("What is (((9^99)^99)^99)^99?", "It is 5."),
+        ("Tell me about powers.", "So 1*(((9^99)^99)^99)^99 = 5"),
+    ],
+)
+def test_numbers_without_end_are_not_looked_at(instruction: str, output: str) -> None:
+    started = time.process_time()
+    assert fault("numeric_answer", instruction, output) is None
+    assert time.process_time() - started < 1.5
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_a_validator_that_fails_rejects_the_row_and_says_so(name: str) -> None:
+    broken: str = None  # type: ignore[assignment]
+    found = BUILT_IN[name](Task("t", broken, False), Instance("", "Nothing."))
+    assert found is not None
+    assert found.reason == "validator_error"
+    assert "TypeError" in found.evidence
+
+
 UNITS = (
     "1 + ",
     "1, ",
@@ -408,16 +522,44 @@ UNITS = (
     '{"a":',
     "a@b.",
     "|a|\n",
+    "```python\n",
+    "~~~a\n",
+    "(",
+    "“",
+    "«",
+    "「",
+    " ",
+    ".",
+    "。",
+    "0 30 ",
+    "lee@a.com ",
+    "def ",
 )
+HEADS = ("", "# Instruction", "no", "image", "yes, ")
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_no_repeated_text_takes_a_validator_long(name: str) -> None:
     check = BUILT_IN[name]
-    for unit in UNITS:
-        long = unit * (20_000 // len(unit))
+    for unit, head in itertools.product(UNITS, ("", "1. ", "```python\n")):
+        long = f"{head}{unit * (50_000 // len(unit))}\n" + "```" * head.startswith("`")
         started = time.process_time()
         check(Task("t", "Tell me about it as JSON, in French.", False), Instance("", long))
         check(Task("t", f"Calculate {long[:2000]}", False), Instance("", "5 = 5"))
-        check(Task("t", "Evaluate the expression.", False), Instance(long[:5000], "5"))
-        assert time.process_time() - started < 1.5, unit
+        check(Task("t", "Find the average of the numbers.", False), Instance(long, "5"))
+        assert time.process_time() - started < 1.5, (head, unit)
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_no_repeated_text_takes_the_other_rules_long(head: str) -> None:
+    of_instructions = instruction_rules(settings(personal_data="reject"))
+    task = Task("t", "Answer with yes or no: is it about it?", True)
+    for unit in UNITS:
+        long = f"{head}{unit * (50_000 // len(unit))}!"
+        started = time.process_time()
+        judge_instances(
+            task, [InstanceCandidate("r", 0, long, "yes"), InstanceCandidate("r", 1, "x", long)], settings()
+        )
+        fault_of_instruction(long, of_instructions)
+        mask(long)
+        assert time.process_time() - started < 3, unit

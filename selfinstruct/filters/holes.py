@@ -30,7 +30,7 @@ _NAMED = regex.compile(
     regex.IGNORECASE,
 )
 _SIGNED = regex.compile(rf"\[(?=[\p{{Lu}}])(?:[\w'’]+\s+){{0,2}}(?i:{_NOUN})\](?!\()")
-_CODE = regex.compile(r"```|\b(?:SELECT|FROM|def|function|return|import|var|const)\b.*[(=;\[]")
+_CODE = regex.compile(r"```|\b(?:SELECT|FROM|def|function|return|import|var|const)\b[^\n]{0,200}?[(=;\[]")
 _ABOUT_HOLES = regex.compile(
     r"\b(?:placeholders?|templates?|fill[\s-]+in|brackets?|format\s+strings?|f-strings?|variables?|mad\s*libs?|mask\w*)\b"
     r"|\banonymi[sz]|占位|模板|填空|方括号|变量",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import regex
 
@@ -12,7 +13,7 @@ from selfinstruct.filters.holes import hole_left_in, hole_to_fill, speaks_of_hol
 from selfinstruct.filters.labels import is_one_of, same_label, stated_labels
 from selfinstruct.filters.merged import own_instance
 from selfinstruct.filters.refusals import refused
-from selfinstruct.filters.wording import Fault, comparable, excerpt
+from selfinstruct.filters.wording import Fault, comparable, excerpt, without_gaps
 from selfinstruct.records import Instance, InstanceCandidate, Rejection, Settings, Task
 
 InstanceRule = Callable[[Task, InstanceCandidate, tuple[str, ...]], Fault | None]
@@ -107,11 +108,13 @@ def judge_instances(
     those left are judged together, so that a faulty one neither contradicts nor displaces a good one. `labels` are the
     labels of a classification, where the recipe knows them; otherwise those that the instruction states are used.
     """
+    brief = replace(task, instruction=without_gaps(task.instruction))
     if task.is_classification and not labels:
-        labels = stated_labels(task.instruction)
+        labels = stated_labels(brief.instruction)
     faults: dict[int, Fault] = {}
     for index, candidate in enumerate(candidates):
-        fault = next((found for rule in INSTANCE_RULES if (found := rule(task, candidate, labels))), None)
+        plain = replace(candidate, input=without_gaps(candidate.input), output=without_gaps(candidate.output))
+        fault = next((found for rule in INSTANCE_RULES if (found := rule(brief, plain, labels))), None)
         if fault is None:
             instance = Instance(candidate.input, candidate.output)
             fault = next((found for validator in validators if (found := validator(task, instance))), None)

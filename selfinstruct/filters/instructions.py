@@ -13,7 +13,7 @@ from selfinstruct.filters.language import wrong_language
 from selfinstruct.filters.merged import merged_tasks
 from selfinstruct.filters.personal_data import personal_data
 from selfinstruct.filters.unfinished import unfinished
-from selfinstruct.filters.wording import UNSPACED, Fault, broken_text, comparable, excerpt, word_count
+from selfinstruct.filters.wording import UNSPACED, Fault, broken_text, comparable, excerpt, without_gaps, word_count
 from selfinstruct.records import Settings
 
 __all__ = [
@@ -108,6 +108,7 @@ def instruction_rules(settings: Settings) -> tuple[InstructionRule, ...]:
 
 def fault_of_instruction(text: str, rules: Iterable[InstructionRule]) -> Fault | None:
     """What the first of the rules that hits says; None: no rule does."""
+    text = without_gaps(text)
     return next((fault for rule in rules if (fault := rule(text))), None)
 
 

@@ -50,7 +50,7 @@ _OPEN_ENDED = regex.compile(
     r"|if\s+so|else|correct\s+(?:it|the)|words?\s+that|between\s+\p{L}+\s+and)\b|\d\s*(?:-|–|to)\s*\d|例如|比如|等|解释|理由|原因|否则",
     regex.IGNORECASE,
 )
-_PARTS = regex.compile(r"\s*[,;/、，；\n]\s*|\s+and\s+")
+_PARTS = regex.compile(r"[,;/、，；\n]|(?<!\s)\s+and\s+")
 
 
 def stated_labels(instruction: str) -> tuple[str, ...]:
@@ -81,8 +81,8 @@ def is_one_of(output: str, labels: Sequence[str]) -> bool:
     keys = {comparable(label) for label in labels}
     if comparable(output) in keys:
         return True
-    parts = [part for part in _PARTS.split(output.strip()) if part]
+    parts = [part for part in _PARTS.split(output) if part.strip()]
     if parts and all(comparable(part) in keys for part in parts):
         return True
-    head = regex.match(r"\s*[\"'“‘(]?(?P<label>[^.,;:!\n(。，；：！（]+?)[\"'”’)]?\s*[.,;:!\n(。，；：！（]", output)
+    head = regex.match(r"\s*+[\"'“‘(]?(?P<label>[^.,;:!\n(。，；：！（]++)[.,;:!\n(。，；：！（]", output)
     return head is not None and comparable(head["label"]) in keys

@@ -14,8 +14,8 @@ from selfinstruct.novelty.tokens import tokenize
 
 CERTAIN = 0.75
 """The belief in another language from which an instruction is rejected."""
-_LATIN = regex.compile(r"[\p{Latin}\d_]*\p{Latin}[\p{Latin}\d_]*")
-_QUOTED = regex.compile(r"\"[^\"]*\"|“[^”]*”|‘[^’]*’|«[^»]*»|„[^“”]*[“”]|「[^」]*」|《[^》]*》|`[^`]*`")
+_LATIN = regex.compile(r"(?<![\p{Latin}\d_])[\d_]*+\p{Latin}[\p{Latin}\d_]*")
+_QUOTED = regex.compile(r"\"[^\"]*\"|“[^“”]*”|‘[^‘’]*’|«[^«»]*»|„[^„“”]*[“”]|「[^「」]*」|《[^《》]*》|`[^`]*`")
 
 
 def wrong_language(languages: tuple[str, ...]) -> Callable[[str], Fault | None]:

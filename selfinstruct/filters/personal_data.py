@@ -6,6 +6,7 @@ What everybody uses as an example is none: reserved domains and numbers, publish
 from __future__ import annotations
 
 import math
+from bisect import bisect
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -167,9 +168,11 @@ def find_personal_data(text: str) -> list[Found]:
     taken: list[Found] = []
     for find in (_keys, _ibans, _cards, _emails, _phones):
         for found in find(text):
-            if all(found.end <= other.start or found.start >= other.end for other in taken):
-                taken.append(found)
-    return sorted(taken, key=lambda found: found.start)
+            place = bisect(taken, found.start, key=lambda other: other.start)
+            before, behind = taken[max(place - 1, 0) : place], taken[place : place + 1]
+            if all(one.end <= found.start for one in before) and all(found.end <= one.start for one in behind):
+                taken.insert(place, found)
+    return taken
 
 
 def _emails(text: str) -> Iterator[Found]:

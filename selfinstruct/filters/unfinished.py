@@ -19,7 +19,7 @@ _ANNOUNCES = regex.compile(
 _ANSWER_LABEL = regex.compile(
     r"(?:^|\n|[.?!]\s)\s*(?:answer|output|a|response|translation|result)\s*[:：]$", regex.IGNORECASE
 )
-_ELLIPSIS = regex.compile(r"(?:\.{3,}|…+|。{3,})$")
+_ELLIPSIS = regex.compile(r"(?:(?<!\.)\.{3,}|(?<!…)…+|(?<!。)。{3,})$")
 _SEQUENCE = regex.compile(r"\d\s*,?\s*(?:\.{3,}|…+)$")
 _TO_COMPLETE = regex.compile(
     r"\b(?:complet|continu|finish|fill|begin|start|end|blank|sentence|phrase|ergänz|vervollständig|compl[eé]t|termin|acab)"

@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from importlib import import_module
 
 from selfinstruct.errors import ConfigError
 from selfinstruct.filters.instances import Validator
 from selfinstruct.filters.personal_data import personal_data
-from selfinstruct.filters.wording import Fault
+from selfinstruct.filters.wording import Fault, without_gaps
 from selfinstruct.records import Instance, Settings, Task
-from selfinstruct.validators.own import own_check
+from selfinstruct.validators.own import failed, own_check
 from selfinstruct.validators.patterns import forbidden_pattern, wanted_pattern
 
 
 def _later(module: str, name: str) -> Validator:
-    """A validator whose module is loaded when it is first asked: its many patterns take a while to compile."""
+    """A validator whose module is loaded when it is first asked: its many patterns take a while to compile.
+
+    An error of its own is `validator_error`, as with the user's: one text must not end a run, and with it every later
+    one of the pool. Long white space is spared all but the forms, in which it may be of use.
+    """
 
     def check(task: Task, instance: Instance) -> Fault | None:
-        found: Fault | None = getattr(import_module(f"{__name__}.{module}"), name)(task, instance)
-        return found
+        ask: Validator = getattr(import_module(f"{__name__}.{module}"), name)
+        try:
+            if module != "forms":
+                instance = Instance(without_gaps(instance.input), without_gaps(instance.output))
+            return ask(replace(task, instruction=without_gaps(task.instruction)), instance)
+        except Exception as error:  # noqa: BLE001 - whatever a text does to a validator must not end a run
+            return failed(name, error)
 
     return check
 

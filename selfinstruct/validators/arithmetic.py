@@ -11,7 +11,9 @@ import regex
 from selfinstruct.filters.wording import Fault, excerpt
 from selfinstruct.records import Instance, Task
 from selfinstruct.validators.reckoning import (
+    LONGEST_NUMBER,
     evaluate,
+    has_many_digits,
     has_points,
     is_about,
     is_no_sum,
@@ -22,8 +24,10 @@ from selfinstruct.validators.reckoning import (
 )
 
 _NUMBER = r"[-−]?(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?)"
-_DIGITS_MAX = 60
-"""Results with more digits are not looked at."""
+_LONG_NUMBER = regex.compile(rf"\d{{{LONGEST_NUMBER}}}|(?:,\d{{3}}){{{LONGEST_NUMBER // 3}}}")
+"""Texts with such a number are not looked at: a text may have one of any length, and Python refuses most of them."""
+_LONGEST_QUESTION = 2000
+"""Characters of an instruction, and of an input, that may be nothing but numbers and an operation."""
 _TAIL = (
     r"(?:\s*[,;.(]?\s*(?:and\s+|please\s+)?(?:show\s+(?:your|the|all)\s+(?:work(?:ing)?|steps?|calculations?)|step\s+by\s+step"
     r"|(?:give|write|answer|state|return|output|reply|respond)(?:\s+with)?\s+(?:me\s+)?(?:only|just)?\s*(?:the|a)?\s*(?:result|number|answer|final\s+answer)"
@@ -118,7 +122,7 @@ _COMMANDS = (
             r"\s*\??\s*",
             regex.IGNORECASE,
         ),
-        "/",
+        "into",
     ),
     (regex.compile(rf"\s*{_ASKS}(?:the\s+)?square\s+of\s+(?P<a>{_NUMBER})(?P<b>){_TAIL}", regex.IGNORECASE), "square"),
     (
@@ -150,7 +154,7 @@ _IN_ANSWER = regex.compile(
     r"(?:\s*(?:/|⁄)\s*(?P<under>\d+))?"
 )
 _UNSURE = regex.compile(
-    r"\d\s*[eE][+-]?\d|[×x*]\s*10\s*(?:\^|\*\*|[⁰¹²³⁴-⁹])|\bremainder\b|\brest\b|余|\bR\s*\d|\\frac|\\overline|\bundefined\b|repeating|recurring"
+    r"\d\s*[eE][+-]?\d|[×x*]\s*10\s*(?:\^|\*\*|[⁰¹²³⁴-⁹])|\bremain\w*|\brest\b|\d\s+left\b|\bleft\s?over\b|\bdozens?\b|余|\bR\s*\d|\\frac|\\overline|\bundefined\b|repeating|recurring"
     r"|[½⅓⅔¼¾⅕⅛]|\bhalf\b|\d,\d{1,2}(?!\d)|\d\.\d{3}\.\d|hundred|thousand|million|billion|万|亿|百|千",
     regex.IGNORECASE,
 )
@@ -167,7 +171,9 @@ def numeric_answer(task: Task, instance: Instance) -> Fault | None:
     to be reckoned. A rounded result is right; what is written in words, as a remainder or in powers of ten is not
     looked at.
     """
-    if _UNSURE.search(instance.output):
+    if _UNSURE.search(instance.output) or _LONG_NUMBER.search(
+        f"{task.instruction}\n{instance.input}\n{instance.output}"
+    ):
         return None
     asked = _asked(task.instruction, instance.input)
     if asked is None:
@@ -176,7 +182,7 @@ def numeric_answer(task: Task, instance: Instance) -> Fault | None:
     expected, places = asked
     answer = _without_question(instance.output, instance.input.strip() or task.instruction)
     found = [value for match in _IN_ANSWER.finditer(answer) if (value := _value(match)) is not None]
-    if not found or len(str(abs(expected.numerator))) > _DIGITS_MAX:
+    if not found or has_many_digits(expected):
         return None
     found += [
         (Fraction(int(whole)) + Fraction(int(over), int(under)), -1) for whole, over, under in _MIXED.findall(answer)
@@ -195,6 +201,8 @@ def numeric_answer(task: Task, instance: Instance) -> Fault | None:
 
 def _asked(instruction: str, given: str) -> tuple[Fraction, int | None] | None:
     """The result, and the decimals that it is to be rounded to; None where it is not certain what is to be reckoned."""
+    if len(instruction) > _LONGEST_QUESTION or len(given) > _LONGEST_QUESTION:
+        return None
     return _asked_of_input(instruction, given) if given.strip() else _asked_alone(instruction)
 
 
@@ -220,11 +228,17 @@ def _asked_of_input(instruction: str, given: str) -> tuple[Fraction, int | None]
 
 
 def _without_question(answer: str, question: str) -> str:
-    """The answer without its first repeating of the numbers asked about, where it has others: "144 / 12 = 14"."""
-    numbers = regex.findall(r"\d+(?:[.,]\d+)*", question)
-    asked = regex.compile(r"[^\d]{1,20}".join(regex.escape(number) for number in numbers))
-    rest = asked.sub(" ", answer, count=1) if len(numbers) > 1 else answer
-    return rest if regex.search(r"\d", rest) else answer
+    """The answer without its first repeating of the numbers asked about, such as "12" and "144" in "144 / 12 = 14".
+
+    Empty where there are no digits but theirs: "6 times 7 is forty-two".
+    """
+    numbers = [regex.escape(one) for one in regex.findall(r"\d+(?:[.,]\d+)*", question)]
+    forward, backward = (r"[^\d]{1,20}".join(order) for order in (numbers, numbers[::-1]))
+    if len(numbers) == 1:
+        forward = backward = rf"\bof\s+{numbers[0]}(?![\d.,]*\d)"
+    if not regex.search(r"\d", regex.sub(f"{forward}|{backward}", " ", answer)):
+        return ""
+    return regex.sub(forward, " ", answer, count=1)
 
 
 def _is_difference(instruction: str) -> bool:
@@ -265,19 +279,19 @@ def _apply(operation: str, numbers: Sequence[Fraction]) -> Fraction:  # noqa: PL
 
 def _command(operation: str, found: regex.Match[str]) -> tuple[Fraction, int | None] | None:
     a, b = number(found["a"]), number(found["b"] or "1")
-    if operation == "/" and not b:
+    if operation in {"/", "into"} and not b:
         return None
     results = {
         "+": lambda: a + b, "-": lambda: a - b, "*": lambda: a * b, "/": lambda: a / b, "%": lambda: a * b / 100,
-        "square": lambda: a * a,
+        "into": lambda: a / b, "square": lambda: a * a,
     }  # fmt: skip
-    return results[operation](), _places(found)
+    return results[operation](), 0 if operation == "into" else _places(found)
 
 
 def _value(found: regex.Match[str]) -> tuple[Fraction, int] | None:
     """A number of an answer, and how many decimals it shows; -1 for a fraction."""
     whole = regex.sub(r"\D", "", found["whole"])
-    if len(whole) > _DIGITS_MAX:
+    if len(whole) > LONGEST_NUMBER:
         return None
     value, decimals = Fraction(whole + (found["decimals"] or "")), len(found["decimals"] or ".") - 1
     if found["under"]:

@@ -18,10 +18,7 @@ LONGEST = 50_000
 LONGEST_SLOW = 10_000
 """The same for YAML and TOML, whose parsers take seconds for what is meant to make them slow."""
 
-_FENCED = regex.compile(
-    r"^[ \t]*(?P<fence>```|~~~)[ \t]*(?P<language>[\w+#.-]*)[^\n]*\n(?P<body>.*?)^[ \t]*(?P=fence)[ \t]*$",
-    regex.MULTILINE | regex.DOTALL,
-)
+_FENCE = regex.compile(r"[ \t]*(?P<fence>```|~~~)[ \t]*(?P<language>[\w+#.-]*)")
 _OTHER_WORK = regex.compile(
     r"\b(?:explain|describe\s+(?:how|what|why|the\s+(?:structure|difference|purpose|use))|what\s+(?:is|are|does)|why|how|difference|compare|versus|vs|function|program|script|parser|schema"
     r"|class|library|method|code\s+(?:that|to|which)|query|command|advantages?|article|essay|tutorial|story|poem)\b"
@@ -75,7 +72,7 @@ _CODE_LINE = regex.compile(
     regex.MULTILINE,
 )
 _PLAINLY_PYTHON = regex.compile(
-    r"\s*(?:(?:import\s+[\w.]+|from\s+[\w.]+\s+import\s+[\w, ]+)\s*\n\s*)*(?:@[\w.]+(?:\([^\n]*\))?\s*\n)?"
+    r"\s*+(?:(?:import\s+[\w.]+|from\s+[\w.]+\s+import\s+[\w, ]+)[ \t]*\n\s*+)*+(?:@[\w.]+(?:\([^\n]*\))?[ \t]*\n\s*+)?"
     r"(?:async\s+)?(?:def\s+\w+\s*\([^\n]*\)\s*(?:->[^\n]+)?|class\s+\w+\s*(?:\([\w., ]*\))?)\s*:[ \t]*(?:#[^\n]*)?\n"
 )
 """From its first line on an answer is Python and no other language."""
@@ -85,16 +82,26 @@ _WANTS_A_FAULT = regex.compile(
     regex.IGNORECASE,
 )
 _PROSE = regex.compile(r"[\p{Lu}\p{Han}][^=\[\]{}]*[\p{L}\d`'\")][.!?:。：]?", regex.DOTALL)
-_PROMPTS = regex.compile(r"^\s*(?:>>>|\.\.\.|In\s*\[\d+\]:|\$|%\w|!\w)", regex.MULTILINE)
+_PROMPTS = regex.compile(r"^[ \t]*(?:>>>|\.\.\.|In\s*\[\d+\]:|\$|%\w|!\w)", regex.MULTILINE)
 _PREFIXES = regex.compile(r"(?:[-+~]\s*|not\s+|await\s+|lambda[^:\n]{0,40}:\s*){300}")
 """So many that the parser may exhaust the stack of a thread; other nesting it refuses by itself."""
 _BRACKETS = regex.compile(r"(?:[\[{]\s*){100}")
-_ELISION = regex.compile(r"^\s*(?:\.\.\.|…|#\s*\.\.\.)\s*$", regex.MULTILINE)
+_ELISION = regex.compile(r"^[ \t]*(?:\.\.\.|…|#[ \t]*\.\.\.)[ \t]*$", regex.MULTILINE)
 
 
 def _fenced(output: str) -> list[tuple[str, str]]:
-    """(language, text) of the code blocks in an output."""
-    return [(found["language"].lower(), found["body"]) for found in _FENCED.finditer(output)]
+    """(language, text) of the code blocks in an output, found in one pass: a fence that nothing closes is text."""
+    lines = output.split("\n")
+    last = {line.strip(): place for place, line in enumerate(lines)}
+    blocks: list[tuple[str, str]] = []
+    fence, language, begin = "", "", 0
+    for place, line in enumerate(lines):
+        if fence and line.strip() == fence:
+            blocks.append((language, "".join(f"{one}\n" for one in lines[begin:place])))
+            fence = ""
+        elif not fence and (found := _FENCE.match(line)) and last.get(found["fence"], 0) > place:
+            fence, language, begin = found["fence"], found["language"].lower(), place + 1
+    return blocks
 
 
 def _unmarked(output: str, starts: str = "") -> list[str]:
@@ -248,7 +255,7 @@ def yaml_form(task: Task, instance: Instance) -> Fault | None:
                 pass
         except RecursionError:
             return "nested too deeply"
-        except (yaml.YAMLError, ValueError) as error:
+        except (yaml.YAMLError, ValueError, OverflowError) as error:  # the last for "\UFFFFFFFF"
             return excerpt(str(error))
         return None
 
@@ -272,7 +279,8 @@ def _parse_xml(text: str) -> str | None:
         return f'no XML: "{excerpt(text)}"'
     if "<!" in text:
         return None  # a document type may declare entities without end
-    source = regex.sub(r"<\?xml[^>]*\?>", "", text[text.index("<") : text.rindex(">") + 1])
+    inner = text[text.index("<") : text.rfind(">") + 1] or text  # without any ">" it is none, and the parser says why
+    source = regex.sub(r"<\?xml[^<>]*\?>", "", inner)
     try:
         expat.ParserCreate().Parse(f"<several>{source}</several>", True)
     except expat.ExpatError as error:

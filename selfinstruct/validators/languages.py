@@ -66,7 +66,7 @@ _MIXED = regex.compile(
     regex.IGNORECASE,
 )
 _LETTERS = regex.compile(r"\p{L}")
-_QUOTED = regex.compile(r"\"[^\"]*\"|“[^”]*”|«[^»]*»|„[^“”]*[“”]|「[^」]*」|《[^》]*》|`[^`]*`|\([^)]*\)")
+_QUOTED = regex.compile(r"\"[^\"]*\"|“[^“”]*”|«[^«»]*»|„[^„“”]*[“”]|「[^「」]*」|《[^《》]*》|`[^`]*`|\([^()]*\)")
 _SCRIPTS: Mapping[str, str] = {
     "ar": "Arabic", "fa": "Arabic", "ur": "Arabic", "bn": "Bengali", "bg": "Cyrillic",
     "ru": "Cyrillic", "uk": "Cyrillic", "el": "Greek",

@@ -32,7 +32,7 @@ _TALK = regex.compile(
     regex.IGNORECASE,
 )
 _LAST_MARKER = regex.compile(r"\n[ \t]*(?:\d{1,3}[.)、．]|[-*•–])[ \t]*$")
-_LONE_ITEM = regex.compile(r"\s*(?:\d{1,3}[.)]|[•▪])\s+(?P<word>\p{L}+)[^\n]*", regex.IGNORECASE)
+_LONE_ITEM = regex.compile(r"\s*+(?:\d{1,3}[.)]|[•▪])\s++(?P<word>\p{L}++)[^\n]*+", regex.IGNORECASE)
 _ASKS_FOR_LISTS = regex.compile(
     r"\b(?:lists?|bullets?|points?|items?|steps?|number(?:ed|s)?|name|ways?|tips?|ideas?|examples?|reasons?|rank\w*|order|sort\w*"
     r"|enumerat\w*|outline|options?|choices?|choose|which|pick|select|multiple|agenda|recipe|moves?|chess|dates?|day|when|ordinal"

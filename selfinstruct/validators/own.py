@@ -39,10 +39,15 @@ def own_check(source: str, function: str, file: str = "the stored check") -> Val
         try:
             said = found(task, instance)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a user's function does must not end a run
-            return Fault("validator_error", excerpt(f"{function}: {type(error).__name__}: {_text(error)}", 300))
+            return failed(function, error)
         return None if said is None else _fault(function, said)
 
     return check
+
+
+def failed(function: str, error: BaseException) -> Fault:
+    """`validator_error` for an error that a check of this name ran into."""
+    return Fault("validator_error", excerpt(f"{function}: {type(error).__name__}: {_text(error)}", LONGEST_EVIDENCE))
 
 
 def _fault(function: str, said: object) -> Fault:

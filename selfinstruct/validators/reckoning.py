@@ -6,6 +6,11 @@ from fractions import Fraction
 
 import regex
 
+LONGEST_NUMBER = 60
+"""Digits; longer numbers and results are not looked at."""
+_LARGEST = int("9" * LONGEST_NUMBER)
+_LONGEST_POWER = 10_000
+"""Bits of a power within an expression."""
 _WORDS = (
     (regex.compile(r"\bplus\b", regex.IGNORECASE), "+"),
     (regex.compile(r"\bminus\b", regex.IGNORECASE), "-"),
@@ -103,7 +108,12 @@ def evaluate(expression: str) -> Fraction | None:
         value, rest = _sum(tokens)
     except (IndexError, ValueError, ZeroDivisionError, OverflowError):
         return None
-    return None if rest else value
+    return None if rest or has_many_digits(value) else value
+
+
+def has_many_digits(value: Fraction) -> bool:
+    """Whether a number is too long to be looked at."""
+    return max(abs(value.numerator), value.denominator) > _LARGEST
 
 
 def _sum(tokens: list[str]) -> tuple[Fraction, list[str]]:
@@ -133,6 +143,8 @@ def _power(tokens: list[str]) -> tuple[Fraction, list[str]]:
         exponent, tokens = _atom(tokens[1:])
         if sign < 0 or exponent.denominator != 1 or abs(exponent) > 100 or (tokens and tokens[0] == "^"):
             raise ValueError("not plain")
+        if max(value.numerator.bit_length(), value.denominator.bit_length()) * abs(exponent) > _LONGEST_POWER:
+            raise ValueError("too long")
         value **= int(exponent)
     return sign * value, tokens
 
