@@ -99,7 +99,12 @@ def test_the_level_goes_up_with_alarms_and_down_without() -> None:
 
 # --- steering -------------------------------------------------------------------------------------------------------
 
-SEEN = Seen(1, Counter({Reading("write", "poem"): 50, Reading("name", "river"): 1}), Counter(poem=40), Counter())
+SEEN = Seen(
+    1,
+    Counter({Reading("write", "poem"): 50, Reading("name", "river"): 1}),
+    [frozenset({"write", "poem"})] * 40,
+    Counter(),
+)
 
 
 def test_demonstrations_come_from_where_the_pool_is_thin() -> None:
@@ -136,7 +141,7 @@ def test_a_draw_by_weight_follows_the_weights() -> None:
 
 
 def test_requests_name_rare_verbs_and_topics() -> None:
-    chosen = settings(topics=("poem writing", "rivers", "law", "soil"))
+    chosen = settings(topics=("poems", "rivers", "law", "soil"))
     found = steering(SEEN, chosen, OURS)
     assert found.topics == ("rivers", "law")
     assert 0 < len(found.verbs) <= POOL
@@ -164,8 +169,31 @@ def test_the_least_covered_are_half_at_most_in_their_order() -> None:
     assert least(["a", "b", "c", "d"], lambda name: {"a": 3, "b": 1, "c": 1, "d": 9}[name]) == ("b", "c")
     assert least(["only"], lambda _: 5) == ("only",)
     assert least([], lambda _: 0) == ()
-    assert covered("Night-shift rivers", Counter(river=2, night=1, at=9)) == 2
-    assert covered("of at", Counter(at=9)) == 0
+
+
+@pytest.mark.parametrize(
+    ("topic", "by"),
+    [("Night-shift rivers", 1), ("rivers", 2), ("first aid", 0), ("天文学", 2), ("医学", 0), ("天文学 史", 1)],
+)
+def test_a_topic_is_covered_by_instructions_that_hold_all_of_its_words(topic: str, by: int) -> None:
+    tally = tallied(
+        "Name a river for the night shift.",
+        "First name the rivers.",
+        "请写一篇关于天文学的短文。",
+        "列出三个天文学史家。",
+    )
+    assert covered(topic, tally.words) == by
+
+
+def test_topics_of_a_language_without_spaces_are_drawn_from_all_of_them() -> None:
+    topics = ("天文学", "医学", "法律", "烹饪")
+    asked: set[str] = set()
+    words: list[frozenset[str]] = []
+    for _ in range(2):
+        found = steering(replace(SEEN, words=words), settings(topics=topics), read_seeds(ROOT / "seeds" / "zh.jsonl"))
+        words += tallied(*(f"请介绍一下{topic}。" for topic in found.topics)).words
+        asked.update(found.topics)
+    assert asked == set(topics)
 
 
 @pytest.mark.parametrize(

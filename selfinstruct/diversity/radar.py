@@ -40,8 +40,8 @@ class Tally:
     """Of all that was judged."""
     pairs: Counter[Reading] = field(default_factory=Counter)
     """Verbs and nouns of what was accepted."""
-    words: Counter[str] = field(default_factory=Counter)
-    """In how many accepted instructions a word is."""
+    words: list[frozenset[str]] = field(default_factory=list)
+    """Those of each accepted instruction."""
 
     def accept(self, instruction: str, score: float | None) -> None:
         """Count an accepted instruction with its score to the nearest earlier one."""
@@ -50,7 +50,7 @@ class Tally:
         self.accepted += 1
         self.openings.append(opening(tokens))
         self.pairs[read(instruction)] += 1
-        self.words.update(set(tokens))
+        self.words.append(frozenset(tokens))
         if score is not None:
             self.scores.append(score)
 
@@ -81,7 +81,7 @@ class Window:
 
     @property
     def new_pairs_share(self) -> float | None:
-        """Of the accepted instructions."""
+        """Different new pairs divided by the accepted instructions."""
         return self.new_pairs / self.accepted if self.accepted else None
 
 
@@ -130,7 +130,8 @@ def warning(window: Window, bounds: Radar, *, acts: bool) -> str:
         "nearest": f"mean ROUGE-L to the nearest is {window.nearest or 0:.2f} (bound {bounds.max_nearest:g})",
         "openings": f"{window.openings or 0:.0%} begin with one of ten openings (bound {bounds.max_openings:.0%})",
         "new_pairs": (
-            f"{window.new_pairs_share or 0:.0%} bring a new verb and noun (bound {bounds.min_new_pairs:.0%})"
+            f"{window.new_pairs:,} new pairs of verb and noun came with {window.accepted:,} accepted "
+            f"(bound {bounds.min_new_pairs:.0%})"
         ),
     }
     found = "; ".join(said[name] for name in window.alarms)

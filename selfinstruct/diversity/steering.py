@@ -13,6 +13,7 @@ from typing import Any
 
 from selfinstruct.diversity import lexicon
 from selfinstruct.diversity.verbs import Reading, is_english, read
+from selfinstruct.novelty.tokens import tokenize
 from selfinstruct.records import PROPOSE, Settings, Task
 
 POOL = 24
@@ -21,7 +22,6 @@ VERBS_SHOWN = 3
 CHOICE = 16
 """Tasks among which each demonstration is chosen."""
 TEMPERATURE_STEP = 0.1
-_SHORTEST_WORD = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +32,8 @@ class Seen:
     """How strongly to act, 1 to 4."""
     pairs: Mapping[Reading, int]
     """How many instructions of the pool, seeds included, have a pair of verb and noun."""
-    words: Mapping[str, int]
-    """In how many of the instructions accepted last a word is."""
+    words: Sequence[frozenset[str]]
+    """Those of each instruction accepted last."""
     uses: Mapping[str, int]
     """How often a task was shown in the last rounds, by id."""
 
@@ -83,10 +83,13 @@ def least(names: Any, cover: Any) -> tuple[str, ...]:
     return tuple(ranked[: max(1, min(POOL, len(ranked) // 2))])
 
 
-def covered(topic: str, words: Mapping[str, int]) -> int:
-    """In how many instructions a word of the topic is, that of its words which is found most."""
-    found = [word for word in topic.lower().replace("-", " ").split() if len(word) >= _SHORTEST_WORD]
-    return max((max(words.get(word, 0), words.get(word.removesuffix("s"), 0)) for word in found), default=0)
+def covered(topic: str, words: Sequence[frozenset[str]]) -> int:
+    """How many instructions hold each word of the topic, as it is or in the singular; `words` are theirs.
+
+    In scripts without spaces each character is a word, as it is in the instructions.
+    """
+    wanted = [{word, word.removesuffix("s")} for word in tokenize(topic)]
+    return sum(not any(one.isdisjoint(held) for one in wanted) for held in words)
 
 
 def raised(settings: Settings, level: int) -> Settings:

@@ -26,7 +26,7 @@ class _Closed:
     """A window with what was known at its end."""
 
     window: Window
-    words: Counter[str]
+    words: Sequence[frozenset[str]]
     pairs: Counter[Reading]
 
 
