@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -97,23 +98,34 @@ def long_run() -> str:
     return f"{slope:.0f} bytes a task over the second half of {tasks:,} tasks, {total:.0f} MB at the end"
 
 
-def pytest(name: str, **environment: str) -> str:
-    """A test with larger counts."""
+def pytest(module: str, name: str, **environment: str) -> str:
+    """A test with larger counts. Raises SystemExit with its output where it did not run, or did not pass."""
     found = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-m", "", "-k", name, "-o", "timeout=7200", "tests"], check=False,
+        [sys.executable, "-m", "pytest", "-q", "-m", "", "-k", name, "-o", "timeout=7200", module], check=False,
         cwd=Path(__file__).parents[1], env={**os.environ, **environment}, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
-    return f"{', '.join(f'{key}={value}' for key, value in environment.items())}: {found.stdout.splitlines()[-1]}"
+    lines = found.stdout.splitlines() or ["nothing"]
+    if found.returncode or not is_pass(lines[-1]):
+        sys.exit(f"{found.stdout}\n{name}: not passed (exit code {found.returncode})")
+    return f"{', '.join(f'{key}={value}' for key, value in environment.items())}: {lines[-1]}"
+
+
+def is_pass(line: str) -> bool:
+    """Whether pytest's last line tells of tests that passed, and of none that failed or was skipped."""
+    counts = {word: int(number) for number, word in re.findall(r"(\d+) (\w+)", line)}
+    return counts.get("passed", 0) > 0 and counts.keys().isdisjoint({"failed", "error", "errors", "skipped"})
 
 
 PARTS = {
     "faults": faults,
     "outage": outage,
     "rate_limit": rate_limit,
-    "budgets": lambda: pytest("random_budgets", BUDGETS="50"),
-    "kills": lambda: pytest("killed_at_random_moments_of_a_run_with_faults", KILLS="200"),
+    "budgets": lambda: pytest("tests/test_budget.py", "random_budgets", BUDGETS="50"),
+    "kills": lambda: pytest("tests/test_durability.py", "killed_at_random_moments_of_a_run_with_faults", KILLS="200"),
     "long_run": long_run,
-    "vllm_starts": lambda: pytest("starts_that_are_stopped_at_any_moment", VLLM_STARTS="100"),
+    "vllm_starts": lambda: pytest(
+        "tests/vllm/test_real_vllm.py", "starts_that_are_stopped_at_any_moment", VLLM_STARTS="100"
+    ),
 }
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import socket
 import threading
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
 from aiohttp import web
@@ -34,11 +36,21 @@ def error(status: int, message: str, headers: dict[str, str] | None = None, **mo
     return web.json_response({"error": {"message": message, "type": "error", **more}}, status=status, headers=headers)
 
 
+@contextlib.contextmanager
+def held_port() -> Iterator[int]:
+    """A port that nobody else gets: it refuses connections but while a `ScriptedServer` of this port is entered."""
+    with socket.socket() as held:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        held.bind(("127.0.0.1", 0))
+        port: int = held.getsockname()[1]
+        yield port
+
+
 class ScriptedServer:
     """Serves `/v1/...` on loopback in a thread; `bodies` are the POST bodies in the order they came.
 
     `models` are the names it lists, or the cards. While `is_up` is not set, every request gets a 503. The port is a
-    free one unless it is given; the server may be entered again after it was left.
+    free one unless a held one is given; the server may be entered again after it was left.
     """
 
     def __init__(self, answer: Answer, models: Sequence[str | dict[str, Any]] = ("m",), port: int = 0) -> None:
@@ -57,7 +69,7 @@ class ScriptedServer:
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
-        assert self._ready.wait(60)
+        assert self._ready.wait(60), "the server does not start"
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -76,7 +88,7 @@ class ScriptedServer:
         app.router.add_post("/v1/{path:.*}", self._post)
         runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=0.1)
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", self._port)
+        site = web.TCPSite(runner, "127.0.0.1", self._port, reuse_port=bool(self._port))
         await site.start()
         port = runner.addresses[0][1]
         self.base_url = f"http://127.0.0.1:{port}/v1"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import socket
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from selfinstruct.llm.endpoint import is_on_loopback
 from selfinstruct.llm.slots import Halted, Slots, Ticket
 from selfinstruct.llm.wire import Capabilities, retry_after_s, sampling_seed
 from selfinstruct.records import Completion, Message, Request, Schema
-from tests.servers import Answer, ScriptedServer, completion, error
+from tests.servers import Answer, ScriptedServer, completion, error, held_port
 
 SCHEMA = Schema("thing", {"type": "object", "properties": {}, "required": [], "additionalProperties": False})
 
@@ -145,7 +145,7 @@ def test_retry_after_is_obeyed() -> None:
         return error(429, "wait", {"Retry-After": "1.2"}) if place == 0 else completion("fine")
 
     ask(answer, request())
-    assert 1.15 <= times[1] - times[0] <= 2.5
+    assert times[1] - times[0] >= 1.15
 
 
 def test_a_cut_connection_is_tried_again() -> None:
@@ -193,19 +193,15 @@ def test_an_exhausted_quota_is_a_fault_of_access_not_a_rate_limit() -> None:
 
 
 def test_nothing_listening_is_found_by_the_check() -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port = taken.getsockname()[1]
-
-    async def run() -> None:
+    async def run(port: int) -> None:
         client = Client([EndpointConfig(f"http://127.0.0.1:{port}/v1")], Slots(1), tell=print)
         try:
             await client.check()
         finally:
             await client.close()
 
-    with pytest.raises(AccessError, match="nothing answers there"):
-        asyncio.run(run())
+    with held_port() as port, pytest.raises(AccessError, match="nothing answers there"):
+        asyncio.run(run(port))
 
 
 @pytest.mark.parametrize("name", ["http_proxy", "HTTP_PROXY", "all_proxy"])
@@ -323,15 +319,18 @@ def test_text_that_no_database_holds_is_marked() -> None:
 
 
 def test_a_halt_ends_what_waits_and_lets_what_is_under_way_finish() -> None:
+    is_halted = threading.Event()
+
     async def answer(place: int, _: str, __: dict[str, Any], ___: web.Request) -> web.StreamResponse:
-        await asyncio.sleep(0.3)
+        await until(is_halted.is_set)
         return completion("late")
 
     async def run(url: str) -> list[Any]:
         client = Client([EndpointConfig(url)], Slots(1), tell=print)
         asks = [asyncio.create_task(client.complete(request(name * 32), 0)) for name in ("aa", "bb")]
-        await asyncio.sleep(0.1)
+        await until(lambda: server.bodies)
         client.halt()
+        is_halted.set()
         try:
             return await asyncio.gather(*asks, return_exceptions=True)
         finally:
@@ -380,7 +379,8 @@ def test_a_request_that_always_times_out_while_others_are_answered_is_given_up()
     stuck = Request("ee" * 32, "propose", 0, None, 0, "chat", "m", {}, (Message("user", "stuck"),))
     got, server = ask(answer, request(), stuck, timeout_s=0.2)
     assert [(one.kind, one.finish_reason) for one in got] == [("answer", "stop"), ("failed", "timeout")]
-    assert len(server.bodies) == 1 + 8
+    assert got[1].text == "8 time-outs"
+    assert len([body for body in server.bodies if body["messages"][0]["content"] == "stuck"]) >= 8
 
 
 def test_a_dead_endpoint_is_left_while_another_is_alive() -> None:
@@ -431,11 +431,11 @@ async def ask_all(
         await client.close()
 
 
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port: int = taken.getsockname()[1]
-        return port
+async def until(condition: Callable[[], object]) -> None:
+    """Wait for a state, for a minute at most."""
+    async with asyncio.timeout(60):
+        while not condition():  # noqa: ASYNC110 - what is waited for sets no event
+            await asyncio.sleep(0.02)
 
 
 @pytest.mark.parametrize(
@@ -465,7 +465,7 @@ def test_a_long_wait_is_told_once_with_its_end_and_is_seen_in_the_progress() -> 
         return error(429, "wait", {"Retry-After": "3600"})
 
     async def look(client: Client) -> None:
-        await asyncio.sleep(1.0)
+        await until(lambda: client.progress().paused_until and not client.progress().in_flight)
         seen.append(client.progress())
         client.halt()
 
@@ -514,7 +514,6 @@ def test_requests_are_spread_over_endpoints_by_their_load() -> None:
 
 
 def test_a_run_goes_on_while_one_endpoint_is_alive_and_takes_a_dead_one_back() -> None:
-    port = free_port()
     told: list[str] = []
 
     async def steady(_: int, __: str, ___: dict[str, Any], ____: web.Request) -> web.StreamResponse:
@@ -525,13 +524,13 @@ def test_a_run_goes_on_while_one_endpoint_is_alive_and_takes_a_dead_one_back() -
         await asyncio.sleep(1.5)
         late.__enter__()
 
-    late = ScriptedServer(steady, port=port)
-    with ScriptedServer(steady) as alive:
+    with held_port() as port, ScriptedServer(steady) as alive:
+        late = ScriptedServer(steady, port=port)
         configs = [EndpointConfig(f"http://127.0.0.1:{port}/v1"), EndpointConfig(alive.base_url)]
         got = asyncio.run(
             ask_all(configs, [request(name) for name in ids(240)], told, slots=4, after=revive, check=True)
         )
-    late.__exit__()
+        late.__exit__()
     assert all(one.text == "fine" for one in got)
     assert len(late.bodies) > 5
     assert any("nothing answers there" in line and "going on without it" in line for line in told)
@@ -545,12 +544,13 @@ def test_in_an_outage_of_all_nothing_is_sent_but_probes_and_it_is_told_once(kind
         return completion("fine")
 
     async def outage(client: Client) -> None:
-        await asyncio.sleep(0.4)
+        await until(lambda: len(server.bodies) >= 40)
         if kind == "503":
             server.is_up.clear()
         else:
             server.__exit__()
         await asyncio.sleep(3.2)
+        await until(lambda: client.progress().reason)
         reasons.append(client.progress().reason)
         if kind == "503":
             server.is_up.set()
@@ -559,7 +559,7 @@ def test_in_an_outage_of_all_nothing_is_sent_but_probes_and_it_is_told_once(kind
 
     told: list[str] = []
     reasons: list[str] = []
-    with ScriptedServer(steady, port=free_port()) as server:
+    with held_port() as port, ScriptedServer(steady, port=port) as server:
         config = EndpointConfig(server.base_url)
         got = asyncio.run(ask_all([config], [request(name) for name in ids(300)], told, after=outage))
     assert all(one.text == "fine" for one in got)
@@ -590,16 +590,16 @@ def test_no_more_requests_a_minute_than_allowed_are_sent() -> None:
         return completion("fine")
 
     async def look(client: Client) -> None:
-        await asyncio.sleep(0.5)
-        reasons.append(client.progress().reason)
+        await until(lambda: "waiting for the limit of 600 requests a minute" in client.progress().reason)
+        is_told.append(True)
 
-    reasons: list[str] = []
+    is_told: list[bool] = []
     with ScriptedServer(answer) as server:
         config = EndpointConfig(server.base_url)
         asked = [request(name) for name in ids(60)]
         asyncio.run(ask_all([config], asked, [], slots=32, requests_per_minute=600, after=look))
-    assert 3.7 <= times[-1] - times[0] <= 6.0
-    assert "waiting for the limit of 600 requests a minute" in reasons[0]
+    assert times[-1] - times[0] >= 3.7
+    assert is_told
 
 
 def test_tokens_a_minute_are_reserved_and_corrected_by_what_was_used() -> None:
@@ -613,7 +613,7 @@ def test_tokens_a_minute_are_reserved_and_corrected_by_what_was_used() -> None:
         config = EndpointConfig(server.base_url)
         asked = [request(name, max_tokens=500) for name in ids(40)]
         asyncio.run(ask_all([config], asked, [], slots=4, tokens_per_minute=60_000))
-    assert 1.0 <= times[-1] - times[0] <= 5.0  # 40 times 100 at 1,000 a second, 2,000 at once; not 40 times 500
+    assert 1.0 <= times[-1] - times[0] <= 15.0  # 40 times 100 at 1,000 a second, 2,000 at once; not 40 times 500
 
 
 class Ledger:
@@ -730,17 +730,24 @@ def test_the_check_asks_all_endpoints_and_keeps_the_least_context_length() -> No
 
 
 def test_progress_tells_how_long_the_oldest_has_been_in_flight() -> None:
+    is_seen = threading.Event()
+
     async def slow(_: int, __: str, ___: dict[str, Any], ____: web.Request) -> web.StreamResponse:
-        await asyncio.sleep(1.2)
+        await until(is_seen.is_set)
         return completion("slow")
 
     async def look(client: Client) -> None:
+        await until(lambda: server.bodies)
+        came = time.monotonic()
         await asyncio.sleep(0.7)
+        before = time.monotonic() - came
         seen.append(client.progress())
+        is_seen.set()
+        assert before <= seen[0].oldest_s <= time.monotonic() - began
 
     seen: list[Any] = []
     with ScriptedServer(slow) as server:
+        began = time.monotonic()
         asyncio.run(ask_all([EndpointConfig(server.base_url)], [request()], [], after=look))
     assert (seen[0].in_flight, seen[0].waiting) == (1, 0)
-    assert 0.5 < seen[0].oldest_s < 1.2
-    assert seen[0].reason == "1 request in flight for up to 1 s"
+    assert seen[0].reason == f"1 request in flight for up to {seen[0].oldest_s:.0f} s"

@@ -126,6 +126,18 @@ def test_the_options_in_the_readme_exist() -> None:
             assert option in help_, line
 
 
+def test_a_long_test_that_did_not_run_is_no_success() -> None:
+    """Without the environment that has vLLM, the module of its tests is skipped."""
+    code = "import soak; print(soak.PARTS['vllm_starts']())"
+    env = {key: value for key, value in os.environ.items() if key != "SELFINSTRUCT_VLLM_PYTHON"}
+    found = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT / "benchmarks", env=env, check=False, capture_output=True, text=True,
+    )  # fmt: skip
+    assert found.returncode == 1, found.stderr
+    assert "not passed" in found.stderr
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "selfinstruct").rglob("*.py")), ids=lambda path: path.name)
 def test_files_stay_readable_in_size(path: Path) -> None:
     assert len(path.read_text("utf-8").splitlines()) <= 500, "a module is one idea; split it"
