@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-import hypothesis
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -158,7 +157,6 @@ def test_an_equal_share_is_enough_and_reckoned_exactly() -> None:
 
 
 @given(st.lists(st.text(), min_size=1, max_size=8))
-@hypothesis.settings(deadline=None)
 def test_no_text_makes_the_vote_fail(texts: list[str]) -> None:
     found = agreed(completions(*texts))
     assert sum(votes for _, votes in found.answers) == sum(bool(text.strip()) for text in texts)

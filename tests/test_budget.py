@@ -157,9 +157,9 @@ def test_a_budget_in_dollars_for_a_model_without_a_price_is_refused_at_the_start
 
 
 def test_minutes_end_the_sending_and_the_run(tmp_path: Path) -> None:
-    with OfflineServer(latency_s=0.1) as server:
+    with OfflineServer(latency_s=0.5) as server:
         outcome = grow(
-            tmp_path / "p", base_url=[server.base_url], model="offline", max_minutes=0.02, concurrency=2, target=90
+            tmp_path / "p", base_url=[server.base_url], model="offline", max_minutes=0.1, concurrency=2, target=90
         )
     assert outcome.exit_code == 3
     assert "--max-minutes" in outcome.reason

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import hypothesis
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -289,7 +288,6 @@ def test_a_verdict_on_another_text_is_no_verdict_on_this_one() -> None:
     st.booleans(),
     st.booleans(),
 )
-@hypothesis.settings(deadline=None)
 def test_whatever_is_said_every_candidate_ends_once_and_never_changes_its_end(
     said: list[str], revision: str, revises: bool, keeps: bool
 ) -> None:

@@ -37,7 +37,7 @@ TEXTS = st.lists(st.lists(st.sampled_from("abcdefg"), max_size=12).map(" ".join)
 TAILS = st.sampled_from([0, 3, 2048])
 ANYTHING = st.text(st.characters(exclude_categories=()), max_size=12)
 
-fixed = settings(derandomize=True, deadline=None, max_examples=100)
+fixed = settings(derandomize=True, max_examples=100)
 
 
 @contextmanager
@@ -181,7 +181,7 @@ def test_random_unicode_never_raises_is_symmetric_and_equals_itself(
             )
 
 
-@settings(derandomize=True, deadline=None, max_examples=40)
+@settings(derandomize=True, max_examples=40)
 @given(
     texts=st.lists(st.lists(st.sampled_from("abcdefghijkl"), max_size=400).map(" ".join), max_size=5),
     swaps=st.lists(st.tuples(st.integers(0, 400), st.sampled_from("abz")), max_size=60),

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import hashlib
+import http.client
 import json
 import random
+import socket
 import time
 import tracemalloc
 import urllib.error
@@ -13,6 +16,7 @@ import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from statistics import fmean, stdev
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import given, settings
@@ -23,7 +27,7 @@ from selfinstruct.llm.offline.load import Latency, Load, Outage, parse_latency, 
 from selfinstruct.llm.offline.meter import Ledger, Meter, Minute
 from selfinstruct.llm.offline.rates import chance
 from selfinstruct.llm.offline.server import OfflineServer
-from tests.test_offline_faults import chat, eventually, post
+from tests.test_offline_faults import ANSWERED, HALF_HANG, HANGING, always, asking, chat, eventually, in_time, post
 
 
 def body_digest(number: int) -> bytes:
@@ -31,7 +35,7 @@ def body_digest(number: int) -> bytes:
 
 
 def stats_of(base_url: str, query: str = "") -> dict[str, Any]:
-    with urllib.request.urlopen(base_url.removesuffix("/v1") + "/stats" + query, timeout=5) as response:
+    with urllib.request.urlopen(base_url.removesuffix("/v1") + "/stats" + query, timeout=30) as response:
         found: dict[str, Any] = json.load(response)
     return found
 
@@ -99,53 +103,70 @@ def test_a_request_really_takes_its_latency_every_time() -> None:
             start = time.perf_counter()
             post(server.base_url, chat(number))
             wanted = latency.of(hashlib.sha256(chat(number)).digest()[:16])
-            assert wanted <= time.perf_counter() - start < wanted + 0.5
+            assert wanted <= time.perf_counter() - start < wanted + 10
 
 
 # Slots
 
 
 def test_no_more_than_the_slots_are_worked_on_at_once() -> None:
+    with OfflineServer(faults=always("hang"), load=parse_load(slots=3)) as server:
+        with asking(server.base_url, *map(chat, range(9))):
+            eventually(lambda: server.stats()["in_flight"] == 9)
+            stats = server.stats()
+        assert (stats["slots"], stats["busy"], stats["waiting"]) == (3, 3, 6)
+        eventually(lambda: server.stats()["in_flight"] == 0)
+        stats = server.stats()
+    assert (stats["most_in_flight"], stats["most_busy"], stats["busy"], stats["waiting"]) == (9, 3, 0, 0)
+
+
+def test_requests_beyond_the_slots_are_answered_in_their_turn() -> None:
     with OfflineServer(load=parse_load(slots=3, latency="fixed:0.2")) as server, ThreadPoolExecutor(9) as pool:
         start = time.perf_counter()
         assert [answer[0] for answer in pool.map(lambda n: post(server.base_url, chat(n)), range(9))] == [200] * 9
-        seconds = time.perf_counter() - start
-        stats = server.stats()
-    assert 0.6 <= seconds < 2
-    assert (stats["slots"], stats["most_busy"], stats["busy"], stats["waiting"]) == (3, 3, 0, 0)
-    assert stats["most_in_flight"] > 3
+        assert time.perf_counter() - start >= 0.6
+        assert server.stats()["busy"] == 0
 
 
 def test_a_client_that_leaves_the_queue_frees_its_place() -> None:
-    with OfflineServer(load=parse_load(slots=1, latency="fixed:0.5")) as server, ThreadPoolExecutor(2) as pool:
-        working = pool.submit(post, server.base_url, chat(1))
-        eventually(lambda: server.stats()["busy"] == 1)
-        with pytest.raises(TimeoutError):
-            post(server.base_url, chat(2), timeout=0.1)
-        assert working.result()[0] == post(server.base_url, chat(3))[0] == 200
+    with OfflineServer(faults=HALF_HANG, load=parse_load(slots=1)) as server:
+        with asking(server.base_url, HANGING[0]):
+            eventually(lambda: server.stats()["busy"] == 1)
+            with asking(server.base_url, ANSWERED[0]):
+                eventually(lambda: server.stats()["waiting"] == 1)
+            eventually(lambda: server.stats()["waiting"] == 0)
+        assert post(server.base_url, ANSWERED[1])[0] == 200
         stats = server.stats()
-    assert (stats["answered"], stats["abandoned"], stats["busy"]) == (2, 1, 0)
+    assert (stats["answered"], stats["abandoned"], stats["busy"]) == (1, 1, 0)
 
 
 def test_the_busy_share_is_right_since_the_start_since_a_reset_and_in_a_window() -> None:
-    with OfflineServer(load=parse_load(slots=4, latency="fixed:0.5")) as server, ThreadPoolExecutor(4) as pool:
-        working = [pool.submit(post, server.base_url, chat(number)) for number in range(4)]
-        eventually(lambda: server.stats()["busy"] == 4)
-        time.sleep(0.15)
-        full = stats_of(server.base_url, "?since=0.1")["window"]
-        assert full == {"seconds": 0.1, "busy_slot_seconds": 0.4, "busy_share": 1.0}
-        assert [request.result()[0] for request in working] == [200] * 4
-        assert post(server.base_url, b"", "/stats/reset")[0] == 200
-        list(pool.map(lambda n: post(server.base_url, chat(n)), range(10, 12)))
-        stats = server.stats(since_s=60)
+    """So many slots are busy for as long as it is looked at, however long that is."""
+    with OfflineServer(faults=HALF_HANG, load=parse_load(slots=4)) as server:
+        with asking(server.base_url, *HANGING[:4]):
+            eventually(lambda: server.stats()["busy"] == 4)
+            start = time.monotonic()
+            time.sleep(0.15)
+            full = stats_of(server.base_url, "?since=0.1")["window"]
+            assert full == {"seconds": 0.1, "busy_slot_seconds": 0.4, "busy_share": 1.0}
+            all_busy_s = time.monotonic() - start
+        eventually(lambda: server.stats()["busy"] == 0)
+        with asking(server.base_url, *HANGING[4:6]):
+            eventually(lambda: server.stats()["busy"] == 2)
+            assert post(server.base_url, b"", "/stats/reset")[0] == 200
+            time.sleep(0.2)
+            half = server.stats()["since_reset"]
+            assert (half["busy_share"], half["requests"]) == (0.5, 0)
+            assert half["busy_slot_seconds"] == pytest.approx(2 * half["seconds"], abs=0.01)
+            assert [post(server.base_url, body)[0] for body in ANSWERED[:2]] == [200] * 2
+            stats = server.stats(since_s=600)
     since_start, since_reset = stats["since_start"], stats["since_reset"]
-    assert 2.99 < since_start["busy_slot_seconds"] < 3.5
-    assert 0.99 < since_reset["busy_slot_seconds"] < 1.3
-    assert 0.3 < since_reset["busy_share"] < 0.55
-    assert (since_start["requests"], since_reset["requests"], since_reset["answered"]) == (6, 2, 2)
+    at_least = 4 * all_busy_s + half["busy_slot_seconds"]
+    assert at_least - 0.01 <= since_start["busy_slot_seconds"] <= 4 * since_start["seconds"]
+    assert (since_start["requests"], since_reset["requests"], since_reset["answered"]) == (8, 2, 2)
     for found in (since_start, since_reset):
         assert found["busy_share"] == pytest.approx(found["busy_slot_seconds"] / 4 / found["seconds"], abs=0.01)
-    assert stats["window"]["seconds"] == pytest.approx(since_start["seconds"], abs=0.05)
+    assert stats["window"]["seconds"] == pytest.approx(since_start["seconds"], abs=0.01)
 
 
 def test_without_slots_there_is_no_share() -> None:
@@ -153,7 +174,7 @@ def test_without_slots_there_is_no_share() -> None:
         post(server.base_url, chat())
         since_start = server.stats()["since_start"]
     assert since_start["busy_share"] is None
-    assert 0.09 < since_start["busy_slot_seconds"] < 0.4
+    assert 0.099 < since_start["busy_slot_seconds"] <= since_start["seconds"]
 
 
 def test_stats_stand_still_once_the_server_has_ended() -> None:
@@ -210,11 +231,13 @@ def test_the_log_of_slots_is_bounded_and_says_how_far_it_reaches() -> None:
 
 def test_requests_over_the_limit_are_told_when_to_come_again() -> None:
     with OfflineServer(load=parse_load(rate_limit=5)) as server:
+        start = time.monotonic()
         answers = [post(server.base_url, chat(n)) for n in range(8)]
+        soonest = 59 - (time.monotonic() - start)
         stats = server.stats()
     assert [status for status, *_ in answers] == [200] * 5 + [429] * 3
     for _, headers, body in answers[5:]:
-        assert 58 <= int(headers["Retry-After"]) <= 61
+        assert soonest <= int(headers["Retry-After"]) <= 61
         assert "Rate limit reached: 5 requests a minute" in json.loads(body)["error"]["message"]
     assert (stats["answered"], stats["rate_limited"], stats["refused"]) == (5, 3, 0)
     assert (stats["most_requests_a_minute"], stats["requests_by_minute"]) == (8, [8])
@@ -311,41 +334,68 @@ def test_a_wrong_outage_is_one_clear_line(text: str, said: str) -> None:
     assert str(caught.value) == f"--outage: {said}"
 
 
+def models_status(base_url: str) -> int:
+    with contextlib.closing(http.client.HTTPConnection(urlsplit(base_url).netloc, timeout=30)) as connection:
+        connection.request("GET", "/v1/models")
+        return connection.getresponse().status
+
+
+def refuses(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 60).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
 def test_in_an_outage_everything_is_503_and_then_all_is_well() -> None:
-    with OfflineServer(load=parse_load(outage="0:0.6,5:1")) as server:
-        status, headers, _ = post(server.base_url, chat())
-        assert (status, "Retry-After" in headers) == (503, False)
-        with pytest.raises(urllib.error.HTTPError, match="503") as caught:
-            urllib.request.urlopen(server.base_url + "/models", timeout=5)
-        caught.value.close()
-        time.sleep(0.65)
-        assert post(server.base_url, chat())[0] == 200
-        stats = server.stats()
-    assert (stats["outage"], stats["answered"], stats["refused"]) == (1, 1, 0)
-    assert stats["asked_again"]["after_fault"] == 1
+    def attempt(length_s: float) -> bool:
+        with OfflineServer(load=parse_load(outage=f"0:{length_s},500:1")) as server:
+            status, headers, _ = post(server.base_url, chat())
+            if (listed := models_status(server.base_url)) == 200:
+                return False
+            assert (status, listed, "Retry-After" in headers) == (503, 503, False)
+            statuses = [status]
+            eventually(lambda: statuses.append(post(server.base_url, chat())[0]) or statuses[-1] == 200)
+            stats = server.stats()
+        outages = len(statuses) - 1
+        assert (stats["outage"], stats["answered"], stats["refused"]) == (outages, 1, 0)
+        assert stats["asked_again"]["after_fault"] == outages
+        return True
+
+    in_time(attempt)
 
 
 def test_in_an_outage_of_connections_none_is_taken_and_the_port_stays_ours() -> None:
-    with OfflineServer(load=parse_load(outage="0.2:0.8:refuse")) as server:
-        port = int(server.base_url.split(":")[2].removesuffix("/v1"))
-        assert post(server.base_url, chat(1))[0] == 200
-        time.sleep(0.4)
-        with pytest.raises(ConnectionRefusedError):
-            post(server.base_url, chat(2))
-        with pytest.raises(OSError, match="in use"):
-            OfflineServer(port=port).__enter__()
-        time.sleep(0.8)
-        assert post(server.base_url, chat(2))[0] == 200
-        assert server.stats()["requests"] == 2
+    def attempt(start_s: float) -> bool:
+        begin = time.monotonic()
+        with OfflineServer(load=parse_load(outage=f"{start_s}:{2 * start_s}:refuse")) as server:
+            port = urlsplit(server.base_url).port or 0
+            with contextlib.suppress(ConnectionError):
+                assert post(server.base_url, chat(1))[0] == 200
+            if time.monotonic() - begin > start_s:
+                return False
+            while not refuses(port):
+                if time.monotonic() - begin > 3 * start_s + 1:
+                    return False
+                time.sleep(0.01)
+            with pytest.raises(OSError, match="in use"):
+                OfflineServer(port=port).__enter__()
+            if not refuses(port):
+                return False
+            eventually(lambda: not refuses(port))
+            assert post(server.base_url, chat(2))[0] == 200
+            assert (server.stats()["requests"], server.stats()["answered"]) == (2, 2)
+            return True
+
+    in_time(attempt)
 
 
 def test_a_server_ends_in_an_outage_too() -> None:
-    with OfflineServer(load=parse_load(outage="0:60:refuse")) as server:
-        time.sleep(0.1)
-        with pytest.raises(ConnectionRefusedError):
-            post(server.base_url, chat())
+    with OfflineServer(load=parse_load(outage="0:600:refuse")) as server:
+        eventually(lambda: refuses(urlsplit(server.base_url).port or 0))
         start = time.perf_counter()
-    assert time.perf_counter() - start < 5
+    assert time.perf_counter() - start < 60
 
 
 # Memory

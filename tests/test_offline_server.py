@@ -11,8 +11,6 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import openai
@@ -22,6 +20,8 @@ from openai import OpenAI
 from selfinstruct.llm.offline import server as server_module
 from selfinstruct.llm.offline.protocol import before_stop, clip, count_tokens
 from selfinstruct.llm.offline.server import OfflineServer
+from tests.processes import running
+from tests.test_offline_faults import asking, eventually
 
 ROUND = "Round the number to the nearest ten.\n\n1234"
 LIST = "Tasks:\n1. Name a colour.\n2."
@@ -46,7 +46,7 @@ def fetch(url: str, body: Any = None, key: str | None = None) -> tuple[int, Any]
     if key:
         request.add_header("Authorization", f"Bearer {key}")
     try:
-        with urllib.request.urlopen(request, timeout=10) as response:
+        with urllib.request.urlopen(request, timeout=30) as response:
             return response.status, json.load(response)
     except urllib.error.HTTPError as error:
         with error:
@@ -337,15 +337,14 @@ def test_requests_are_counted_by_their_exact_body() -> None:
 
 
 def test_answers_take_the_latency_and_do_not_wait_for_each_other() -> None:
-    with OfflineServer(latency_s=0.3) as server, ThreadPoolExecutor(20) as pool:
-        url, start = server.base_url + "/chat/completions", time.perf_counter()
-        answers = list(pool.map(lambda seed: fetch(url, chat(seed=seed))[0], range(20)))
-        elapsed_s = time.perf_counter() - start
-        stats = fetch(server.base_url.removesuffix("/v1") + "/stats")[1]
-    assert answers == [200] * 20
-    assert 0.3 <= elapsed_s < 3
-    assert stats["most_in_flight"] > 10
-    assert stats["in_flight"] == 0
+    with OfflineServer(latency_s=0.3) as server:
+        start = time.perf_counter()
+        assert fetch(server.base_url + "/chat/completions", chat())[0] == 200
+        assert time.perf_counter() - start >= 0.3
+    with OfflineServer(latency_s=600) as server:
+        with asking(server.base_url, *(json.dumps(chat(seed=seed)).encode() for seed in range(20))):
+            eventually(lambda: server.stats()["busy"] == 20)
+        eventually(lambda: server.stats()["in_flight"] == 0)
 
 
 def test_the_style_words_is_served() -> None:
@@ -356,7 +355,7 @@ def test_the_style_words_is_served() -> None:
 
 
 def test_a_server_ends_with_requests_open_and_frees_its_port() -> None:
-    with OfflineServer(latency_s=30) as server:
+    with OfflineServer(latency_s=600) as server:
         port = int(server.base_url.split(":")[2].removesuffix("/v1"))
         with socket.create_connection(("127.0.0.1", port)) as open_request:
             body = json.dumps(chat()).encode()
@@ -366,7 +365,7 @@ def test_a_server_ends_with_requests_open_and_frees_its_port() -> None:
                 time.sleep(0.01)
             start = time.perf_counter()
             server.__exit__(None, None, None)
-            assert time.perf_counter() - start < 5
+            assert time.perf_counter() - start < 60
     with OfflineServer(port=port) as again:
         assert fetch(again.base_url + "/models")[0] == 200
 
@@ -394,12 +393,9 @@ def test_serve_runs_in_a_loop_of_the_caller() -> None:
 def test_run_serves_until_it_is_told_to_end() -> None:
     code = "from selfinstruct.llm.offline.server import run; run(on_ready=lambda url: print(url, flush=True))"
     command = [sys.executable, "-W", "error", "-c", code]
-    root = Path(__file__).parent.parent
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=root, text=True) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
+    with running(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         base_url = process.stdout.readline().strip()
         assert fetch(base_url + "/models")[0] == 200
         process.terminate()
-        assert process.wait(10) == 0
+        assert process.wait() == 0
         assert process.stderr.read() == ""

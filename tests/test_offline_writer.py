@@ -589,7 +589,7 @@ def test_a_base_model_writes_instances_output_first() -> None:
     )
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(st.text(), st.sampled_from([*SCHEMAS, None]), st.sampled_from(["tasks", "words"]))
 def test_no_message_makes_the_writer_fail(text: str, schema: str | None, style: writer.Style) -> None:
     hard = (
@@ -604,7 +604,7 @@ def test_no_message_makes_the_writer_fail(text: str, schema: str | None, style: 
         assert isinstance(writer.complete({"model": "offline", "prompt": f"Task: {text}{tail}\n"}, style).text, str)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(st.sampled_from(FAMILIES), st.integers(0, 50), st.text())
 def test_no_input_makes_an_answer_fail(family: Family, seed: int, text: str) -> None:
     instruction = family.write(random.Random(seed))
@@ -634,9 +634,9 @@ SEATS = (
     ids=lambda text: text[:30],
 )
 def test_hostile_numbers_and_sizes_take_no_time(instruction: str, text: str) -> None:
-    start = time.perf_counter()
+    start = time.thread_time()
     assert knowledge.answer(instruction, text) is None
-    assert time.perf_counter() - start < 2
+    assert time.thread_time() - start < 2
 
 
 # Faults on purpose

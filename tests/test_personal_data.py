@@ -6,7 +6,6 @@ import json
 
 import pytest
 from hypothesis import given
-from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from selfinstruct import rounds
@@ -107,7 +106,6 @@ def test_masks_are_the_same_for_a_value_however_it_is_spelled_and_go_on_counting
     assert mask(*masked) == masked
 
 
-@examples(deadline=None)
 @given(st.lists(st.text(st.characters()) | st.sampled_from([KEY, "a.berg@gmail.com", "+49 30 90182047"]), max_size=4))
 def test_no_text_makes_a_mask_raise_and_nothing_is_left_to_mask(texts: list[str]) -> None:
     masked = mask(*texts)

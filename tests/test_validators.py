@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given
-from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from selfinstruct import cli, rounds
@@ -313,7 +312,6 @@ def test_a_pattern_that_goes_on_for_ever_is_given_up(monkeypatch: pytest.MonkeyP
     assert fault(r"regex:^(\w|\w\w|\w+\w)+$", "Count.", "a" * 60 + "!") == "validator_error"
 
 
-@examples(deadline=None)
 @given(st.text(st.characters()), st.text(st.characters()), st.sampled_from(list(BUILT_IN)))
 def test_no_text_makes_a_validator_raise(instruction: str, output: str, name: str) -> None:
     fault(name, instruction, output)

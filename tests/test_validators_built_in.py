@@ -7,7 +7,6 @@ import time
 
 import pytest
 from hypothesis import given
-from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from selfinstruct.filters.instances import judge_instances
@@ -159,7 +158,6 @@ def test_numbers_of_the_input_are_reckoned_where_it_is_nothing_else() -> None:
     assert fault("numeric_answer", "Write a story about the numbers.", "25", "2, 4, 9") is None
 
 
-@examples(deadline=None)
 @given(st.integers(-999, 999), st.sampled_from("+-*"), st.integers(0, 999), st.integers(-9999, 9999))
 def test_the_reckoning_is_that_of_python(a: int, operation: str, b: int, said: int) -> None:
     right = {"+": a + b, "-": a - b, "*": a * b}[operation]
