@@ -5,9 +5,12 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import itertools
 import json
+import os
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from selfinstruct.errors import ConfigError
@@ -22,14 +25,27 @@ Row = tuple[int, object]
 def read_exclusions(paths: Iterable[Path]) -> tuple[Exclusion, ...]:
     """What these files hold, by content: the same texts under two names are one exclusion.
 
+    Other texts under the same name get a number behind it.
+
     Raises:
         ConfigError: a file that cannot be read, or holds no text.
     """
     found: dict[str, Exclusion] = {}
     for path in paths:
         exclusion = read_exclusion(path)
-        found.setdefault(exclusion.id, exclusion)
+        if exclusion.id not in found:
+            taken = {one.name for one in found.values()}
+            found[exclusion.id] = replace(exclusion, name=free_name(exclusion.name, taken))
     return tuple(found.values())
+
+
+def free_name(name: str, taken: Container[str]) -> str:
+    """The name, with a number behind it where it is taken."""
+    number, free = 1, name
+    while free in taken:
+        number += 1
+        free = f"{name} ({number})"
+    return free
 
 
 def read_exclusion(path: Path) -> Exclusion:
@@ -45,7 +61,7 @@ def read_exclusion(path: Path) -> Exclusion:
     rows = tuple((number, texts) for number, value in _rows(path, raw) if (texts := tuple(_texts_in(value))))
     if not rows:
         raise ConfigError(f"{path}: there is no text in it; an exclusion is JSON Lines, JSON, CSV, Parquet or text")
-    name = path.name.removesuffix(".gz")
+    name = os.fsencode(path.name).decode(errors="replace").removesuffix(".gz")
     return Exclusion(digest([[number, list(texts)] for number, texts in rows]), name, rows)
 
 
@@ -62,7 +78,7 @@ def _bytes(path: Path) -> bytes:
 
 
 def _rows(path: Path, raw: bytes) -> Iterator[Row]:
-    suffix = Path(path.name.removesuffix(".gz")).suffix.lower()
+    suffix = _suffix(path)
     if raw.startswith(b"PAR1") or suffix == ".parquet":
         yield from _parquet(path, raw)
         return
@@ -80,8 +96,12 @@ def _rows(path: Path, raw: bytes) -> Iterator[Row]:
         yield from enumerate(text.splitlines(), 1)
 
 
+def _suffix(path: Path) -> str:
+    return Path(path.name.removesuffix(".gz")).suffix.lower()
+
+
 def _json(path: Path, text: str) -> Iterator[Row]:
-    """The items of a list, the values of an object by name, or a value a line."""
+    """The items of a list, those of all lists of an object and then its other values, or a value a line."""
     try:
         value = json.loads(text)
     except RecursionError:
@@ -89,8 +109,11 @@ def _json(path: Path, text: str) -> Iterator[Row]:
     except ValueError:
         yield from _json_lines(path, text)
         return
-    if isinstance(value, dict) and len(text.splitlines()) > 1:
-        value = next((one for one in value.values() if isinstance(one, list)), value)
+    is_row = isinstance(value, dict) and len(text.splitlines()) == 1 and _suffix(path) != ".json"
+    if isinstance(value, dict) and not is_row:
+        lists = [one for one in value.values() if isinstance(one, list)]
+        others = [one for one in value.values() if not isinstance(one, list)]
+        value = [*itertools.chain(*lists), *others] if lists else value
     yield from enumerate(value if isinstance(value, list) else [value], 1)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import os
 import random
 import re
 from collections.abc import Callable
@@ -70,7 +71,7 @@ def as_json(path: Path) -> None:
 
 
 def as_json_object(path: Path) -> None:
-    whole = {"version": "1", "data": [{"q": QUESTION, "a": ["None of them", "72"]}, {"q": LONG}]}
+    whole = {"version": 1, "data": [{"q": QUESTION, "a": ["None of them", "72"]}, {"q": LONG}]}
     path.write_text(json.dumps(whole, indent=1), encoding="utf-8")
 
 
@@ -97,6 +98,16 @@ def test_every_text_of_every_row_is_read_from_any_form_of_file(
     assert found.name == name
 
 
+@pytest.mark.parametrize("indent", [1, None])
+def test_no_text_of_a_json_file_is_dropped(tmp_path: Path, indent: int | None) -> None:
+    path = tmp_path / "test.json"
+    whole = {"languages": ["en", "de"], "title": CHINESE, "train": [{"q": QUESTION}], "more": {"test": [LONG]}}
+    path.write_text(json.dumps(whole, indent=indent), encoding="utf-8")
+    assert [texts for _, texts in read_exclusion(path).rows] == [("en",), ("de",), (QUESTION,), (CHINESE,), (LONG,)]
+    one = {"choices": ["72", "48"], "question": QUESTION}
+    assert read_exclusion(jsonl(tmp_path / "one.jsonl", [one])).rows == ((1, ("72", "48", QUESTION)),)
+
+
 def test_a_text_file_is_read_line_by_line(tmp_path: Path) -> None:
     (tmp_path / "test.txt").write_text(f"\ufeff{QUESTION}\n\n{LONG}\n", encoding="utf-8")
     assert read_exclusion(tmp_path / "test.txt").rows == ((1, (QUESTION,)), (3, (LONG,)))
@@ -108,6 +119,21 @@ def test_an_exclusion_is_known_by_its_content_whatever_it_is_called(tmp_path: Pa
     (tmp_path / "c.txt").write_text(LONG)
     found = read_exclusions([tmp_path / "a.jsonl", tmp_path / "b.jsonl", tmp_path / "c.txt"])
     assert [one.name for one in found] == ["a.jsonl", "c.txt"]
+
+
+def test_other_texts_under_the_same_name_have_another(tmp_path: Path) -> None:
+    for folder, text in {"a": QUESTION, "b": LONG, "c": QUESTION, "d": CHINESE}.items():
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "test.txt").write_text(text, encoding="utf-8")
+    found = read_exclusions(tmp_path / folder / "test.txt" for folder in "abcd")
+    assert [one.name for one in found] == ["test.txt", "test.txt (2)", "test.txt (3)"]
+
+
+def test_a_file_whose_name_is_no_text_is_read_under_one_that_is(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"caf\xe9.txt")
+    path.write_text(LONG)
+    (found,) = read_exclusions([path])
+    assert found.name == "caf\ufffd.txt"
 
 
 @pytest.mark.parametrize(
@@ -330,6 +356,29 @@ def test_a_replay_keeps_clear_of_a_test_set(clean: Path, bench: Path, tmp_path: 
     assert now["rejections"]["contaminated"] >= 8
     assert now["tasks"] < 50 + now["tasks_pending"]
     assert rows(tmp_path / "p", "SELECT name FROM exclusions") == [("bench.jsonl",)]
+
+
+def test_two_test_sets_of_one_name_are_told_apart_wherever_they_are_used(
+    clean: Path, bench: Path, tmp_path: Path
+) -> None:
+    whole = bench.read_text("utf-8").splitlines(keepends=True)
+    files = []
+    for folder, lines in {"a": whole[:5], "b": whole[5:]}.items():
+        (tmp_path / folder).mkdir()
+        files.append(tmp_path / folder / "test.jsonl")
+        files[-1].write_text("".join(lines), encoding="utf-8")
+    grow(tmp_path / "grown", target=50, exclude=files)
+    both = ["--exclude", files[0], "--exclude", files[1]]
+    assert run("replay", clean, "--pool", tmp_path / "replayed", *both) == 0
+    assert run("export", clean, "--out", tmp_path / "out", *both) == 0
+    for pool in (tmp_path / "grown", tmp_path / "replayed"):
+        assert run("export", pool, "--out", pool / "e") == 0
+        about = {one["name"]: one["candidates_rejected"] for one in manifest(pool / "e")["excluded"]}
+        assert set(about) == {"test.jsonl", "test.jsonl (2)"}
+        assert min(about.values()) > 0
+        assert sum(about.values()) == status(pool)["rejections"]["contaminated"]
+    out = [json.loads(line) for line in (tmp_path / "out" / "left_out.jsonl").read_text("utf-8").splitlines()]
+    assert {one["near"].partition(" row ")[0] for one in out} == {"test.jsonl", "test.jsonl (2)"}
 
 
 def manifest(folder: Path) -> dict[str, Any]:

@@ -392,6 +392,11 @@ def test_a_condition_that_wants_more_than_it_may_is_one_clear_line(made: Path, c
     assert "\n" not in str(refused.value)
 
 
+def test_a_fault_in_a_condition_is_told_as_it_is_however_long_it_takes(made: Path) -> None:
+    with pytest.raises(ConfigError, match="no such column: rond"):
+        found(made, "rond > 1", limit_s=0)
+
+
 def test_seeds_are_taken_by_name_only(pool: Path) -> None:
     assert remove(pool, "--where", "origin = 'seed' OR position < 180") == 0
     assert 0 < len(removed(pool)) < 10
@@ -412,6 +417,14 @@ def test_seeds_are_taken_by_name_only(pool: Path) -> None:
         (["remove", "NONE", "--where", "1", "--reason", "x"], "no such pool"),
         (["restore", "POOL"], "by ID..., --where EXPR, --event N, or --all"),
         (["restore", "POOL", "--all", "--event", "1"], "by ID..., --where EXPR, --event N, or --all"),
+        (
+            ["restore", "POOL", "--event", "99999999999999999999"],
+            "--event 99999999999999999999: there is no such event",
+        ),
+        (["remove", "POOL", "t0123456", "--reason", "bad\udcff"], "--reason: this is not UTF-8 text"),
+        (["remove", "POOL", "t0123456\udcff", "--reason", "x"], "ID: this is not UTF-8 text"),
+        (["restore", "POOL", "t0123456\udcff"], "ID: this is not UTF-8 text"),
+        (["explain", "POOL", "t0123456\udcff"], "no task, rejection or event is 't0123456?'"),
     ],
 )
 def test_wrong_use_is_one_clear_line_and_changes_nothing(

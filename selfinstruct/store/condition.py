@@ -56,7 +56,7 @@ def matching(
     except UnicodeEncodeError:
         raise ConfigError(f"{option}: the condition is not UTF-8 text") from None
     except (sqlite3.Error, sqlite3.Warning, ValueError) as error:
-        if time.monotonic() > until:
+        if isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
             raise ConfigError(f"{option}: the condition takes longer than {limit_s:g} s; ask for less") from None
         said = f"may not use {denied[0]}" if denied else " ".join(str(error).split())
         raise ConfigError(f"{option}: {said}; {_help(columns)}") from None

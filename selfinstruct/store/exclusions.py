@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from selfinstruct.exclusions import free_name
 from selfinstruct.records import Exclusion, Settings
 from selfinstruct.store.pool import Pool
 from selfinstruct.store.writer import Statement
@@ -46,7 +47,7 @@ def add_exclusion(exclusion: Exclusion, names: Iterable[str]) -> Statement:
     """Keep an exclusion. `names` are those taken: another file of the same name gets a number behind it."""
     texts = json.dumps([[number, list(texts)] for number, texts in exclusion.rows], ensure_ascii=False)
     packed = zlib.compress(texts.encode("utf-8", "surrogatepass"), 1)
-    row = (exclusion.id, _free_name(exclusion.name, set(names)), len(exclusion.rows), packed)
+    row = (exclusion.id, free_name(exclusion.name, set(names)), len(exclusion.rows), packed)
     return "INSERT OR IGNORE INTO exclusions (id, name, rows, texts) VALUES (?, ?, ?, ?)", row
 
 
@@ -97,11 +98,3 @@ def excluded_by(pool: Pool) -> ExcludedBy:
             return built[key]
 
     return of
-
-
-def _free_name(name: str, taken: set[str]) -> str:
-    number, free = 1, name
-    while free in taken:
-        number += 1
-        free = f"{name} ({number})"
-    return free

@@ -56,9 +56,12 @@ def change(
     `descendants` adds all tasks that the selected ones were shown for, over all generations.
 
     Raises:
-        ConfigError: an id is unknown, or the condition cannot be used.
+        ConfigError: an id is unknown, the condition cannot be used, or a text is not UTF-8.
         PoolError: there is no pool, it cannot be written, or no seed would be left.
     """
+    for name, text in (("--reason", reason), *(("ID", one) for one in selection.ids)):
+        if any("\ud800" <= character <= "\udfff" for character in text):  # what no UTF-8 gives
+            raise ConfigError(f"{name}: this is not UTF-8 text; nothing was changed")
     try:
         with contextlib.closing(open_for_reading(folder)) as reader:
             reader.execute("BEGIN")
@@ -92,7 +95,8 @@ def _selected(reader: sqlite3.Connection, selection: Selection, kind: Kind, fold
     if selection.everything:
         return [row[0] for row in reader.execute(f"SELECT id FROM tasks WHERE {removed}")]  # noqa: S608 - ours
     if selection.event is not None:
-        found = [row[0] for row in reader.execute("SELECT task_id FROM event_tasks WHERE event = ?", [selection.event])]
+        sql = "SELECT task_id FROM event_tasks WHERE event = CAST(? AS INTEGER)"
+        found = [row[0] for row in reader.execute(sql, [str(selection.event)])]
         if not found:
             raise ConfigError(
                 f"--event {selection.event}: there is no such event; `explain {folder} ID` says which one took a task"

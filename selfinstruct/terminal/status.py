@@ -125,6 +125,7 @@ def show_samples(pool: Path, wanted: int = 3) -> None:
 
 def show_explanations(pool: Path, wanted: str) -> None:
     """What became of a task or candidate."""
+    wanted = wanted.encode("utf-8", "replace").decode()  # an argument may be any bytes
     for place, found in enumerate(reading.explain(pool, wanted)):
         if place:
             OUT.print()
