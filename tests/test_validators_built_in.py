@@ -434,7 +434,6 @@ GRAMMAR = {
 
 
 @pytest.mark.parametrize("name", GRAMMAR)
-@examples(deadline=None)
 @given(data=st.data())
 def test_no_text_of_a_form_makes_its_validator_fail(name: str, data: st.DataObject) -> None:
     instruction, pieces = GRAMMAR[name]
@@ -448,7 +447,6 @@ SUMS = (
 ).split("|")
 
 
-@examples(deadline=None)
 @given(st.lists(st.sampled_from(SUMS), max_size=8), st.lists(st.sampled_from(SUMS), max_size=8))
 def test_no_numbers_make_arithmetic_fail(asked: list[str], said: list[str]) -> None:
     question, answer = "".join(asked), "".join(said)
