@@ -146,6 +146,37 @@ def test_rows_above_the_limit_of_the_tokenizer_are_counted(tmp_path: Path) -> No
     assert (found["limit"], found["rows_over_limit"]) == (60, 1)
 
 
+@pytest.mark.parametrize(
+    "clock",
+    [
+        "{{ strftime_now('%H:%M:%S.%f (%Z)') }}",
+        "{% macro today() %}{%- set now = strftime_now('%f') %}{{ now }}{%- endmacro %}{{ today() }}",
+        "{% if strftime_now is defined %}{% set date = strftime_now('%f') %}{% else %}{% set date = '' %}{% endif %}{{ date }}",  # noqa: E501
+    ],
+)
+@pytest.mark.parametrize("begins", ["Today ", "\n", "  {% if true %} {% endif %}"])
+def test_a_template_with_a_clock_gets_a_fixed_date(tmp_path: Path, clock: str, begins: str) -> None:
+    plain, timed = (
+        figures(tmp_path / name, [row("Name a colour.", "Red.")], begins + date + "\n" + CHATML)
+        for name, date in (("plain", "26 Jul 2024"), ("timed", clock))
+    )
+    assert timed["faults"] == {}
+    assert timed["tokens"] == plain["tokens"]
+    assert timed["template_sha256"] != plain["template_sha256"]
+
+
+def test_words_that_were_added_to_the_vocabulary_are_no_special_tokens(tmp_path: Path) -> None:
+    template = CHATML.replace("{{ message['content'] }}", "<text>{{ message['content'] }}") + "{{ '\\n\\n' if false }}"
+    folder = tokenizer_in(tmp_path, template, added=("\n\n", "  ", "<b>", "<text>"))
+    checked = ChatTemplate(str(folder), Wording())
+    checked.count(Row("t1", "Add the numbers.", Instance("1, 2", "3"), 1, 0))
+    checked.count(row("Write code.", "if x:\n  y", 1))
+    checked.count(row("Write HTML.", "<b>yes</b>", 2))
+    checked.count(row("What opens a text?", "<text>", 3))
+    assert checked.to_json()["faults"] == {"special_tokens": 1}
+    assert checked.to_json()["examples"] == {"special_tokens": ["t1/3"]}
+
+
 # --- in an export ---------------------------------------------------------------------------------------------------
 
 

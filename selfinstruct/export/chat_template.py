@@ -7,7 +7,7 @@ import os
 import re
 from array import array
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,10 @@ _MARKS = {"system": "qSYSTEMq7q", "user": "qUSERq7q", "assistant": "qANSWERq7q"}
 _MARK = re.compile("|".join(_MARKS.values()))
 _DATE = "26 Jul 2024"
 """Some templates write a date; with a fixed one the figures do not change from day to day."""
+_CLOCK = "strftime_now"
+"""What templates ask for the time; with one that runs, no rendering would be like the one before."""
+_STOPPED = f"{{% macro {_CLOCK}(format) -%}}{_DATE}{{%- endmacro %}}\n"
+"""A line that leaves no trace in what a template makes."""
 
 
 class ChatTemplate:
@@ -40,7 +44,10 @@ class ChatTemplate:
         self._name = None if Path(name).exists() else name
         longest = self._tokenizer.model_max_length
         self._limit = max_tokens or (longest if longest < 10**9 else None)  # it is 10**30 where nobody said
-        self._special = _any_of({*self._tokenizer.all_special_tokens, *self._tokenizer.get_added_vocab()})
+        own = str(self._tokenizer.get_chat_template())
+        self._sha256 = hashlib.sha256(own.encode()).hexdigest()
+        self._template = _STOPPED + own if _CLOCK in own else own
+        self._special = _any_of({*self._tokenizer.all_special_tokens, *_marks(self._tokenizer, own)})
         roles = ["system", "user", "assistant"] if wording.system else ["user", "assistant"]
         try:
             self._frame = self._render([{"role": role, "content": _MARKS[role]} for role in roles])
@@ -89,7 +96,7 @@ class ChatTemplate:
         over = sum(length > self._limit for length in lengths) if self._limit else 0
         return {
             "tokenizer": self._name,
-            "template_sha256": hashlib.sha256(str(self._tokenizer.get_chat_template()).encode()).hexdigest(),
+            "template_sha256": self._sha256,
             "vocabulary": len(self._tokenizer),
             "rows": len(lengths) + self._faults["refused"],
             "tokens": {
@@ -131,12 +138,20 @@ class ChatTemplate:
 
     def _render(self, turns: Sequence[Mapping[str, str]], *, add_generation_prompt: bool = False) -> str:
         text = self._tokenizer.apply_chat_template(
-            list(turns), tokenize=False, add_generation_prompt=add_generation_prompt, date_string=_DATE
-        )
+            list(turns), chat_template=self._template, tokenize=False, add_generation_prompt=add_generation_prompt,
+            date_string=_DATE,
+        )  # fmt: skip
         return str(text)
 
     def _encode(self, text: str) -> list[int]:
         return list(self._tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+
+
+def _marks(tokenizer: Any, template: str) -> Iterator[str]:
+    """The tokens added to the vocabulary that mean something: others are white space or words, which texts may hold."""
+    for token in tokenizer.added_tokens_decoder.values():
+        if token.special or (token.content.strip() and token.content in template):
+            yield token.content
 
 
 def _any_of(words: set[str]) -> re.Pattern[str]:
