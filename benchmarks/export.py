@@ -1,7 +1,9 @@
 """How fast a large pool is exported, and in how much memory. Prints a table with the machine's name.
 
     python benchmarks/export.py             a million rows: about ten minutes, 4 GB of disk
-    python benchmarks/export.py --rows N    another size
+    python benchmarks/export.py --rows N    another size; of a small one, much of the time is the start
+
+Ends with exit code 1 if text forms are written at fewer than 20,000 rows a second, or anything takes 500 MB.
 
 The pool is made up: words drawn at random, two instances for every fourth task, and the requests that led to each.
 """
@@ -33,6 +35,7 @@ TASKS_A_ROUND = 40
 TASKS_A_REQUEST = 5
 ANSWERS = "small"
 """Two models, so that each row's have to be looked up."""
+LEAST_ROWS_A_SECOND, MOST_MB = 20_000, 500
 
 
 def make_pool(folder: Path, rows: int) -> None:
@@ -100,8 +103,8 @@ def _made(number: int, words: Sequence[str], generator: random.Random) -> tuple[
     return requests, [task], instances
 
 
-def exported(pool: Path, out: Path, formats: Sequence[str]) -> tuple[float, float, float]:
-    """(wall seconds, CPU seconds, peak memory in MB) of an export in a process of its own."""
+def exported(pool: Path, out: Path, formats: Sequence[str]) -> tuple[int, float, float, float]:
+    """(rows, wall seconds, CPU seconds, peak memory in MB) of an export in a process of its own."""
     options = [word for name in formats for word in ("--format", name)]
     command = [sys.executable, "-m", "selfinstruct", "export", str(pool), "--out", str(out), *options]
     started = time.monotonic()
@@ -109,7 +112,12 @@ def exported(pool: Path, out: Path, formats: Sequence[str]) -> tuple[float, floa
     _, status, usage = os.wait4(process.pid, 0)
     if os.waitstatus_to_exitcode(status):
         raise SystemExit("the export failed")
-    return time.monotonic() - started, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+    wall = time.monotonic() - started
+    files = json.loads((out / "manifest.json").read_text("utf-8"))["files"]
+    rows = {about["rows"] for about in files.values() if "rows" in about}
+    if len(rows) != 1:
+        raise SystemExit(f"the files have different numbers of rows: {sorted(rows)}")
+    return rows.pop(), wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
 
 def machine() -> str:
@@ -120,15 +128,21 @@ def machine() -> str:
     return f"{names[0] if names else platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
 
 
-def measurements(pool: Path, out: Path, rows: int) -> Iterator[str]:
-    """The lines of the table, one as soon as it is measured."""
+def measurements(pool: Path, out: Path, rows: int, faults: list[str]) -> Iterator[str]:
+    """The lines of the table, one as soon as it is measured; what is not as it should be is added to `faults`."""
     yield "| formats | rows a second | rows a CPU second | peak memory, MB |"
     yield "|---|---|---|---|"
     wanted = {**{name: [name] for name in (*FORMATS, "parquet", "csv")}, "all text forms at once": list(FORMATS),
               "all at once": ["all"]}  # fmt: skip
     for title, formats in wanted.items():
-        wall, cpu, memory = exported(pool, out, formats)
-        yield f"| {title} | {rows / wall:,.0f} | {rows / cpu:,.0f} | {memory:,.0f} |"
+        written, wall, cpu, memory = exported(pool, out, formats)
+        if written != rows:
+            faults.append(f"{title}: {written:,} rows, wanted {rows:,}")
+        if set(formats) <= set(FORMATS) and written / wall < LEAST_ROWS_A_SECOND:
+            faults.append(f"{title}: under {LEAST_ROWS_A_SECOND:,} rows a second")
+        if memory >= MOST_MB:
+            faults.append(f"{title}: {MOST_MB} MB or more")
+        yield f"| {title} | {written / wall:,.0f} | {written / cpu:,.0f} | {memory:,.0f} |"
 
 
 def main() -> None:
@@ -145,8 +159,11 @@ def main() -> None:
         making = [sys.executable, __file__, "--make", f"{folder}/pool", "--rows", str(rows)]
         subprocess.run(making, check=True)
         print(f"{rows:,} rows; {machine()}\n")
-        for line in measurements(Path(folder) / "pool", Path(folder) / "out", rows):
+        faults: list[str] = []
+        for line in measurements(Path(folder) / "pool", Path(folder) / "out", rows, faults):
             print(line, flush=True)
+    if faults:
+        raise SystemExit("\n".join(faults))
 
 
 if __name__ == "__main__":

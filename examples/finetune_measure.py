@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import string
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -50,21 +51,38 @@ def usable(
     tokenizer: Tokenizer, rows: Sequence[Row], max_length: int
 ) -> tuple[list[tuple[Row, Encoded]], dict[str, int]]:
     """The rows that fit and whose template keeps the answer as it is, and how many are left out for what."""
+    kept: list[tuple[Row, Encoded]] = []
+    left_out = Counter(too_long=0, changed_by_template=0)
+    for row in rows:
+        one = _encoded(tokenizer, row)
+        fault = _fault(tokenizer, row, one, max_length)
+        if fault is None:
+            kept.append((row, one))
+        else:
+            left_out[fault] += 1
+    return kept, dict(left_out)
+
+
+def answerable(tokenizer: Tokenizer, rows: Sequence[Row], max_length: int) -> list[Row]:
+    """The rows whose prompt fits, which is all that an answer needs."""
+    return [row for row in rows if len(_encoded(tokenizer, row).asked) <= max_length]
+
+
+def _encoded(tokenizer: Tokenizer, row: Row) -> Encoded:
     from jinja2 import TemplateError
 
-    kept, too_long, changed = [], 0, 0
-    for row in rows:
-        try:
-            one = encode(tokenizer, row)
-        except TemplateError as error:
-            raise JobError(f"{row.place}: the chat template cannot take it ({error}); try --chat-template") from error
-        if len(one.whole) > max_length:
-            too_long += 1
-        elif row.answers[0].strip() not in tokenizer.decode(one.whole[one.start :]):
-            changed += 1
-        else:
-            kept.append((row, one))
-    return kept, {"too_long": too_long, "changed_by_template": changed}
+    try:
+        return encode(tokenizer, row)
+    except (TemplateError, TypeError, ValueError) as error:
+        raise JobError(f"{row.place}: the chat template cannot take it ({error}); try --chat-template") from error
+
+
+def _fault(tokenizer: Tokenizer, row: Row, one: Encoded, max_length: int) -> str | None:
+    if len(one.whole) > max_length:
+        return "too_long"
+    if row.answers[0].strip() not in tokenizer.decode(one.whole[one.start :]):
+        return "changed_by_template"
+    return None
 
 
 def frame(tokenizer: Tokenizer, row: Row, one: Encoded) -> tuple[str, str]:
@@ -75,7 +93,7 @@ def frame(tokenizer: Tokenizer, row: Row, one: Encoded) -> tuple[str, str]:
 
 def stops(tokenizer: Tokenizer, model: Model, row: Row) -> list[int]:
     """The tokens that end an answer: the tokenizer's, the model's, and the one that the template ends a turn with."""
-    special = {*tokenizer.all_special_ids, *tokenizer.get_added_vocab().values()}
+    special = {*tokenizer.all_special_ids, *_marks(tokenizer)}
     learned = encode(tokenizer, row)
     last = next((token for token in reversed(learned.whole[learned.start :]) if token in special), None)
     known = model.generation_config.eos_token_id
@@ -83,20 +101,30 @@ def stops(tokenizer: Tokenizer, model: Model, row: Row) -> list[int]:
     return sorted(token for token in found if token is not None)
 
 
+def _marks(tokenizer: Tokenizer) -> Iterator[int]:
+    """The tokens added to the vocabulary that mean something: some are mere white space or words of a text."""
+    template = str(tokenizer.chat_template or "")
+    for number, token in tokenizer.added_tokens_decoder.items():
+        if token.special or (token.content.strip() and token.content in template):
+            yield number
+
+
 # --- measuring -----------------------------------------------------------------------------------------------------
 
 
 def measure(
-    model: Model, tokenizer: Tokenizer, rows: Sequence[Row], *, batch_size: int, max_new_tokens: int
+    model: Model, tokenizer: Tokenizer, rows: Sequence[Row], *, batch_size: int, max_length: int, max_new_tokens: int
 ) -> tuple[dict[str, Any], list[str]]:
-    """Loss a token of the right answer, the scores of the model's own answers (most likely token each), and these."""
+    """Loss a token of the right answer where that can be trained on, the scores of the model's own answers (most likely
+    token each), and these.
+    """  # noqa: D205
     import torch
 
     model.eval()
     total = tokens = 0.0
+    learnable = usable(tokenizer, rows, max_length)[0]
     with torch.inference_mode():
-        for row in rows:
-            one = encode(tokenizer, row)
+        for _, one in learnable:
             whole = torch.tensor([one.whole], device=model.device)
             labels = whole.clone()
             labels[:, : one.start] = -100
@@ -108,7 +136,8 @@ def measure(
             for batch in _batches(rows, batch_size)
             for answer in _answer(model, tokenizer, batch, max_new_tokens)
         ]
-    return {"loss": round(total / tokens, 4) if tokens else None, **scores(rows, answers)}, answers
+    loss = {"loss": round(total / tokens, 4) if tokens else None, "loss_rows": len(learnable)}
+    return {**loss, **scores(rows, answers)}, answers
 
 
 def _answer(model: Model, tokenizer: Tokenizer, rows: Sequence[Row], max_new_tokens: int) -> list[str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import shutil
 import sys
@@ -23,13 +24,15 @@ from typing import Any, NoReturn
 
 sys.path.insert(0, str(Path(__file__).parent))
 from finetune_data import FORMATS, JobError, Row, digest, export_files, read_export, read_tasks, some
-from finetune_measure import TEMPLATE_OPTIONS, Encoded, Model, Tokenizer, frame, measure, usable
+from finetune_measure import TEMPLATE_OPTIONS, Encoded, Model, Tokenizer, answerable, frame, measure, usable
 
 LIBRARIES = ("torch", "transformers", "trl", "peft", "datasets", "rouge-score")
 
 
-def _is(default: Any, about: str, least: float | None = None, choices: tuple[str, ...] = ()) -> Any:
-    return field(default=default, metadata={"help": about, "least": least, "choices": choices})
+def _is(
+    default: Any, about: str, least: float | None = None, most: float = math.inf, choices: tuple[str, ...] = ()
+) -> Any:
+    return field(default=default, metadata={"help": about, "least": least, "most": most, "choices": choices})
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,19 +48,21 @@ class Job:
     lora: bool = _is(True, "train an adapter; --no-lora trains all weights")
     lora_r: int = _is(16, "rank of the adapter", 1)
     lora_alpha: int = _is(32, "scale of the adapter", 1)
-    lora_dropout: float = _is(0.05, "dropout of the adapter", 0)
+    lora_dropout: float = _is(0.05, "dropout of the adapter", 0, 1)
     lr: float = _is(2e-4, "highest learning rate; of all weights a tenth of the default is a good start", 0)
     epochs: float = _is(2.0, "how often each row is seen", 0)
     steps: int = _is(0, "end after so many steps in place of epochs", 0)
     batch_size: int = _is(4, "rows at a time", 1)
     accumulation: int = _is(4, "batches a step", 1)
-    max_length: int = _is(1024, "rows of more tokens are left out, and counted", 8)
+    max_length: int = _is(
+        1024, "rows of more tokens are left out, and counted; of rows to be measured the prompt counts", 8
+    )
     gradient_checkpointing: bool = _is(True, "less memory for more time")
     save_steps: int = _is(100, "a checkpoint to go on from after each so many steps", 1)
     eval_rows: int = _is(200, "rows measured of each set, chosen by the seed; 0 for all", 0)
     max_new_tokens: int = _is(256, "longest answer when measuring", 1)
     merge: bool = _is(False, "also save the whole model with the adapter in it")
-    seed: int = _is(7, "of the order of rows, the adapter's first weights and the choice of rows")
+    seed: int = _is(7, "of the order of rows, the adapter's first weights and the choice of rows", 0, 2**32 - 1)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -92,9 +97,10 @@ def read_job(arguments: Sequence[str]) -> Job:
         settings["tasks"] = tuple(settings["tasks"])
     job = Job(**settings)
     for one in fields(Job):
-        least = one.metadata["least"]
-        if least is not None and getattr(job, one.name) < least:
-            raise JobError(f"{one.name} = {getattr(job, one.name)}: wanted {least} or more")
+        least, most, value = one.metadata["least"], one.metadata["most"], getattr(job, one.name)
+        if least is not None and not (least <= value <= most and math.isfinite(value)):
+            wanted = f"{least} or more" if most == math.inf else f"{least} to {most}"
+            raise JobError(f"{one.name} = {value}: wanted {wanted}")
     for name in ("data", "out"):
         if not getattr(job, name):
             raise JobError(f"--{name} is missing: {Job.__dataclass_fields__[name].metadata['help']}")
@@ -123,7 +129,7 @@ def _from_file(path: Path) -> dict[str, Any]:
 
 
 def claim(job: Job, files: Mapping[str, Path]) -> dict[str, Any]:
-    """What makes the job this one and no other, written to `out/job.json`; an error if the folder is another job's."""
+    """What makes the job this one and no other, for `out/job.json`; an error if the folder is another job's."""
     out = Path(job.out)
     settings = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(job).items()}
     del settings["out"]
@@ -138,13 +144,14 @@ def claim(job: Job, files: Mapping[str, Path]) -> dict[str, Any]:
                         f"{out}: belongs to a job with another {name} ({there[part].get(name)!r}, not {value!r}); "
                         "name another --out"
                     )
-    elif out.is_dir() and any(out.iterdir()):
+    elif out.is_dir() and any(one.suffix != ".partly" for one in out.iterdir()):
         raise JobError(f"{out}: is not empty and holds no job; name another --out")
     try:
         out.mkdir(parents=True, exist_ok=True)
-        save(record, claimed)
     except OSError as error:
         raise JobError(f"{out}: cannot be written ({error.strerror})") from error
+    if not os.access(out, os.W_OK | os.X_OK):
+        raise JobError(f"{out}: cannot be written")
     return claimed
 
 
@@ -173,13 +180,16 @@ def load_model(job: Job) -> tuple[Model, Tokenizer]:
     try:
         tokenizer = AutoTokenizer.from_pretrained(job.model)
         model = AutoModelForCausalLM.from_pretrained(job.model, dtype=torch.bfloat16 if half else torch.float32)
-    except (OSError, ValueError, KeyError) as error:
-        raise JobError(f"model {job.model!r}: cannot be loaded ({str(error).splitlines()[0]})") from error
+    except ModuleNotFoundError:
+        raise
+    except Exception as error:  # safetensors and tokenizers raise it as such for a file that they cannot read
+        said = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise JobError(f"model {job.model!r}: cannot be loaded ({said})") from error
     if job.chat_template:
         try:
             tokenizer.chat_template = Path(job.chat_template).read_text(encoding="utf-8")
-        except OSError as error:
-            raise JobError(f"{job.chat_template}: cannot be read ({error.strerror})") from error
+        except (OSError, UnicodeDecodeError) as error:
+            raise JobError(f"{job.chat_template}: cannot be read ({error})") from error
     if tokenizer.eos_token is None:
         raise JobError(f"model {job.model!r}: its tokenizer has no end-of-text token, so no answer would end")
     if tokenizer.pad_token is None:
@@ -268,12 +278,18 @@ def run(job: Job) -> None:
     kept, left_out = usable(tokenizer, rows, job.max_length)
     if not kept:
         raise JobError(f"{train_file}: none of {len(rows)} rows can be trained on: {left_out}")
-    facts = {"form": name, "left_out": left_out, **_facts(tokenizer, kept)}
+    facts = {"form": name, "left_out": left_out, "not_measured": {}, **_facts(tokenizer, kept)}
     say(f"{len(kept)} rows of {train_file}, {facts['tokens_in_loss']:,} of {facts['tokens']:,} tokens in the loss")
-    chosen = {
-        one: some([row for row, _ in usable(tokenizer, of, job.max_length)[0]], job.eval_rows, job.seed)
-        for one, of in sets.items()
-    }
+    chosen = {}
+    for one, of in sets.items():
+        asked = answerable(tokenizer, of, job.max_length)
+        facts["not_measured"][one] = len(of) - len(asked)
+        if len(asked) < len(of):
+            say(
+                f"{one}: {len(of) - len(asked)} of {len(of)} rows are not measured: more than max_length tokens to read"
+            )
+        chosen[one] = some(asked, job.eval_rows, job.seed)
+    save(out / "job.json", claimed)  # not earlier: what failed until here may be tried again with other settings
     before = _once(out / "before.json", lambda: _measured("before", model, tokenizer, chosen, job))
     trainer = trainer_of(job, model, tokenizer, kept)
     losses = _train(trainer, out / "checkpoints")
@@ -318,8 +334,9 @@ def _measured(
     for name, rows in sets.items():
         if rows:
             found["scores"][name], found["answers"][name] = measure(
-                model, tokenizer, rows, batch_size=job.batch_size, max_new_tokens=job.max_new_tokens
-            )
+                model, tokenizer, rows, batch_size=job.batch_size, max_length=job.max_length,
+                max_new_tokens=job.max_new_tokens,
+            )  # fmt: skip
             say(f"{when}, {name}: " + ", ".join(f"{key} {value}" for key, value in found["scores"][name].items()))
         else:
             found["answers"][name] = []
@@ -380,12 +397,14 @@ def _save_model(job: Job, trainer: Any, tokenizer: Tokenizer) -> None:
 def as_markdown(report: Mapping[str, Any], answers: Sequence[Mapping[str, Any]]) -> str:
     """The report for people; texts of models stand in indented blocks, where nothing in them is Markdown."""
     settings, left_out = report["settings"], report["left_out"]
+    unmeasured = ", ".join(f"{count} of {name}" for name, count in report["not_measured"].items() if count)
     lines = [
         f"# Fine-tuning of `{settings['model']}`", "",
         (f"On {report['rows']:,} rows of the form `{report['form']}`, {report['steps']:,} steps; "
         f"{report['tokens_in_loss']:,} of {report['tokens']:,} tokens in the loss, "
         f"{report['parameters_trained']:,} of {report['parameters']:,} parameters trained."),
         f"Left out: {left_out['too_long']} rows too long, {left_out['changed_by_template']} changed by the template.",
+        *([f"Not measured, since there is too much to read: {unmeasured}."] if unmeasured else []),
         "", "| set | rows | | loss | ROUGE-L | exact match | exact match of classifications |",
         "|---|---|---|---|---|---|---|",
     ]  # fmt: skip
@@ -396,7 +415,9 @@ def as_markdown(report: Mapping[str, Any], answers: Sequence[Mapping[str, Any]])
                 name,
                 found["rows"],
                 when,
-                *(_shown(found[key]) for key in ("loss", "rouge_l", "exact_match")),
+                _shown(found["loss"])
+                + ("" if found["loss_rows"] == found["rows"] else f" ({found['loss_rows']} rows)"),
+                *(_shown(found[key]) for key in ("rouge_l", "exact_match")),
                 labels,
             ]
             lines.append("| " + " | ".join(map(str, figures)) + " |")
@@ -439,7 +460,10 @@ def main(arguments: Sequence[str]) -> int:
     except RuntimeError as error:
         if type(error).__name__ != "OutOfMemoryError":
             raise
-        say("error: the memory of the GPU does not suffice; lower batch_size or max_length, or take a smaller model")
+        say(
+            "error: the memory of the GPU does not suffice; lower batch_size or max_length, or take a smaller model, "
+            "and name another --out"
+        )
     else:
         return 0
     return 2

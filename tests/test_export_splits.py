@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from fractions import Fraction
-from itertools import combinations
+from itertools import combinations, permutations
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rapidfuzz import process
@@ -26,6 +27,8 @@ from tests.builders import ROOT, grow, made_pool
 
 REAL = ROOT / "../shared/data/gpt4o_mini_instructions_10k.txt"
 HALVES = parse_split("train=0.5,test=0.5")
+USUAL = [1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1, *[0] * 9]
+"""Where `train=0.9,test=0.1` puts the tasks 0 to 23; as a pool's rows keep their sides, it never changes."""
 Walked = tuple[int, str, Sequence[str]]
 
 
@@ -216,9 +219,14 @@ def test_a_side_without_rows_is_not_told_to_trainers(tmp_path: Path) -> None:
     alike = [Task(f"t{n:020x}", "all of these are alike", False, (Instance(f"{n}", "Yes."),)) for n in range(9)]
     found = split_of(made_pool(tmp_path / "p", alike), tmp_path / "x", "a=0.5,b=0.5")
     (empty,) = [path.name for path, count in found.counts.items() if not count]
-    for name in ("dataset_info.json", "axolotl.yaml"):
-        assert empty not in (tmp_path / "x" / name).read_text("utf-8")
+    assert empty not in (tmp_path / "x/dataset_info.json").read_text("utf-8")
     assert f"path: {empty}" not in (tmp_path / "x/README.md").read_text("utf-8")
+    for side in ("a", "b"):  # the larger share is to be trained on
+        split_of(tmp_path / "p", tmp_path / side, "a=0.6,b=0.4" if side == "a" else "a=0.4,b=0.6")
+        config = tmp_path / side / "axolotl.yaml"
+        there = set(rows_by_side(tmp_path / side, "a=0.5,b=0.5").values())
+        assert config.exists() == (there == {side})
+        assert not config.exists() or "test_datasets" not in config.read_text("utf-8")
 
 
 def test_the_card_and_the_trainers_know_the_sides(tmp_path: Path) -> None:
@@ -233,9 +241,43 @@ def test_the_card_and_the_trainers_know_the_sides(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "trained", "order"),
+    [
+        ("test=0.4,train=0.6", "train", ["train", "test"]),
+        ("test=0.6,train=0.4", "train", ["train", "test"]),
+        ("test=0.1,validation=0.1,train=0.8", "train", ["train", "validation", "test"]),
+        ("b=0.3,a=0.1,c=0.6", "c", ["a", "b", "c"]),
+        ("b=0.5,a=0.5", "a", ["a", "b"]),
+        ("heldout=0.3,test=0.2,learn=0.5", "learn", ["test", "heldout", "learn"]),
+    ],
+)
+def test_the_order_in_which_sides_are_named_makes_no_difference(
+    tmp_path: Path, text: str, trained: str, order: list[str]
+) -> None:
+    apart = [" ".join(f"{word}{n}" for word in ("stone", "river", "cloud", "candle")) for n in range(60)]
+    tasks = [Task(f"t{n:020x}", text, False, (Instance("", "Yes."),)) for n, text in enumerate(apart)]
+    pool = made_pool(tmp_path / "p", tasks)
+    exports = []
+    for number, parts in enumerate(permutations(text.split(","))):
+        split_of(pool, tmp_path / str(number), ",".join(parts))
+        exports.append({path.name: path.read_bytes() for path in (tmp_path / str(number)).iterdir()})
+    assert all(one == exports[0] for one in exports)
+    assert list(parse_split(text).shares) == order
+    config = yaml.safe_load(exports[0]["axolotl.yaml"])
+    assert [one["path"] for one in config["datasets"]] == [f"alpaca-{trained}.jsonl"]
+    assert [one["path"] for one in config["test_datasets"]] == [f"alpaca-{s}.jsonl" for s in order if s != trained]
+
+
+def test_sides_of_the_usual_spelling_are_drawn_in_the_order_in_which_it_names_them() -> None:
+    split = parse_split("train=0.9,test=0.1")
+    assert [split.drawn(f"t{number:020x}") for number in range(24)] == USUAL
+
+
+@pytest.mark.parametrize(
     "text",
-    ["train", "train=1", "train=0.5,test=0.4", "train=0.5,train=0.5", "a/b=0.5,c=0.5", "a=-1,b=2", "a=x,b=1", "a=0,b=1",
-     "a=1/0,b=1", "", ",".join(f"s{n}=0.05" for n in range(20))],
+    ["Train=0.5,train=0.5", "all=0.5,test=0.5", "All=0.5,test=0.5", "train", "train=1", "train=0.5,test=0.4",
+     "train=0.5,train=0.5", "a/b=0.5,c=0.5", "a=-1,b=2", "a=x,b=1", "a=0,b=1", "a=1/0,b=1", "",
+     ",".join(f"s{n}=0.05" for n in range(20))],
 )  # fmt: skip
 def test_a_split_that_cannot_be_meant_is_one_clear_line(text: str) -> None:
     with pytest.raises(ConfigError, match="wanted two or more names with shares that sum up to 1"):

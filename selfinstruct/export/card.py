@@ -9,6 +9,7 @@ from typing import Any
 from selfinstruct.export.chat_template import FAULTS
 from selfinstruct.export.screening import in_words
 from selfinstruct.export.tables import COLUMNS, TABLES, file_name
+from selfinstruct.records import BEST
 
 _LICENCES = (
     ("offline", "the built-in model, a set of rules: nothing is claimed"),
@@ -30,9 +31,14 @@ _LICENCES = (
 _INTRODUCTION = """\
 # Instruction data grown by selfinstruct
 
-{rows:,} rows of {tasks:,} tasks ({origins}): an instruction, an input that may be empty, and an output. Instructions
-grew from seed tasks that people wrote, by Self-Instruct (Wang et al. 2022): a language model was shown some of them and
-wrote new ones; what was valid, new and not too similar was kept.
+{rows:,} rows of {tasks:,} tasks ({origins}): an instruction, an input that may be empty, and an output.
+"""
+_SEEDS = """\
+The seed tasks and their outputs were written by people, and only checked for form.
+"""
+_GROWN = """\
+Instructions grew from seed tasks that people wrote, by Self-Instruct (Wang et al. 2022): a language model was shown
+some of them and wrote new ones; what was valid, new and not too similar was kept.
 """
 _FILES = """\
 `manifest.json` has checksums, the full configuration and what was left out. `dataset_info.json` tells LLaMA-Factory how
@@ -47,11 +53,13 @@ A hint is where to begin, not advice: read the licence and the terms under which
 this data may be used for, and which licence belongs at the top of this card.
 """
 _LIMITS = """\
-## Limits
-
-Outputs were written by models and not checked by people: some are wrong, and some instructions ask for what cannot be
-done. Topics, tone and errors are those of the seeds and the models. Rules kept out near-duplicates, unfinished texts
-and refusals; they did not judge truth or harm.
+Outputs of generated tasks were written by models: some are wrong, and some instructions ask for what cannot be done.
+Topics, tone and errors are those of the seeds and the models. Rules kept out near-duplicates, unfinished texts and
+refusals; they did not judge truth or harm.
+"""
+_JUDGED = """\
+A language model judged each generated row that was made with a judge (see above): whether the task is valid, the input
+suitable and the output correct. It errs in both directions, and did not look for harm.
 """
 _OFFLINE = """\
 The built-in model `offline` only shows how things work. Its rows are not for training.
@@ -82,6 +90,7 @@ def _head(
     count = manifest["figures"]["rows"]
     size = next((name for bound, name in _SIZES if count < bound), "1M<n<10M" if count < 10_000_000 else "10M<n<100M")
     languages = sorted({code for one in manifest["configuration"] for code in one.get("languages", ())})
+    is_grown = "generated" in manifest["figures"]["tasks_by_origin"]
     lines = ["---", "pretty_name: Instruction data grown by selfinstruct", "license: other"]
     if languages:
         lines += ["language:", *(f"- {json.dumps(code)}" for code in languages)]
@@ -91,7 +100,7 @@ def _head(
         "tags:",
         "- instruction-tuning",
         "- self-instruct",
-        "- synthetic",
+        *(["- synthetic"] if is_grown else []),
     ]
     lines += ["size_categories:", f"- {size}"]
     configs: list[str] = []
@@ -119,10 +128,13 @@ def _body(
     manifest: Mapping[str, Any], names: Sequence[str], splits: Sequence[str | None], rows: Mapping[str, int]
 ) -> list[str]:
     figures = manifest["figures"]
-    origins = ", ".join(f"{count:,} {origin}" for origin, count in figures["tasks_by_origin"].items()) or "none"
+    origins_there = figures["tasks_by_origin"]
+    origins = ", ".join(f"{count:,} {origin}" for origin, count in origins_there.items()) or "none"
     written, proposed = figures["rows_by_output_model"], figures["tasks_by_instruction_model"]
     models = sorted({*written, *proposed})
     lines = [_INTRODUCTION.format(rows=figures["rows"], tasks=figures["tasks"], origins=origins)]
+    about_seeds = [_SEEDS] if "seed" in origins_there else []
+    lines += ([_GROWN] if "generated" in origins_there else []) + about_seeds
     lines += ["## Files", "", "| file | rows |", "|---|---|"]
     lines += [f"| `{file}` | {rows[file]:,} |" for name in names for file in (file_name(name, one) for one in splits)]
     lines += ["", _FILES]
@@ -141,7 +153,7 @@ def _body(
         stages = ", ".join(f"{stage} by {_code(about['model'])}" for stage, about in one["stages"].items())
         lines.append(
             f"- recipe `{one['recipe']}` ({stages}); a new instruction was rejected above ROUGE-L "
-            f"{one['rouge_threshold']} to any earlier one; seed {one['seed']}"
+            f"{one['rouge_threshold']} to any earlier one; {_judge(one.get('judge'))}seed {one['seed']}"
         )
     for about in manifest["excluded"]:
         lines.append(
@@ -154,8 +166,20 @@ def _body(
     for name in models:
         counts = f"{proposed.get(name, 0):,} | {written.get(name, 0):,}"
         lines.append(f"| {_code(name)} | {counts} | {licence_hint(name)} |")
-    lines += ["", _LICENCE, _LIMITS]
+    lines += ["", _LICENCE, "## Limits", ""]
+    if "generated" in origins_there:
+        lines += [_LIMITS, *([_JUDGED] if any(one.get("judge") for one in manifest["configuration"]) else [])]
+    lines += about_seeds
     return [*lines, _OFFLINE] if "offline" in models else lines
+
+
+def _judge(rules: Mapping[str, Any] | None) -> str:
+    """What a judge had a say in, as a piece of a sentence."""
+    if not rules:
+        return ""
+    revised = ", revised once if the principles given to a reviser could help" if rules["principles"] else ""
+    least = ", ".join(f"{question} {rules[f'min_{question}']}" for question in ("valid", "input", "output"))
+    return f"an instance was rejected by a judge below {least} of {BEST}{revised}; "
 
 
 _DIVERSITY = {

@@ -27,9 +27,11 @@ _LLAMA_FACTORY: Mapping[str, Mapping[str, Any]] = {
     },
     "prompt-completion-plain": _PROMPT,
     "parquet": _ALPACA,
-    "csv": _ALPACA,
 }  # fmt: skip
-"""How LLaMA-Factory is told to read each form; one without an entry it cannot, or not well."""
+"""How LLaMA-Factory is told to read each form; one without an entry it cannot, or not well.
+
+Trainers read CSV by `datasets` with the defaults of pandas, for which NA, None, null or nothing is a missing value.
+"""
 
 _CHAT = """\
     type: chat_template
@@ -54,7 +56,6 @@ _AXOLOTL: Mapping[str, tuple[str, str]] = {
     "sharegpt": ("json", _CHAT.format(field="conversations", role="from", content="value")),
     "alpaca": ("json", "    type: alpaca\n"),
     "parquet": ("parquet", "    type: alpaca\n"),
-    "csv": ("csv", "    type: alpaca\n"),
     "prompt-completion-plain": ("json", _PLAIN),
 }
 """How axolotl is told to read each form, the best first."""
@@ -103,14 +104,18 @@ def dataset_info(names: Sequence[str], splits: Sequence[str | None], system: str
     return json.dumps(found, indent=2, ensure_ascii=False) + "\n"
 
 
-def axolotl(names: Sequence[str], splits: Sequence[str | None], sequence_len: int = 2048) -> str | None:
-    """A configuration for axolotl that trains on the first side and tests on the others; None if it takes no form."""
+def axolotl(
+    names: Sequence[str], splits: Sequence[str | None], trained: str | None = None, sequence_len: int = 2048
+) -> str | None:
+    """A configuration for axolotl that trains on one side and tests on the others.
+
+    None if it takes none of the forms, or the side to train on is not among those with rows.
+    """
     name = next((name for name in _AXOLOTL if name in names), None)
-    if name is None:
+    if name is None or trained not in splits:
         return None
-    trained, *tested = (_axolotl_dataset(name, split) for split in splits)
-    datasets = "datasets:\n" + trained
-    if tested:
+    datasets = "datasets:\n" + _axolotl_dataset(name, trained)
+    if tested := [_axolotl_dataset(name, split) for split in splits if split != trained]:
         datasets += "test_datasets:\n" + "".join(f"{each}    split: train\n" for each in tested)
     else:
         datasets += "val_set_size: 0\n"

@@ -256,7 +256,7 @@ def _write_about(
 ) -> None:
     """Write the files that describe the others, the manifest last."""
     splits: Sequence[str | None] = list(options.split.shares) if options.split else [None]
-    filled = [split for split in splits if written.figures.rows[split]] or splits  # trainers stumble over empty files
+    filled = [split for split in splits if written.figures.rows[split]]  # trainers stumble over empty files
     by_format = {name: dict(sorted(written.unfit[name].items())) for name in names if name in written.unfit}
     template = written.chat_template
     packages = ["orjson", *(["pyarrow"] if "parquet" in names else [])]
@@ -273,7 +273,9 @@ def _write_about(
     texts = {
         "README.md": card(manifest, names, splits, written.counts),
         "dataset_info.json": dataset_info(names, filled, options.wording.system),
-        "axolotl.yaml": axolotl(names, filled, _sequence_len(template)),
+        "axolotl.yaml": axolotl(
+            names, filled, options.split.trained if options.split else None, _sequence_len(template)
+        ),
     }
     for name, text in texts.items():
         if text is not None:

@@ -7,6 +7,7 @@ import ctypes
 import fcntl
 import json
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -99,7 +100,8 @@ def _exchange(one: Path, other: Path) -> bool:
 
 def _clear_away(target: Path, prefix: str) -> None:
     """Delete what killed exports left, or give it its name back if it is the only whole one."""
-    for path in sorted(target.parent.glob(f"{prefix}*")):
+    ours = re.compile(re.escape(prefix) + r"\w+(\.old)?", re.ASCII)
+    for path in sorted(path for path in target.parent.iterdir() if ours.fullmatch(path.name)):
         try:
             handle = _hold(path)
         except OSError:  # another export is at it, or it has just gone

@@ -20,6 +20,9 @@ BRIDGES = "bridges_splits"
 
 _Item = TypeVar("_Item")
 _NAME = re.compile(r"[A-Za-z0-9_]+", re.ASCII)
+_FIRST = ("train", "validation", "test")
+"""The order in which sides are drawn and listed; others come behind, by name."""
+_RESERVED = {"all"}
 _BATCH = 256
 _NOWHERE, _BRIDGES = 255, 254
 
@@ -30,6 +33,11 @@ class Split:
 
     shares: Mapping[str, Fraction]
 
+    @property
+    def trained(self) -> str:
+        """The side to train on: `train`, or the largest where none has that name."""
+        return "train" if "train" in self.shares else max(self.shares, key=self.shares.__getitem__)
+
     def drawn(self, task_id: str) -> int:
         """The side that a task is on if it is like no other: by its id alone."""
         number = int.from_bytes(hashlib.sha256(task_id.encode("utf-8", "surrogatepass")).digest()[:8], "big")
@@ -38,7 +46,7 @@ class Split:
 
 
 def parse_split(text: str) -> Split:
-    """The split that a text such as `train=0.95,test=0.05` describes.
+    """The split that a text such as `train=0.95,test=0.05` describes; the order of its parts makes no difference.
 
     Raises:
         ConfigError: it describes none.
@@ -53,12 +61,18 @@ def parse_split(text: str) -> Split:
             number = Fraction(0)
         if not equals or not _NAME.fullmatch(name) or number <= 0:
             raise ConfigError(f"--split {text}: {part.strip()!r} is not NAME=SHARE; {wanted}")
-        if name in shares:
+        if name.casefold() in (known.casefold() for known in shares):  # some file systems take such names for one
             raise ConfigError(f"--split {text}: {name} is there twice; {wanted}")
+        if name.casefold() in _RESERVED:
+            raise ConfigError(f"--split {text}: no side can have the name {name}, which stands for all; {wanted}")
         shares[name] = number
     if len(shares) < 2 or len(shares) > 16 or sum(shares.values()) != 1:
         raise ConfigError(f"--split {text}: {len(shares)} shares, together {float(sum(shares.values())):g}; {wanted}")
-    return Split(shares)
+    return Split({name: shares[name] for name in sorted(shares, key=_order)})
+
+
+def _order(name: str) -> tuple[int, str]:
+    return (_FIRST.index(name) if name in _FIRST else len(_FIRST), name)
 
 
 class Sides:

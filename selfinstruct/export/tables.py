@@ -27,7 +27,8 @@ NAMES = (*FORMATS, *TABLES)
 """Every format, in the order in which files are listed."""
 
 _BATCH = 10_000
-"""Rows in a row group of a Parquet file, and the most that are held in memory."""
+_BATCH_CHARS = 32_000_000
+"""Rows in a row group of a Parquet file, and characters after which it ends; more are not held in memory."""
 _LINE_ENDS = {character.encode(): b"\\u%04x" % ord(character) for character in "\x85\u2028\u2029"}
 """What some readers take for the end of a line, though JSON does not; as an escape it stays the same text."""
 
@@ -93,6 +94,7 @@ def _parquet(path: Path) -> Iterator[Write]:
     types = {**dict.fromkeys(COLUMNS, pa.string()), **numbers, "parents": pa.list_(pa.string())}
     schema = pa.schema([(name, types[name]) for name in COLUMNS])
     waiting: list[tuple[Any, ...]] = []
+    chars = 0
     with pq.ParquetWriter(path, schema, compression="zstd") as table:
 
         def flush() -> None:
@@ -104,9 +106,12 @@ def _parquet(path: Path) -> Iterator[Write]:
         def write(row: Row) -> None:
             values = list(_values(row))
             values[COLUMNS.index("parents")] = json.loads(row.parents)
+            nonlocal chars
             waiting.append(tuple(values))
-            if len(waiting) == _BATCH:
+            chars += len(row.instruction) + len(row.instance.input) + len(row.instance.output)
+            if len(waiting) == _BATCH or chars > _BATCH_CHARS:
                 flush()
+                chars = 0
 
         yield write
         if waiting:

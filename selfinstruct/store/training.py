@@ -53,13 +53,13 @@ ORDER BY t.position, i.position
 """
 _MODELS = """
   (SELECT q.model FROM requests q WHERE q.source = t.source AND q.id = t.request_id),
-  (SELECT COALESCE(
-     (SELECT r.model FROM requests r WHERE q.stage = 'inputs' AND r.task_id = t.id AND r.stage = 'respond'
-        AND r.position = i.request_position AND r.state = 'answered'),
-     q.model)
-   FROM requests q WHERE q.source = i.source AND q.id = i.request_id)
+  COALESCE(
+    (SELECT q.model FROM requests q WHERE q.task_id = t.id AND q.stage = 'respond'
+       AND q.position = i.request_position AND q.state = 'answered'
+       AND i.request_id NOT IN (SELECT id FROM requests WHERE stage = 'revise')),
+    (SELECT q.model FROM requests q WHERE q.source = i.source AND q.id = i.request_id))
 """
-"""`respond` requests carry the position of the candidate of `inputs` that they answer; a revision answers by itself."""
+"""`respond` requests carry the position of the candidate that they answer; a revision brings its own answer."""
 _ONE_MODEL = """
   CASE WHEN t.request_id IS NOT NULL THEN (SELECT model FROM requests LIMIT 1) END,
   CASE WHEN i.request_id IS NOT NULL THEN (SELECT model FROM requests LIMIT 1) END

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from tests.trainers.exports import ROOT, SPLIT, exported_forms, selfinstruct
 
 sys.path.insert(0, str(ROOT / "examples"))
+os.environ["OMP_NUM_THREADS"] = "1"  # tiny models gain nothing by more, and wait for each other where others compute
 
 
 @pytest.fixture(scope="session")

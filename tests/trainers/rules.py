@@ -10,8 +10,8 @@ github.com/openai/openai-cookbook; at least ten examples by the guide developers
 
 from __future__ import annotations
 
-import csv
 import json
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -38,8 +38,10 @@ READABLE = {".json", ".jsonl", ".csv", ".parquet", ".arrow", ".txt"}
 def rows_of(path: Path) -> list[Any]:
     """The rows of a file of any exported kind."""
     if path.suffix == ".csv":
-        with path.open(encoding="utf-8", newline="") as file:
-            return list(csv.DictReader(file))
+        from datasets import Dataset
+
+        with tempfile.TemporaryDirectory() as cache:  # as trainers read it: no options
+            return list(Dataset.from_csv(str(path), cache_dir=cache).to_list())
     if path.suffix == ".parquet":
         from pyarrow.parquet import read_table
 

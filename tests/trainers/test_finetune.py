@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,18 +21,19 @@ pytest.importorskip("trl", reason="TRAINERS NOT TESTED: make test-trainers does"
 
 import torch
 from finetune_data import JobError, Row, read_tasks, some
-from finetune_measure import encode, exact_match, rouge_l, scores
-from finetune_trl import as_markdown, main, read_job
+from finetune_measure import encode, exact_match, rouge_l, scores, stops
+from finetune_trl import _last_whole, as_markdown, main, read_job
 from peft import PeftModel
 from rouge_score.rouge_scorer import RougeScorer
 from safetensors.torch import load_file
+from tokenizers import AddedToken
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tests.trainers.tiny import CHAT, END, MARKED, START, TEXT_END, THINKING, UPPER, save_tiny
 
 SCRIPT = ROOT / "examples" / "finetune_trl.py"
 
-pytestmark = pytest.mark.filterwarnings("default")
+pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.timeout(300)]
 
 QUICK = ("--max-new-tokens", "12", "--lr", "0.01", "--accumulation", "1", "--no-gradient-checkpointing")
 
@@ -240,10 +242,64 @@ def test_rows_that_a_template_changes_or_that_are_too_long_are_left_out_and_coun
     found = report(tmp_path / "out")
     assert found["left_out"] == {"too_long": 1, "changed_by_template": len(rows)}
     assert found["rows"] == 1
+    assert (found["after"]["held-out"]["rows"], found["after"]["held-out"]["loss_rows"]) == (2, 0)
+    assert found["after"]["held-out"]["loss"] is None
     write_lines(train, rows)
     capsys.readouterr()
     assert job(*options, "--model", models / "upper", "--out", tmp_path / "none") == 2
     assert f"none of {len(rows)} rows can be trained on" in capsys.readouterr().err
+
+
+def test_rows_that_are_not_measured_are_counted_and_an_answer_needs_only_its_prompt_to_fit(
+    tmp_path: Path, models: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, words = by_hand(tmp_path / "data"), " ".join(["word"] * 300)
+    test = data / "messages-test.jsonl"
+    unread = {"messages": [{"role": "user", "content": words}, {"role": "assistant", "content": "yes"}]}
+    unlearned = {"messages": [{"role": "user", "content": "Go on."}, {"role": "assistant", "content": words}]}
+    write_lines(test, [*(rows := read_lines(test)), unread, unlearned])
+    bench = [{"instruction": words, "instances": [{"input": "", "output": "yes"}]}] * 3
+    write_lines(tmp_path / "bench.jsonl", [*bench, {**bench[0], "instruction": "Say yes."}])
+    options = ("--data", data, "--model", models / "chat", "--steps", "1", "--max-length", "100", *QUICK)
+    assert job(*options, "--tasks", tmp_path / "bench.jsonl", "--out", tmp_path / "out") == 0
+    said, found = capsys.readouterr().err, report(tmp_path / "out")
+    assert f"held-out: 1 of {len(rows) + 2} rows are not measured: more than max_length tokens to read" in said
+    assert "bench.jsonl: 3 of 4 rows are not measured" in said
+    assert found["not_measured"] == {"held-out": 1, "bench.jsonl": 3}
+    assert found["after"]["bench.jsonl"]["rows"] == 1
+    held_out = found["after"]["held-out"]
+    assert (held_out["rows"], held_out["loss_rows"]) == (len(rows) + 1, len(rows))
+    answers = [one for one in read_lines(tmp_path / "out" / "answers.jsonl") if one["set"] == "held-out"]
+    assert answers[-1]["right"] == [words]
+    text = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
+    assert "Not measured, since there is too much to read: 1 of held-out, 3 of bench.jsonl." in text
+    assert f"| {held_out['loss']} ({len(rows)} rows) |" in text
+
+
+def test_an_answer_ends_where_a_turn_does_and_not_at_white_space_that_is_a_token(models: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(models / "chat")
+    model = AutoModelForCausalLM.from_pretrained(models / "chat")
+    row = Row(({"role": "user", "content": "Say yes."},), ("yes",), None, "x")
+    ends = sorted(tokenizer.convert_tokens_to_ids([END, TEXT_END]))
+    assert stops(tokenizer, model, row) == ends
+    tokenizer.add_tokens([AddedToken(word, special=False, normalized=False) for word in ("\n", "yes")])  # as Gemma's
+    assert stops(tokenizer, model, row) == ends
+
+
+def test_a_job_that_failed_at_its_first_checks_can_be_tried_again_with_other_settings(
+    tmp_path: Path, models: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "chat.jinja").write_text(CHAT, encoding="utf-8")
+    options = ("--data", by_hand(tmp_path / "data"), "--out", tmp_path / "out", "--steps", "1", "--format", "messages")
+    assert job(*options, *QUICK, "--model", tmp_path / "mistyped") == 2
+    assert job(*options, *QUICK, "--model", models / "base") == 2
+    assert "no chat template; name one by --chat-template" in capsys.readouterr().err
+    cured = ("--model", models / "base", "--chat-template", tmp_path / "chat.jinja")
+    assert job(*options, *QUICK, *cured, "--max-length", "8") == 2
+    assert "rows can be trained on" in capsys.readouterr().err
+    assert job(*options, *QUICK, *cured) == 0
+    assert job(*options, *QUICK, *cured, "--max-length", "99") == 2
+    assert "belongs to a job with another max_length" in capsys.readouterr().err
 
 
 def test_without_a_held_out_side_all_rows_are_trained_on_and_it_says_so(
@@ -258,30 +314,28 @@ def test_without_a_held_out_side_all_rows_are_trained_on_and_it_says_so(
 # --- killed ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.timeout(300)
 def test_a_job_that_is_killed_goes_on_and_ends_with_the_same_adapter(
     tmp_path: Path, models: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = by_hand(tmp_path / "data")
     options = [
-        "--data", data, "--model", models / "chat", "--steps", "40", "--save-steps", "5", "--lora-dropout", "0.1",
+        "--data", data, "--model", models / "chat", "--steps", "90", "--save-steps", "6", "--lora-dropout", "0.1",
         "--batch-size", "4", *QUICK,
     ]  # fmt: skip
     assert job(*options, "--out", tmp_path / "whole") == 0
     out = tmp_path / "killed"
     command = [sys.executable, str(SCRIPT), *map(str, options), "--out", str(out)]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL, env={**os.environ, "PYTHONUNBUFFERED": "1"}) as process:
-        ends_at = time.monotonic() + 200
-        while not any((out / "checkpoints").glob("checkpoint-*/trainer_state.json")) and time.monotonic() < ends_at:
+        while _last_whole(out / "checkpoints") is None:
             assert process.poll() is None, "it ended before it could be killed"
             time.sleep(0.005)
         process.send_signal(signal.SIGKILL)
     assert not (out / "report.json").exists()
-    (out / "checkpoints" / "checkpoint-39").mkdir()  # as if it had been killed while it wrote this one
+    (out / "checkpoints" / "checkpoint-89").mkdir()  # as if it had been killed while it wrote this one
     capsys.readouterr()
     assert job(*options, "--out", out) == 0
     assert f"goes on from {out / 'checkpoints' / 'checkpoint-'}" in capsys.readouterr().err
-    assert report(out)["steps"] == 40
+    assert report(out)["steps"] == 90
     whole, again = (load_file(tmp_path / name / "adapter/adapter_model.safetensors") for name in ("whole", "killed"))
     assert whole.keys() == again.keys()
     assert all(torch.equal(whole[name], again[name]) for name in whole)
@@ -361,6 +415,12 @@ CHATTY = ["--data", "{tmp}/data", "--out", "{tmp}/o", "--model", "{models}/chat"
         (["--config", "{tmp}/wrong.toml"], "wrong.toml: lr = 'fast': wanted float"),
         (["--config", "{tmp}/unknown.toml"], "unknown key 'learning_rate'"),
         ([*CHATTY, "--chat-template", "{tmp}/no"], "/no: cannot be read"),
+        ([*CHATTY, "--chat-template", "{tmp}/latin.jinja"], "latin.jinja: cannot be read ('utf-8' codec"),
+        ([*CHATTY, "--lora-dropout", "2"], "lora_dropout = 2.0: wanted 0 to 1"),
+        ([*CHATTY, "--seed", "-1"], "seed = -1: wanted 0 to 4294967295"),
+        ([*CHATTY, "--lr", "nan"], "lr = nan: wanted 0 or more"),
+        (["--data", "{tmp}/data", "--out", "{tmp}/o", "--model", "{tmp}/cut"], "cut': cannot be loaded ("),
+        (["--data", "{tmp}/data", "--out", "{tmp}/o", "--model", "{tmp}/torn"], "torn': cannot be loaded ("),
     ],
 )  # fmt: skip
 def test_wrong_use_is_one_clear_line(
@@ -370,6 +430,10 @@ def test_wrong_use_is_one_clear_line(
     write_lines(tmp_path / "bad.jsonl", [{"instruction": "a"}])
     (tmp_path / "bad.json").write_text('{"Definition": "a"}', encoding="utf-8")
     (tmp_path / "wrong.toml").write_text('lr = "fast"', encoding="utf-8")
+    (tmp_path / "latin.jinja").write_bytes(b"\xe9")
+    for folder, name in (("cut", "model.safetensors"), ("torn", "tokenizer.json")):
+        shutil.copytree(models / "chat", tmp_path / folder)
+        os.truncate(tmp_path / folder / name, 1000)
     (tmp_path / "unknown.toml").write_text("learning_rate = 1", encoding="utf-8")
     capsys.readouterr()
     assert job(*(one.format(tmp=tmp_path, models=models) for one in options)) == 2

@@ -123,6 +123,13 @@ def test_what_llama_factory_would_not_take_is_found(
     assert fault in " ".join(described(tmp_path, row, about))
 
 
+def test_csv_is_read_as_trainers_do(tmp_path: Path) -> None:
+    pytest.importorskip("datasets", reason="TRAINERS NOT TESTED: make test-trainers does")
+    (tmp_path / "x.csv").write_text('"instruction","input","output"\n"Which?","","N/A"\n', encoding="utf-8")
+    (tmp_path / "dataset_info.json").write_text(json.dumps({"x": {"file_name": "x.csv"}}), encoding="utf-8")
+    assert llama_factory(tmp_path) == ["x: x.csv:1: response is required"]
+
+
 TESTED = {"path": "x.jsonl", "type": "alpaca"}
 
 
