@@ -33,10 +33,17 @@ class Label:
     task_id: str
     instance: int
     """Its position within the task, from 0."""
+    candidate: tuple[str, int] | None
+    """The request that brought it and its place in the answer; None where the label does not say."""
     keep: bool
     answers: Mapping[str, bool]
     """The person's answers to the questions, as far as they are known."""
     line: int
+
+    @property
+    def key(self) -> tuple[str, int] | tuple[str, str, int]:
+        """What the label is about. Positions change when a pool is judged anew, candidates do not."""
+        return (self.task_id, *self.candidate) if self.candidate else (self.task_id, self.instance)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,25 +153,25 @@ def calibrate(pool: Path, labels: Path, precision: float) -> Calibration:
     """
     read = read_labels(labels)
     with snapshot(pool) as connection:
-        scores = judged_instances(connection)
-        if not scores:
+        judged = judged_instances(connection)
+        if not judged:
             raise ConfigError(f"{pool}: no instance of this pool was judged; switch on judge.enabled and let it grow")
         for label in read:
             if not task_exists(connection, label.task_id):
                 raise ConfigError(f'{labels}:{label.line}: no task of {pool} has the id "{label.task_id}"')
         rules = judge_rules(connection)
-    used = [label for label in read if (label.task_id, label.instance) in scores]
+    used = {(one.task_id, one.position): (one.scores, label) for label in read if (one := judged.get(label.key))}
     if len(used) < LEAST_LABELS:
         raise ConfigError(
             f"{labels}: {len(used)} labels of judged instances; {LEAST_LABELS} are needed for figures with a meaning"
         )
-    pairs = [(scores[label.task_id, label.instance], label) for label in used]
+    pairs = list(used.values())
     default = JudgeSection()
     minimums = rules or {name: getattr(default, f"min_{name}") for name in QUESTIONS}
     fitted, is_reached = _fit(pairs, precision)
     return Calibration(
         labels=len(used),
-        unjudged=len(read) - len(used),
+        unjudged=sum(label.key not in judged for label in read),
         minimums=minimums,
         agreement=_agreement(pairs, minimums),
         by_question={
@@ -221,12 +228,12 @@ def read_labels(path: Path) -> list[Label]:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: the labels cannot be read as UTF-8 text ({error})") from error
-    found: dict[tuple[str, int], Label] = {}
+    found: dict[tuple[str, int] | tuple[str, str, int], Label] = {}
     for number, line in enumerate(lines, 1):
         if line.strip():
             label = _read_label(line, f"{path}:{number}", number)
-            found.pop((label.task_id, label.instance), None)
-            found[label.task_id, label.instance] = label
+            found.pop(label.key, None)
+            found[label.key] = label
     return list(found.values())
 
 
@@ -238,12 +245,19 @@ def _read_label(line: str, where: str, number: int) -> Label:
     if not isinstance(row, dict):
         raise ConfigError(f'{where}: found {_short(row)}; give an object with "task_id", "instance" and "label"')
     task, instance = row.get("task_id"), row.get("instance", 0)
-    if not isinstance(task, str) or not task:
+    if not isinstance(task, str) or not task.isascii() or not task:
         raise ConfigError(f'{where}: "task_id" is {_short(task)}; give the id of a task')
     if isinstance(instance, bool) or not isinstance(instance, int) or instance < 0:
         raise ConfigError(f'{where}: "instance" is {_short(instance)}; give its number within the task, from 0')
+    request, position = row.get("request_id"), row.get("request_position")
+    if request is not None and (
+        not isinstance(request, str) or isinstance(position, bool) or not isinstance(position, int)
+    ):
+        raise ConfigError(
+            f'{where}: "request_id" goes with a text and "request_position" with a number, or leave both out'
+        )
     keep, answers = _answers(row, where)
-    return Label(task, instance, keep, answers, number)
+    return Label(task, instance, None if request is None else (request, int(position or 0)), keep, answers, number)
 
 
 def _answers(row: Mapping[str, Any], where: str) -> tuple[bool, dict[str, bool]]:

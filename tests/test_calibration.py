@@ -49,6 +49,10 @@ Scored = list[tuple[str, int, bool, list[int]]]
 
 @pytest.fixture(scope="module")
 def scored(pool: Path) -> Scored:
+    return scored_in(pool)
+
+
+def scored_in(pool: Path) -> Scored:
     """(task, position, whether the row is right, the three scores), read from the raw answers."""
     found = rows(
         pool,
@@ -101,6 +105,23 @@ def test_agreement_and_fit_come_out_as_reckoned_by_hand(tmp_path: Path, pool: Pa
     observed = (both + neither) / total
     chance = ((both + judge_only) * (both + people_only) + (people_only + neither) * (judge_only + neither)) / total**2
     assert fitted.kappa == pytest.approx((observed - chance) / (1 - chance))
+
+
+def test_labels_follow_their_rows_into_a_replay(tmp_path: Path, pool: Path, scored: Scored) -> None:
+    (tmp_path / "c.toml").write_text("[judge]\nenabled = true\nmin_valid = 1\nmin_input = 1\nmin_output = 4\n")
+    strict = tmp_path / "strict"
+    assert cli.run(["replay", str(pool), "--pool", str(strict), "--config", str(tmp_path / "c.toml")]) == 0
+    tasks = {row[0] for row in rows(strict, "SELECT id FROM tasks")}
+    candidates = {
+        row[:2]: {"request_id": row[2], "request_position": row[3]}
+        for row in rows(pool, "SELECT task_id, position, request_id, request_position FROM instances")
+    }
+    numbered = [one for one in labelled(scored) if one["task_id"] in tasks]
+    named = [{**one, **candidates[one["task_id"], one["instance"]]} for one in numbered]
+    found = calibrate(strict, jsonl(tmp_path / "named.jsonl", named), 0.95).agreement
+    assert (found.both, found.judge_only, found.people_only, found.neither) == by_hand(scored_in(strict), (1, 1, 4))
+    older = calibrate(strict, jsonl(tmp_path / "numbered.jsonl", numbered), 0.95).agreement
+    assert older != found, "a number within the task names another row here"
 
 
 def test_each_question_is_held_against_its_own_answers(tmp_path: Path, pool: Path, scored: Scored) -> None:

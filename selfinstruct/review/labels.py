@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from selfinstruct.errors import PoolError
-from selfinstruct.store.rows import Place
+from selfinstruct.store.rows import Candidate, Place
 
 LABELS, MARKS = "labels.jsonl", "marks.jsonl"
 Label = Literal["keep", "remove"]
@@ -36,11 +36,24 @@ class Labels:
         """Is the row marked?"""
         return self._marked.get(place, False)
 
-    def label(self, place: Place, label: Label, question: str | None) -> None:
-        """Say of a row that it is to stay or to go, and which question it fails."""
+    def is_task_to_go(self, place: Place) -> bool:
+        """Has another row of this row's task the label "remove"?"""
+        with self._lock:
+            return any(
+                label == "remove" and one.task_id == place.task_id and one != place
+                for one, label in self._labels.items()
+            )
+
+    def label(self, place: Place, candidate: Candidate, label: Label, question: str | None) -> None:
+        """Say of a row that it is to stay or to go, and which question it fails.
+
+        `candidate` names the row wherever it stands: its number within the task is another one after a replay.
+        """
+        request, position = candidate
+        about = {"task_id": place.task_id, "instance": place.instance, "request_id": request}
         more = {"question": question} if question else {}
         with self._lock:
-            self._append(LABELS, {"task_id": place.task_id, "instance": place.instance, "label": label, **more})
+            self._append(LABELS, {**about, "request_position": position, "label": label, **more})
             self._labels[place] = label
 
     def mark(self, place: Place, *, marked: bool) -> None:

@@ -78,7 +78,7 @@ def review_app(session: Session, token: str, port: int) -> FastAPI:
 
     @app.post("/api/decisions", dependencies=[Depends(has_token)])
     def decide(said: Decision) -> dict[str, Any]:
-        return _there({"noted": True} if session.decide(said) else None)
+        return _there(session.decide(said))
 
     return app
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from selfinstruct.growth.journal import now
 from selfinstruct.review.labels import Labels
 from selfinstruct.store.removal import Selection, change
-from selfinstruct.store.rows import Place, removed_tasks, row_at
+from selfinstruct.store.rows import Place, candidate_at, removed_tasks, row_at
 
 Show = Literal["all", "unlabelled", "marked", "removed"]
 
@@ -63,18 +63,23 @@ class Session:
         indices = range(max(start, 0), len(self.rows)) if forward else range(min(start, len(self.rows) - 1), -1, -1)
         return next((index for index in indices if tests[show](self.rows[index])), None)
 
-    def decide(self, said: Decision) -> bool:
-        """Note a decision, and remove the row's task or put it back; False where no such row is read here."""
+    def decide(self, said: Decision) -> dict[str, bool] | None:
+        """Note a decision, and remove the row's task or put it back; None where no such row is read here.
+
+        `stays_out` says that the task of a row to keep stays removed, for another row of it that is to go.
+        """
         place = Place(said.task_id, said.instance)
         if place not in self.rows:
-            return False
-        reason = said.reason.strip()
+            return None
+        reason, task = said.reason.strip(), Selection((place.task_id,))
+        stays_out = said.decision == "keep" and self.labels.is_task_to_go(place)
         if said.decision == "keep":
-            change(self.folder, "restore", Selection((place.task_id,)), reason or "kept in review", now())
-            self.labels.label(place, "keep", None)
+            if not stays_out:
+                change(self.folder, "restore", task, reason or "kept in review", now())
+            self.labels.label(place, candidate_at(self.folder, place), "keep", None)
         elif said.decision == "remove":
-            change(self.folder, "remove", Selection((place.task_id,)), reason or "removed in review", now())
-            self.labels.label(place, "remove", said.question)
+            change(self.folder, "remove", task, reason or "removed in review", now())
+            self.labels.label(place, candidate_at(self.folder, place), "remove", said.question)
         else:
             self.labels.mark(place, marked=said.decision == "mark")
-        return True
+        return {"noted": True, "stays_out": stays_out}

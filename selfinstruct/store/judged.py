@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from selfinstruct.records import APART, BEST, QUESTIONS
 
 _SAMPLED = f"stage = 'respond' AND position / {APART} = 1 AND state = 'answered'"
 """The second answer to a question."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """An instance of the pool and its scores, by question."""
+
+    task_id: str
+    position: int
+    scores: Mapping[str, int]
 
 
 def agreement_yield(connection: sqlite3.Connection) -> dict[str, int] | None:
@@ -79,14 +89,22 @@ def answers_of(connection: sqlite3.Connection, task_id: str) -> list[tuple[str, 
     ]
 
 
-def judged_instances(connection: sqlite3.Connection) -> dict[tuple[str, int], dict[str, int]]:
-    """The scores of the instances of the pool that the judge could be read on, by task and position within it."""
+def judged_instances(connection: sqlite3.Connection) -> dict[tuple[str, int] | tuple[str, str, int], Judged]:
+    """The instances of the pool that the judge could be read on.
+
+    Each stands there twice: by task and position within it, and by task, request and position in the answer.
+    """
     found = connection.execute(
         "SELECT i.task_id, i.position, v.* FROM instances i JOIN verdicts v ON v.source = i.source "
         "AND v.request_id = i.request_id AND v.request_position = i.request_position "
         "WHERE v.valid_score IS NOT NULL ORDER BY i.task_id, i.position"
     )
-    return {(row["task_id"], row["position"]): {name: row[f"{name}_score"] for name in QUESTIONS} for row in found}
+    judged: dict[tuple[str, int] | tuple[str, str, int], Judged] = {}
+    for row in found:
+        task = row["task_id"]
+        one = Judged(task, row["position"], {name: row[f"{name}_score"] for name in QUESTIONS})
+        judged[task, one.position] = judged[task, row["request_id"], row["request_position"]] = one
+    return judged
 
 
 def scores_given(connection: sqlite3.Connection) -> dict[str, dict[int, int]]:

@@ -22,6 +22,10 @@ class Place(NamedTuple):
     instance: int
 
 
+Candidate = tuple[str, int]
+"""The request that brought a row, and its place in the answer."""
+
+
 def places(folder: Path, condition: str | None = None, sample: int | None = None) -> tuple[Place, ...]:
     """The rows of generated tasks in the order of the pool, those of removed tasks too.
 
@@ -76,6 +80,14 @@ def row_at(folder: Path, place: Place, *, with_verdict: bool) -> dict[str, Any]:
             "nearest": _nearest(connection, row),
             "verdict": _verdict(connection, row) if with_verdict else None,
         }
+
+
+def candidate_at(folder: Path, place: Place) -> Candidate:
+    """What the row came from."""
+    sql = "SELECT request_id, request_position FROM instances WHERE task_id = ? AND position = ?"
+    with snapshot(folder) as connection:
+        row = connection.execute(sql, place).fetchone()
+        return row["request_id"], row["request_position"]
 
 
 def removed_tasks(folder: Path) -> set[str]:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -105,6 +106,25 @@ def test_rows_are_read_kept_removed_and_marked_by_keyboard(
     assert labels(pool) == [
         (*order[0][:2], "keep"), (*order[2][:2], "remove"), (*order[2][:2], "keep")
     ]  # fmt: skip
+
+
+def test_a_task_that_stays_out_is_told(page: Page, address: str, pool: Path) -> None:
+    order = rows(
+        pool,
+        "SELECT t.id FROM tasks t JOIN instances i ON i.task_id = t.id WHERE t.origin = 'generated' "
+        "ORDER BY t.position, i.position",
+    )
+    first = next(place for place, (one, other) in enumerate(pairwise(order)) if one == other)
+    page.goto(address)
+    at(page, 1)
+    for place in range(first):
+        page.keyboard.press("n")
+        at(page, place + 2)
+    page.keyboard.press("r")
+    at(page, first + 2)
+    page.keyboard.press("k")
+    says(page, "error", "the task stays removed")
+    assert rows(pool, "SELECT task_id FROM removed") == [order[first]]
 
 
 def test_a_reason_is_typed_and_its_letters_decide_nothing(page: Page, address: str, pool: Path) -> None:

@@ -102,10 +102,12 @@ async function move(step, show) {
 
 async function decide(decision, question) {
   const { index, task_id, instance } = row;
-  await ask("/api/decisions", { task_id, instance, decision, question: question ?? null, reason: $("reason").value });
+  const said = { task_id, instance, decision, question: question ?? null, reason: $("reason").value };
+  const done = await ask("/api/decisions", said);
   decided.push(index);
   await go(index);
   await move(1);
+  if (done.stays_out) $("error").textContent = "noted; the task stays removed, since another row of it is to go";
 }
 
 async function mark() {
