@@ -34,10 +34,12 @@ from selfinstruct.export.files import Options, export
 from selfinstruct.export.folder import _exchange, whole_folder
 from selfinstruct.export.formats import END, FORMATS, WITH_INPUT, WITHOUT_INPUT, Frame, Unfit, Wording, asked
 from selfinstruct.export.manifest import Spaced
+from selfinstruct.export.screening import Screen
 from selfinstruct.export.tables import _BATCH_CHARS, COLUMNS, NAMES, file_name, opened
 from selfinstruct.llm.offline.protocol import Model, answer_chat
 from selfinstruct.llm.offline.quirks import parse_quirks
-from selfinstruct.records import Instance, Task
+from selfinstruct.records import Exclusion, Instance, Task
+from selfinstruct.store.exclusions import Used
 from selfinstruct.store.training import Row
 from tests.builders import ROOT, grow, made_pool
 from tests.builders import rows as pool_rows
@@ -466,6 +468,15 @@ def test_the_card_says_who_wrote_the_rows_and_who_judged_them(demo: Path, tmp_pa
     judged = card(tmp_path / "p")
     assert "A language model judged each generated row" in judged
     assert "an instance was rejected by a judge below valid 4, input 2, output 3 of 5; seed" in judged
+
+
+def test_each_test_set_of_a_manifest_has_one_name_and_it_is_that_of_left_out() -> None:
+    screen = Screen([Exclusion("a", "x.txt", ((1, ("Name a colour, please.",)),)), Exclusion("b", "x.txt (2)", ())])
+    about = screen.to_json([Used("b", "x.txt", 1, 5), Used("c", "x.txt", 1, 7), Used("d", "y.txt", 1, 9)])
+    names = {one["sha256"]: one["name"] for one in about}
+    assert names == {"a": "x.txt", "b": "x.txt (2)", "c": "x.txt (3)", "d": "y.txt"}
+    rejected = {one["sha256"]: one["candidates_rejected"] for one in about if "candidates_rejected" in one}
+    assert rejected == {"b": 5, "c": 7, "d": 9}
 
 
 # --- whole or as it was ---------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from selfinstruct.exclusions import free_name
 from selfinstruct.records import Exclusion
 from selfinstruct.store.exclusions import Used
 from selfinstruct.store.training import Row
@@ -43,13 +44,18 @@ class Screen:
         return found
 
     def to_json(self, used: Sequence[Used]) -> list[dict[str, Any]]:
-        """What the pool was grown clear of, and this export cleared of, as it stands in the manifest; by name."""
+        """What the pool was grown clear of, and this export cleared of, as it stands in the manifest; by name.
+
+        Each has a name of its own, the same as in `left_out.jsonl`.
+        """
         found: dict[str, dict[str, Any]] = {}
-        for one in used:
-            found[one.id] = _about(one.id, one.name, one.rows) | {"candidates_rejected": one.hits}
         for exclusion in self.exclusions:
-            about = found.setdefault(exclusion.id, _about(exclusion.id, exclusion.name, len(exclusion.rows)))
-            about["rows_left_out"] = self.hits[exclusion.id]
+            about = _about(exclusion.id, exclusion.name, len(exclusion.rows))
+            found[exclusion.id] = about | {"rows_left_out": self.hits[exclusion.id]}
+        for one in used:
+            name = free_name(one.name, {about["name"] for about in found.values()})
+            about = found.setdefault(one.id, _about(one.id, name, one.rows))
+            about["candidates_rejected"] = one.hits
         return sorted(found.values(), key=lambda about: (about["name"], about["sha256"]))
 
 
