@@ -42,7 +42,9 @@ def run(arguments: Sequence[str]) -> int:
 
 def say(line: str) -> None:
     """One line of progress or message, to stderr."""
-    typer.echo(line, err=True)
+    from selfinstruct.terminal.words import say as say_plainly
+
+    say_plainly(line)
 
 
 PoolOption = Annotated[Path | None, typer.Option(help="The pool's folder; made if missing.  [default: outputs/pool]")]

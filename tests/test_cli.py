@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import shutil
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -362,3 +363,63 @@ def test_seeds_check_names_faults_and_near_duplicates(tmp_path: Path, capsys: py
     out = capsys.readouterr().out
     assert f"{path}:4" in out
     assert "near-duplicate" in out
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_interrupted_before_it_has_a_model_ends_with_130(tmp_path: Path, number: signal.Signals) -> None:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        listening.settimeout(60)
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
+        process = subprocess.Popen(
+            [sys.executable, "-m", "selfinstruct", "generate", "--pool", tmp_path / "p", "--base-url", url],
+            cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        connection, _ = listening.accept()
+        assert b"/v1/models" in connection.recv(4096)  # it asks what there is, and is not answered
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+        connection.close()
+    assert (process.returncode, out, err) == (130, "", "interrupted\n")
+
+
+ESCAPES = "\x1b]0;owned\x07 \x1b[31mred \x9b2J \u202eback"
+
+
+def test_nothing_of_a_model_or_server_reaches_the_terminal_but_words(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tests.servers import ScriptedServer, completion, error
+
+    text = f"Describe the {ESCAPES} harbour of a small town."
+    shown: list[str] = []
+
+    async def answer(place: int, path: str, body: dict[str, object], request: object) -> object:
+        del path, request
+        if place > 30:
+            return error(404, f"no such model {ESCAPES}")
+        if "new_tasks" in str(body):
+            told = [{"instruction": f"{text[:-1]} {place}-{n}.", "is_classification": False} for n in range(3)]
+            return completion(json.dumps({"tasks": told}))
+        return completion('{"needs_input": false, "inputs": []}')
+
+    with ScriptedServer(answer) as server:  # type: ignore[arg-type]
+        arguments = ["--pool", tmp_path / "p", "--base-url", server.base_url, "--target", "500"]
+        assert run("generate", *arguments) == 5
+        shown += capsys.readouterr()
+        assert run("generate", *arguments, "--dry-run") == 0
+        shown += capsys.readouterr()
+    assert run("explain", tmp_path / "p", "harbour") == 0
+    shown += capsys.readouterr()
+    assert run("status", tmp_path / f"{ESCAPES}") == 2
+    shown += capsys.readouterr()
+    everything = "".join(shown)
+    assert "no such model" in everything
+    assert "harbour" in everything
+    assert {one for one in everything if not one.isprintable()} == {"\n"}
+
+
+def test_a_text_keeps_its_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    cli.say("one\n  two\x1b[2J")
+    assert capsys.readouterr().err == "one\n  two [2J\n"

@@ -20,7 +20,7 @@ from selfinstruct.store import reading
 from selfinstruct.store.pool import is_pool
 from selfinstruct.terminal.outputs import export_files
 from selfinstruct.terminal.status import print_json, show_samples, show_table
-from selfinstruct.terminal.words import ERR, OUT, say
+from selfinstruct.terminal.words import ERR, OUT, harmless, say
 
 if TYPE_CHECKING:
     from selfinstruct.terminal.live import LiveView
@@ -95,13 +95,15 @@ async def _interruptible(start: Callable[[Callable[[Growth], None]], Coroutine[A
 
 
 def _summary(pool: Path, outcome: Outcome, seconds: float, *, as_json: bool) -> None:
-    if outcome.exit_code == 5 and not is_pool(pool):
+    if not is_pool(pool):  # it ended before there was one
+        if outcome.exit_code != 5:
+            say(outcome.reason)
         return
     status = reading.status(pool)
     if as_json:
         print_json(pool, status)
         return
-    ERR.print(Text(f"\n{outcome.reason} ({seconds:.1f} s)"))
+    say(f"\n{outcome.reason} ({seconds:.1f} s)")
     show_table(status)
     if status["tasks"]:
         show_samples(pool)
@@ -114,14 +116,14 @@ def show_forecast(config: Config) -> None:
     """What a run would send: the prompts of its first round in full, then requests, tokens, cost and time."""
     found = forecast(config)
     for request in found.first_round:
-        OUT.print(Text(f"--- propose request {request.index + 1} of {len(found.first_round)} to {request.model}"))
+        OUT.print(harmless(f"--- propose request {request.index + 1} of {len(found.first_round)} to {request.model}"))
         for message in request.messages:
-            OUT.print(Text(f"[{message.role}]\n{message.content}"))
+            OUT.print(harmless(f"[{message.role}]\n{message.content}"))
     OUT.print(Text(f"\nfrom {found.done:,} to {found.goal:,} tasks, expected ({found.basis}):"))
     for stage in found.stages:
         cost = "" if stage.picodollars is None else f"   {in_dollars(int(stage.picodollars)):.4f} USD"
         OUT.print(
-            Text(
+            harmless(
                 f"  {stage.name:<10} {stage.requests:>9,.0f} requests {stage.prompt_tokens:>13,.0f} prompt tokens "
                 f"{stage.completion_tokens:>13,.0f} completion tokens   {stage.model}{cost}"
             )

@@ -101,7 +101,9 @@ def _acceptance(rounds: tuple[tuple[int, int], ...]) -> str:
     if recent is None:
         return "no round settled yet"
     earlier = "" if before is None else f", {before:.0%} in the rounds before"
-    return f"{recent:.0%} of the candidates of the last {min(RECENT_ROUNDS, len(rounds))} rounds{earlier}"
+    counted = min(RECENT_ROUNDS, len(rounds))
+    which = "the last round" if counted == 1 else f"the last {counted} rounds"
+    return f"{recent:.0%} of the candidates of {which}{earlier}"
 
 
 def _share(rounds: Iterable[tuple[int, int]]) -> float | None:

@@ -9,7 +9,7 @@ from typing import Any
 from rich.text import Text
 
 from selfinstruct.store import reading, training
-from selfinstruct.terminal.words import OUT, line, short, show_json
+from selfinstruct.terminal.words import OUT, harmless, line, short, show_json
 
 Line = tuple[str, object, str]
 """Name, figure and remark."""
@@ -35,7 +35,7 @@ def print_json(pool: Path, status: dict[str, Any]) -> None:
 def show_table(status: dict[str, Any]) -> None:
     """A pool's status, a line a figure."""
     models = ", ".join(status["models"]) or "none yet"
-    OUT.print(Text(f"pool {status['pool']}, recipe {status['recipe'] or 'none yet'}, models: {models}"))
+    OUT.print(harmless(f"pool {status['pool']}, recipe {status['recipe'] or 'none yet'}, models: {models}"))
     for name, value, note in (*_asked(status), *_became(status)):
         line(name, value, note)
 
@@ -129,6 +129,6 @@ def show_explanations(pool: Path, wanted: str) -> None:
     for place, found in enumerate(reading.explain(pool, wanted)):
         if place:
             OUT.print()
-        OUT.print(Text(found.title, style="bold"))
+        OUT.print(harmless(found.title, "bold"))
         for label, text in found.lines:
-            OUT.print(Text(f"  {label:<18} ").append(Text(text)))
+            OUT.print(harmless(f"  {label:<18} {text}"))

@@ -12,19 +12,24 @@ ERR = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def say(line: str) -> None:
-    """One plain line to stderr; nothing in it is read as markup."""
-    ERR.print(Text(line))
+    """A message to stderr; nothing in it is read as markup."""
+    ERR.print(harmless(line))
 
 
 def line(name: str, value: object, note: str = "") -> None:
     """One figure with its name, and a remark."""
     shown = f"{value:,}" if isinstance(value, int) else str(value)
-    OUT.print(Text(f"{name:<28} {shown:>9}").append(f"   {note}" if note else "", style="dim"))
+    OUT.print(harmless(f"{name:<28} {shown:>9}").append(harmless(f"   {note}" if note else "", "dim")))
 
 
 def show_json(value: object) -> None:
     """A value as one line of JSON: every text in it as it is, such as `:star:`, which is markup elsewhere."""
     OUT.print(Text(json.dumps(value)))
+
+
+def harmless(text: str, style: str = "") -> Text:
+    """A text of several lines to be printed, with nothing else in it that a terminal would obey."""
+    return Text("".join(one if one.isprintable() or one in "\n\t" else " " for one in text), style)
 
 
 def plain(text: str) -> str:
