@@ -14,7 +14,7 @@ from selfinstruct.growth.pump import STEPS, Growth, Steps
 from selfinstruct.growth.underway import Round
 from selfinstruct.llm.slots import Halted
 from selfinstruct.rounds import Verdict
-from selfinstruct.store.pool import OpenTask
+from selfinstruct.store.contents import OpenTask
 
 Result = TypeVar("Result")
 

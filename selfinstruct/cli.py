@@ -126,7 +126,7 @@ def replay(
     sources: Annotated[list[Path], typer.Argument(help="Pools, or folders of the original code.", metavar="SOURCE...")],
     pool: Annotated[Path, typer.Option(help="The new pool's folder.")],
     seeds: Annotated[Path | None, typer.Option(help="Seed tasks, where the sources' differ or are not known.")] = None,
-    recipe: Annotated[str | None, typer.Option(help="How the recorded answers are to be read.")] = None,
+    recipe: Annotated[str | None, typer.Option(help="The recipe they were asked by.  [default: as recorded]")] = None,
     config: ConfigOption = None,
     compat: Annotated[
         bool | None, typer.Option("--compat", help="Read and judge as the original code did, to the letter (paper).")

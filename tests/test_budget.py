@@ -193,6 +193,27 @@ def test_a_dry_run_says_what_would_be_sent_and_sends_nothing(
         assert "figures of this pool" in capsys.readouterr().out
 
 
+def test_a_dry_run_has_the_goal_of_the_run_and_proposes_nothing_for_accepted_tasks(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def foreseen(*more: str) -> tuple[str, float]:
+        capsys.readouterr()
+        assert cli.run(["generate", "--pool", str(tmp_path / "p"), *more, "--dry-run"]) == 0
+        out = capsys.readouterr().out
+        return out, next(float(line.split()[1]) for line in out.splitlines() if line.startswith("  propose "))
+
+    grow(tmp_path / "p", target=20)
+    assert grow(tmp_path / "p", more=40, max_requests=45).exit_code == 3
+    now = status(tmp_path / "p")
+    assert now["tasks_pending"] > 10
+    out, proposed = foreseen("--more", "40")
+    assert f"from {now['tasks']} to 60 tasks" in out
+    unaccepted = 60 - now["tasks"] - now["tasks_pending"]
+    asked = next(one["requests"] for one in now["usage"] if one["stage"] == "propose")
+    assert proposed == pytest.approx(unaccepted * asked / (now["tasks"] + now["tasks_pending"]), abs=0.5)
+    assert foreseen("--target", str(now["tasks"] + now["tasks_pending"]))[1] == 0
+
+
 def test_status_shows_tokens_and_cost_by_stage_and_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "c.toml").write_text(PRICES)
     grow(tmp_path / "p", config=tmp_path / "c.toml", target=10)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from selfinstruct import cli
 from selfinstruct.export.files import export
 from selfinstruct.llm.offline.writer import check
 from selfinstruct.store.reading import snapshot
@@ -108,20 +109,15 @@ def test_the_readme_opens_with_its_two_commands_and_shows_every_command_once() -
         assert any(f"selfinstruct {name}" in line for line in commands), name
 
 
-def test_the_options_in_the_readme_exist() -> None:
+def test_the_options_in_the_readme_exist(capsys: pytest.CaptureFixture[str]) -> None:
     for line in readme_commands():
         words = line.split("#")[0].split()
         if "selfinstruct" not in words:
             continue
         rest = words[words.index("selfinstruct") + 1 :]
         command = rest[:2] if rest[0] == "seeds" else rest[:1]
-        help_ = subprocess.run(
-            [sys.executable, "-m", "selfinstruct", *command, "--help"],
-            cwd=ROOT,
-            check=True,
-            capture_output=True,
-            text=True,
-        ).stdout
+        assert cli.run([*command, "--help"]) == 0, line
+        help_ = capsys.readouterr().out
         for option in (word for word in rest if word.startswith("--")):
             assert option in help_, line
 

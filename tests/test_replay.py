@@ -73,6 +73,61 @@ def test_several_sources_merge_and_what_both_have_is_taken_once(source: Path, tm
     assert exported(tmp_path / "again") == exported(tmp_path / "c")
 
 
+def test_lineage_is_kept_within_each_source_of_a_merge(tmp_path: Path) -> None:
+    for name, seed in (("a", 42), ("b", 7)):
+        grow(tmp_path / name, target=80, round_size=2, seed=seed)
+    assert replay(tmp_path / "a", tmp_path / "b", "--pool", tmp_path / "c") == 0
+    tasks = "SELECT id, source, request_id, request_position, parents FROM tasks WHERE origin = 'generated'"
+    place_of = {row[0]: row[2:4] for row in rows(tmp_path / "b", tasks)}
+    shown = dict(rows(tmp_path / "b", "SELECT id, demonstrations FROM requests WHERE stage = 'propose'"))
+    merged = [row for row in rows(tmp_path / "c", tasks) if row[1] == 1]
+    known = {row[2:4]: row[0] for row in merged}
+    everything = {row[0]: row[1] for row in rows(tmp_path / "c", tasks)}
+    found = missing = 0
+    for _, _, request, _, parents in merged:
+        for before, after in zip(json.loads(shown[request]), json.loads(parents), strict=True):
+            if before not in place_of:
+                assert after == before  # a seed
+            elif place_of[before] in known:
+                assert after == known[place_of[before]]
+                found += 1
+            else:
+                assert after not in everything  # rejected here; never a task of the other source
+                missing += 1
+    assert found > 10
+    assert missing > 0
+    assert max(map(len, generations(tmp_path / "c", 1))) > 2
+    named = max(generations(tmp_path / "c", 1), key=len)
+    assert cli.run(["remove", str(tmp_path / "c"), named[0], "--reason", "bad", "--descendants"]) == 0
+    assert set(named) <= {row[0] for row in rows(tmp_path / "c", "SELECT task_id FROM removed")}
+
+
+def generations(pool: Path, source: int) -> list[list[str]]:
+    """Chains of tasks of one source, each shown for the next."""
+    chain: dict[str, list[str]] = {}
+    for identity, parents in rows(pool, f"SELECT id, parents FROM tasks WHERE source = {source} ORDER BY position"):
+        before = [chain[one] for one in json.loads(parents) if one in chain]
+        chain[identity] = [*max(before, key=len, default=[]), identity]
+    return list(chain.values())
+
+
+def test_another_recipe_than_the_recorded_one_is_refused(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert replay(source, "--pool", tmp_path / "c", "--recipe", "paper") == 2
+    assert "asked by the recipe chat; paper cannot read" in capsys.readouterr().err
+    assert replay(source, "--pool", tmp_path / "c", "--recipe", "chat") == 0
+
+
+def test_a_replay_has_no_speed_since_no_model_wrote(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert replay(source, "--pool", tmp_path / "c") == 0
+    assert "written in the last run" not in capsys.readouterr().out
+    assert status(tmp_path / "c")["last_run"]["tokens_per_second"] is None
+    assert status(source)["last_run"]["tokens_per_second"] > 0
+
+
 def test_sources_with_different_seeds_need_the_seeds_named(
     source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

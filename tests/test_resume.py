@@ -24,7 +24,7 @@ from selfinstruct.growth.underway import Round
 from selfinstruct.llm.offline.server import OfflineServer
 from selfinstruct.records import Task
 from selfinstruct.runs.run import run
-from selfinstruct.store import pool as store
+from selfinstruct.store.contents import load_contents
 from selfinstruct.store.pool import Pool
 from selfinstruct.store.reading import status
 from tests.builders import ROOT, exported, grow, jsonl, made_pool, rows, seed_row
@@ -200,7 +200,7 @@ def test_a_pool_with_many_unfinished_tasks_opens_in_one_pass(tmp_path: Path) -> 
         try:
             with connect() as connection:
                 connection.set_progress_handler(step, 100)
-                found = store._load(connection)
+                found = load_contents(connection)
         finally:
             pool.close()
         assert [one.done_before for one in found.tasks] == [number // 2 + 1 for number in range(1, count, 2)]

@@ -25,10 +25,11 @@ from selfinstruct.recipes import RECIPES
 from selfinstruct.recipes.steps import Finished
 from selfinstruct.records import Completion, Request, Settings, StageModel
 from selfinstruct.store import statements
+from selfinstruct.store.contents import Contents, OpenRound, OpenTask
 from selfinstruct.store.events import Removed
 from selfinstruct.store.exclusions import ExcludedBy
 from selfinstruct.store.novelty import load_index, save_index
-from selfinstruct.store.pool import Contents, OpenRound, OpenTask, Pool
+from selfinstruct.store.pool import Pool
 from selfinstruct.store.writer import Statement
 
 WINDOW = 20

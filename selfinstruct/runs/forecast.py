@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from selfinstruct import judging, rounds
-from selfinstruct.config.reading import DEFAULT_CONCURRENCY, DEFAULT_TARGET, Config, default_seeds
+from selfinstruct.config.reading import DEFAULT_CONCURRENCY, Config, default_seeds
 from selfinstruct.config.roles import prices_of
 from selfinstruct.config.shaping import pool_settings
 from selfinstruct.diversity.steering import Steering
@@ -15,6 +15,7 @@ from selfinstruct.growth.watch import Watch
 from selfinstruct.llm.prices import Price, in_dollars
 from selfinstruct.recipes.steps import Ask
 from selfinstruct.records import PROPOSE, Completion, InstanceCandidate, Request, Settings, Task
+from selfinstruct.runs.goal import goal_of
 from selfinstruct.seeds import read_seeds
 from selfinstruct.store.pool import is_pool
 from selfinstruct.store.reading import PoolHistory, StageHistory, history, watched
@@ -68,7 +69,7 @@ def forecast(config: Config) -> Forecast:
     """The forecast of a run; asks nobody and writes nothing."""
     past = history(config.pool) if is_pool(config.pool) else PoolHistory()
     seeds: Sequence[Task] = past.seeds or read_seeds(config.seeds or default_seeds())
-    wanted = past.done + config.more if config.more else config.target or DEFAULT_TARGET
+    wanted = goal_of(config, past.done, past.last_goal).tasks
     settings = pool_settings(config, config.model_name or "the server's model")
     until = [
         task
@@ -104,9 +105,11 @@ def _steering(
 def _requests(missing: int, past: PoolHistory, settings: Settings, seeds: Sequence[Task]) -> dict[str, float]:
     """Expected requests by stage: as many a task as the pool needed so far, or as the recipe asks at most.
 
-    A stage that the pool has not used yet, such as a judge just switched on, is reckoned as in a new pool.
+    Nothing is proposed for tasks that are accepted and not finished; their follow-ups are reckoned as if none had been
+    asked. A stage that the pool has not used yet, such as a judge just switched on, is reckoned as in a new pool.
     """
-    proposed = missing / (settings.tasks_per_request * ASSUMED_YIELD)
+    unaccepted = max(0, missing - past.pending)
+    proposed = unaccepted / (settings.tasks_per_request * ASSUMED_YIELD)
     rounds_ = -(-proposed // settings.round_size)
     asked = {PROPOSE: rounds_ * settings.round_size} | {
         stage: missing * float(len(prompts)) for stage, prompts in _follow_ups(settings, seeds).items()
@@ -119,6 +122,8 @@ def _requests(missing: int, past: PoolHistory, settings: Settings, seeds: Sequen
     if not (past.done and past.stages):
         return asked
     needed = {stage: missing * one.requests / past.done for stage, one in past.stages.items()}
+    if PROPOSE in needed:
+        needed[PROPOSE] = unaccepted * past.stages[PROPOSE].requests / (past.done + past.pending)
     unused = {stage: asked[stage] if stage in judging.STAGES else 0.0 for stage in settings.stages}
     return {stage: needed.get(stage, unused[stage]) for stage in settings.stages}
 

@@ -27,10 +27,11 @@ from selfinstruct.recipes.steps import Finished
 from selfinstruct.records import Candidate, Request, Settings, Task
 from selfinstruct.seeds import read_seeds
 from selfinstruct.store import statements
+from selfinstruct.store.contents import load_seeds
 from selfinstruct.store.events import Removed, read_removed
 from selfinstruct.store.exclusions import add_exclusions
 from selfinstruct.store.originals import is_originals
-from selfinstruct.store.pool import Pool, is_pool, load_seeds, open_for_reading, read_meta
+from selfinstruct.store.pool import Pool, is_pool, open_for_reading, read_meta
 from selfinstruct.store.recorded import Exchange, OriginalSource, PoolSource, RecordedRound
 from selfinstruct.store.writer import Statement
 
@@ -51,7 +52,7 @@ def replay(folders: Sequence[Path], config: Config, tell: Tell) -> None:
     """Make a new pool out of what the sources recorded. It is there whole or not at all.
 
     Raises:
-        ConfigError: the sources' seeds differ or are not known, and none are named.
+        ConfigError: the sources' seeds differ or are not known, and none are named; another recipe than theirs is.
         PoolError: a source is no recording, or the new pool's folder is in use.
     """
     exclusions = read_exclusions(config.filters.exclude)
@@ -80,10 +81,11 @@ def _open(
     own_seeds: dict[str, Sequence[Task]] = {}
     unknown: list[Path] = []
     kinds: set[bool] = set()
+    recipe = config.recipe.name if "name" in config.recipe.model_fields_set else None
     number = 0
     for folder in folders:
         if is_originals(folder):
-            sources.append(OriginalSource(folder, number, settings))
+            sources.append(OriginalSource(folder, number, settings, recipe))
             unknown.append(folder)
             kinds.add(False)
         elif folder.is_dir() and not is_pool(folder):
@@ -99,7 +101,7 @@ def _open(
                 )
             own_seeds[meta["seeds"]] = load_seeds(connection)
             kinds.add(json.loads(meta["offline"]))
-            sources.append(PoolSource(folder, number, connection, settings))
+            sources.append(PoolSource(folder, number, connection, settings, recipe))
         number += sources[-1].numbers
     if len(kinds) > 1:
         raise PoolError("one source holds tasks of the offline model and another of a real one; replay them apart")
@@ -125,7 +127,7 @@ def _judge_all(
         for recorded in source.rounds():
             yield from _judge_round(source, recorded, judge, seeds, counts, excluded)
             counts.rounds += 1
-    yield statements.end_run(RUN, now(), 0, "replayed")
+    yield statements.end_run(RUN, now(), 0, statements.REPLAYED)
 
 
 def _judge_round(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from selfinstruct import rounds
-from selfinstruct.config.reading import DEFAULT_TARGET, OFFLINE_MODEL, Config, default_seeds, limits_of
+from selfinstruct.config.reading import OFFLINE_MODEL, Config, default_seeds, limits_of
 from selfinstruct.config.roles import prices_of, role_of, stage_models
 from selfinstruct.config.shaping import pool_settings
 from selfinstruct.errors import AccessError, ConfigError, PoolError, SelfInstructError
@@ -20,21 +20,12 @@ from selfinstruct.llm.budget import Budget
 from selfinstruct.llm.wire import Capabilities
 from selfinstruct.recipes import RECIPES
 from selfinstruct.records import Settings, Task
+from selfinstruct.runs.goal import Goal, goal_of
 from selfinstruct.runs.models import Listeners, serve
 from selfinstruct.seeds import read_seeds
+from selfinstruct.store.contents import Contents
 from selfinstruct.store.exclusions import excluded_by, keep_exclusions
-from selfinstruct.store.pool import Contents, Pool, seeds_digest
-
-
-@dataclass(frozen=True, slots=True)
-class Goal:
-    """How many generated tasks there are to be in all, and whether that came from `--more`."""
-
-    tasks: int
-    more: int | None
-    goes_on: bool = False
-    """The goal of an earlier run that was not reached."""
-
+from selfinstruct.store.pool import Pool, seeds_digest
 
 Started = Callable[[Growth], None]
 
@@ -177,12 +168,7 @@ def _goal(pool: Pool, config: Config, done: int, job: str | None) -> Goal:
     given, of_more = (None, None) if job is None else pool.goal_of(job)
     if given is not None:
         return Goal(given, of_more, goes_on=done < given)
-    if config.more is None:
-        return Goal(config.target or DEFAULT_TARGET, None)
-    last, more = pool.last_goal()
-    if more == config.more and last is not None and done < last:
-        return Goal(last, more, goes_on=True)
-    return Goal(done + config.more, config.more)
+    return goal_of(config, done, pool.last_goal())
 
 
 def _known(pool: Pool) -> Mapping[tuple[str, str], Mapping[str, Any]]:

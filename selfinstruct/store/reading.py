@@ -14,8 +14,10 @@ from selfinstruct.diversity.scored import evenly
 from selfinstruct.errors import PoolError
 from selfinstruct.novelty.common import mark_common
 from selfinstruct.records import Task
+from selfinstruct.store.contents import load_seeds
 from selfinstruct.store.judged import agreement_yield, answers_of, judge_yield, verdicts_on
-from selfinstruct.store.pool import load_seeds, open_for_reading
+from selfinstruct.store.pool import last_goal, open_for_reading
+from selfinstruct.store.statements import REPLAYED
 from selfinstruct.store.windows import Past, load_past
 
 Connection = sqlite3.Connection
@@ -119,13 +121,14 @@ def _last_window(connection: sqlite3.Connection) -> dict[str, Any] | None:
 
 
 def _last_run(connection: sqlite3.Connection, run: sqlite3.Row) -> dict[str, Any]:
-    """How a run ended, and how fast its models wrote between its start and its last answer so far."""
+    """How a run ended, and how fast its models wrote between its start and its last answer so far, if any did."""
     sql = (
         "SELECT COALESCE(SUM(completion_tokens), 0) AS tokens, "
         "(julianday(MAX(received_at)) - julianday(?)) * 86400 AS seconds FROM completions WHERE run = ?"
     )
     wrote = connection.execute(sql, (run["started_at"], run["id"])).fetchone()
-    speed = wrote["tokens"] / wrote["seconds"] if wrote["seconds"] else None
+    is_known = wrote["seconds"] and run["outcome"] != REPLAYED
+    speed = wrote["tokens"] / wrote["seconds"] if is_known else None
     return {
         **{key: run[key] for key in ("started_at", "ended_at", "exit_code", "outcome", "server_restarts")},
         "tokens_per_second": None if speed is None else round(speed, 1),
@@ -152,6 +155,10 @@ class PoolHistory:
     removed: frozenset[str] = frozenset()
     """Ids of the tasks that are removed, seeds among them."""
     done: int = 0
+    pending: int = 0
+    """Accepted tasks whose follow-ups are not finished."""
+    last_goal: tuple[int | None, int | None] = (None, None)
+    """(goal, more) of the last run."""
     next_round: int = 0
     stages: Mapping[str, StageHistory] = field(default_factory=dict)
 
@@ -171,6 +178,8 @@ def history(folder: Path) -> PoolHistory:
             generated=[(Task(row["id"], row["instruction"], None), row["round"]) for row in rows_],
             removed=frozenset(row["task_id"] for row in connection.execute("SELECT task_id FROM removed")),
             done=one("SELECT COUNT(*) FROM tasks WHERE origin = 'generated' AND state = 'done'"),
+            pending=one("SELECT COUNT(*) FROM tasks WHERE state = 'pending'"),
+            last_goal=last_goal(connection),
             next_round=one("SELECT COALESCE(MAX(number) + 1, 0) FROM rounds"),
             stages={
                 row["stage"]: StageHistory(row["n"], row["prompt"], row["completion"], row["latency"]) for row in stages

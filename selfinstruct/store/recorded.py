@@ -1,4 +1,7 @@
-"""What sources of a replay recorded, round by round: pools, and folders of the original code."""
+"""What sources of a replay recorded, round by round: pools, and folders of the original code.
+
+A source raises a ConfigError where another recipe is named than the one it was asked by.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from selfinstruct.errors import ConfigError
-from selfinstruct.records import Candidate, Completion, Request, Settings
+from selfinstruct.records import Candidate, Completion, Request, Settings, task_id
+from selfinstruct.store.contents import OF_ROUND, OF_TASK, asked_of
 from selfinstruct.store.originals import instruction_key, read_originals
-from selfinstruct.store.pool import OF_ROUND, OF_TASK, asked_of
 
 Exchange = tuple[Request, Completion]
 
@@ -33,7 +36,9 @@ class RecordedRound:
 class OriginalSource:
     """A folder of the original code, kept under one source number."""
 
-    def __init__(self, folder: Path, number: int, settings: Settings) -> None:
+    def __init__(self, folder: Path, number: int, settings: Settings, recipe: str | None) -> None:
+        if recipe not in {None, "paper"}:
+            raise ConfigError(f"{folder} was asked by the recipe paper; {recipe} cannot read its answers")
         self.numbers = 1
         self._number = number
         self._recording = read_originals(folder)
@@ -59,8 +64,11 @@ class OriginalSource:
 class PoolSource:
     """A pool. What it took over from sources of its own keeps a number for each of these."""
 
-    def __init__(self, folder: Path, number: int, connection: sqlite3.Connection, settings: Settings) -> None:
+    def __init__(
+        self, folder: Path, number: int, connection: sqlite3.Connection, settings: Settings, recipe: str | None
+    ) -> None:
         self._folder = folder
+        self._recipe = recipe
         self._connection = connection
         self._settings = settings
         inner = [row[0] for row in connection.execute("SELECT DISTINCT source FROM rounds ORDER BY source")]
@@ -76,15 +84,15 @@ class PoolSource:
         ).fetchall()
         for row in rows:
             requests, completions = asked_of(self._connection, OF_ROUND, row["number"])
-            exchanges = tuple((one, completions[one.id]) for one in requests if one.id in completions)
-            taken = () if requests and exchanges else tuple(self._taken(row["number"]))
-            ids = {identity for request, _ in exchanges for identity in request.demonstrations}
+            answered = [one for one in requests if one.id in completions]
+            known = self._shown({identity for one in answered for identity in one.demonstrations})
+            exchanges = tuple((_renamed(one, known), completions[one.id]) for one in answered)
             yield RecordedRound(
                 self._number_of[row["source"]],
                 self._recorded(Settings.from_json(row["settings"])),
                 exchanges,
-                taken,
-                self._instructions(ids),
+                () if exchanges else tuple(self._taken(row["number"])),
+                dict(known.values()),
             )
 
     def follow_ups(self, candidate: Candidate) -> Sequence[Exchange]:
@@ -99,8 +107,10 @@ class PoolSource:
         return [(request, completions[request.id]) for request in requests if request.id in completions]
 
     def _recorded(self, recorded: Settings) -> Settings:
-        if self._settings.compat and recorded.recipe != "paper":
-            raise ConfigError(f"{self._folder} was asked by the recipe {recorded.recipe}; compat reads only paper")
+        if self._recipe not in {None, recorded.recipe}:
+            raise ConfigError(
+                f"{self._folder} was asked by the recipe {recorded.recipe}; {self._recipe} cannot read its answers"
+            )
         prompts = {**self._settings.prompts, **recorded.prompts}  # of the judge only one of the two may know
         return replace(self._settings, recipe=recorded.recipe, stages=recorded.stages, prompts=prompts)
 
@@ -108,10 +118,18 @@ class PoolSource:
         for row in self._connection.execute("SELECT * FROM tasks WHERE round = ? ORDER BY position", (number,)):
             yield Candidate(row["request_id"], row["request_position"], row["instruction"])
 
-    def _instructions(self, ids: set[str]) -> dict[str, str]:
+    def _shown(self, ids: set[str]) -> dict[str, tuple[str, str]]:
+        """Of these tasks and seeds by id: the id that each has under the new number of its source, and the text."""
         found = {}
         for identity in ids:
-            row = self._connection.execute("SELECT instruction FROM tasks WHERE id = ?", (identity,)).fetchone()
+            row = self._connection.execute("SELECT * FROM tasks WHERE id = ?", (identity,)).fetchone()
             if row:
-                found[identity] = row["instruction"]
+                source = self._number_of.get(row["source"])
+                new = identity if source is None else task_id(source, row["request_id"], row["request_position"])
+                found[identity] = (new, row["instruction"])
         return found
+
+
+def _renamed(request: Request, known: Mapping[str, tuple[str, str]]) -> Request:
+    ids = tuple(known[one][0] if one in known else one for one in request.demonstrations)
+    return replace(request, demonstrations=ids)
