@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import json
 import random
 import sqlite3
@@ -17,6 +18,7 @@ from selfinstruct import rounds
 from selfinstruct.cli import run
 from selfinstruct.config.reading import load
 from selfinstruct.config.shaping import pool_settings
+from selfinstruct.diversity.figures import vendi_score
 from selfinstruct.diversity.radar import Tally, Window, alarms_of, close, warning
 from selfinstruct.diversity.steering import POOL, Seen, Steering, covered, least, raised, steering
 from selfinstruct.diversity.verbs import Reading, read
@@ -24,6 +26,7 @@ from selfinstruct.errors import ConfigError
 from selfinstruct.growth.watch import Watch
 from selfinstruct.llm.offline.quirks import parse_quirks
 from selfinstruct.llm.offline.server import OfflineServer
+from selfinstruct.novelty.tokens import tokenize
 from selfinstruct.records import Radar, Settings, Task
 from selfinstruct.runs.forecast import forecast
 from selfinstruct.sampling import draw_demonstrations_by_weight
@@ -64,6 +67,11 @@ def test_the_figures_of_a_window_are_those_reckoned_by_hand() -> None:
     assert found.nearest == 0.1  # of 0, 0.1 and 0.2
     assert found.openings == 1.0  # of nine that could be read: "write a poem" seven times, two more
     assert found.new_pairs == 2
+    # Of the three accepted: write a poem story name river, 6 of 9 words; "write a" twice, 5 of 6 pairs.
+    assert (found.distinct_1, found.distinct_2, found.verb_noun_entropy) == (0.6667, 0.8333, 1.585)
+    raw = b"Write a poem.\nWrite a story.\nName a river."
+    assert found.compression_ratio == round(len(raw) / len(bz2.compress(raw)), 4)
+    assert found.vendi_score == round(vendi_score([tokenize(text) for text in raw.decode().splitlines()]) or 0, 4)
     assert (found.alarms, found.level) == ((), 0)  # ten candidates say nothing
 
 

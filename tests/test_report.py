@@ -147,6 +147,12 @@ def test_the_windows_of_the_radar_are_those_of_the_pool(tmp_path: Path) -> None:
     found = [tuple(one[key] for key in keys) for one in figures["windows"]]
     assert found == [(*row[:4], json.loads(row[4]), row[5]) for row in stored]
     assert "openings" in figures["windows"][0]["alarms"]
+    varied = ("distinct_1", "distinct_2", "compression_ratio", "verb_noun_entropy", "vendi_score")
+    stored = rows(tmp_path / "pool", f"SELECT {', '.join(varied)} FROM windows ORDER BY last_round")
+    assert [tuple(one[key] for key in varied) for one in figures["windows"]] == stored
+    texts = rows(tmp_path / "pool", "SELECT instruction, NULL FROM tasks WHERE round IN (0, 1) ORDER BY position")
+    of_the_first = diversity(texts).to_json()
+    assert stored[0] == tuple(of_the_first[key] for key in varied)
 
 
 def test_removed_tasks_are_marked_and_left_out_of_what_the_pool_holds(tmp_path: Path) -> None:

@@ -47,8 +47,8 @@ class Diversity:
         return asdict(self)
 
 
-def diversity(rows: Iterable[tuple[str, float | None]]) -> Diversity:
-    """The figures of some instructions, each with its score to the nearest earlier one (None: it was not kept).
+def diversity(rows: Iterable[tuple[str, float | None]], most_compared: int = VENDI_SAMPLE) -> Diversity:
+    """The figures of some instructions, each with its score to the nearest earlier one (None: it does not count).
 
     A function of the instructions in their order; the Vendi score does not depend on the order either.
     """
@@ -57,7 +57,7 @@ def diversity(rows: Iterable[tuple[str, float | None]]) -> Diversity:
     scores = [score for _, score in pairs if score is not None]
     tokens = [tokenize(instruction) for instruction in instructions]
     readings = Counter(map(read, instructions))
-    sample = vendi_sample(instructions)
+    sample = vendi_sample(instructions, most_compared)
     return Diversity(
         instructions=len(instructions),
         distinct_1=_rounded(distinct(tokens, 1)),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from selfinstruct.diversity.openings import opening, top_share
 from selfinstruct.diversity.verbs import Reading, read
@@ -20,6 +20,8 @@ MAX_LEVEL = 4
 """How strongly `diversify` acts at most; one step for each window with an alarm, one back for each without."""
 UNJUDGED = frozenset({"unreadable", "cut_off"})
 """Reasons of rejections whose text is no instruction."""
+VENDI_SAMPLE = 200
+"""Instructions of a window of which the Vendi score is reckoned, which takes some hundredths of a second."""
 FEWEST = 20
 """Candidates that a window needs for an alarm; fewer say nothing."""
 
@@ -40,6 +42,8 @@ class Tally:
     """Of all that was judged."""
     pairs: Counter[Reading] = field(default_factory=Counter)
     """Verbs and nouns of what was accepted."""
+    instructions: list[str] = field(default_factory=list)
+    """What was accepted, in order."""
     words: list[frozenset[str]] = field(default_factory=list)
     """Those of each accepted instruction."""
 
@@ -48,6 +52,7 @@ class Tally:
         tokens = tokenize(instruction)
         self.judged += 1
         self.accepted += 1
+        self.instructions.append(instruction)
         self.openings.append(opening(tokens))
         self.pairs[read(instruction)] += 1
         self.words.append(frozenset(tokens))
@@ -78,6 +83,12 @@ class Window:
     """Names of the figures beyond their bounds."""
     level: int = 0
     """How strongly `diversify` acts after this window, 0 to 4."""
+    distinct_1: float | None = None
+    """This and the next ones are those of `Diversity`, of the instructions accepted in the window."""
+    distinct_2: float | None = None
+    compression_ratio: float | None = None
+    verb_noun_entropy: float | None = None
+    vendi_score: float | None = None
 
     @property
     def new_pairs_share(self) -> float | None:
@@ -87,6 +98,9 @@ class Window:
 
 def close(tally: Tally, known: Mapping[Reading, int], rounds: tuple[int, int], before: int, bounds: Radar) -> Window:
     """The window of these rounds (first, last). `known` are the pairs before it, `before` is the level of the last."""
+    from selfinstruct.diversity.figures import diversity  # noqa: PLC0415 - brings numpy, which plain status does without
+
+    varied = diversity(((instruction, None) for instruction in tally.instructions), VENDI_SAMPLE)
     figures = Window(
         first_round=rounds[0],
         last_round=rounds[1],
@@ -96,13 +110,15 @@ def close(tally: Tally, known: Mapping[Reading, int], rounds: tuple[int, int], b
         nearest=_rounded(math.fsum(tally.scores) / len(tally.scores) if tally.scores else None),
         openings=_rounded(top_share(tally.openings)),
         new_pairs=sum(pair not in known for pair in tally.pairs),
+        distinct_1=varied.distinct_1,
+        distinct_2=varied.distinct_2,
+        compression_ratio=varied.compression_ratio,
+        verb_noun_entropy=varied.verb_noun_entropy,
+        vendi_score=varied.vendi_score,
     )
     alarms = alarms_of(figures, bounds)
     level = min(before + 1, MAX_LEVEL) if alarms else max(before - 1, 0)
-    return Window(
-        figures.first_round, figures.last_round, figures.judged, figures.accepted, figures.acceptance, figures.nearest,
-        figures.openings, figures.new_pairs, alarms, level,
-    )  # fmt: skip
+    return replace(figures, alarms=alarms, level=level)
 
 
 def _rounded(value: float | None) -> float | None:

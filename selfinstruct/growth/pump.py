@@ -239,7 +239,7 @@ class Growth:
         self._radar.judged(verdicts)
         if not round_.waiting:
             transaction.append(statements.settle_round(round_.number))
-            transaction += self._radar.settled(round_.number, round_.settings)
+            transaction += await asyncio.to_thread(self._radar.settled, round_.number, round_.settings)
         await self.journal.write(transaction)
         return accepted
 

@@ -141,8 +141,8 @@ def reasons_by_round(connection: sqlite3.Connection) -> Iterator[ReasonCount]:
 def windows(connection: sqlite3.Connection) -> list[dict[str, Any]]:
     """What the radar saw, by window of rounds."""
     found = connection.execute(
-        "SELECT first_round, last_round, acceptance, nearest, openings, new_pairs, alarms, level FROM windows "
-        "ORDER BY last_round"
+        "SELECT first_round, last_round, acceptance, nearest, openings, new_pairs, distinct_1, distinct_2, "
+        "compression_ratio, verb_noun_entropy, vendi_score, alarms, level FROM windows ORDER BY last_round"
     )
     return [{**dict(row), "alarms": json.loads(row["alarms"])} for row in found]
 

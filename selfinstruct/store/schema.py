@@ -229,6 +229,13 @@ CREATE TABLE exclusions (
 ALTER TABLE requests ADD COLUMN topic TEXT;
 ALTER TABLE requests ADD COLUMN verbs TEXT;
 """,
+    """
+ALTER TABLE windows ADD COLUMN distinct_1 REAL;
+ALTER TABLE windows ADD COLUMN distinct_2 REAL;
+ALTER TABLE windows ADD COLUMN compression_ratio REAL;
+ALTER TABLE windows ADD COLUMN verb_noun_entropy REAL;
+ALTER TABLE windows ADD COLUMN vendi_score REAL;
+""",
 )
 """Scripts that were added since, in order: each brings a pool from one schema version to the next. Each statement ends
 with `;` at the end of a line. Scripts are added, never changed."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from selfinstruct.diversity.radar import Window
 from selfinstruct.diversity.verbs import Reading
@@ -84,12 +84,7 @@ def _rounds(connection: sqlite3.Connection, first: int) -> dict[int, PastRound]:
 
 def add_window(window: Window, pairs: Mapping[Reading, int]) -> list[Statement]:
     """A window and the verbs and nouns of the tasks accepted in it."""
-    row = {
-        "first_round": window.first_round, "last_round": window.last_round, "judged": window.judged,
-        "accepted": window.accepted, "acceptance": window.acceptance, "nearest": window.nearest,
-        "openings": window.openings, "new_pairs": window.new_pairs, "alarms": canonical_json(window.alarms),
-        "level": window.level,
-    }  # fmt: skip
+    row = {**asdict(window), "alarms": canonical_json(window.alarms)}
     sql = (
         "INSERT INTO verb_nouns (verb, noun, tasks) VALUES (?, ?, ?) "
         "ON CONFLICT (verb, noun) DO UPDATE SET tasks = tasks + excluded.tasks"

@@ -233,7 +233,7 @@ def test_the_radar_says_what_went_beyond_its_bounds(
     pool = small_pool(tmp_path / "small")
     assert opened(page, pool).locator("#growth figure").count() == 2
     seen = [
-        Window(0, 9, 80, 40, 0.5, 0.31, 0.2, 30, (), 0),
+        Window(0, 9, 80, 40, 0.5, 0.31, 0.2, 30, (), 0, distinct_1=0.81, vendi_score=6.5),
         Window(10, 19, 80, 10, 0.125, 0.4, 0.6, 2, ("acceptance", "openings"), 1),
     ]
     with contextlib.closing(connect(pool / "pool.db")) as connection:
@@ -248,9 +248,14 @@ def test_the_radar_says_what_went_beyond_its_bounds(
     expect(chart.locator(".tip")).to_have_text("rounds 0 to 9: 50% acceptance")
     # Where lines lie above each other, the tip is of the one under the pointer.
     said = ["50% acceptance", "13% acceptance", "31% nearest ROUGE-L", "40% nearest ROUGE-L"]
+    chart.evaluate("node => node.scrollIntoView({behavior: 'instant', block: 'center'})")
     for place, wanted in enumerate([*said, "20% ten openings", "60% ten openings"]):
         chart.locator("circle").nth(place).hover(force=True)
         expect(chart.locator(".tip")).to_have_text(f"rounds {'10 to 19' if place % 2 else '0 to 9'}: {wanted}")
+    chart.locator("summary").click()
+    expect(chart.locator("tbody tr").first).to_have_text(
+        "rounds 0 to 9 50.0% 31.0% 20.0% 30 0.81 6.50 0", use_inner_text=True
+    )
     page.locator("#growth figure").nth(3).locator("rect").first.hover()
     expect(page.locator("#growth figure").nth(3).locator(".tip")).to_have_text("rounds 0 to 9: 30")
     assert serious_faults(page) == []

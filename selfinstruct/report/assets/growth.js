@@ -34,6 +34,7 @@ function growth(pools) {
 }
 
 const WATCHED = { acceptance: "acceptance", nearest: "nearest ROUGE-L", openings: "ten openings", new_pairs: "new verb-noun pairs" };
+const VARIED = [["distinct_1", "distinct-1"], ["distinct_2", "distinct-2"], ["compression_ratio", "compression ratio"], ["verb_noun_entropy", "verb-noun entropy"], ["vendi_score", "Vendi score"]];
 
 /** What the collapse radar saw: the figures that it watches, by its own windows of rounds. */
 function radar(pool, name, side) {
@@ -43,8 +44,8 @@ function radar(pool, name, side) {
   const alarms = pool.windows.flatMap((one, place) => one.alarms.map((alarm) => `${bins[place].name}: ${WATCHED[alarm] || alarm}`));
   const warned = alarms.length ? `Beyond their bounds: ${alarms.slice(0, 6).join("; ")}${alarms.length > 6 ? ` and ${number(alarms.length - 6)} more` : ""}.` : "Nothing went beyond its bounds.";
   const percent = (value) => `${value.toFixed(0)}%`;
-  const rows = () => pool.windows.map((one, place) => [bins[place].name, ...series.map((line) => (known(line.values[place]) ? `${line.values[place].toFixed(1)}%` : "none")), one.new_pairs, one.alarms.map((alarm) => WATCHED[alarm] || alarm).join(", "), one.level]);
-  const columns = ["rounds", ...series.map((one) => one.name), "new pairs", "beyond bounds", "steering"];
+  const rows = () => pool.windows.map((one, place) => [bins[place].name, ...series.map((line) => (known(line.values[place]) ? `${line.values[place].toFixed(1)}%` : "none")), one.new_pairs, ...VARIED.map(([key]) => (known(one[key]) ? one[key].toFixed(2) : "")), one.alarms.map((alarm) => WATCHED[alarm] || alarm).join(", "), one.level]);
+  const columns = ["rounds", ...series.map((one) => one.name), "new pairs", ...VARIED.map(([, name]) => name), "beyond bounds", "steering"];
   return el("div", { class: "grid" },
     figure({
       title: titled("What the collapse radar watches", name), note: `A model that repeats itself is accepted less, comes nearer to what is there, and begins alike. ${warned}`, alt: warned,
