@@ -60,6 +60,24 @@ def test_a_model_changed_and_changed_back_loses_no_request(tmp_path: Path) -> No
     assert rows(pool, answered) == [(8,)]
 
 
+def test_follow_ups_of_a_model_changed_and_changed_back_are_asked_once(tmp_path: Path) -> None:
+    pool, configs = tmp_path / "p", []
+    for temperature in (0.2, 0.4):
+        configs.append(tmp_path / f"{temperature}.toml")
+        configs[-1].write_text(f"[stages.inputs]\ntemperature = {temperature}\n")
+    with OfflineServer() as server:
+        options: dict[str, Any] = {"base_url": [server.base_url], "model": "offline", "target": 40, "concurrency": 4}
+        for place, sent in ((0, 16), (1, 2), (0, 2), (1, 2), (0, 2)):
+            assert grow(pool, config=configs[place], max_requests=sent, **options).exit_code == 3
+        assert rows(pool, "SELECT COUNT(*) > 0 FROM requests WHERE stage = 'inputs' AND state = 'superseded'") == [(1,)]
+        assert grow(pool, config=configs[0], **options).exit_code == 0
+        assert max(server.seen.values()) == 1
+    by_task = "SELECT DISTINCT COUNT(*) FROM requests WHERE stage = 'inputs' AND state = 'answered' GROUP BY task_id"
+    assert rows(pool, by_task) == [(1,)]
+    assert rows(pool, "SELECT COUNT(*) FROM completions c JOIN requests r ON r.id = c.request_id "
+                      "WHERE r.state = 'superseded'") == [(0,)]  # fmt: skip
+
+
 def test_requests_that_an_earlier_version_gave_up_are_asked(tmp_path: Path) -> None:
     pool = tmp_path / "p"
     with OfflineServer() as server:

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from selfinstruct import judging, rounds
 from selfinstruct.errors import AccessError, BudgetError
 from selfinstruct.growth.journal import Journal
-from selfinstruct.growth.underway import Children, Endings, Generated, Round, gather, waits_for
+from selfinstruct.growth.underway import Children, Endings, Generated, Round, gather, ran_dry, waits_for
 from selfinstruct.growth.watch import Watch
 from selfinstruct.llm.progress import Progress
 from selfinstruct.llm.slots import Halted
@@ -389,19 +389,9 @@ class Growth:
 
     def _ran_dry(self) -> Outcome | None:
         """The end of a run that no longer finds anything new or keeps anything, with what rejected the most."""
-        if fault := self._endings.fault(self._min_acceptance):
-            return Outcome(4, fault)
-        if len(self.window) < WINDOW:
-            return None
-        accepted, judged = (sum(column) for column in zip(*self.window, strict=True))
-        if accepted and accepted >= self._min_acceptance * judged:
-            return None
-        reasons = ", ".join(f"{reason} {count:,}" for reason, count in self.reasons.most_common(3))
-        return Outcome(
-            4,
-            f"almost nothing new: {accepted:,} of {judged:,} candidates were accepted in the last {WINDOW} rounds "
-            f"(mostly rejected: {reasons}); try other seeds, topics or guidance, or a higher temperature",
-        )
+        least = self._min_acceptance
+        fault = self._endings.fault(least) or ran_dry(self.window, self.reasons, least)
+        return Outcome(4, fault) if fault else None
 
     def _send_ahead(self, steps: Steps, children: Children) -> None:
         """Start the rounds that may be planned now and are expected to be needed.

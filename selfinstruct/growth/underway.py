@@ -153,6 +153,21 @@ class Children:
         self._changed.set()
 
 
+def ran_dry(window: deque[tuple[int, int]], reasons: Counter[str], least: float) -> str:
+    """What is wrong when less than this share of the candidates of a full window, or none, was accepted; else empty.
+
+    The window holds (accepted, judged) of each round.
+    """
+    accepted, judged = (sum(column) for column in zip(*window, strict=True)) if window else (0, 0)
+    if len(window) < (window.maxlen or 0) or (accepted and accepted >= least * judged):
+        return ""
+    most = ", ".join(f"{reason} {count:,}" for reason, count in reasons.most_common(3))
+    return (
+        f"almost nothing new: {accepted:,} of {judged:,} candidates were accepted in the last {len(window)} rounds "
+        f"(mostly rejected: {most}); try other seeds, topics or guidance, or a higher temperature"
+    )
+
+
 async def gather(work: Iterable[Awaitable[Any]]) -> None:
     """Run all to their end; then raise the first error, a halt only if there is no other."""
     results = await asyncio.gather(*work, return_exceptions=True)
