@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from selfinstruct import cli
+from selfinstruct import cli, judging
 from selfinstruct.config.reading import load
 from selfinstruct.llm.offline.quirks import parse_quirks
 from selfinstruct.llm.offline.server import OfflineServer
@@ -86,6 +86,26 @@ def test_the_target_is_exact_and_everything_adds_up(reference: Path) -> None:
     assert used == {"propose", "inputs", "respond", "judge", "revise"}
     wanted = {"judged_invalid", "judged_output", "revised", "no_agreement"}
     assert wanted <= now["rejections"].keys(), now["rejections"]
+
+
+def test_the_yield_of_each_stage_is_what_its_reasons_left(reference: Path) -> None:
+    now = status(reference)
+    lost = dict(rows(reference, "SELECT kind || ' ' || reason, COUNT(*) FROM rejections GROUP BY 1"))
+    waiting = dict(rows(reference, "SELECT kind, COUNT(*) FROM waiting GROUP BY 1"))
+    for kind, last in (("instruction", now["tasks"] + now["tasks_without_instances"]), ("instance", now["instances"])):
+        stages = now["yield"][f"{kind}s"]
+        seen, left = zip(*((one["seen"], one["left"]) for one in stages.values()), strict=True)
+        assert left[-1] == last
+        assert seen[2:] == left[1:-1]
+        assert seen[1] == left[0] - waiting.get(kind, 0)
+    tasks, instances = now["yield"]["instructions"], now["yield"]["instances"]
+    assert list(tasks) == ["read", "rules", "novelty", "decontamination"]
+    assert list(instances) == ["read", "rules", "decontamination", "judge"]
+    assert tasks["novelty"]["seen"] - tasks["novelty"]["left"] == lost["instruction near_duplicate"]
+    assert tasks["decontamination"]["seen"] == tasks["decontamination"]["left"]
+    by_judge = [f"instance {reason}" for reason in judging.REASONS]
+    assert instances["judge"]["seen"] - instances["judge"]["left"] == sum(lost.get(one, 0) for one in by_judge) > 0
+    assert instances["read"]["seen"] - instances["read"]["left"] >= lost["instance no_agreement"]
 
 
 @pytest.mark.parametrize("concurrency", [1, 64])

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from selfinstruct import judging
 from selfinstruct.records import APART, BEST, QUESTIONS
 
+READ = "read"
+UNREAD = frozenset({"unreadable", "no_label", "no_answer", "no_agreement", "input_not_needed"})
+"""Reasons for which nothing is left that a rule could look at."""
+JUDGED_BY = {
+    "instruction": ("rules", "novelty", "decontamination"),
+    "instance": ("rules", "decontamination", "judge"),
+}
+"""The stages behind reading, by kind, the cheapest first."""
 _SAMPLED = f"stage = 'respond' AND position / {APART} = 1 AND state = 'answered'"
 """The second answer to a question."""
 
@@ -29,6 +39,39 @@ def agreement_yield(connection: sqlite3.Connection) -> dict[str, int] | None:
         return None
     apart = _count(connection, "SELECT COUNT(*) FROM rejections WHERE reason = 'no_agreement'")
     return {"asked": asked, "no_agreement": apart}
+
+
+def yield_by_stage(connection: sqlite3.Connection) -> dict[str, dict[str, dict[str, int]]]:
+    """How many instructions and how many instances each stage of judging saw and left over, in order of price.
+
+    What still waits is read, and seen by nothing else yet. A revised instance counts as another one.
+    """
+    lost: dict[str, Counter[str]] = {"instruction": Counter(), "instance": Counter()}
+    for row in connection.execute("SELECT kind, reason, COUNT(*) FROM rejections GROUP BY kind, reason"):
+        lost[row[0]][_stage(row[0], row[1])] += row[2]
+    waiting = dict(connection.execute("SELECT kind, COUNT(*) FROM waiting GROUP BY kind").fetchall())
+    kept = {
+        "instruction": _count(connection, "SELECT COUNT(*) FROM tasks WHERE origin = 'generated'"),
+        "instance": _count(connection, "SELECT COUNT(*) FROM instances WHERE request_id IS NOT NULL"),
+    }
+    found: dict[str, dict[str, dict[str, int]]] = {}
+    for kind, reasons in lost.items():
+        seen = kept[kind] + reasons.total() + waiting.get(kind, 0)
+        found[f"{kind}s"] = {READ: {"seen": seen, "left": seen - reasons[READ]}}
+        seen -= reasons[READ] + waiting.get(kind, 0)
+        for stage in JUDGED_BY[kind]:
+            found[f"{kind}s"][stage] = {"seen": seen, "left": seen - reasons[stage]}
+            seen -= reasons[stage]
+    return found
+
+
+def _stage(kind: str, reason: str) -> str:
+    """The stage of judging at which candidates of a kind are rejected for a reason."""
+    if reason in UNREAD or (kind == "instruction" and reason == "cut_off"):
+        return READ
+    return {"near_duplicate": "novelty", "contaminated": "decontamination"}.get(
+        reason, "judge" if reason in judging.REASONS else "rules"
+    )
 
 
 def judge_yield(connection: sqlite3.Connection) -> dict[str, int] | None:

@@ -15,7 +15,7 @@ from selfinstruct.errors import PoolError
 from selfinstruct.novelty.common import mark_common
 from selfinstruct.records import Task
 from selfinstruct.store.contents import load_seeds
-from selfinstruct.store.judged import agreement_yield, answers_of, judge_yield, verdicts_on
+from selfinstruct.store.judged import agreement_yield, answers_of, judge_yield, verdicts_on, yield_by_stage
 from selfinstruct.store.pool import last_goal, open_for_reading
 from selfinstruct.store.statements import REPLAYED
 from selfinstruct.store.windows import Past, load_past
@@ -103,6 +103,7 @@ def status_of(connection: sqlite3.Connection, name: str) -> dict[str, Any]:
         "usd": one("SELECT COALESCE(SUM(COALESCE(usd_e12, reserved_usd_e12)), 0) FROM attempts") / 1e12,
         "usage": _usage(connection),
         "radar": _last_window(connection),
+        "yield": yield_by_stage(connection),
         "agreement": agreement_yield(connection),
         "judge": judge_yield(connection),
         "recipe": json.loads(settings["settings"])["recipe"] if settings else None,

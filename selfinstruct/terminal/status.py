@@ -9,6 +9,7 @@ from typing import Any
 from rich.text import Text
 
 from selfinstruct.store import reading, training
+from selfinstruct.store.judged import READ
 from selfinstruct.terminal.words import OUT, harmless, line, short, show_json
 
 Line = tuple[str, object, str]
@@ -84,6 +85,7 @@ def _became(status: dict[str, Any]) -> Iterator[Line]:
     yield "  rejections", sum(status["rejections"].values()), ""
     for reason, count in status["rejections"].items():
         yield f"    {reason}", count, ""
+    yield from yield_lines(status)
     yield from judging_lines(status)
     if status["acceptance_rate"] is not None:
         yield "acceptance", f"{status['acceptance_rate']:.0%}", "of judged instructions"
@@ -97,6 +99,16 @@ def _from_cache(status: dict[str, Any]) -> str:
     if not status["cached_tokens"]:
         return ""
     return f" ({status['cached_tokens'] / status['prompt_tokens']:.0%} from cache)"
+
+
+def yield_lines(status: dict[str, Any]) -> Iterator[tuple[str, int, str]]:
+    """What each stage of judging saw and left, in order of price; without test sets and the judge where none is on."""
+    for kind, stages in status["yield"].items():
+        for stage, counts in stages.items():
+            seen, left = counts["seen"], counts["left"]
+            if seen and (left < seen or stage not in {"decontamination", "judge"}):
+                name = f"{kind} read" if stage == READ else f"  {stage}"
+                yield name, seen, f"{left:,} left, {left / seen:.0%}"
 
 
 def judging_lines(status: dict[str, Any]) -> Iterator[tuple[str, int, str]]:
