@@ -279,15 +279,14 @@ def run(job: Job) -> None:
     if not kept:
         raise JobError(f"{train_file}: none of {len(rows)} rows can be trained on: {left_out}")
     facts = {"form": name, "left_out": left_out, "not_measured": {}, **_facts(tokenizer, kept)}
-    say(f"{len(kept)} rows of {train_file}, {facts['tokens_in_loss']:,} of {facts['tokens']:,} tokens in the loss")
+    seen = f"{facts['tokens_in_loss']:,} of {facts['tokens']:,} tokens in the loss"
+    say(f"{len(kept)} of {len(rows)} rows of {train_file}, {seen}")
     chosen = {}
     for one, of in sets.items():
         asked = answerable(tokenizer, of, job.max_length)
         facts["not_measured"][one] = len(of) - len(asked)
-        if len(asked) < len(of):
-            say(
-                f"{one}: {len(of) - len(asked)} of {len(of)} rows are not measured: more than max_length tokens to read"
-            )
+        if missing := facts["not_measured"][one]:
+            say(f"{one}: {missing} of {len(of)} rows are not measured: prompts of more than max_length tokens")
         chosen[one] = some(asked, job.eval_rows, job.seed)
     save(out / "job.json", claimed)  # not earlier: what failed until here may be tried again with other settings
     before = _once(out / "before.json", lambda: _measured("before", model, tokenizer, chosen, job))
@@ -404,7 +403,7 @@ def as_markdown(report: Mapping[str, Any], answers: Sequence[Mapping[str, Any]])
         f"{report['tokens_in_loss']:,} of {report['tokens']:,} tokens in the loss, "
         f"{report['parameters_trained']:,} of {report['parameters']:,} parameters trained."),
         f"Left out: {left_out['too_long']} rows too long, {left_out['changed_by_template']} changed by the template.",
-        *([f"Not measured, since there is too much to read: {unmeasured}."] if unmeasured else []),
+        *([f"Not measured, since the prompt has more than max_length tokens: {unmeasured}."] if unmeasured else []),
         "", "| set | rows | | loss | ROUGE-L | exact match | exact match of classifications |",
         "|---|---|---|---|---|---|---|",
     ]  # fmt: skip

@@ -42,7 +42,7 @@ some of them and wrote new ones; what was valid, new and not too similar was kep
 """
 _FILES = """\
 `manifest.json` has checksums, the full configuration and what was left out. `dataset_info.json` tells LLaMA-Factory how
-to read the files, `axolotl.yaml` axolotl.
+to read the files, `axolotl.yaml`, where there is one, axolotl.
 """
 _SPLITS = """\
 No row on one side of the split has a ROUGE-L above 0.5, on instruction plus input, to a row on another. All rows of a

@@ -263,7 +263,7 @@ def test_rows_that_are_not_measured_are_counted_and_an_answer_needs_only_its_pro
     options = ("--data", data, "--model", models / "chat", "--steps", "1", "--max-length", "100", *QUICK)
     assert job(*options, "--tasks", tmp_path / "bench.jsonl", "--out", tmp_path / "out") == 0
     said, found = capsys.readouterr().err, report(tmp_path / "out")
-    assert f"held-out: 1 of {len(rows) + 2} rows are not measured: more than max_length tokens to read" in said
+    assert f"held-out: 1 of {len(rows) + 2} rows are not measured: prompts of more than max_length tokens" in said
     assert "bench.jsonl: 3 of 4 rows are not measured" in said
     assert found["not_measured"] == {"held-out": 1, "bench.jsonl": 3}
     assert found["after"]["bench.jsonl"]["rows"] == 1
@@ -272,7 +272,7 @@ def test_rows_that_are_not_measured_are_counted_and_an_answer_needs_only_its_pro
     answers = [one for one in read_lines(tmp_path / "out" / "answers.jsonl") if one["set"] == "held-out"]
     assert answers[-1]["right"] == [words]
     text = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
-    assert "Not measured, since there is too much to read: 1 of held-out, 3 of bench.jsonl." in text
+    assert "Not measured, since the prompt has more than max_length tokens: 1 of held-out, 3 of bench.jsonl." in text
     assert f"| {held_out['loss']} ({len(rows)} rows) |" in text
 
 
