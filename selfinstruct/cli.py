@@ -328,8 +328,10 @@ def export(
 
 @app.command()
 def report(
-    pool: PoolArgument,
-    other: Annotated[Path | None, typer.Argument(help="Another pool, to compare with.", metavar="OTHER")] = None,
+    pool: Annotated[Path, typer.Argument(help="The pool's folder, or that of a version.", metavar="POOL")],
+    other: Annotated[
+        Path | None, typer.Argument(help="Another pool or version, to compare with.", metavar="OTHER")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="The file to write.  [default: POOL/report.html, or POOL/report_OTHER.html]")
     ] = None,

@@ -177,6 +177,36 @@ def test_two_pools_stand_side_by_side(tmp_path: Path) -> None:
     assert "<h1>a/pool and b/pool</h1>" in found.text
 
 
+def test_a_version_is_shown_as_the_pool_was(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pool, config = tmp_path / "pool", tmp_path / "c.toml"
+    config.write_text("round_size = 3\n[radar]\nwindow = 2\n")
+    grow(pool, target=60, config=config)
+    (first,) = rows(pool, "SELECT id FROM tasks WHERE origin = 'generated' AND state = 'done' ORDER BY position")[0]
+    change(pool, "remove", Selection(ids=(first,)), "dull", NOW)
+    then = report_of(pool)
+    assert run(["publish", str(pool)]) == 0
+    grow(pool, more=40, config=config)
+    change(pool, "restore", Selection(ids=(first,)), "mended", NOW)
+    assert run(["report", str(pool / "versions" / "latest"), str(pool)]) == 0
+    found = Report(pool / "report_version-1_pool.html")
+    assert [one["name"] for one in found.pools] == ["pool/versions/1", "pool"]
+    version, now = found.pools
+    assert found.rows("tasks-0") == then.rows("tasks-0")
+    for key in ("scores", "words", "verbs", "mix", "languages", "generations", "pairs", "diversity"):
+        assert version[key] == then.pools[0][key], key
+        assert version[key] != now[key] or key == "languages"
+    for key in ("seeds", "tasks", "tasks_without_instances", "removed", "instances"):
+        assert version["status"][key] == then.pools[0]["status"][key], key
+    assert version["windows"][: len(then.pools[0]["windows"])] == then.pools[0]["windows"]
+    assert len(version["windows"]) < len(now["windows"])
+    rounds = len(version["growth"]["accepted"])
+    assert version["growth"]["accepted"] == then.pools[0]["growth"]["accepted"][:rounds]
+    assert version["status"]["requests"] < now["status"]["requests"]
+    assert run(["report", str(pool / "versions" / "1"), str(pool / "versions" / "latest")]) == 2
+    assert run(["report", str(pool / "versions" / "2")]) == 2
+    assert "cannot be compared with itself" in capsys.readouterr().err
+
+
 def test_an_empty_pool_and_one_with_seeds_alone_have_a_report(tmp_path: Path) -> None:
     for name, seeds in (("empty", ()), ("seeds", SMALL_SEEDS)):
         found = report_of(write_pool(tmp_path / name, seeds, []))

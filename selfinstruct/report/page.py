@@ -9,6 +9,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import IO
@@ -17,13 +18,24 @@ from selfinstruct.errors import PoolError
 from selfinstruct.report import rejections, tasks
 from selfinstruct.report.figures import Embed, figures
 from selfinstruct.report.packing import harmless_json, write_packed
+from selfinstruct.store.earlier import show_as_of
+from selfinstruct.store.ledger import Position
 from selfinstruct.store.reading import Connection, snapshot
 
 SCRIPTS = ("elements.js", "charts.js", "sunburst.js", "tables.js", "sections.js", "growth.js", "page.js")
 """In the order in which they are run, as one script."""
 
 
-def write_report(folders: Sequence[Path], out: Path, embed: Embed | None = None) -> None:
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What is shown: a pool as it is, or as it was at the position of a version."""
+
+    pool: Path
+    at: Position | None = None
+    version: int | None = None
+
+
+def write_report(sources: Sequence[Path | Source], out: Path, embed: Embed | None = None) -> None:
     """Write the report of a pool, or of two side by side, each as it is at one moment.
 
     `embed` gives embeddings of instructions, for one more figure.
@@ -31,11 +43,15 @@ def write_report(folders: Sequence[Path], out: Path, embed: Embed | None = None)
     Raises:
         PoolError: a folder holds no pool, both are the same, or the file cannot be written.
     """
-    if len({folder.resolve() for folder in folders}) < len(folders):
-        raise PoolError(f"{folders[0]}: a pool cannot be compared with itself; name another one")
-    names = _names(folders)
+    shown = [one if isinstance(one, Source) else Source(one) for one in sources]
+    if len({(one.pool.resolve(), one.version) for one in shown}) < len(shown):
+        raise PoolError(f"{shown[0].pool}: a pool cannot be compared with itself; name another one, or a version")
+    names = _names(shown)
     with ExitStack() as stack:
-        connections = [stack.enter_context(snapshot(folder)) for folder in folders]
+        connections = [stack.enter_context(snapshot(one.pool)) for one in shown]
+        for connection, one in zip(connections, shown, strict=True):
+            if one.at is not None:
+                show_as_of(connection, one.at)
         try:
             out.parent.mkdir(parents=True, exist_ok=True)
             with whole_or_nothing(out) as file:
@@ -90,11 +106,12 @@ def _element(file: IO[str], identity: str) -> Iterator[None]:
     file.write("</script>\n")
 
 
-def _names(folders: Sequence[Path]) -> list[str]:
+def _names(sources: Sequence[Source]) -> list[str]:
     """What to call the pools: the names of their folders, with more of the path where these are the same."""
-    paths = [Path(os.fsencode(folder.resolve()).decode("utf-8", "replace")) for folder in folders]
+    paths = [Path(os.fsencode(one.pool.resolve()).decode("utf-8", "replace")) for one in sources]
+    of = ["" if one.version is None else f"/versions/{one.version}" for one in sources]
     for parts in range(1, max(len(path.parts) for path in paths)):
-        names = ["/".join(path.parts[-parts:]) for path in paths]
+        names = ["/".join(path.parts[-parts:]) + version for path, version in zip(paths, of, strict=True)]
         if len(set(names)) == len(names):
             return names
     return [f"{path} {place}" for place, path in enumerate(paths, 1)]

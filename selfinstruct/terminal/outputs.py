@@ -17,6 +17,7 @@ from selfinstruct.terminal.words import OUT, say, show_json
 if TYPE_CHECKING:
     from selfinstruct.config.reading import Config
     from selfinstruct.export.files import Options
+    from selfinstruct.report.page import Source
 
 
 def export_files(
@@ -73,14 +74,14 @@ def _chat_template(found: Mapping[str, Any]) -> None:
 def write_report(
     pool: Path, other: Path | None, out: Path | None, embeddings: tuple[str, str, str] | None = None
 ) -> None:
-    """Write the report of a pool, or of two, and say where it is.
+    """Write the report of a pool, or of two, and say where it is. Either may be a version of a pool: its folder.
 
     `embeddings` are the URL of a server, a model of it, and the environment variable with its key.
     """
     from selfinstruct.report import page  # noqa: PLC0415 - brings pandas
 
-    name = "report.html" if other is None else f"report_{other.resolve().name}.html"
-    path = out or pool / name
+    shown = [_source(pool)] if other is None else [_source(pool), _source(other)]
+    path = out or shown[0].pool / f"{'_'.join(['report', *_told(shown)])}.html"
     embed = None
     if embeddings is not None:
         from selfinstruct.llm.embeddings import embed as ask  # noqa: PLC0415 - brings the HTTP client
@@ -89,8 +90,29 @@ def write_report(
         url, model, key_name = embeddings
         server = EndpointConfig(url, os.environ.get(key_name, "") or "none", key_name, timeout_s=120.0)
         embed = partial(ask, server, model)
-    page.write_report([pool] if other is None else [pool, other], path, embed)
+    page.write_report(shown, path, embed)
     OUT.print(Text(f"{path}   {path.stat().st_size / 1e6:.1f} MB; open it in a browser"))
+
+
+def _source(folder: Path) -> Source:
+    """What a report shows of this folder, which is a pool or a version of one."""
+    from selfinstruct.report.page import Source  # noqa: PLC0415
+    from selfinstruct.store.ledger import Position  # noqa: PLC0415
+    from selfinstruct.versions.shelf import version_in  # noqa: PLC0415
+
+    one = version_in(folder)
+    if one is None:
+        return Source(folder)
+    return Source(one.folder.parents[1], Position(**one.manifest["position"]), one.number)
+
+
+def _told(sources: Sequence[Source]) -> Iterator[str]:
+    """What tells the name of a report's file from that of the first pool as it is."""
+    for place, one in enumerate(sources):
+        if place:
+            yield one.pool.resolve().name
+        if one.version is not None:
+            yield f"version-{one.version}"
 
 
 def publish_version(pool: Path, config: Config, *, as_json: bool) -> int:

@@ -82,6 +82,17 @@ def version(pool: Path, number: int | None) -> Version:
     raise ConfigError(f"{shelf(pool)}: no version {number}; there are: {there}")
 
 
+def version_in(folder: Path) -> Version | None:
+    """The version, published or rejected, that this folder is; None if it is none.
+
+    Raises:
+        PoolError: its manifest cannot be read.
+    """
+    folder = folder.resolve()
+    is_one = folder.parent.name == "versions" and is_pool(folder.parents[1])
+    return _read(folder) if is_one and (folder / MANIFEST).is_file() else None
+
+
 def _read(folder: Path) -> Version:
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))

@@ -21,7 +21,7 @@ function show(title, nodes) {
 
 const facts = (entries) => el("dl", {}, entries.filter(([, value]) => known(value) && value !== "").map(([name, value]) => [el("dt", {}, name), el("dd", {}, value instanceof Node ? value : String(value))]));
 const block = (name, text) => [el("h4", {}, name), el("pre", { tabindex: "0" }, text)];
-const command = (side, what) => el("p", { class: "dim" }, "All there is to know: ", el("code", {}, `python -m selfinstruct explain ${pools[side].status.pool} ${what}`));
+const command = (side, what) => el("p", { class: "dim" }, "All there is to know: ", el("code", {}, `python -m selfinstruct explain ${pools[side].status.pool.replace(/\/versions\/\d+$/, "")} ${what}`));
 
 function taskLink(side, position, note) {
   const task = data[side].byPosition.get(position);
