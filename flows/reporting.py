@@ -11,6 +11,7 @@ from typing import cast
 from prefect.blocks.system import Secret
 
 from selfinstruct.errors import ConfigError, SelfInstructError
+from selfinstruct.terminal.words import plain
 
 
 @contextlib.asynccontextmanager
@@ -37,11 +38,12 @@ async def keys(secrets: Mapping[str, str]) -> AsyncIterator[None]:
 
 
 class _Short(logging.Filter):
-    """Leaves the traceback out where an expected error says all in its line."""
+    """Leaves out the traceback where an expected error says all in its line, and all that a terminal would obey."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.exc_info and isinstance(record.exc_info, tuple) and isinstance(record.exc_info[1], SelfInstructError):
             record.msg, record.args, record.exc_info = "%s", (str(record.exc_info[1]),), None
+        record.msg, record.args = "%s", (plain(record.getMessage()),)
         return True
 
 

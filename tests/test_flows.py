@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import os
 import signal
 import subprocess
@@ -55,6 +56,16 @@ def test_the_flow_grows_a_pool_as_generate_does_with_a_task_for_each_step(prefec
     for step in ("sample", "prompt", "filter", "grow"):
         assert {f"{step}-{number}" for number in range(rounds)} <= names, step
     assert len(names) <= 6 * rounds + 12
+
+
+def test_nothing_that_a_terminal_obeys_is_logged() -> None:
+    from flows.reporting import _Short
+
+    for words in ({"msg": "a \x1b[31mmodel of %s", "args": ("x\x07",)}, {"msg": "100%\x1b]0;b"}):
+        record = logging.makeLogRecord(words)
+        assert _Short().filter(record)
+        assert record.getMessage().isprintable()
+        assert record.getMessage().startswith(("a [31mmodel of x", "100% ]0;b"))
 
 
 async def _task_runs() -> set[str]:
