@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
+import os
 import re
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
+from prefect import get_run_logger
 from prefect.artifacts import (
     acreate_markdown_artifact,
     acreate_progress_artifact,
@@ -26,37 +30,62 @@ MOST_ROUNDS = 200
 """Rounds in the table, the newest."""
 
 
+def label(pool: Path) -> str:
+    """A name for a pool in Prefect's pages: its folder's in plain letters, and six digits that stand for its path.
+
+    One server may know two pools whose folders have the same name.
+    """
+    path = pool.resolve()
+    name = re.sub(r"[^a-z0-9]+", "-", path.name.lower()).strip("-") or "pool"
+    return f"{name}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:6]}"
+
+
 def key(pool: Path, what: str) -> str:
     """The key of an artifact of a pool: lower-case letters, digits and dashes, as Prefect wants it."""
-    name = re.sub(r"[^a-z0-9]+", "-", pool.name.lower()).strip("-")
-    return f"{name or 'pool'}-{what}"
+    return f"{label(pool)}-{what}"
+
+
+@contextlib.contextmanager
+def _harmless(what: str) -> Iterator[None]:
+    """The pages are no part of the work: when Prefect cannot show something, say so and go on."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - whatever Prefect, its server and the network may come up with
+        get_run_logger().warning("Prefect does not show the %s: %s", what, str(error) or type(error).__name__)
 
 
 @contextlib.asynccontextmanager
 async def progress(pool: Path) -> AsyncIterator[Callable[[Growth], None]]:
     """Given a growth, keep a bar up to date: how much of what this run is to add is there."""
     followers: list[asyncio.Task[None]] = []
+    over = asyncio.Event()
     try:
-        yield lambda growth: followers.append(asyncio.create_task(_follow(pool, growth)))
+        yield lambda growth: followers.append(asyncio.create_task(_follow(pool, growth, over)))
     finally:
-        for follower in followers:
-            follower.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await follower
+        over.set()
+        await asyncio.gather(*followers)
 
 
-async def _follow(pool: Path, growth: Growth) -> None:
-    begun = shown = growth.done
+async def _follow(pool: Path, growth: Growth, over: asyncio.Event) -> None:
+    """Show how far a growth is, now and again, and once more when it is over."""
+    begun = growth.done
     title = f"{pool}: from {begun:,} to {growth.goal:,} tasks"
-    artifact = await acreate_progress_artifact(0.0, key(pool, "progress"), title)
+    artifact: UUID | None = None
+    shown = -1
     while True:
-        try:
-            await asyncio.sleep(UPDATE_S)
-        finally:  # the last update is made when the run is over
-            if growth.done != shown:
-                shown = growth.done
-                share = 100.0 * (shown - begun) / max(1, growth.goal - begun)
-                await aupdate_progress_artifact(artifact, min(100.0, share))
+        is_last = over.is_set()
+        with _harmless("progress"):
+            done = growth.done
+            share = min(100.0, 100.0 * (done - begun) / max(1, growth.goal - begun))
+            if artifact is None:
+                artifact = await acreate_progress_artifact(share, key(pool, "progress"), title)
+            elif done != shown:
+                await aupdate_progress_artifact(artifact, share)
+            shown = done
+        if is_last:
+            return
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(over.wait(), UPDATE_S)
 
 
 async def show_rounds(pool: Path, rounds: Sequence[RoundFigures]) -> None:
@@ -73,7 +102,8 @@ async def show_rounds(pool: Path, rounds: Sequence[RoundFigures]) -> None:
         for one in rounds[-MOST_ROUNDS:]
     ]
     note = f"{pool}: the rounds of this run" + (f", the last {MOST_ROUNDS}" if len(rounds) > MOST_ROUNDS else "")
-    await acreate_table_artifact(table, key(pool, "rounds"), note)
+    with _harmless("rounds"):
+        await acreate_table_artifact(table, key(pool, "rounds"), note)
 
 
 async def show_summary(pool: Path, outcome: Outcome, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
@@ -83,7 +113,8 @@ async def show_summary(pool: Path, outcome: Outcome, before: Mapping[str, Any], 
 
 async def show_text(pool: Path, what: str, text: str) -> None:
     """A text in Markdown."""
-    await acreate_markdown_artifact(text, key(pool, what))
+    with _harmless(what):
+        await acreate_markdown_artifact(text, key(pool, what))
 
 
 def summary(pool: Path, outcome: Outcome, before: Mapping[str, Any], after: Mapping[str, Any]) -> str:

@@ -22,7 +22,7 @@ from selfinstruct.versions.training import GRACE_S, Training, as_line, train
 class FinetuneConfig(BaseModel):
     """Which version is trained on, and by what. Prefect stores it and shows it: it holds no key."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     pool: Path = Field(description="The pool's folder.")
     version: int | None = Field(None, ge=1, description="Its number; the last published one if none is given.")

@@ -1,15 +1,17 @@
-"""Growing a pool as a Prefect flow: the same pump, each step of a round a task of its own."""
+"""Growing a pool as a Prefect flow: the same pump, each step of a round a task of its own.
 
-from __future__ import annotations
+Annotations are no strings here: a served flow goes to its process as a function without the names of this module, and
+Prefect would not find there what `GrowConfig` is.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Self
 
 from prefect import State, flow, get_run_logger
 from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from flows import artifacts
 from flows.reporting import keep_errors_short, keys
@@ -29,10 +31,14 @@ GRACE_S = 3.0
 """How long requests in flight are awaited at a SIGTERM; those that take longer are asked again by the next run."""
 
 
+Url = Annotated[str, Field(pattern=r"^https?://[^/@?#\s]+(/[^?#\s]*)?$")]
+"""A pattern, not a check of our own: Prefect's server holds parameters against it before it stores them."""
+
+
 class GrowConfig(BaseModel):
     """What a run is asked to do. Prefect stores it and shows it: it holds no key."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"additionalProperties": False})
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     pool: Path = Field(description="The pool's folder.")
     more: int | None = Field(None, ge=1, description="Add this many tasks.")
@@ -40,22 +46,19 @@ class GrowConfig(BaseModel):
     file: Path | None = Field(None, description="A TOML file with every other setting, as for --config.")
     seeds: Path | None = Field(None, description="Seed tasks of a new pool.")
     model: str | None = Field(None, description="The model's name at the server.")
-    base_url: list[str] = Field([], description="Where the model is served; several share the work.")
+    base_url: list[Url] = Field(
+        [],
+        description="Where the model is served; several share the work. With no user, password or query in it, which "
+        "Prefect would store: a key comes from the environment or a Secret block.",
+    )
     max_usd: float | None = Field(None, gt=0, description="Spend at most this many US dollars in a run.")
     max_minutes: float | None = Field(None, gt=0, description="Send nothing more after this many minutes.")
     secrets: dict[str, str] = Field(
         {}, description="Keys: environment variable -> name of the Prefect Secret block that holds its value."
     )
 
-    @field_validator("base_url")
-    @classmethod
-    def _without_credentials(cls, urls: list[str]) -> list[str]:
-        if any("@" in url.partition("://")[2].partition("/")[0] for url in urls):
-            raise ValueError("a URL with a user and password would be stored by Prefect; use a key (api_key_env)")
-        return urls
-
     @model_validator(mode="after")
-    def _one_amount(self) -> GrowConfig:
+    def _one_amount(self) -> Self:
         if (self.more is None) == (self.target is None):
             raise ValueError("give one of more and target")
         return self

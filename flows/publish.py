@@ -27,7 +27,7 @@ from selfinstruct.versions.training import was_tried
 class PublishConfig(BaseModel):
     """What is published, and what is started then. Prefect stores it and shows it: it holds no key."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     pool: Path = Field(description="The pool's folder.")
     file: Path | None = Field(None, description="A TOML file with the tables publish and finetune.")
@@ -69,7 +69,11 @@ async def _train(config: PublishConfig, number: int) -> str:
         return str(state.message or state.name).rpartition("Error: ")[2]  # Prefect puts the kind of error in front
     try:
         run = await arun_deployment(
-            config.deployment, parameters={"config": wanted.model_dump(mode="json")}, timeout=0, as_subflow=False
+            config.deployment,
+            parameters={"config": wanted.model_dump(mode="json")},
+            timeout=0,
+            as_subflow=False,
+            idempotency_key=f"{config.pool.resolve()}/{number}",  # until it begins, the version counts as not tried
         )
     except ObjectNotFound as error:
         raise ConfigError(

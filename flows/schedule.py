@@ -11,6 +11,7 @@ from prefect.client.schemas.schedules import CronSchedule
 from prefect.settings import PREFECT_API_URL
 from pydantic import ValidationError
 
+from flows.artifacts import label
 from flows.grow import GrowConfig, grow
 from selfinstruct.errors import AccessError, ConfigError
 
@@ -27,9 +28,10 @@ def schedule(config: GrowConfig, cron: str, timezone: str) -> None:
     paths = {name: path.resolve() for name in ("pool", "seeds", "file") if (path := getattr(config, name))}
     config = config.model_copy(update=paths)  # its runs may start in another folder
     shown = config.model_dump_json(exclude_defaults=True)
-    print(f"serving grow/{config.pool.name} at {cron!r} ({timezone}): {shown}", file=sys.stderr)
+    name = label(config.pool)
+    print(f"serving grow/{name} at {cron!r} ({timezone}): {shown}", file=sys.stderr)
     grow.serve(
-        name=config.pool.name,
+        name=name,
         schedules=[times],
         parameters={"config": config.model_dump(mode="json", exclude_defaults=True)},
         global_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW),

@@ -466,7 +466,12 @@ def schedule(
     load(
         config, {"pool": pool, "seeds": seeds, "more": more, "target": target}
     )  # its faults are told now, not at night
-    from flows.grow import GrowConfig
-    from flows.schedule import schedule as serve
+    try:
+        from flows.grow import GrowConfig
+        from flows.schedule import schedule as serve
+    except ImportError as error:
+        if not (error.name or "").startswith("flows"):
+            raise
+        raise ConfigError("the `flows` of the current folder hides the project's own; start this elsewhere") from error
 
     serve(GrowConfig(pool=pool, more=more, target=target, seeds=seeds, file=config), cron, timezone)

@@ -9,16 +9,17 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
 import flows  # noqa: F401 - sets what Prefect reads when it is imported
 from selfinstruct.store.reading import status
 from tests.builders import ROOT, exported, grow
+from tests.prefect.serving import wait_for
 
 pytestmark = [
     pytest.mark.prefect,
@@ -51,10 +52,15 @@ def test_the_flow_grows_a_pool_as_generate_does_with_a_task_for_each_step(prefec
     asyncio.run(flow(GrowConfig(pool=tmp_path / "p", more=10)))
     grow(tmp_path / "q", target=50)
     assert exported(tmp_path / "p") == exported(tmp_path / "q")
-    names = asyncio.run(_task_runs())
     rounds = status(tmp_path / "p")["rounds"]
-    for step in ("sample", "prompt", "filter", "grow"):
-        assert {f"{step}-{number}" for number in range(rounds)} <= names, step
+    wanted = {f"{step}-{number}" for step in ("sample", "prompt", "filter", "grow") for number in range(rounds)}
+
+    def completed() -> dict[str, str] | None:  # Prefect tells its server in the background
+        states = asyncio.run(_task_runs())
+        return states if wanted <= {name for name, state in states.items() if state == "Completed"} else None
+
+    names = wait_for("a task for each step of each round", completed, 120)
+    assert {name.partition("-")[0] for name in names} <= {"sample", "prompt", "filter", "grow", "follow"}
     assert len(names) <= 6 * rounds + 12
 
 
@@ -68,11 +74,67 @@ def test_nothing_that_a_terminal_obeys_is_logged() -> None:
         assert record.getMessage().startswith(("a [31mmodel of x", "100% ]0;b"))
 
 
-async def _task_runs() -> set[str]:
+async def _task_runs() -> dict[str, str | None]:
+    """The names of all task runs, each with its state."""
     from prefect.client.orchestration import get_client
 
     async with get_client() as client:
-        return {run.name for run in await client.read_task_runs(limit=200)}
+        return {run.name: run.state_name for run in await client.read_task_runs(limit=200)}
+
+
+def test_an_exception_nobody_expects_comes_out_of_a_step_as_it_is(prefect: str) -> None:
+    from prefect import flow
+
+    from flows.steps import _as_task
+
+    async def step() -> None:
+        raise RuntimeError("a fault of the program")
+
+    @flow
+    async def one_step() -> None:
+        await _as_task("sample", 0, step)
+
+    with pytest.raises(RuntimeError, match="a fault of the program"):
+        asyncio.run(one_step())
+
+
+def test_a_page_that_cannot_be_written_ends_no_run(prefect: str, tmp_path: Path) -> None:
+    from prefect.logging.loggers import disable_run_logger
+    from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+
+    from flows.artifacts import progress, show_rounds, show_text
+
+    class Pump:
+        done, goal = 0, 10
+
+    async def work() -> int:
+        async with progress(tmp_path) as follow:
+            follow(Pump())  # type: ignore[arg-type]
+            Pump.done = 10
+        await show_rounds(tmp_path, [])
+        await show_text(tmp_path, "summary", "done")
+        return Pump.done
+
+    away = {PREFECT_API_URL: "http://127.0.0.1:9/api", PREFECT_CLIENT_MAX_RETRIES: 0}
+    with temporary_settings(away), disable_run_logger():
+        assert asyncio.run(work()) == 10
+
+
+def test_pools_of_one_name_have_names_of_their_own_in_prefect(prefect: str, tmp_path: Path) -> None:
+    from flows.artifacts import key, label
+
+    folders = [
+        tmp_path / "a" / "mine",
+        tmp_path / "b" / "mine",
+        tmp_path / "池",
+        tmp_path / "湖",
+        tmp_path / "50% & more",
+    ]
+    names = [label(folder) for folder in folders]
+    assert len(set(names)) == len(folders)
+    assert [name.rpartition("-")[0] for name in names] == ["mine", "mine", "pool", "pool", "50-more"]
+    assert key(folders[0], "summary") == f"{names[0]}-summary"
+    assert label(tmp_path / "x" / ".." / "a" / "mine") == names[0]
 
 
 def test_wrong_parameters_are_refused_with_the_fields_name(prefect: str) -> None:
@@ -82,6 +144,36 @@ def test_wrong_parameters_are_refused_with_the_fields_name(prefect: str) -> None
 
     with pytest.raises(ParameterTypeError, match="more"):
         asyncio.run(flow({"pool": "p", "more": 0}))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("url", ["http://me:hunter2@h/v1", "http://h/v1?api_key=hunter2", "http://hunter2@h"])
+def test_a_url_with_a_secret_is_refused_and_not_said_again(
+    prefect: str, url: str, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from prefect.exceptions import ParameterTypeError
+    from pydantic import ValidationError
+
+    from flows.grow import GrowConfig
+    from flows.grow import grow as flow
+
+    with pytest.raises(ParameterTypeError, match="base_url") as refused:
+        asyncio.run(flow({"pool": "p", "more": 1, "base_url": [url]}))  # type: ignore[arg-type]
+    with pytest.raises(ValidationError, match="base_url") as at_once:
+        GrowConfig(pool=Path("p"), more=1, base_url=[url])
+    said = capfd.readouterr()
+    for text in (str(refused.value), str(at_once.value), caplog.text, said.out, said.err):
+        assert "hunter2" not in text
+    assert GrowConfig(pool=Path("p"), more=1, base_url=["http://[::1]:8000/v1", "https://host"])
+
+
+def test_a_package_that_hides_the_flows_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "flows").mkdir()
+    (tmp_path / "flows" / "__init__.py").touch()
+    command = [sys.executable, "-m", "selfinstruct", "schedule", "--pool", "p", "--cron", "0 2 * * *", "--more", "5"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    found = subprocess.run(command, check=False, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert (found.returncode, found.stderr.count("\n")) == (2, 1)
+    assert "hides the project's own" in found.stderr
 
 
 @pytest.mark.parametrize(
@@ -123,8 +215,9 @@ def test_a_flow_says_what_generate_would_and_nothing_else(prefect: str, tmp_path
     for line in lines:
         assert " | INFO    | Flow run " in line, found.stderr
         assert "round " in line or "Finished in state Completed" in line or "Beginning flow run" in line, found.stderr
-    told = asyncio.run(_logs())
-    assert {line.partition(" - ")[2] for line in lines if " - round " in line} <= told
+    said = {line.partition(" - ")[2] for line in lines if " - round " in line}
+    assert said
+    wait_for("Prefect to have these lines", lambda: said <= asyncio.run(_logs()), 120)
 
 
 async def _logs() -> set[str]:
@@ -134,41 +227,58 @@ async def _logs() -> set[str]:
         return {log.message for log in await client.read_logs(limit=200)}
 
 
-def test_the_schedule_is_served_as_a_deployment(prefect: str, tmp_path: Path) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "selfinstruct",
-        "schedule",
-        "--pool",
-        str(tmp_path / "nightly"),
-        "--cron",
-        "0 2 * * *",
-        "--more",
-        "5",
-    ]
-    environment = {**os.environ, "PREFECT_API_URL": prefect}
-    process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
+def test_the_schedule_is_served_as_a_deployment_and_runs(prefect: str, tmp_path: Path) -> None:
+    from flows.artifacts import label
+
+    pool = tmp_path / "nightly"
+    command = [sys.executable, "-m", "selfinstruct", "schedule", "--pool", str(pool), "--cron", "0 2 * * *"]
+    environment = {**os.environ, "PREFECT_API_URL": prefect, "PREFECT_RUNNER_POLL_FREQUENCY": "1"}
+    process = subprocess.Popen(
+        [*command, "--more", "5"],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+    def served() -> tuple[str, dict[str, object], int | None] | None:
+        assert process.poll() is None, process.communicate()[1]
+        return asyncio.run(_deployment(f"grow/{label(pool)}"))
+
     try:
-        until = time.monotonic() + 90
-        found = None
-        while found is None and time.monotonic() < until and process.poll() is None:
-            found = asyncio.run(_deployment("grow/nightly"))
-            time.sleep(0.5)
-        assert found is not None, (
-            process.stderr.read() if process.stderr and process.poll() is not None else "no deployment"
-        )
-        cron, parameters, limit = found
+        cron, parameters, limit = wait_for("the deployment", served, 120)
         assert cron == "0 2 * * *"
-        assert parameters == {"config": {"pool": str(tmp_path / "nightly"), "more": 5}}
+        assert parameters == {"config": {"pool": str(pool), "more": 5}}
         assert limit == 1
+        run = asyncio.run(_start(f"grow/{label(pool)}"))
+        wait_for("a run of it", lambda: asyncio.run(_state(run)) == "the target of 5 tasks is reached", 150)
+        assert status(pool)["tasks"] == 5
     finally:
         process.send_signal(signal.SIGTERM)
         try:
-            process.communicate(timeout=30)
+            process.communicate(timeout=60)
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()
+
+
+async def _start(name: str) -> UUID:
+    from prefect.client.orchestration import get_client
+
+    async with get_client() as client:
+        found = await client.read_deployment_by_name(name)
+        return (await client.create_flow_run_from_deployment(found.id)).id
+
+
+async def _state(run: UUID) -> str | None:
+    """What the state of a run says."""
+    from prefect.client.orchestration import get_client
+
+    async with get_client() as client:
+        state = (await client.read_flow_run(run)).state
+    assert state is None or not (state.is_failed() or state.is_crashed()), state
+    return state.message if state else None
 
 
 async def _deployment(name: str) -> tuple[str, dict[str, object], int | None] | None:

@@ -15,7 +15,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -40,7 +40,7 @@ def wait_for(what: str, look: Callable[[], Found | None], seconds: float, every_
 
 @contextmanager
 def process(command: Sequence[str], log: Path, environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that writes to a log, ended when it is no longer needed."""
+    """A process that writes to a log, ended with all its group when it is no longer needed."""
     with log.open("ab") as output:
         started = subprocess.Popen(
             command, cwd=ROOT, env=environment, stdout=output, stderr=output, start_new_session=True
@@ -50,9 +50,12 @@ def process(command: Sequence[str], log: Path, environment: dict[str, str]) -> I
     finally:
         started.send_signal(signal.SIGTERM)
         try:
-            started.wait(20)
+            started.wait(60)
         except subprocess.TimeoutExpired:
-            started.kill()
+            pass
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(started.pid, signal.SIGKILL)
             started.wait()
 
 
@@ -103,8 +106,14 @@ class Prefect:
             sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(self.port),
         ]  # fmt: skip
         environment = {name: value for name, value in self.environment.items() if name != "PREFECT_API_URL"}
-        with process(command, self.home / "server.log", environment):
-            wait_for("the Prefect server", self._is_up, 120)
+        log = self.home / "server.log"
+        with process(command, log, environment) as server:
+
+            def is_up() -> bool:
+                assert server.poll() is None, log.read_text()  # its port may be taken
+                return self._is_up()
+
+            wait_for("the Prefect server", is_up, 360)
             yield self
 
     @contextmanager
@@ -127,7 +136,7 @@ class Prefect:
         """What a command of Prefect prints."""
         found = subprocess.run(
             [sys.executable, "-m", "prefect", "--no-prompt", *arguments], check=False, cwd=ROOT, env=self.environment,
-            capture_output=True, text=True, timeout=120,
+            capture_output=True, text=True, timeout=360,
         )  # fmt: skip
         said = found.stdout + found.stderr
         assert wanted is None or found.returncode == wanted, said
@@ -136,7 +145,7 @@ class Prefect:
     def python(self, code: str, *arguments: str) -> None:
         """Run some Python with this server's settings."""
         command = [sys.executable, "-c", code, *arguments]
-        subprocess.run(command, check=True, cwd=ROOT, env=self.environment, capture_output=True, timeout=120)
+        subprocess.run(command, check=True, cwd=ROOT, env=self.environment, capture_output=True, timeout=360)
 
     def ask(self, path: str, body: dict[str, Any] | None = None, method: str | None = None) -> Any:
         """An answer of the server's API."""
@@ -164,7 +173,6 @@ class Prefect:
     def _size(self) -> int:
         connection = sqlite3.connect(self.database, timeout=60)
         try:
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             pages, free, each = (
                 connection.execute(f"PRAGMA {one}").fetchone()[0]
                 for one in ("page_count", "freelist_count", "page_size")
@@ -182,13 +190,19 @@ class Prefect:
             connection.close()
 
     def deploy(
-        self, name: str, config: dict[str, Any], schedules: Sequence[dict[str, Any]] = (), called: str = ""
+        self,
+        name: str,
+        config: dict[str, Any],
+        schedules: Sequence[dict[str, Any]] = (),
+        called: str = "",
+        work_pool: str = "local",
     ) -> str:
         """Deploy what the project's own prefect.yaml names, with these parameters and schedules; its id."""
         tree = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))
         (found,) = (one for one in tree["deployments"] if one["name"] == name)
         called = called or name
         found |= {"name": called, "parameters": {"config": config}, "schedules": list(schedules)}
+        found["work_pool"] |= {"name": work_pool}
         file = self.home / f"{name}.yaml"
         file.write_text(yaml.safe_dump({**tree, "deployments": [found]}), encoding="utf-8")
         self.run("deploy", "--all", "--prefect-file", str(file))
@@ -201,12 +215,16 @@ class Prefect:
 
     def runs(self, deployment: str) -> list[dict[str, Any]]:
         """The runs of a deployment that have begun or ended, by their start; each with its states."""
-        found = self.ask("/flow_runs/filter", {"deployments": {"id": {"any_": [deployment]}}, "limit": 200})
+        found = self.all_runs(deployment)
         for run in found:
             run["states"] = self.ask(f"/flow_run_states/?flow_run_id={run['id']}")
         return sorted(
             (run for run in found if run["state_type"] != "SCHEDULED"), key=lambda run: str(run["start_time"])
         )
+
+    def all_runs(self, deployment: str) -> list[dict[str, Any]]:
+        """The runs of a deployment, those that wait for their time too."""
+        return list(self.ask("/flow_runs/filter", {"deployments": {"id": {"any_": [deployment]}}, "limit": 200}))
 
     def state(self, run: str) -> dict[str, Any]:
         """The state of a run."""
@@ -216,7 +234,16 @@ class Prefect:
         """What a run told Prefect."""
         return list(self.ask("/logs/filter", {"logs": {"flow_run_id": {"any_": [run]}}, "limit": 200}))
 
-    def ended(self, run: str, seconds: float = 150) -> dict[str, Any]:
+    def told(self, run: str, wanted: str) -> list[str]:
+        """What a run told Prefect, once this is among it; a run's log comes in the background."""
+
+        def look() -> list[str] | None:
+            lines = [one["message"] for one in self.logs(run)]
+            return lines if any(wanted in line for line in lines) else None
+
+        return wait_for(f"{wanted!r} in the log of {run}", look, 180)
+
+    def ended(self, run: str, seconds: float = 450) -> dict[str, Any]:
         """The final state of a run."""
 
         def look() -> dict[str, Any] | None:

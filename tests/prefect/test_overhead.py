@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from tests.builders import ROOT, rows
 from tests.prefect.conftest import MODEL_KEY
 from tests.prefect.serving import Prefect, model_server
 
-pytestmark = [pytest.mark.worker, pytest.mark.timeout(300), pytest.mark.filterwarnings("default")]
+pytestmark = [pytest.mark.worker, pytest.mark.timeout(1200), pytest.mark.filterwarnings("default")]
 
 FLOW = """
 import asyncio, sys
@@ -31,6 +32,13 @@ def seconds(pool: Path) -> float:
     return (datetime.fromisoformat(last) - datetime.fromisoformat(first)).total_seconds()
 
 
+def growth(prefect: Prefect, work: Callable[[], object]) -> tuple[int, int]:
+    """(bytes, task runs) by which Prefect's database grows."""
+    before = prefect.settled(), prefect.task_runs()
+    work()
+    return prefect.settled() - before[0], prefect.task_runs() - before[1]
+
+
 def test_a_flow_takes_hardly_longer_than_generate_and_little_of_prefects_database(
     prefect: Prefect, pools: Path
 ) -> None:
@@ -43,12 +51,18 @@ def test_a_flow_takes_hardly_longer_than_generate_and_little_of_prefects_databas
         file.write_text("round_size = 2\nlookahead = 8\n")
         options = ["--base-url", url, "--model", "offline", "--target", "160", "--config", str(file)]
         run("-m", "selfinstruct", "generate", "--pool", str(pools / "plain"), *options)
-        before = prefect.settled(), prefect.task_runs()
-        run("-c", FLOW, str(pools / "flow"), url, str(file))
-        grew, runs = prefect.settled() - before[0], prefect.task_runs() - before[1]
+        grew, runs = growth(prefect, lambda: run("-c", FLOW, str(pools / "flow"), url, str(file)))
+        config = {"pool": str(pools / "deployed"), "file": str(file), "base_url": [url], "model": "offline"}
+        config |= {"target": 160, "secrets": {"OPENAI_API_KEY": "model-key"}}
+        deployment = prefect.deploy("grow-nightly", config, called="small-rounds")
+        deployed, deployed_runs = growth(prefect, lambda: prefect.ended(prefect.start(deployment)))
     assert status(pools / "flow")["requests"] > 350
     plain_s, flow_s = seconds(pools / "plain"), seconds(pools / "flow")
     print(f"generate {plain_s:.1f} s, as a flow {flow_s:.1f} s; {runs} task runs, {grew / runs / 1e3:.1f} kB each")
-    assert flow_s < 1.5 * plain_s + 10  # at length it is a few percent; this machine may be busy
+    # In so short a run, whatever else this machine does weighs much, and the server's work comes on top where there are
+    # few cores: ten seconds for that. The benchmark has no such allowance.
+    assert flow_s < 1.15 * plain_s + 10
     assert runs >= 100
-    assert grew / runs < 22_000  # in a short run the parts that each run has weigh more
+    assert grew / runs < 20_000
+    assert deployed_runs >= 100
+    assert deployed / deployed_runs < 20_000

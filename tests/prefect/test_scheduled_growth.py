@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Iterator
 from datetime import datetime
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from tests.builders import exported, grow, rows
 from tests.prefect.conftest import MODEL_KEY
 from tests.prefect.serving import FINAL, Prefect, model_server, wait_for
 
-pytestmark = [pytest.mark.worker, pytest.mark.timeout(480), pytest.mark.filterwarnings("default")]
+pytestmark = [pytest.mark.worker, pytest.mark.timeout(2400), pytest.mark.filterwarnings("default")]
 
 MORE = 50
 
@@ -26,7 +28,7 @@ MORE = 50
 @pytest.fixture(scope="module")
 def model() -> Iterator[str]:
     """A model server slow enough to be met in the middle of a run."""
-    with model_server("--latency", "fixed:0.7", key=MODEL_KEY) as url:
+    with model_server("--latency", "fixed:1", key=MODEL_KEY) as url:
         yield url
 
 
@@ -61,6 +63,13 @@ def at_work(pool: Path, run: int, beyond: int) -> int | None:
     return int(known[run][3]) if there else None
 
 
+def in_the_middle(pool: Path) -> tuple[int, int] | None:
+    """(index, process) of the third run or a later one, when it has finished a few tasks and goes on."""
+    index = len(runs_of(pool)) - 1
+    process = at_work(pool, index, index * MORE + 3) if index >= 2 else None
+    return (index, process) if process is not None else None
+
+
 def is_free(pool: Path) -> bool:
     """Nobody grows this pool."""
     try:
@@ -68,6 +77,25 @@ def is_free(pool: Path) -> bool:
     except PoolInUse:
         return False
     return True
+
+
+def started_while_at_work(prefect: Prefect, deployment: str) -> str:
+    """A run that was due while another one worked, and so was left out; its id.
+
+    Prefect decides seconds after it is made; one that comes to be decided when the other has ended is no such run, and
+    does no harm: another one is made.
+    """
+    for _ in range(10):
+        extra = prefect.start(deployment)
+        if wait_for("Prefect to decide", partial(decided, prefect, extra), 180) == "CANCELLED":
+            return extra
+    raise AssertionError("ten runs that were due while another one worked, and none was left out")
+
+
+def decided(prefect: Prefect, run: str) -> str | None:
+    """How a run was begun, or left out; None before that."""
+    kind = str(prefect.state(run)["type"])
+    return kind if kind in {*FINAL, "RUNNING"} else None
 
 
 def uninterrupted(folder: Path, tasks: int, settings: Path, monkeypatch: pytest.MonkeyPatch) -> bytes:
@@ -83,26 +111,29 @@ def test_a_pool_grows_by_schedule_through_a_kill_to_the_bytes_of_one_run(
 ) -> None:
     pool = pools / "nightly"
     deployment = prefect.deploy("grow-nightly", config(pool, settings, model, more=MORE), [{"interval": 20}])
-    wait_for("the second run at work", lambda: at_work(pool, 1, MORE), 120, 0.02)
-    extra = prefect.start(deployment)  # one more that is due while it works
-    wait_for("it to be left out", lambda: prefect.state(extra)["type"] == "CANCELLED", 30)
-    victim = wait_for("the third run at work", lambda: at_work(pool, 2, 2 * MORE + 3), 120, 0.02)
-    os.kill(victim, signal.SIGKILL)
-    wait_for("two runs after the kill", lambda: len([one for one in runs_of(pool) if one[2] == 0]) >= 4, 180)
-    prefect.ask(f"/deployments/{deployment}/pause_deployment", {})
+    try:
+        wait_for("the second run at work", lambda: at_work(pool, 1, MORE), 360, 0.02)
+        extra = started_while_at_work(prefect, deployment)
+        index, victim = wait_for("a run to kill", lambda: in_the_middle(pool), 600, 0.02)
+        os.kill(victim, signal.SIGKILL)
+        wait_for(
+            "two runs after the kill", lambda: len([one for one in runs_of(pool) if one[2] == 0]) >= index + 2, 600
+        )
+    finally:
+        prefect.ask(f"/deployments/{deployment}/pause_deployment", {})
 
     def all_ended() -> list[dict[str, Any]] | None:
         runs = prefect.runs(deployment)
         return runs if all(one["state_type"] in FINAL for one in runs) else None
 
-    ended = wait_for("the end of all runs", all_ended, 90)
+    ended = wait_for("the end of all runs", all_ended, 300)
     worked = [one for one in ended if one["state_type"] != "CANCELLED"]
     assert len(worked) >= 5
     # each ran to the goal that was stored when it started; the killed one was finished by the next, none was stacked
     known = runs_of(pool)
     assert [one[0] for one in known] == [one["id"] for one in worked]
-    assert [one[1] for one in known] == [MORE, 2 * MORE, 3 * MORE, *(n * MORE for n in range(3, len(known)))]
-    states = ["COMPLETED", "COMPLETED", "CRASHED", *["COMPLETED"] * (len(known) - 3)]
+    assert [one[1] for one in known] == [MORE * (n + 1 if n <= index else n) for n in range(len(known))]
+    states = [*["COMPLETED"] * index, "CRASHED", *["COMPLETED"] * (len(known) - index - 1)]
     assert [one["state_type"] for one in worked] == states
     for one, (_, goal, _, _) in zip(worked, known, strict=True):
         if one["state_type"] == "COMPLETED":
@@ -121,12 +152,16 @@ def test_a_pool_grows_by_schedule_through_a_kill_to_the_bytes_of_one_run(
 
 def check_artifacts(prefect: Prefect, total: int) -> None:
     """The pages show the progress, a table of rounds and a summary."""
-    found = {one["key"]: one for one in prefect.ask("/artifacts/latest/filter", {}) if one["key"]}
-    assert found["nightly-progress"]["data"] == 100.0
-    assert f"to {total} tasks" in found["nightly-progress"]["description"]
-    assert "mostly rejected" in found["nightly-rounds"]["data"]
-    assert f"| tasks accepted, with instances | {MORE} | {total} |" in found["nightly-summary"]["data"]
-    assert "near\\_duplicate" in found["nightly-summary"]["data"]
+    found = {
+        str(one["key"]).rpartition("-")[2]: one
+        for one in prefect.ask("/artifacts/latest/filter", {})
+        if re.fullmatch(r"nightly-[0-9a-f]{6}-[a-z]+", one["key"] or "")
+    }
+    assert found["progress"]["data"] == 100.0
+    assert f"to {total} tasks" in found["progress"]["description"]
+    assert "mostly rejected" in found["rounds"]["data"]
+    assert f"| tasks accepted, with instances | {MORE} | {total} |" in found["summary"]["data"]
+    assert "near\\_duplicate" in found["summary"]["data"]
 
 
 def test_a_cancelled_run_stops_within_15_s_and_leaves_a_good_pool(
@@ -135,9 +170,9 @@ def test_a_cancelled_run_stops_within_15_s_and_leaves_a_good_pool(
     pool = pools / "cancelled"
     deployment = prefect.deploy("grow-nightly", config(pool, settings, model, target=2000), called="cancelled")
     run = prefect.start(deployment)
-    wait_for("the run at work", lambda: at_work(pool, 0, 10), 60)
+    wait_for("the run at work", lambda: at_work(pool, 0, 10), 180)
     prefect.run("flow-run", "cancel", run)
-    wait_for("the pool to be free", lambda: is_free(pool), 30)
+    wait_for("the pool to be free", lambda: is_free(pool), 90)
     assert prefect.ended(run)["name"] == "Cancelled"
     states = prefect.ask(f"/flow_run_states/?flow_run_id={run}")
     asked = datetime.fromisoformat(next(one["timestamp"] for one in states if one["name"] == "Cancelling"))
@@ -177,7 +212,7 @@ def test_a_run_that_is_tried_again_does_not_add_twice(
     assert prefect.ended(run)["message"] == "the target of 12 tasks is reached"
     again = {"state": {"type": "SCHEDULED", "name": "AwaitingRetry"}, "force": True}
     assert prefect.ask(f"/flow_runs/{run}/set_state", again)["status"] == "ACCEPT"
-    wait_for("the second attempt", lambda: "reached before" in (prefect.state(run)["message"] or ""), 60)
+    wait_for("the second attempt", lambda: "reached before" in (prefect.state(run)["message"] or ""), 180)
     assert finished(pool) == 12
 
 
@@ -193,6 +228,8 @@ def test_wrong_parameters_are_refused_by_the_deployment_with_the_fields_name(
     assert "config.more" in refusal('{"pool": "x", "more": 0}')
     assert "poool" in refusal('{"poool": "x", "more": 5}')
     assert "config.target" in refusal('{"pool": "x", "target": "many"}')
+    assert "config.base_url" in refusal('{"pool": "x", "more": 5, "base_url": ["http://u:p@h/v1"]}')
+    assert "config.base_url" in refusal('{"pool": "x", "more": 5, "base_url": ["http://h/v1?api_key=p"]}')
     assert "no-such" in prefect.run("deployment", "run", "grow/no-such", wanted=1)
 
 
@@ -201,20 +238,17 @@ def test_what_a_run_cannot_do_is_one_clear_line(prefect: Prefect, pools: Path, m
         ({"more": 1, "target": 2}, "give one of more and target"),
         ({"more": 1, "secrets": {"MODEL_KEY": "none-such"}}, "Prefect has no Secret block named 'none-such'"),
         ({"more": 1, "file": str(pools / "none.toml")}, "none.toml: the config file cannot be read"),
-        ({"more": 1, "base_url": ["http://u:p@h/v1"]}, "would be stored by Prefect"),
         ({"more": 1, "model": "no-such-model"}, "no-such-model"),
     ]
     deployment = prefect.deploy("grow-nightly", config(pools / "wrong", settings, model, more=1), called="wrong")
     prefect.ask(f"/deployments/{deployment}", {"concurrency_limit": None}, "PATCH")
-    started = []
     for change, wanted in wrong:
         parameters = {"config": {**config(pools / "wrong", settings, model), **change}}
         body = {"state": {"type": "SCHEDULED"}, "parameters": parameters}
-        started.append((prefect.ask(f"/deployments/{deployment}/create_flow_run", body)["id"], wanted))
-    for run, wanted in started:
+        run = prefect.ask(f"/deployments/{deployment}/create_flow_run", body)["id"]
         state = prefect.ended(run)
         assert state["type"] == "FAILED"
         assert wanted in state["message"]
-    lines = [one["message"] for run, _ in started[1:3] for one in prefect.logs(run)]
-    assert not any("Traceback" in line for line in lines), lines
-    assert any("Prefect has no Secret block" in line for line in lines)
+        if "target" not in change:  # Prefect checks parameters before there is a run to log for
+            lines = prefect.told(run, wanted)
+            assert not any("Traceback" in line for line in lines), lines

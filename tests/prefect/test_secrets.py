@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.builders import ROOT
 from tests.prefect.conftest import MODEL_KEY, TRAINING_KEY
 from tests.prefect.serving import Prefect
 
-pytestmark = [pytest.mark.worker, pytest.mark.timeout(120), pytest.mark.filterwarnings("default")]
+pytestmark = [pytest.mark.worker, pytest.mark.timeout(900), pytest.mark.filterwarnings("default")]
 
 
 def test_server_and_worker_tried_to_reach_nobody_and_runs_logged_no_traceback(prefect: Prefect) -> None:
@@ -19,7 +20,7 @@ def test_server_and_worker_tried_to_reach_nobody_and_runs_logged_no_traceback(pr
         text = (prefect.home / name).read_text()
         assert "telemetry" not in text.lower(), name
         assert "amplitude" not in text.lower(), name
-        assert not re.search(r'File ".*/(?:selfinstruct|flows)/.*line', text), name
+        assert not re.search(rf'File "{re.escape(str(ROOT))}/(?:selfinstruct|flows)/', text), name
 
 
 def test_no_key_stands_in_prefects_database_logs_or_files(prefect: Prefect, pools: Path) -> None:
@@ -27,7 +28,6 @@ def test_no_key_stands_in_prefects_database_logs_or_files(prefect: Prefect, pool
         assert connection.execute("SELECT COUNT(*) FROM log").fetchone()[0] > 10
         assert connection.execute("SELECT COUNT(*) FROM artifact").fetchone()[0] > 5
         assert connection.execute("SELECT COUNT(*) FROM task_run").fetchone()[0] > 20
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.close()
     for key in (MODEL_KEY.encode(), TRAINING_KEY.encode()):
         for path in prefect.home.rglob("*"):
