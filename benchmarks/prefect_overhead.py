@@ -3,7 +3,8 @@
     python benchmarks/prefect_overhead.py [--requests 3000]     about five minutes
 
 Both grow a pool of the same size against the built-in model with a second of latency, 32 requests at once. The flow
-runs in a process of its own against a real Prefect server on loopback, which is started before and not counted.
+runs in a process of its own against a real Prefect server on loopback, which is started before and not counted. The
+exit code is 1 if the flow costs more than the bounds below.
 """
 
 from __future__ import annotations
@@ -20,10 +21,13 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from load import server
+
+MOST_WALL_TIME, MOST_BYTES_A_TASK_RUN, MOST_BYTES = 0.15, 20_000, 8_000_000
+START_S = 300.0
 
 ROOT = Path(__file__).resolve().parents[1]
 FLOW = """
@@ -49,24 +53,34 @@ def prefect(home: Path) -> Iterator[dict[str, str]]:
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        while True:
-            try:
-                urllib.request.urlopen(f"{url}/health", timeout=2).close()
-                break
-            except OSError:
-                time.sleep(0.3)
+        _wait_for(process, url)
         yield {**environment, "PREFECT_API_URL": url}
     finally:
         process.terminate()
         process.wait()
 
 
+def _wait_for(server: subprocess.Popen[bytes], url: str) -> None:
+    until = time.monotonic() + START_S
+    while time.monotonic() < until:
+        if server.poll() is not None:
+            raise SystemExit(f"the Prefect server ended with exit code {server.returncode}")
+        with suppress(OSError), urllib.request.urlopen(f"{url}/health", timeout=2):
+            return
+        time.sleep(0.3)
+    raise SystemExit(f"the Prefect server does not answer after {START_S:.0f} s")
+
+
 def size(home: Path) -> int:
-    """Bytes of Prefect's database, with what is still in its log written into it."""
-    with sqlite3.connect(home / "prefect.db", timeout=60) as connection:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    connection.close()
-    return (home / "prefect.db").stat().st_size
+    """Bytes of the pages in use in Prefect's database, with what is still in its log."""
+    connection = sqlite3.connect(home / "prefect.db", timeout=60)
+    try:
+        pages, free, each = (
+            connection.execute(f"PRAGMA {one}").fetchone()[0] for one in ("page_count", "freelist_count", "page_size")
+        )
+    finally:
+        connection.close()
+    return int((pages - free) * each)
 
 
 def task_runs(home: Path) -> int:
@@ -113,8 +127,8 @@ def measure(requests: int, latency_s: float = 1.0) -> dict[str, float]:
     }  # fmt: skip
 
 
-def main() -> None:
-    """Measure and print."""
+def main() -> int:
+    """Measure and print; 1 if a bound is passed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--requests", type=int, default=3000)
     found = measure(parser.parse_args().requests)
@@ -125,7 +139,18 @@ def main() -> None:
     print(f"task runs               {found['task_runs']:>10,.0f}")
     grew, each = found["database_bytes"] / 1e6, found["bytes_a_task_run"] / 1e3
     print(f"Prefect's database      {grew:>+10.2f} MB  {each:.1f} kB a task run")
+    passed = [
+        f"{name} {found[name]:,.2f} is more than {bound:,.2f}"
+        for name, bound in (
+            ("more_wall_time", MOST_WALL_TIME), ("bytes_a_task_run", MOST_BYTES_A_TASK_RUN),
+            ("database_bytes", MOST_BYTES),
+        )
+        if found[name] > bound
+    ]  # fmt: skip
+    for line in passed:
+        print(line, file=sys.stderr)
+    return int(bool(passed))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
