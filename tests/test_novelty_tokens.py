@@ -13,7 +13,7 @@ from selfinstruct.novelty.tokens import tokenize, tokenize_as_rouge_score
 ASCII = st.text(st.characters(max_codepoint=127), max_size=60)
 ANYTHING = st.text(st.characters(exclude_categories=()), max_size=30)  # lone surrogates too
 
-fixed = settings(derandomize=True, deadline=None, max_examples=200)
+fixed = settings(derandomize=True, max_examples=200)
 
 
 @fixed
