@@ -99,6 +99,12 @@ def test_a_classification_is_definite_whatever_its_verb() -> None:
         ("**Yes**", "yes"),
         ("0.0", "0"),
         ("don’t", "Don't!"),
+        ("10²", "10^2"),
+        ("½", "1/2"),
+        ("2½", "2 1/2"),
+        ("007.50", "7.5"),
+        ("٣", "3"),
+        ("H₂O", "H2O"),
     ],
 )
 def test_the_same_answers(one: str, other: str) -> None:
@@ -121,6 +127,11 @@ def test_the_same_answers(one: str, other: str) -> None:
         ("5 km", "5 m"),
         ("3+4", "3-4"),
         ("!!", "??"),
+        ("10²", "102"),
+        ("10⁻²", "10²"),
+        ("2½", "21/2"),
+        ("1234567890123456789012345678901", "1234567890123456789012345678999"),
+        ("0.1234567890123456789012345678901", "0.1234567890123456789012345678902"),
     ],
 )
 def test_different_answers(one: str, other: str) -> None:

@@ -11,7 +11,6 @@ import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from fractions import Fraction
 
 import regex
@@ -39,6 +38,9 @@ _TOKEN = regex.compile(
     rf"(?<![\w)])(?P<sign>[-+−])(?=\p{{Sc}}?\d)|(?P<number>{_NUMBER})|[^\W\d_]+(?:['’][^\W\d_]+)*"
     r"|(?<=\d)[/:.,\-–](?=\d)|[\p{S}%&@#*/]"
 )
+_RAISED = regex.compile(r"(?<=[\p{L}\d)])[⁰¹²³⁴-⁹⁺⁻]+")
+_FRACTION = regex.compile(r"(?<=\d)[½⅓-⅞¼¾⅐⅑⅒]")
+"""Both are plain digits to NFKC: 10² would be 102, and 2½ 21/2."""
 _UNSPACED = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]")
 _OPEN_ENDED = regex.compile(
     r"\b(?:write|compose|create|invent|make\s+up|suggest|come\s+up|think\s+of|imagine|brainstorm|propose|recommend|advise"
@@ -91,17 +93,25 @@ def is_definite(task: Task, text: str) -> bool:
 
 def same_answer(text: str) -> Key:
     """Equal for answers that come to the same: numbers by value, words without case, marks and white space apart."""
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", final_answer(text)).casefold())
+    plain = _FRACTION.sub(r" \g<0>", _RAISED.sub(r"^\g<0>", final_answer(text)))
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", plain).casefold()).replace("⁄", "/")
     tokens = []
     for found in _TOKEN.finditer(folded):
         if found["number"] is not None:
-            value = Decimal(found[0].replace(",", ""))
-            tokens.append(format(value.normalize(), "f") if value else "0")
+            tokens.append(_value(found[0]))
         elif found["sign"] is None:
             tokens.append(found[0].replace("’", "'"))
         elif found["sign"] != "+":
             tokens.append("-")
     return tuple(tokens) or ("", *folded.split())
+
+
+def _value(number: str) -> str:
+    """A number as everybody would write it, with all of its digits."""
+    digits = "".join(str(unicodedata.decimal(one)) if one.isdecimal() else one for one in number if one != ",")
+    whole, _, decimals = digits.partition(".")
+    whole, decimals = whole.lstrip("0") or "0", decimals.rstrip("0")
+    return f"{whole}.{decimals}" if decimals else whole
 
 
 def agreed(samples: Sequence[Completion]) -> Agreed:
