@@ -90,6 +90,7 @@ def test_a_plain_completion_goes_to_its_own_route() -> None:
         ("hmm, 2 and 2.</think>\n4", "4", "hmm, 2 and 2."),
         ("hmm\n</think>4 </think>\n5", "4 </think>\n5", "hmm"),
         ("hmm\n</think>", "", "hmm"),
+        ("hmm.</think>\r\n4", "4", "hmm."),
         ("The tag `</think>` closes a thought.\nNo other does.",) * 2 + ("",),
         ('{"tasks": [{"instruction": "What does </think>\\nclose?"}]}',) * 2 + ("",),
         ("Write:\n<think>\nhmm\n</think>\nand then the answer.",) * 2 + ("",),

@@ -16,7 +16,7 @@ Structure = Literal["json_schema", "json_object", "plain"]
 _WEAKER: dict[Structure, Structure] = {"json_schema": "json_object", "json_object": "plain"}
 _OPTIONAL = ("seed", "temperature", "top_p", "presence_penalty", "frequency_penalty", "stop")
 _THINK, _THOUGHT = "<think>", "</think>"
-_THOUGHT_APART = re.compile(rf"^[ \t]*{_THOUGHT}|{_THOUGHT}[ \t]*$", re.MULTILINE)
+_THOUGHT_APART = re.compile(rf"^[ \t]*{_THOUGHT}|{_THOUGHT}[ \t\r]*$", re.MULTILINE)
 _BROKEN = re.compile("[\0\ud800-\udfff]")
 
 
