@@ -32,7 +32,7 @@ def vllm_options(model: Path, *more: str, **options: Any) -> VllmOptions:
     """The real vLLM, as it can run on two cores without a GPU."""
     python = os.environ["SELFINSTRUCT_VLLM_PYTHON"]
     return VllmOptions(
-        command=(python, str(HERE / "serve.py")), args=(*ARGS, *more), model=str(model), start_timeout_s=180, **options
+        command=(python, str(HERE / "serve.py")), args=(*ARGS, *more), model=str(model), start_timeout_s=400, **options
     )
 
 
@@ -42,8 +42,11 @@ class Serving:
     def __init__(self, options: VllmOptions, log_path: Path) -> None:
         self.told: list[str] = []
         self.gave_up: list[str] = []
+        self.in_flight = 0
+        """Requests that a run waits for: an engine that is stopped may not have counted them."""
         self.server = VllmServer(
-            options, MODEL, log_path, self.told.append, gave_up=self.gave_up.append, look_s=0.5
+            options, MODEL, log_path, self.told.append,
+            in_flight=lambda: self.in_flight, gave_up=self.gave_up.append, look_s=0.5,
         )  # fmt: skip
         self._up: Future[None] = Future()
 
@@ -51,7 +54,7 @@ class Serving:
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
         self._thread.start()
         try:
-            self._up.result(200)
+            self._up.result(450)
         except BaseException:
             self._thread.join()
             raise
@@ -80,10 +83,17 @@ class Serving:
         return found
 
     @property
+    def family(self) -> list[Seen]:
+        """All processes that there are of it now, the supervisor first."""
+        process = self.server._process
+        if process is None:
+            return []
+        return [one for one in descendants(os.getpid()) if one.pid == process.pid] + descendants(process.pid)
+
+    @property
     def processes(self) -> list[Seen]:
         """vLLM's own: the API server first, then what it started."""
-        assert self.server._process is not None
-        found = [one for one in descendants(self.server._process.pid) if "read -r" not in one.command]
+        found = [one for one in self.family[1:] if "read -r" not in one.command]
         assert len(found) >= 2, found
         return found
 
@@ -135,6 +145,11 @@ def completions(pool: Path) -> int:
         return int(rows(pool, "SELECT COUNT(*) FROM completions")[0][0])
     except sqlite3.Error:
         return 0
+
+
+def tasks(pool: Path) -> int:
+    """How many generated tasks of a pool are done."""
+    return int(rows(pool, "SELECT COUNT(*) FROM tasks WHERE origin = 'generated' AND state = 'done'")[0][0])
 
 
 def check_laws(pool: Path) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import random
@@ -12,7 +13,8 @@ import sys
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import takewhile
 from pathlib import Path
 
@@ -21,7 +23,7 @@ import pytest
 
 from selfinstruct.config.reading import load
 from selfinstruct.errors import AccessError, ConfigError, SelfInstructError
-from selfinstruct.growth.pump import Outcome
+from selfinstruct.growth.pump import Growth, Outcome
 from selfinstruct.llm.client import Client, EndpointConfig
 from selfinstruct.llm.slots import Slots
 from selfinstruct.llm.vllm.command import serve_command
@@ -38,18 +40,21 @@ from tests.vllm.serving import (
     completions,
     config_file,
     starting_config,
+    tasks,
     vllm_options,
 )
 
 if "SELFINSTRUCT_VLLM_PYTHON" not in os.environ:
     pytest.skip("REAL vLLM NOT TESTED: make test-vllm does", allow_module_level=True)
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 
-def grow(pool: Path, config: Path, **options: object) -> tuple[Outcome, list[str]]:
+def grow(
+    pool: Path, config: Path, began: Callable[[Growth], None] = lambda _: None, **options: object
+) -> tuple[Outcome, list[str]]:
     told: list[str] = []
-    return grow_blocking(load(config, {"pool": pool, **options}), told.append), told
+    return grow_blocking(load(config, {"pool": pool, **options}), told.append, began), told
 
 
 @pytest.mark.parametrize("recipe", ["paper", "chat"])
@@ -65,15 +70,37 @@ def test_rounds_settle_and_tasks_are_accepted(tmp_path: Path, serving: Serving, 
     assert serving.server.context_length == 4096
 
 
-def while_growing(pool: Path, config: Path, harm: Callable[[], object], after: int = 6) -> Outcome:
-    """A run that something is done to once so many completions are journaled."""
+def while_growing(pool: Path, config: Path, serving: Serving, harm: Callable[[], object], after: int = 6) -> Outcome:
+    """A run that something is done to once so many completions are journaled; its server knows what is in flight."""
     result: list[Outcome] = []
-    runner = threading.Thread(target=lambda: result.append(grow(pool, config)[0]))
+    growing: list[tuple[Growth, asyncio.AbstractEventLoop]] = []
+    watching: list[asyncio.Task[None]] = []
+
+    async def watch(growth: Growth) -> None:
+        while True:
+            serving.in_flight = sum(progress.in_flight for progress in growth.progress())
+            await asyncio.sleep(0.05)
+
+    def began(growth: Growth) -> None:
+        growing.append((growth, asyncio.get_running_loop()))
+        watching.append(asyncio.create_task(watch(growth)))
+
+    def run() -> None:
+        result.append(grow(pool, config, began)[0])
+
+    runner = threading.Thread(target=run, daemon=True)
     runner.start()
-    wait_until(lambda: completions(pool) >= after, 60, "completions")
-    harm()
-    runner.join(200)
-    assert result, "the run did not end"
+    try:
+        wait_until(lambda: completions(pool) >= after, 100, "completions")
+        harm()
+        runner.join(400)
+        assert result, "the run did not end"
+    finally:
+        if runner.is_alive() and growing:
+            growth, loop = growing[0]
+            loop.call_soon_threadsafe(growth.halt, Outcome(130, "the test has ended"))
+            runner.join(100)
+        serving.in_flight = 0
     return result[0]
 
 
@@ -87,14 +114,27 @@ def test_a_run_goes_on_after(tmp_path: Path, serving: Serving, harm: str) -> Non
         "SIGTERM": (before[0].pid, signal.SIGTERM),
         "engine stopped": (serving.engine, signal.SIGSTOP),
     }[harm]
-    config = config_file(tmp_path, serving, recipe="paper", target=25, seed=restarts + 5)
-    outcome = while_growing(tmp_path / "p", config, lambda: os.kill(wanted, number))
+    engine = serving.engine
+    pool = tmp_path / "p"
+
+    def strike() -> None:
+        """With the engine stopped, what is in flight stays so, and the run cannot end before the blow."""
+        os.kill(engine, signal.SIGSTOP)
+        time.sleep(1)  # what it has answered is on its way
+        wait_until(lambda: serving.in_flight, 60, "a request in flight")
+        assert tasks(pool) < 40
+        os.kill(wanted, number)
+        if number == signal.SIGTERM:
+            os.kill(engine, signal.SIGCONT)
+
+    config = config_file(tmp_path, serving, recipe="paper", target=40, seed=restarts + 5)
+    outcome = while_growing(pool, config, serving, strike)
     print("\n".join(serving.told))
     assert outcome.exit_code == 0, outcome
     assert serving.server.restarts == restarts + 1
     assert any("starting it again" in line for line in serving.told)
-    assert check_laws(tmp_path / "p")["tasks"] == 25
-    gone(before, 0.1)
+    assert check_laws(pool)["tasks"] == 40
+    gone(before)
 
 
 def test_a_server_that_does_not_come_up_again_is_given_up_with_the_reason(models: Path, tmp_path: Path) -> None:
@@ -102,21 +142,38 @@ def test_a_server_that_does_not_come_up_again_is_given_up_with_the_reason(models
     with Serving(options, tmp_path / "vllm.log") as serving:
         before = serving.processes
         os.kill(serving.engine, signal.SIGKILL)
-        wait_until(lambda: serving.gave_up, 20, "giving up")
+        wait_until(lambda: serving.gave_up, 60, "giving up")
         assert "not started again" in serving.gave_up[0]
         gone(before)
 
 
-def started(pool: Path, config: Path) -> subprocess.Popen[str]:
+@contextlib.contextmanager
+def started(pool: Path, config: Path) -> Iterator[subprocess.Popen[str]]:
     """`generate --backend vllm` as a program of its own."""
-    return subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "selfinstruct", "generate", "--pool", str(pool), "--config", str(config)],
         cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True,
-    )  # fmt: skip
+    ) as program:  # fmt: skip
+        try:
+            yield program
+        finally:
+            program.kill()
 
 
 def of_the_server(family: list[Seen]) -> list[Seen]:
     return [one for one in family if "EngineCore" in one.command]
+
+
+def engine_killed_in_the_middle(program: subprocess.Popen[str], pool: Path, target: int) -> list[Seen]:
+    """Kill the engine of a run that stands still meanwhile, well before its target; the run's processes till then."""
+    wait_until(lambda: completions(pool) or program.poll() is not None, 400, "completions")
+    program.send_signal(signal.SIGSTOP)
+    family = descendants(program.pid)
+    assert tasks(pool) < target
+    (engine,) = of_the_server(family)
+    os.kill(engine.pid, signal.SIGKILL)
+    program.send_signal(signal.SIGCONT)
+    return family
 
 
 @pytest.mark.parametrize("recipe", ["paper", "chat"])
@@ -124,56 +181,45 @@ def test_generate_starts_a_server_outlives_its_engine_and_leaves_nothing(
     models: Path, tmp_path: Path, recipe: str
 ) -> None:
     pool = tmp_path / "p"
-    program = started(pool, starting_config(tmp_path, models / "chat", recipe=recipe, target=8))
-    try:
-        wait_until(lambda: completions(pool) >= 6, 150, "completions")
-        family = descendants(program.pid)
-        (engine,) = of_the_server(family)
-        os.kill(engine.pid, signal.SIGKILL)
-        _, told = program.communicate(timeout=200)
-    finally:
-        program.kill()
+    with started(pool, starting_config(tmp_path, models / "chat", recipe=recipe, target=24)) as program:
+        family = engine_killed_in_the_middle(program, pool, 24)
+        _, told = program.communicate(timeout=400)
     assert program.returncode == 0, told
     assert "starting it again (1 of 3 times)" in told
-    gone(family, 3)
+    gone(family)
     now = check_laws(pool)
-    assert (now["tasks"], now["server_restarts"], now["last_run"]["server_restarts"]) == (8, 1, 1)
+    assert (now["tasks"], now["server_restarts"], now["last_run"]["server_restarts"]) == (24, 1, 1)
     assert now["cached_tokens"] > 0
     assert now["last_run"]["tokens_per_second"] > 0
 
 
 def test_nothing_is_left_of_a_program_that_is_killed(models: Path, tmp_path: Path) -> None:
     pool = tmp_path / "p"
-    program = started(pool, starting_config(tmp_path, models / "chat", recipe="paper", target=5000))
-    wait_until(lambda: completions(pool) >= 5, 150, "completions")
-    family = descendants(program.pid)
-    assert of_the_server(family)
-    program.send_signal(signal.SIGKILL)
-    program.communicate()
-    gone(family, 3)
+    with started(pool, starting_config(tmp_path, models / "chat", recipe="paper", target=5000)) as program:
+        wait_until(lambda: completions(pool) >= 5, 400, "completions")
+        family = descendants(program.pid)
+        assert of_the_server(family)
+        program.send_signal(signal.SIGKILL)
+        program.communicate()
+    gone(family)
     check_laws(pool)
 
 
 def test_a_server_that_dies_for_good_ends_the_run_and_the_same_command_goes_on(models: Path, tmp_path: Path) -> None:
     pool = tmp_path / "p"
-    config = starting_config(tmp_path, models / "chat", recipe="paper", target=12, max_restarts=0)
-    program = started(pool, config)
-    try:
-        wait_until(lambda: completions(pool) >= 5, 150, "completions")
-        family = descendants(program.pid)
-        os.kill(of_the_server(family)[0].pid, signal.SIGKILL)
-        _, told = program.communicate(timeout=60)
-    finally:
-        program.kill()
+    config = starting_config(tmp_path, models / "chat", recipe="paper", target=24, max_restarts=0)
+    with started(pool, config) as program:
+        family = engine_killed_in_the_middle(program, pool, 24)
+        _, told = program.communicate(timeout=400)
     assert program.returncode == 5, told
     assert "vLLM is not started again" in told
-    gone(family, 3)
+    gone(family)
     before = check_laws(pool)
-    program = started(pool, config)
-    _, told = program.communicate(timeout=200)
+    with started(pool, config) as program:
+        _, told = program.communicate(timeout=400)
     assert program.returncode == 0, told
     now = check_laws(pool)
-    assert now["tasks"] == 12 > before["tasks"]
+    assert now["tasks"] == 24 > before["tasks"]
 
 
 def test_prompts_are_fitted_to_the_context(tmp_path: Path, serving: Serving) -> None:
@@ -217,6 +263,10 @@ def test_the_client_takes_a_too_long_prompt_for_that_requests_end(serving: Servi
             request = Request("0" * 64, "propose", 0, None, 0, "completions", MODEL, {"max_tokens": 5}, (message,))
             completion = await client.complete(request, 0)
             assert (completion.kind, completion.finish_reason) == ("failed", "too_long")
+            short = (Message("prompt", "The kettle sang."),)
+            long_winded = replace(request, id="1" * 64, sampling={"max_tokens": 4097}, messages=short)
+            with pytest.raises(AccessError, match="fewer output tokens"):
+                await client.complete(long_winded, 0)
         finally:
             await client.close()
 
@@ -232,32 +282,31 @@ def test_a_base_model_asked_for_chat_is_told_of_the_paper_recipe(models: Path, t
         assert outcome.exit_code == 0
 
 
-def failed_start(model: Path | str, folder: Path, *more: str) -> tuple[SelfInstructError, float]:
+def failed_start(model: Path | str, folder: Path, *more: str) -> SelfInstructError:
     told: list[str] = []
 
     async def work() -> None:
         options = vllm_options(Path("/"), *more)
-        options = type(options)(command=options.command, args=options.args, model=str(model), start_timeout_s=120)
+        options = type(options)(command=options.command, args=options.args, model=str(model), start_timeout_s=400)
         async with VllmServer(options, MODEL, folder / "vllm.log", told.append):
             pass
 
-    began = time.monotonic()
     with pytest.raises(SelfInstructError) as caught:
         asyncio.run(work())
-    return caught.value, time.monotonic() - began
+    return caught.value
 
 
 def test_starts_that_must_fail_say_why(models: Path, tmp_path: Path) -> None:
-    error, _ = failed_start(models / "chat", tmp_path, "--no-such-flag", "7")
+    error = failed_start(models / "chat", tmp_path, "--no-such-flag", "7")
     assert isinstance(error, ConfigError)
     assert "--no-such-flag" in str(error)
-    error, _ = failed_start(models / "chat", tmp_path, "--dtype", "float7")
+    error = failed_start(models / "chat", tmp_path, "--dtype", "float7")
     assert isinstance(error, ConfigError)
     assert "--dtype" in str(error)
-    error, _ = failed_start(models / "chat", tmp_path, "--kv-cache-memory-bytes", "100000")
+    error = failed_start(models / "chat", tmp_path, "--kv-cache-memory-bytes", "100000")
     assert isinstance(error, AccessError)
     assert "--max-model-len" in str(error)
-    error, _ = failed_start("nobody/nothing", tmp_path)
+    error = failed_start("nobody/nothing", tmp_path)
     assert isinstance(error, AccessError)
     assert "huggingface.co" in str(error)
 
@@ -274,22 +323,22 @@ def test_a_machine_without_a_gpu_is_told_so(models: Path, tmp_path: Path) -> Non
 
 
 def test_a_missing_folder_fails_before_anything_starts(models: Path, tmp_path: Path) -> None:
-    error, seconds = failed_start(tmp_path / "nothing", tmp_path)
+    error = failed_start(tmp_path / "nothing", tmp_path)
     assert isinstance(error, ConfigError)
     assert "there is no folder" in str(error)
-    assert seconds < 1
+    assert not (tmp_path / "vllm.log").exists()
 
 
 def test_a_port_that_somebody_takes_meanwhile_is_told(models: Path, serving: Serving) -> None:
     port = int(serving.server.base_url.rsplit(":", 1)[1].removesuffix("/v1"))
     command = serve_command(vllm_options(models / "chat"), MODEL, port)
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=400, check=False)
     error = reason((ended.stdout + ended.stderr).splitlines(), ended.returncode)
     assert isinstance(error, ConfigError)
     assert "port is taken" in str(error)
 
 
-@pytest.mark.timeout(60 + 60 * int(os.environ.get("VLLM_STARTS", "5")))
+@pytest.mark.timeout(60 + 100 * int(os.environ.get("VLLM_STARTS", "5")))
 def test_starts_that_are_stopped_at_any_moment_leave_nothing(models: Path, tmp_path: Path) -> None:
     """Five in CI; `make soak` sets VLLM_STARTS to 100."""
     generator = random.Random(3)
@@ -309,11 +358,18 @@ def test_starts_that_are_stopped_at_any_moment_leave_nothing(models: Path, tmp_p
         began = time.monotonic()
         serving.cancel()
         await asyncio.gather(serving, return_exceptions=True)
-        assert time.monotonic() - began < 12
-        gone(family, 1)
+        assert time.monotonic() - began < 50
+        gone(family)
 
     for _ in range(int(os.environ.get("VLLM_STARTS", "5"))):
         asyncio.run(one(generator.uniform(0.2, 22.0)))
+
+
+FIXED = {
+    ("paper", "propose"): 32, ("paper", "classify"): 800, ("paper", "instances"): 1100,
+    ("chat", "propose"): 700, ("chat", "inputs"): 256, ("chat", "respond"): 96,
+}  # fmt: skip
+"""Tokens that stand first in all prompts of a stage, at least: one with its changing part in front has none."""
 
 
 def test_the_fixed_part_of_each_stage_comes_from_the_prefix_cache(
@@ -348,7 +404,8 @@ def test_the_fixed_part_of_each_stage_comes_from_the_prefix_cache(
             shared = sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, columns))
             whole = shared // 32 * 32
             hit = sum(min(cached, whole) for _, cached in requests)
-            share = hit / (whole * len(requests)) if whole else 1.0
+            assert whole >= FIXED[recipe, stage], (recipe, stage, form)
+            share = hit / (whole * len(requests))
             record_property(f"{recipe}/{stage}", f"{whole} fixed tokens in whole blocks, {share:.1%} hit")
             print(f"{recipe}/{stage}: {len(requests)} requests, {whole} fixed tokens, {share:.1%} hit")
             assert share >= 0.9, (recipe, stage, form)
