@@ -19,7 +19,7 @@ from selfinstruct.llm.offline.server import OfflineServer
 from selfinstruct.llm.prices import Price, in_dollars, listed_price
 from selfinstruct.records import Completion, Message, Request
 from selfinstruct.store.reading import status
-from tests.builders import grow
+from tests.builders import grow, rows
 
 PRICES = '[prices.offline]\ninput = "0.5"\noutput = "1.5"\n'
 
@@ -137,6 +137,17 @@ def test_random_budgets_are_never_exceeded_and_the_run_goes_on_with_more(tmp_pat
             if outcome.exit_code == 3:
                 assert grow(pool, **options).exit_code == 0
                 assert status(pool)["tasks"] == 40
+
+
+def test_each_run_sends_as_many_requests_as_it_may(tmp_path: Path) -> None:
+    """Also where a run begins with more open requests than its bound, all of which could be sent at once."""
+    pool, sent = tmp_path / "p", [0]
+    with OfflineServer(latency_s=0.05) as server:
+        options = {"target": 40, "base_url": [server.base_url], "model": "offline", "concurrency": 64}
+        while grow(pool, max_requests=15, **options).exit_code == 3:
+            sent.append(rows(pool, "SELECT COUNT(*) FROM completions")[0][0])
+            assert sent[-1] == sent[-2] + 15
+    assert len(sent) > 4
 
 
 def test_a_bound_on_the_pools_total_counts_all_its_runs(tmp_path: Path) -> None:

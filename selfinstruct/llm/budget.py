@@ -80,6 +80,7 @@ class Budget:
         self._ledger = ledger
         self._next_id = 1
         self._open: dict[str, Attempt] = {}
+        self._being_written = 0
         self._changed = asyncio.Event()
 
     def goes_on(self, highest_id: int, pool_picodollars: int) -> None:
@@ -90,6 +91,8 @@ class Budget:
     async def reserve(self, request: Request, attempt: int) -> None:
         """Set aside the most that sending this request can cost; waits while only answers on their way are in the way.
 
+        An error ends the run, and what is not sent by then never is. So it comes only once all reserves are written.
+
         Raises:
             BudgetError: it does not fit, whatever comes back.
         """
@@ -98,7 +101,7 @@ class Budget:
         price = self.prices.get(request.model)
         picodollars = price.cost(prompt, completion) if price else 0
         while (bound := self._hit(prompt + completion, picodollars)) is not None:
-            if not self._open or bound == "requests":
+            if not self._open or (bound == "requests" and not self._being_written):
                 raise BudgetError(self._said(bound))
             self._changed.clear()
             await self._changed.wait()
@@ -108,12 +111,15 @@ class Budget:
         self.requests += 1
         self.tokens += taken.tokens
         self.picodollars += taken.picodollars
+        self._being_written += 1
         try:
             await self._ledger().reserve(taken)
         except BaseException:
             del self._open[request.id]
-            self._changed.set()
             raise
+        finally:
+            self._being_written -= 1
+            self._changed.set()
 
     def spent(self, request: Request, completion: Completion | None) -> None:
         """Put what an attempt really used in the place of its reserve; a lost answer (None) is charged the reserve."""
