@@ -1,4 +1,4 @@
-"""What holds for all tests: examples may take as long as a busy machine needs, and children mind Ctrl-C and hang-ups."""
+"""For all tests: examples may take as long as a busy machine needs, and children mind Ctrl-C and hang-ups."""
 
 from __future__ import annotations
 
