@@ -11,7 +11,7 @@ test: .venv/installed-dev  ## run the test suite
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 test-slow: .venv/installed-dev  ## the tests that take minutes
-	@$(BIN)/python -m pytest -q -m slow
+	@$(BIN)/python -m pytest -q -n 2 -m slow
 
 test-browser: .venv/installed-browser  ## the report and the page of review in a real Chromium, which is installed if root can; screenshots in tests/browser/screenshots
 	@tests/browser/get_chromium.sh
