@@ -33,6 +33,7 @@ from selfinstruct.records import (
     Schema,
     Settings,
     Task,
+    storable,
 )
 
 JUDGE = "judge"
@@ -62,7 +63,6 @@ _REASONS = {"valid": INVALID, "input": "judged_input", "output": "judged_output"
 REASONS = (*_REASONS.values(), UNREADABLE, REVISED)
 """For which instances are rejected here."""
 _SCORES = range(1, 6)
-_UNSENDABLE = re.compile("[\0\ud800-\udfff]")
 _SPELLED = re.compile(r"\s*([1-5])(?:\.0+)?\s*(?:(?:/|of|out of)\s*5)?\s*")
 _SCORE = {
     "type": "object",
@@ -265,7 +265,7 @@ def _score(said: Any) -> tuple[int | None, str] | None:
         value = int(found[1])
     if isinstance(value, bool) or not isinstance(value, int | float) or value not in _SCORES:
         return None
-    return int(value), _UNSENDABLE.sub("\ufffd", reason.strip()) if isinstance(reason, str) else ""
+    return int(value), storable(reason.strip()) if isinstance(reason, str) else ""
 
 
 def _read_revision(task: Task, answer: tuple[Request, Completion] | None) -> InstanceCandidate | Rejection:

@@ -52,15 +52,15 @@ def whole_folder(target: Path) -> Iterator[Path]:
         temporary.chmod(0o755)
         yield temporary
         for path in temporary.iterdir():
-            _sync(path)
-        _sync(temporary)
+            sync(path)
+        sync(temporary)
         with _locked(target.parent):
             _refuse_foreign(target)
             _take_place(temporary, target)
             if files_of_others(temporary):  # somebody put a file into the old one at the last moment
                 _take_place(temporary, target)
                 _refuse_foreign(target)
-        _sync(target.parent)
+        sync(target.parent)
     finally:
         os.close(handle)
         shutil.rmtree(temporary, ignore_errors=True)  # the old export, or what was begun
@@ -136,7 +136,8 @@ def _locked(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Make a file, or the names in a folder, durable."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -10,14 +10,13 @@ from dataclasses import asdict, dataclass, replace
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal
 
-from selfinstruct.records import Completion, Request, canonical_json
+from selfinstruct.records import Completion, Request, canonical_json, storable
 
 Structure = Literal["json_schema", "json_object", "plain"]
 _WEAKER: dict[Structure, Structure] = {"json_schema": "json_object", "json_object": "plain"}
 _OPTIONAL = ("seed", "temperature", "top_p", "presence_penalty", "frequency_penalty", "stop")
 _THINK, _THOUGHT = "<think>", "</think>"
 _THOUGHT_APART = re.compile(rf"^[ \t]*{_THOUGHT}|{_THOUGHT}[ \t\r]*$", re.MULTILINE)
-_BROKEN = re.compile("[\0\ud800-\udfff]")
 
 
 _LONGEST_WAIT_S = 30 * 86400.0
@@ -222,14 +221,14 @@ def read_answer(request: Request, raw: bytes, *, endpoint: str, sent: str, laten
     return Completion(
         request_id=request.id,
         kind="failed" if finish == "content_filter" else "answer",
-        text=whole_text(text),
+        text=storable(text),
         finish_reason=finish,
         **(usage or {}),
         latency_s=round(latency_s, 4),
         endpoint=endpoint,
         sent=sent,
         body=raw,
-        reasoning=whole_text(str(reasoning)),
+        reasoning=storable(str(reasoning)),
         source=request.source,
     )
 
@@ -264,8 +263,3 @@ def _usage(body: Any) -> dict[str, int] | None:
 
 def _head(raw: bytes) -> str:
     return repr(" ".join(raw[:400].decode("utf-8", "replace").split())[:80])
-
-
-def whole_text(text: str) -> str:
-    """The text with NUL and lone surrogates as U+FFFD, by which the filters know it as broken."""
-    return _BROKEN.sub("\ufffd", text)

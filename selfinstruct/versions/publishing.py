@@ -13,6 +13,7 @@ from typing import Any
 from selfinstruct.config.sections import PublishSection
 from selfinstruct.errors import ConfigError, PoolError
 from selfinstruct.export.files import ALL, Options, export_from
+from selfinstruct.export.folder import sync
 from selfinstruct.export.splits import parse_split
 from selfinstruct.export.tables import NAMES
 from selfinstruct.store.ledger import position
@@ -28,7 +29,6 @@ from selfinstruct.versions.shelf import (
     locked,
     point_latest,
     shelf,
-    sync,
     versions,
 )
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from selfinstruct.errors import ConfigError, PoolError, PoolInUse
+from selfinstruct.export.folder import sync
 from selfinstruct.store.pool import is_pool
 
 MANIFEST = "manifest.json"
@@ -132,15 +133,6 @@ def point_latest(pool: Path, good: Version | None) -> None:
     new.symlink_to(str(good.number), target_is_directory=True)
     new.replace(link)
     sync(shelf(pool))
-
-
-def sync(path: Path) -> None:
-    """Make a file, or the names in a folder, durable."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 @contextlib.contextmanager

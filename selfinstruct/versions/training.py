@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from selfinstruct.errors import ConfigError, PoolError
+from selfinstruct.export.folder import sync
 from selfinstruct.llm.vllm import supervisor
-from selfinstruct.versions.shelf import Version, check_files, locked, sync
+from selfinstruct.versions.shelf import Version, check_files, locked
 
 FOLDER = "finetune"
 """Within a version's folder, outside of what its manifest lists: the record, logs, and what the command writes."""
