@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import math
 import random
+import re
 import signal
 import sqlite3
 import subprocess
+import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
+from selfinstruct import cli
+from selfinstruct.llm.offline.protocol import Model, answer_chat
 from selfinstruct.llm.offline.server import OfflineServer
+from selfinstruct.report.page import Source, write_report
+from selfinstruct.store.ledger import Position
 from selfinstruct.store.reading import status
 from tests.builders import ROOT, exported, grow, rows
 from tests.processes import counted, generate, killed_once, kills, running, wait_until
-from tests.servers import GatedServer
+from tests.servers import GatedServer, ScriptedServer
 
 TARGET = 60
+SELF = [sys.executable, "-m", "selfinstruct"]
 
 
 @pytest.fixture(scope="module")
@@ -170,6 +181,62 @@ def test_ctrl_c_lets_what_is_in_flight_finish_and_the_same_command_goes_on(tmp_p
         assert subprocess.run(command, cwd=ROOT, check=False, capture_output=True).returncode == 0
         assert server.repeated == 0
     assert exported(pool) == reference
+
+
+@pytest.mark.timeout(300)
+def test_every_finished_row_is_exported_published_and_shown_while_earlier_tasks_are_open(tmp_path: Path) -> None:
+    """The first accepted tasks get no answer; the run is stopped by Ctrl-C, twice, and later goes on to its target."""
+    pool, stuck = tmp_path / "pool", 3
+    model, is_free, held = Model(), threading.Event(), set[str]()
+
+    async def answer(_: int, __: str, body: dict[str, Any], ___: web.Request) -> web.Response:
+        prompt = json.dumps(body["messages"])
+        if "tasks of the collection" not in prompt and len(held) < stuck:
+            held.add(prompt)
+        while prompt in held and not is_free.is_set():  # noqa: ASYNC110 - set by another thread
+            await asyncio.sleep(0.01)
+        return web.json_response(answer_chat(body, model))
+
+    done = "SELECT COUNT(*) FROM tasks WHERE origin = 'generated' AND state = 'done'"
+    with ScriptedServer(answer, models=("offline",)) as server:
+        command = generate(pool, server.base_url, TARGET, "--concurrency", 16)
+        with running(command, stderr=subprocess.PIPE, text=True) as process:
+            wait_until(lambda: counted(pool, done) >= 12, process)
+            process.send_signal(signal.SIGINT)
+            assert process.stderr is not None
+            assert any(line.startswith("stopping") for line in process.stderr)
+            process.send_signal(signal.SIGINT)
+            process.communicate()
+            assert process.wait() == 130
+        now = assert_it_adds_up(pool)
+        (first_open,) = rows(pool, "SELECT MIN(position) FROM tasks WHERE state = 'pending'")[0]
+        assert counted(pool, f"{done} AND position > {first_open}") >= 12, "there are gaps before what is finished"
+        assert len((pool / "export" / "alpaca.jsonl").read_text("utf-8").splitlines()) == now["instances"]
+        sides = ["alpaca-train.jsonl", "alpaca-test.jsonl"]
+        told = subprocess.run(
+            [*SELF, "export", pool, "--format", "alpaca", "--split", "train=0.5,test=0.5"],
+            cwd=ROOT, check=True, capture_output=True, text=True,
+        ).stderr  # fmt: skip
+        assert f"{now['tasks_pending']} tasks are still open" in told
+        assert "may change sides" in told
+        left_out = json.loads((pool / "export" / "manifest.json").read_text("utf-8"))["left_out"]["rows"]
+        split = sum(len((pool / "export" / side).read_text("utf-8").splitlines()) for side in sides)
+        assert split + left_out.get("bridges_splits", 0) == now["instances"]
+
+        assert cli.run(["publish", str(pool)]) == 0
+        version = json.loads((pool / "versions" / "1" / "manifest.json").read_text("utf-8"))
+        assert (version["figures"]["tasks"], version["figures"]["rows"]) == (now["tasks"], now["instances"])
+        before = exported(pool)
+        is_free.set()
+        assert subprocess.run(command, cwd=ROOT, check=False, capture_output=True).returncode == 0
+    assert set(before.splitlines()) < set(exported(pool).splitlines())
+    undisturbed = tmp_path / "undisturbed"
+    grow(undisturbed, target=TARGET)
+    assert exported(pool) == exported(undisturbed)
+
+    write_report([Source(pool, Position(**version["position"]), 1)], tmp_path / "then.html")
+    shown = json.loads(re.findall(r'id="figures">([^<]*)<', (tmp_path / "then.html").read_text("utf-8"))[0])
+    assert (shown[0]["status"]["tasks"], shown[0]["status"]["instances"]) == (now["tasks"], now["instances"])
 
 
 def test_half_of_the_propose_requests_of_the_demo_show_a_generated_task(tmp_path: Path) -> None:

@@ -300,21 +300,6 @@ def test_a_forecast_shows_what_the_next_round_would_show(pool: Path, capsys: pyt
         assert json.dumps(text, ensure_ascii=False) not in out
 
 
-def test_a_removed_task_that_is_unfinished_holds_up_no_other(pool: Path) -> None:
-    """As after a kill: a task whose follow-ups are not over, with finished ones behind it."""
-    task = generated(pool)[10]
-    import sqlite3
-    from contextlib import closing
-
-    with closing(sqlite3.connect(pool / "pool.db")) as connection:
-        connection.execute("UPDATE tasks SET state = 'pending' WHERE id = ?", [task])
-        connection.execute("DELETE FROM instances WHERE task_id = ?", [task])
-        connection.commit()
-    held = len(exported(pool))
-    assert remove(pool, task) == 0
-    assert len(exported(pool)) > 2 * held
-
-
 def test_a_replay_judges_what_was_removed_and_says_so(
     pool: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

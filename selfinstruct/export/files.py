@@ -25,15 +25,7 @@ from selfinstruct.export.tables import NAMES, Write, file_name, opened
 from selfinstruct.records import Exclusion
 from selfinstruct.store.exclusions import used
 from selfinstruct.store.reading import Connection, snapshot
-from selfinstruct.store.training import (
-    Row,
-    configurations,
-    finished_behind,
-    first_pending,
-    rows,
-    text_at,
-    texts_of_tasks,
-)
+from selfinstruct.store.training import Row, configurations, open_tasks, rows, text_at, texts_of_tasks
 
 if TYPE_CHECKING:
     from selfinstruct.export.chat_template import ChatTemplate
@@ -79,12 +71,13 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What was written: the files of rows, and how many finished tasks are still held back."""
+    """What was written: the files of rows, and how many tasks of the pool are still open."""
 
     paths: tuple[Path, ...]
     rows: int
     """Rows chosen; a form that cannot carry one of them has fewer."""
-    held_back: int
+    open_tasks: int
+    """Accepted, and not finished: what they bring is in a later export."""
     counts: Mapping[Path, int]
     """The rows in each file."""
     unfit: Mapping[str, Mapping[str, int]]
@@ -125,12 +118,10 @@ def export_from(connection: Connection, names: Sequence[str], out: Path, options
     wanted, options = formats_wanted(names), options or Options()
     options.check()
     with _as_pool_error(out), whole_folder(out) as temporary:
-        # A row of a split never changes side: not even a removed task may come in between later.
-        until = first_pending(connection, removed_too=options.split is not None)
-        sides = walk(texts_of_tasks(connection, until), options.split) if options.split else None
+        sides = walk(texts_of_tasks(connection), options.split) if options.split else None
 
         def found() -> Iterator[Row]:
-            return rows(connection, options.choice.origins, until)
+            return rows(connection, options.choice.origins)
 
         template, screen = _chat_template(options), Screen(options.exclusions)
         places = _places(found, partial(text_at, connection), options.choice, sides, template, screen)
@@ -138,15 +129,15 @@ def export_from(connection: Connection, names: Sequence[str], out: Path, options
         written = _write_rows(temporary, wanted, sides.names if sides else (None,), options.wording, screen, placed)
         written.chat_template = template.to_json() if template else None
         left_out = places.counts() if places else {}
-        configuration = configurations(connection, until)
+        configuration = configurations(connection)
         clear_of = used(connection, (one for settings in configuration for one in settings.get("exclusions", ())))
         _write_about(temporary, wanted, options, written, left_out, configuration, screen.to_json(clear_of))
-        held_back = finished_behind(connection, until)
+        still_open = len(open_tasks(connection))
     counts = {out / name: count for name, count in written.counts.items()}
     total = written.figures.rows.total()
     shares = options.split.shares if options.split else {}
     reached = {name: (float(share), written.figures.rows[name] / max(1, total)) for name, share in shares.items()}
-    return Exported(tuple(counts), total, held_back, counts, written.unfit, left_out, written.chat_template, reached)
+    return Exported(tuple(counts), total, still_open, counts, written.unfit, left_out, written.chat_template, reached)
 
 
 def _chat_template(options: Options) -> ChatTemplate | None:

@@ -8,12 +8,12 @@ from selfinstruct.errors import PoolError
 from selfinstruct.store.ledger import Position
 
 _VIEWS = {
-    "tasks": "SELECT * FROM main.tasks WHERE position <= {place}",
-    "instances": "SELECT i.* FROM main.instances i JOIN main.tasks t ON t.id = i.task_id WHERE t.position <= {place}",
+    "tasks": "SELECT * FROM main.tasks WHERE position <= {place} AND id NOT IN ({open})",
+    "instances": "SELECT * FROM main.instances WHERE task_id IN (SELECT id FROM temp.tasks)",
     "rounds": "SELECT * FROM main.rounds WHERE number <= {round}",
     "requests": (
-        "SELECT r.* FROM main.requests r LEFT JOIN main.tasks t ON t.id = r.task_id "
-        "WHERE r.round <= {round} AND COALESCE(t.position, -1) <= {place}"
+        "SELECT * FROM main.requests WHERE round <= {round} "
+        "AND (task_id IS NULL OR task_id IN (SELECT id FROM temp.tasks))"
     ),
     "completions": (
         "SELECT c.* FROM main.completions c WHERE EXISTS "
@@ -21,8 +21,8 @@ _VIEWS = {
     ),
     "attempts": "SELECT * FROM main.attempts WHERE request_id IN (SELECT id FROM temp.requests)",
     "rejections": (
-        "SELECT r.* FROM main.rejections r LEFT JOIN main.tasks t ON t.id = r.task_id "
-        "WHERE r.round <= {round} AND COALESCE(t.position, -1) <= {place}"
+        "SELECT * FROM main.rejections WHERE round <= {round} "
+        "AND (task_id IS NULL OR task_id IN (SELECT id FROM temp.tasks))"
     ),
     "waiting": "SELECT * FROM main.waiting WHERE 0",
     "windows": "SELECT * FROM main.windows WHERE last_round <= {round}",
@@ -36,7 +36,7 @@ _VIEWS = {
 
 
 def show_as_of(connection: sqlite3.Connection, at: Position) -> None:
-    """Let this reader see the pool as it was at a position: its tasks, and rounds up to that of the last of them.
+    """Let this reader see the pool as it was at a position: finished tasks, and rounds up to that of the last of them.
 
     The last round is seen whole, with what was rejected in it later. For what a report reads; other tables stay.
 
@@ -47,8 +47,9 @@ def show_as_of(connection: sqlite3.Connection, at: Position) -> None:
     place = connection.execute(f"SELECT MAX(position) FROM tasks WHERE {wanted}", (at.last_task or 0,)).fetchone()[0]  # noqa: S608 - one of two conditions
     if place is None and at.last_task:
         raise PoolError(f"the pool has no task {at.last_task}, with which this version ends; is it of another pool?")
-    numbers = {
+    then = {
         "place": -1 if place is None else place, "round": -1 if at.round is None else at.round, "event": at.last_event,
+        "open": ", ".join("'" + one.replace("'", "''") + "'" for one in at.open),
     }  # fmt: skip
     for name, query in _VIEWS.items():
-        connection.execute(f"CREATE TEMP VIEW {name} AS {query.format(**numbers)}")
+        connection.execute(f"CREATE TEMP VIEW {name} AS {query.format(**then)}")

@@ -6,11 +6,11 @@ import json
 import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from selfinstruct.store.reading import snapshot
-from selfinstruct.store.training import first_pending
+from selfinstruct.store.training import open_tasks
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,23 +53,26 @@ class Position:
     """How far a pool has come, as far as an export can see it: the same position gives the same rows."""
 
     tasks: int
-    """Generated tasks before the first unfinished one, those without an instance and removed ones too."""
+    """Finished generated tasks, those without an instance and removed ones too."""
     last_task: str | None
-    """The last of them."""
+    """The last of them in task order."""
     round: int | None
     """Its round."""
     last_event: int
     """The last removal or restoration there was; 0 if none."""
+    open: Sequence[str] = field(default_factory=list)
+    """The ids of the tasks before it that were not finished."""
 
 
 def position(connection: sqlite3.Connection) -> Position:
     """Where the pool stands."""
-    end = (first_pending(connection),)
-    of_them = "FROM tasks WHERE origin = 'generated' AND position < ?"
-    count = connection.execute(f"SELECT COUNT(*) {of_them}", end).fetchone()[0]
-    last = connection.execute(f"SELECT id, round {of_them} ORDER BY position DESC LIMIT 1", end).fetchone()
+    finished = "FROM tasks WHERE origin = 'generated' AND state != 'pending'"
+    count = connection.execute(f"SELECT COUNT(*) {finished}").fetchone()[0]
+    last = connection.execute(f"SELECT id, round, position {finished} ORDER BY position DESC LIMIT 1").fetchone()
     event = connection.execute("SELECT COALESCE(MAX(number), 0) FROM events").fetchone()[0]
-    return Position(count, last["id"] if last else None, last["round"] if last else None, event)
+    if last is None:
+        return Position(count, None, None, event)
+    return Position(count, last["id"], last["round"], event, open_tasks(connection, last["position"]))
 
 
 def acceptance(connection: sqlite3.Connection, rounds: int | None = None) -> float | None:

@@ -43,7 +43,7 @@ class Row(NamedTuple):
 
 _EXPORTED = """
 FROM tasks t CROSS JOIN instances i ON i.task_id = t.id
-WHERE t.origin IN (SELECT value FROM json_each(?)) AND t.position < ? AND t.id NOT IN (SELECT task_id FROM removed)
+WHERE t.origin IN (SELECT value FROM json_each(?)) AND t.id NOT IN (SELECT task_id FROM removed)
 """
 _ROWS = f"""
 SELECT t.id, t.instruction, i.input, i.output, t.position, i.position, t.origin, t.round, t.parents, t.nearest_score,
@@ -67,19 +67,15 @@ _ONE_MODEL = """
 """The same where there is one model only: no request has to be looked up, and that is most of the time."""
 
 
-def rows(
-    connection: sqlite3.Connection, origins: Sequence[Origin] = ("generated",), until: int | None = None
-) -> Iterator[Row]:
-    """The instances of tasks of these origins in task order, up to the first task whose follow-ups are unfinished.
+def rows(connection: sqlite3.Connection, origins: Sequence[Origin] = ("generated",)) -> Iterator[Row]:
+    """The instances of the finished tasks of these origins in task order, without those of removed ones.
 
-    What was removed is left out, and holds up nothing. `until` is the position of the first task to leave out, where
-    that is not what `first_pending` says.
+    A task gets all of its instances in the transaction that finishes it.
     """
     recipes = {round_: settings["recipe"] for round_, settings in _settings_of_rounds(connection)}
-    bound = first_pending(connection) if until is None else until
     models = connection.execute("SELECT DISTINCT model FROM requests LIMIT 2").fetchall()
     sql = _ROWS.format(models=_MODELS if len(models) > 1 else _ONE_MODEL)
-    found = connection.execute(sql, (json.dumps(list(origins)), bound))
+    found = connection.execute(sql, (json.dumps(list(origins)),))
     found.row_factory = None
     for (
         task_id, instruction, input_, output, position, number, origin, round_, parents, nearest, model, output_model,
@@ -93,22 +89,20 @@ def rows(
 
 def some_rows(connection: sqlite3.Connection, wanted: int) -> list[Row]:
     """So many rows of generated tasks, or all if there are fewer, spread evenly over the pool."""
-    bound = first_pending(connection)
-    count = connection.execute("SELECT COUNT(*)" + _EXPORTED, (json.dumps(["generated"]), bound)).fetchone()[0]
+    count = connection.execute("SELECT COUNT(*)" + _EXPORTED, (json.dumps(["generated"]),)).fetchone()[0]
     places = {count * (2 * number + 1) // (2 * wanted) for number in range(wanted)}
-    found = enumerate(islice(rows(connection, until=bound), max(places) + 1))
+    found = enumerate(islice(rows(connection), max(places) + 1))
     return [row for place, row in found if place in places]
 
 
-def texts_of_tasks(connection: sqlite3.Connection, until: int) -> Iterator[tuple[int, str, list[str]]]:
-    """(position, id, instruction plus input of each instance) of every task before `until`, in order.
+def texts_of_tasks(connection: sqlite3.Connection) -> Iterator[tuple[int, str, list[str]]]:
+    """(position, id, instruction plus input of each instance) of every finished task, in order.
 
     Seeds are among them, and what was removed: this is for what must not change when tasks are removed or asked for.
     """
     found = connection.execute(
         "SELECT t.position, t.id, t.instruction, i.input FROM tasks t CROSS JOIN instances i ON i.task_id = t.id "
-        "WHERE t.position < ? ORDER BY t.position, i.position",
-        (until,),
+        "ORDER BY t.position, i.position"
     )
     found.row_factory = None
     for (position, task_id), own in groupby(found, key=itemgetter(0, 1)):
@@ -130,37 +124,20 @@ def text_at(connection: sqlite3.Connection, position: int, number: int) -> str:
     return text_of(found[0], found[1])
 
 
-def finished_behind(connection: sqlite3.Connection, until: int | None = None) -> int:
-    """How many finished tasks wait behind the first unfinished one, and are not exported yet."""
-    sql = (
-        "SELECT COUNT(*) FROM tasks WHERE origin = 'generated' AND state = 'done' AND position > ? "
-        "AND id NOT IN (SELECT task_id FROM removed)"
-    )
-    return int(connection.execute(sql, (first_pending(connection) if until is None else until,)).fetchone()[0])
+def open_tasks(connection: sqlite3.Connection, before: int = 2**62) -> list[str]:
+    """The ids of the accepted tasks before this position that are not finished, in task order."""
+    sql = "SELECT id FROM tasks WHERE state = 'pending' AND position < ? ORDER BY position"
+    return [row["id"] for row in connection.execute(sql, (before,))]
 
 
-def first_pending(connection: sqlite3.Connection, *, removed_too: bool = False) -> int:
-    """The position of the first task whose follow-ups are unfinished; what stands before it can be exported.
+def configurations(connection: sqlite3.Connection) -> list[dict[str, Any]]:
+    """The settings under which the finished tasks were accepted, each once, in the order of their first round.
 
-    Removed ones count with `removed_too`: they are finished all the same, sooner or later.
+    Rounds after the last of these tasks, such as ones that are only planned, say nothing about what is exported.
     """
-    sql = "SELECT MIN(position) FROM tasks WHERE state = 'pending'"
-    if not removed_too:
-        sql += " AND id NOT IN (SELECT task_id FROM removed)"
-    found = connection.execute(sql).fetchone()[0]
-    return 2**62 if found is None else int(found)
-
-
-def configurations(connection: sqlite3.Connection, until: int | None = None) -> list[dict[str, Any]]:
-    """The settings under which the exported tasks were accepted, each once, in the order of their first round.
-
-    Rounds that are only planned, or behind the first unfinished task, say nothing about what is exported.
-    """
-    bound = first_pending(connection) if until is None else until
     found = connection.execute(
         "SELECT c.settings FROM configurations c JOIN rounds r ON r.configuration = c.id WHERE r.number <= "
-        "(SELECT MAX(round) FROM tasks WHERE state = 'done' AND position < ?) GROUP BY c.id ORDER BY MIN(r.number)",
-        (bound,),
+        "(SELECT MAX(round) FROM tasks WHERE state = 'done') GROUP BY c.id ORDER BY MIN(r.number)"
     )
     return [json.loads(row["settings"]) for row in found]
 

@@ -51,8 +51,10 @@ def export_files(
                 f"warning: {name} is off by more than half; rows that are like each other stand on one side, whatever "
                 "its share (docs/export.md)"
             )
-    if exported.held_back:
-        say(f"{exported.held_back:,} finished tasks wait behind one that is not; they follow with the next run")
+    if exported.open_tasks:
+        say(f"{exported.open_tasks:,} tasks are still open; the next run finishes them, and then they are exported too")
+        if exported.shares:
+            say("warning: a row that comes after an open task, and is like it, may change sides then (docs/export.md)")
     if push is not None:
         OUT.print(Text(f"pushed: {push(folder)}"))
 
