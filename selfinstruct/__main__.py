@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 
@@ -9,6 +10,7 @@ def main() -> None:
     """Run the command line; expected failures become one clear line and an exit code."""
     if sys.platform == "win32":
         sys.exit("selfinstruct runs on Linux and macOS; on Windows use it inside WSL (wsl --install)")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does, and what was begun is cleared away
     from selfinstruct.cli import run  # noqa: PLC0415 - after the check of the platform
 
     sys.exit(run(sys.argv[1:]))

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from selfinstruct.errors import PoolError
+from selfinstruct.store.files import locked, sync
 
 MANIFEST = "manifest.json"
 
@@ -44,7 +45,7 @@ def whole_folder(target: Path) -> Iterator[Path]:
     target = target.resolve()
     target.parent.mkdir(parents=True, exist_ok=True)
     prefix = f".{target.name}.export-"
-    with _locked(target.parent):
+    with locked(target.parent):
         _clear_away(target, prefix)
         temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=prefix))
         handle = _hold(temporary)
@@ -54,7 +55,7 @@ def whole_folder(target: Path) -> Iterator[Path]:
         for path in temporary.iterdir():
             sync(path)
         sync(temporary)
-        with _locked(target.parent):
+        with locked(target.parent):
             _refuse_foreign(target)
             _take_place(temporary, target)
             if files_of_others(temporary):  # somebody put a file into the old one at the last moment
@@ -124,22 +125,3 @@ def _hold(folder: Path) -> int:
         os.close(handle)
         raise
     return handle
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
-
-
-def sync(path: Path) -> None:
-    """Make a file, or the names in a folder, durable."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -6,7 +6,6 @@ import base64
 import hashlib
 import html
 import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from selfinstruct.report import rejections, tasks
 from selfinstruct.report.figures import Embed, figures
 from selfinstruct.report.packing import harmless_json, write_packed
 from selfinstruct.store.earlier import show_as_of
+from selfinstruct.store.files import whole_file
 from selfinstruct.store.ledger import Position
 from selfinstruct.store.reading import Connection, snapshot
 
@@ -54,31 +54,10 @@ def write_report(sources: Sequence[Path | Source], out: Path, embed: Embed | Non
                 show_as_of(connection, one.at)
         try:
             out.parent.mkdir(parents=True, exist_ok=True)
-            with whole_or_nothing(out) as file:
+            with whole_file(out) as file:
                 _write(file, dict(zip(names, connections, strict=True)), embed)
         except OSError as error:
             raise PoolError(f"{out}: the report cannot be written ({error.strerror})") from error
-
-
-@contextmanager
-def whole_or_nothing(path: Path) -> Iterator[IO[str]]:
-    """A text file that takes its name only when everything was written."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            yield file
-        Path(temporary).chmod(0o666 & ~_umask())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-def _umask() -> int:
-    """What new files are not to be allowed here; it can only be read by setting it."""
-    found = os.umask(0o077)
-    os.umask(found)
-    return found
 
 
 def _write(file: IO[str], pools: Mapping[str, Connection], embed: Embed | None) -> None:

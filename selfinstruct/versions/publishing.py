@@ -13,9 +13,9 @@ from typing import Any
 from selfinstruct.config.sections import PublishSection
 from selfinstruct.errors import ConfigError, PoolError
 from selfinstruct.export.files import ALL, Options, export_from
-from selfinstruct.export.folder import sync
 from selfinstruct.export.splits import parse_split
 from selfinstruct.export.tables import NAMES
+from selfinstruct.store.files import sync
 from selfinstruct.store.ledger import position
 from selfinstruct.store.reading import Connection, snapshot
 from selfinstruct.versions.changelog import change, changelog

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from selfinstruct.errors import ConfigError, PoolError, PoolInUse
-from selfinstruct.export.folder import sync
+from selfinstruct.store.files import sync
 from selfinstruct.store.pool import is_pool
 
 MANIFEST = "manifest.json"

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from selfinstruct.errors import ConfigError, PoolError
-from selfinstruct.export.folder import sync
 from selfinstruct.llm.vllm import supervisor
+from selfinstruct.store.files import sync
 from selfinstruct.versions.shelf import Version, check_files, locked
 
 FOLDER = "finetune"
