@@ -81,7 +81,7 @@ def generate(
         str | None, typer.Option(help="Reject instructions above this ROUGE-L to any other.  [default: 0.7]")
     ] = None,
     language: Annotated[
-        list[str] | None, typer.Option(help="Keep to this language, such as en or zh; repeatable.  [default: any]")
+        list[str] | None, typer.Option(help="Write in this language, such as de or zh; repeatable.  [default: any]")
     ] = None,
     exclude: ExcludeOption = None,
     concurrency: Annotated[

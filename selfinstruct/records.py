@@ -264,7 +264,7 @@ class Settings:
     recipe: str
     guidance: str
     prompts: Mapping[str, str]
-    """Prompt templates of the recipe by name, by content."""
+    """Prompt templates of the recipe by name, by content, with the wanted languages in words."""
     topics: tuple[str, ...]
     tasks_per_request: int
     inputs_per_task: int

@@ -2,16 +2,84 @@
 
 from __future__ import annotations
 
+import re
+from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import pytest
+from aiohttp import web
 
 from selfinstruct import cli
+from selfinstruct.config.reading import load
+from selfinstruct.config.shaping import pool_settings
 from selfinstruct.errors import ConfigError
-from selfinstruct.filters.language import wrong_language
+from selfinstruct.filters.language import language_names, wrong_language
 from selfinstruct.novelty.common import mark_common
+from selfinstruct.records import canonical_json
 from selfinstruct.seeds import read_seeds
-from tests.builders import ROOT, grow
+from selfinstruct.store.reading import status
+from tests.builders import ROOT, grow, rows, settings
+from tests.servers import ScriptedServer, completion
+
+FRAMES = [
+    ("Explain to a curious child", "Erkläre einem neugierigen Kind"),
+    ("Say yes or no whether you know", "Sage mit Ja oder Nein, ob du weißt"),
+    ("List for a village newspaper", "Zähle für eine Dorfzeitung auf"),
+    ("Tell your grandmother in a letter", "Erzähle deiner Großmutter in einem Brief"),
+    ("Summarise for busy travellers", "Fasse für eilige Reisende zusammen"),
+]
+SUBJECTS = [
+    ("how bees find their way home in dense fog.", "wie Bienen bei dichtem Nebel nach Hause finden."),
+    ("why old bridges hum when strong winds blow.", "warum alte Brücken bei starkem Wind zu summen beginnen."),
+    ("what bakers do before the first customers arrive.", "was Bäcker tun, bevor die erste Kundschaft kommt."),
+    ("which spices sailors once carried across the ocean.", "welche Gewürze Seeleute einst über das Meer brachten."),
+    ("where mountain goats shelter during a thunderstorm.", "wo Bergziegen während eines Gewitters Schutz suchen."),
+    ("when gardeners should prune their oldest apple trees.", "wann man die ältesten Apfelbäume schneiden sollte."),
+]
+
+
+def obedient() -> ScriptedServer:
+    """A model that writes the same things in German where its prompt asks for German, and in English otherwise.
+
+    What the prompt shows, seeds that speak of German among it, is no wish.
+    """
+    count = iter(range(10_000))
+
+    def task(number: int, german: bool) -> dict[str, Any]:
+        frame, subject = number % len(FRAMES), number % len(SUBJECTS)
+        joined = (", " if german else " ").join((FRAMES[frame][german], SUBJECTS[subject][german]))
+        return {"instruction": joined, "is_classification": frame == 1}
+
+    async def answer(_: int, path: str, body: dict[str, Any], __: web.Request) -> web.Response:
+        text = body["prompt"] if "prompt" in body else "\n".join(one["content"] for one in body["messages"])
+        said = "\n".join(line for line in text.splitlines() if not re.match(r"\{|\d+\. |Task: |Input: |Output: ", line))
+        german = "in German" in said
+        place = next(count)
+        done = f"Das ist die Antwort Nummer {place}." if german else f"This is answer number {place}."
+        if path == "completions":
+            if number := re.search(r"(\d+)\.$", text):
+                new = [task(4 * place + more, german)["instruction"] for more in range(4)]
+                return completion(" " + "".join(f"{int(number[1]) + at}. {one}\n" for at, one in enumerate(new))[3:])
+            return completion(" no" if text.endswith("Fixed labels:") else f"Output: {done}")
+        form = body.get("response_format", {}).get("json_schema", {}).get("name")
+        if form == "new_tasks":
+            return completion(canonical_json({"tasks": [task(4 * place + more, german) for more in range(4)]}))
+        if form == "task_inputs":
+            return completion('{"needs_input": false, "inputs": []}')
+        if form == "labelled_inputs":
+            labels = ["Ja", "Nein"] if german else ["Yes", "No"]
+            return completion(canonical_json({"labels": labels, "needs_input": False, "inputs": []}))
+        if form == "verdict":
+            doubt = {"reason": "", "score": 2 if "answer number" in text or "Antwort Nummer" in text else 5}
+            fine = {"reason": "", "score": 5}
+            return completion(canonical_json({"valid_task": fine, "suitable_input": fine, "correct_output": doubt}))
+        if form == "revision":
+            better = f"Nun besser, Stück {place}." if german else f"Now better, piece {place}."
+            return completion(canonical_json({"critique": "", "input": "", "output": better}))
+        return completion(("Ja" if german else "Yes") if "Ja oder Nein" in text or "yes or no" in text else done)
+
+    return ScriptedServer(answer)
 
 
 def test_the_seeds_are_recognised_as_what_they_are() -> None:
@@ -48,15 +116,104 @@ def test_an_instruction_in_another_language_is_rejected_and_in_its_own_is_not(te
         "What does the Latin phrase carpe diem mean?",
         "def f(x): return x * 2 - what does f(4) give?",
         "Solve 3x + 7 = 25.",
+        "Plan a week in Reykjavík.",
+        "Is Müller a German name?",
+        "List the stations of the Chūō line between Shinjuku and Mitaka.",
     ],
 )
 def test_an_english_instruction_about_another_language_is_english(text: str) -> None:
     assert wrong_language(("en",))(text) is None
 
 
-def test_an_unknown_code_is_named() -> None:
-    with pytest.raises(ConfigError, match="'xx'"):
-        wrong_language(("xx",))
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("xx", "'xx'; known: af, ar, "),
+        ("German", "'german'; did you mean de?"),
+        ("zh-CN", "'zh-cn'; did you mean zh?"),
+        ("Swedish", "did you mean sv?"),
+    ],
+)
+def test_an_unknown_code_is_named(code: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        pool_settings(load(None, {"language": [code]}), "m")
+
+
+@pytest.mark.parametrize(
+    ("recipe", "stages"),
+    [
+        ("chat", {"propose", "inputs", "respond", "judge", "revise"}),
+        ("paper", {"propose", "classify", "instances", "judge", "revise"}),
+    ],
+)
+def test_a_model_that_obeys_is_accepted_as_often_in_german_as_in_english(
+    tmp_path: Path, recipe: str, stages: set[str]
+) -> None:
+    """With the English seeds of the project. Every stored prompt of every stage asks for German, in words."""
+    config = tmp_path / "c.toml"
+    config.write_text("[judge]\nenabled = true\nrevise = true\n", encoding="utf-8")
+    found = {}
+    for name, wanted in (("en", []), ("de", ["--language", "de"])):
+        with obedient() as server:
+            arguments = ["--base-url", server.base_url, "--recipe", recipe, "--target", "20", "--concurrency", "1"]
+            pool = ["--pool", str(tmp_path / name), "--config", str(config)]
+            assert cli.run(["generate", *pool, *arguments, *wanted]) == 0
+        found[name] = status(tmp_path / name)
+    assert found["de"]["acceptance_rate"] >= found["en"]["acceptance_rate"] - 0.05
+    assert "wrong_language" not in found["de"]["rejections"]
+    asked = {name: rows(tmp_path / name, "SELECT DISTINCT stage, messages FROM requests") for name in found}
+    assert {stage for stage, _ in asked["de"]} == stages
+    shown = r'\{\\"instruction.*?\}|\\n\d+\. .*?(?=\\n)|Task: .*?(?=\\n)'
+    assert [stage for stage, text in asked["de"] if "in German" not in re.sub(shown, "", text)] == []
+    assert [stage for stage, text in asked["en"] if "in German" in re.sub(shown, "", text)] == []
+    query = "SELECT output FROM instances i JOIN tasks t ON t.id = i.task_id WHERE t.origin = 'generated'"
+    outputs = [one for (one,) in rows(tmp_path / "de", query)]
+    assert all("besser" in one or one == "Ja" for one in outputs)
+
+
+@pytest.mark.parametrize("recipe", ["chat", "paper"])
+def test_without_a_language_prompts_are_as_they_always_were(recipe: str) -> None:
+    folder = resources.files("selfinstruct.recipes") / "prompts" / recipe
+    stored = settings(recipe).prompts
+    assert all(stored[path.name.removesuffix(".txt")] == path.read_text("utf-8") for path in folder.iterdir())
+
+
+def test_prompts_of_the_users_own_ask_for_the_language_too(tmp_path: Path) -> None:
+    (tmp_path / "respond.system.txt").write_text("Answer like a pirate.", encoding="utf-8")
+    (tmp_path / "propose.user.txt").write_text("{{demonstrations}}\nMore of these, please.", encoding="utf-8")
+    config = tmp_path / "c.toml"
+    config.write_text(f'[recipe]\nprompts = "{tmp_path}"\n[filters]\nlanguages = ["DE", "fr", "de"]', encoding="utf-8")
+    found = pool_settings(load(config, {}), "m")
+    assert found.languages == ("de", "fr")
+    assert found.prompts["respond.system"].splitlines() == [
+        "Answer like a pirate.",
+        "Answer in German or in French, whichever the task is in, unless the task asks for another language.",
+    ]
+    assert "Write every task in German or in French, " in found.prompts["propose.system"]
+    assert found.prompts["propose.user"] == "{{demonstrations}}\nMore of these, please."
+    paper = tmp_path / "paper"
+    paper.mkdir()
+    (paper / "propose.txt").write_text("Tasks:\n{{demonstrations}}\n{{number}}.", encoding="utf-8")
+    (paper / "instances_input_first.txt").write_text("Task: {{instruction}}", encoding="utf-8")
+    config.write_text(f'[recipe]\nname = "paper"\nprompts = "{paper}"', encoding="utf-8")
+    found = pool_settings(load(config, {"language": ["ja"]}), "m")
+    assert found.prompts["propose"] == "Tasks:\n{{demonstrations}}\nThe next ones are written in Japanese:\n{{number}}."
+    assert found.prompts["instances_input_first"].splitlines()[::2] == [
+        "The last task is done in Japanese unless it asks for another language.", "Task: {{instruction}}",
+    ]  # fmt: skip
+
+
+def test_the_original_code_asks_in_no_other_language() -> None:
+    with pytest.raises(ConfigError, match=r"filters\.languages: recipe\.compat asks"):
+        pool_settings(load(None, {"language": ["de"], "recipe": "paper", "compat": True}), "m")
+
+
+def test_every_language_that_is_known_has_a_name() -> None:
+    lingua = pytest.importorskip("lingua", reason="NAMES NOT TESTED: the extra languages is not installed")
+    codes = [language.iso_code_639_1.name for language in lingua.Language.all()]
+    names = language_names(codes)
+    assert len(names) == len(set(names.values())) == len(codes)
+    assert (names["de"], names["nb"]) == ("German", "Norwegian Bokmål")
 
 
 def test_a_pool_kept_to_a_language_rejects_the_rest(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from selfinstruct.recipes import chat
 from selfinstruct.recipes.answers import read_items, read_object, tidy_instruction
+from selfinstruct.recipes.languages import in_languages
 from selfinstruct.recipes.steps import Ask, Settled
 from selfinstruct.recipes.templates import fill
 from selfinstruct.records import Candidate, Completion, Prompt, Rejection, Request, Task
@@ -65,6 +67,11 @@ def test_the_propose_prompt_is_as_written_down() -> None:
 def test_guidance_and_topic_have_their_place_in_the_propose_prompt() -> None:
     guided = settings(guidance="Write for nurses on a ward. Be brief.")
     is_golden("chat_propose_guided.txt", chat.propose(guided, SHOWN, 0, "night shifts"))
+
+
+def test_the_wanted_language_has_its_place_in_the_propose_prompt() -> None:
+    german = replace(SETTINGS, prompts=in_languages(SETTINGS.prompts, ["German"]))
+    is_golden("chat_propose_german.txt", chat.propose(german, SHOWN, 0, None))
 
 
 def test_the_inputs_prompt_is_as_written_down() -> None:

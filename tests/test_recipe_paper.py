@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from selfinstruct.recipes import compat, paper
+from selfinstruct.recipes.languages import in_languages
 from selfinstruct.recipes.steps import Ask, Settled
 from selfinstruct.records import (
     Candidate,
@@ -169,6 +170,11 @@ def test_guidance_and_topic_get_their_lines() -> None:
     prompt = paper.propose(settings(guidance="Only about\ngardens {{number}}."), SEEDS[:2], 0, "soil {{topic}}")
     is_golden("paper_propose_guided.txt", words(prompt))
     assert "gardens {{number}}." in words(prompt)
+
+
+def test_the_wanted_language_is_said_right_before_the_list_goes_on() -> None:
+    prompt = paper.propose(settings(prompts=in_languages(SETTINGS.prompts, ["German", "French"])), SEEDS[:2], 0, None)
+    is_golden("paper_propose_german_french.txt", words(prompt))
 
 
 def test_the_classify_prompt_is_as_written_down() -> None:

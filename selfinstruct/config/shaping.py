@@ -12,6 +12,8 @@ from selfinstruct.config.reading import Config
 from selfinstruct.config.roles import stage_models, stages_in_use
 from selfinstruct.config.sections import AgreementSection, JudgeSection, RecipeSection
 from selfinstruct.errors import ConfigError
+from selfinstruct.filters.language import language_names
+from selfinstruct.recipes.languages import in_languages
 from selfinstruct.records import AgreementRules, Exclusion, JudgeRules, Radar, Settings
 
 
@@ -23,12 +25,15 @@ def pool_settings(
     `exclusions` are what the files of `filters.exclude` hold.
     """
     chosen, own_checks = resolve(config.filters.validators)
+    languages = language_names(config.filters.languages)
+    if config.recipe.compat and languages:
+        raise ConfigError("filters.languages: recipe.compat asks and judges as the original code did; drop one of them")
     served = stage_models(config, config.recipe.name, model, context_length)
     return Settings(
         seed=config.seed,
         recipe=config.recipe.name,
         guidance=config.recipe.guidance.strip(),
-        prompts=_prompts(config),
+        prompts=in_languages(_prompts(config), list(languages.values())),
         topics=_topics(config.recipe.topics),
         tasks_per_request=config.recipe.tasks_per_request,
         inputs_per_task=config.recipe.inputs_per_task,
@@ -42,7 +47,7 @@ def pool_settings(
         min_words=config.filters.min_words,
         max_words=config.filters.max_words,
         blocked_words=config.filters.blocked_words,
-        languages=config.filters.languages,
+        languages=tuple(languages),
         context_length=context_length,
         max_instances=config.filters.max_instances,
         exclusions=tuple(sorted(exclusion.id for exclusion in exclusions)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -15,6 +15,8 @@ from selfinstruct.novelty.tokens import tokenize
 CERTAIN = 0.75
 """The belief in another language from which an instruction is rejected."""
 _LATIN = regex.compile(r"(?<![\p{Latin}\d_])[\d_]*+\p{Latin}[\p{Latin}\d_]*")
+_NAME = regex.compile(r"(?<=[\p{L}\d,;)][ ])\p{Lu}[\p{L}\p{M}'’-]*")
+"""A word with a capital in mid-sentence: a foreign name does not change the language, "a week in Reykjavík"."""
 _QUOTED = regex.compile(r"\"[^\"]*\"|“[^“”]*”|‘[^‘’]*’|«[^«»]*»|„[^„“”]*[“”]|「[^「」]*」|《[^《》]*》|`[^`]*`")
 
 
@@ -27,11 +29,8 @@ def wrong_language(languages: tuple[str, ...]) -> Callable[[str], Fault | None]:
     Raises:
         ConfigError: a code is not known, or the detector is not installed.
     """
-    known = _known()
-    allowed = frozenset(code.lower() for code in languages)
-    unknown = sorted(allowed - known.keys())
-    if unknown:
-        raise ConfigError(f"filters.languages: unknown code {unknown[0]!r}; known: {', '.join(sorted(known))}")
+    names = language_names(languages)
+    known, allowed = _known(), frozenset(names)
 
     def check(text: str) -> Fault | None:
         plain = _without_terms(_QUOTED.sub(" ", text))
@@ -41,10 +40,33 @@ def wrong_language(languages: tuple[str, ...]) -> Callable[[str], Fault | None]:
         code, belief = _guess(plain, allowed | {suspect})
         if code is None or code in allowed or belief < CERTAIN:
             return None
-        wanted = ", ".join(known[one].name.title() for one in sorted(allowed))
-        return Fault("wrong_language", f"{known[code].name.title()} ({belief:.2f}), wanted {wanted}")
+        if _guess(_NAME.sub(" ", plain), allowed | {suspect})[0] in allowed:
+            return None
+        wanted = ", ".join(names[one] for one in sorted(allowed))
+        return Fault("wrong_language", f"{_name(known[code])} ({belief:.2f}), wanted {wanted}")
 
     return check
+
+
+def language_names(codes: Iterable[str]) -> dict[str, str]:
+    """The English names of languages by ISO 639-1 code, each once, in the order given.
+
+    Raises:
+        ConfigError: a code is not known, or the detector, which knows them, is not installed.
+    """
+    known = _known() if (wanted := list(dict.fromkeys(code.strip().lower() for code in codes))) else {}
+    for code in wanted:
+        if code not in known:
+            named = code.replace("_", "-").partition("-")[0]
+            meant = [one for one, language in known.items() if named in {one, language.name.lower()}]
+            hint = f"did you mean {meant[0]}?" if meant else f"known: {', '.join(sorted(known))}"
+            raise ConfigError(f"filters.languages: unknown code {code!r}; {hint}")
+    return {code: _name(known[code]) for code in wanted}
+
+
+def _name(language: Any) -> str:
+    name: str = language.name.title()
+    return {"Bokmal": "Norwegian Bokmål", "Nynorsk": "Norwegian Nynorsk"}.get(name, name)
 
 
 def likely_language(text: str) -> str | None:
