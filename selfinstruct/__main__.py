@@ -12,8 +12,10 @@ def main() -> None:
         sys.exit("selfinstruct runs on Linux and macOS; on Windows use it inside WSL (wsl --install)")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does, and what was begun is cleared away
     from selfinstruct.cli import run  # noqa: PLC0415 - after the check of the platform
+    from selfinstruct.terminal.streams import guard  # noqa: PLC0415
 
-    sys.exit(run(sys.argv[1:]))
+    exit_code = guard()
+    sys.exit(exit_code(run(sys.argv[1:])))
 
 
 if __name__ == "__main__":

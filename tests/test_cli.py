@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -20,6 +21,7 @@ import pytest
 
 from selfinstruct import cli
 from selfinstruct.llm.offline.server import OfflineServer
+from selfinstruct.store.reading import status
 from tests.builders import ROOT, grow, jsonl, seed_row
 
 
@@ -30,7 +32,7 @@ def run(*arguments: str | Path) -> int:
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pool = tmp_path_factory.mktemp("demo") / "pool"
-    assert grow(pool, target=30).exit_code == 0
+    assert run("generate", "--pool", pool, "--target", "30") == 0
     return pool
 
 
@@ -45,6 +47,51 @@ def test_generate_ends_with_a_summary_samples_files_and_the_way_to_real_models(
     assert "the target of 12 tasks is reached" in err
     rows = [json.loads(line) for line in (tmp_path / "p/export/alpaca.jsonl").read_text("utf-8").splitlines()]
     assert len({row["instruction"] for row in rows}) == 12
+
+
+BROKEN = {"2>&-": 1, ">&-": 1, ">/dev/full": 1, "| true": 141, "2>&1 | true": 141, "| cat": 0}
+"""What the shell does with the streams of a command, and the exit code that says so."""
+
+
+def broken(stream: str, *arguments: str | Path) -> tuple[int, str]:
+    """(exit code, what came to standard error where that is left) of a command whose streams are broken so."""
+    command = shlex.join([sys.executable, "-m", "selfinstruct", *map(str, arguments)])
+    shell = ["bash", "-o", "pipefail", "-c", f"{command} {stream}"]
+    found = subprocess.run(shell, cwd=ROOT, check=False, capture_output=True, text=True)
+    return found.returncode, found.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+@pytest.mark.parametrize("stream", BROKEN)
+def test_a_broken_stream_changes_neither_pool_nor_export_and_shows_in_the_exit_code(
+    tmp_path: Path, demo: Path, stream: str
+) -> None:
+    code, told = broken(stream, "generate", "--pool", tmp_path / "p", "--target", "30")
+    assert (code, "Traceback" in told) == (BROKEN[stream], False)
+    for name in ("alpaca.jsonl", "messages.jsonl", "manifest.json"):
+        assert (tmp_path / "p/export" / name).read_bytes() == (demo / "export" / name).read_bytes()
+    now = status(tmp_path / "p")
+    assert (now["tasks"], now["last_run"]["exit_code"]) == (30, 0)
+    if stream.startswith(">/dev/full"):
+        assert told.splitlines()[-1].startswith("error: standard output cannot be written (No space left on device)")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_no_command_breaks_over_a_broken_stream(tmp_path: Path, demo: Path) -> None:
+    for arguments in (["status", demo, "--json"], ["explain", demo, "near_duplicate"], ["--help"], ["seeds", "check"],
+                      ["export", demo, "--out", tmp_path / "x"]):  # fmt: skip
+        faulty = arguments == ["seeds", "check"]  # wrong use: what is said goes to standard error
+        for stream in (">/dev/full", "2>/dev/full" if faulty else ">&-"):
+            code, told = broken(stream, *arguments)
+            assert (code, "Traceback" in told) == (2 if faulty else 1, False), (arguments, stream, told)
+
+
+def test_what_the_encoding_of_the_terminal_lacks_is_written_as_an_escape(demo: Path) -> None:
+    command = [sys.executable, "-m", "selfinstruct", "explain", str(demo), "near_duplicate"]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    found = subprocess.run(command, cwd=ROOT, env=environment, check=False, capture_output=True, text=True)
+    assert (found.returncode, found.stderr) == (0, "")
+    assert "\\u2039" in found.stdout  # the sign before words in common
 
 
 def test_generate_and_status_print_one_json_object(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

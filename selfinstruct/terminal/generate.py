@@ -18,7 +18,7 @@ from selfinstruct.llm.prices import in_dollars
 from selfinstruct.runs.forecast import forecast
 from selfinstruct.store import reading
 from selfinstruct.store.pool import is_pool
-from selfinstruct.terminal.outputs import export_files
+from selfinstruct.terminal.outputs import show_export, write_export
 from selfinstruct.terminal.status import print_json, show_samples, show_table
 from selfinstruct.terminal.words import ERR, OUT, harmless, say
 
@@ -100,14 +100,18 @@ def _summary(pool: Path, outcome: Outcome, seconds: float, *, as_json: bool) -> 
             say(outcome.reason)
         return
     status = reading.status(pool)
+    try:
+        exported = write_export(pool) if status["tasks"] else None
+    finally:
+        if not as_json:
+            say(f"\n{outcome.reason} ({seconds:.1f} s)")
     if as_json:
         print_json(pool, status)
         return
-    say(f"\n{outcome.reason} ({seconds:.1f} s)")
     show_table(status)
-    if status["tasks"]:
+    if exported is not None:
         show_samples(pool)
-        export_files(pool, None, None)
+        show_export(exported)
     if status["models"] in ([], ["offline"]):
         OUT.print(Text("\n" + REAL_MODELS))
 

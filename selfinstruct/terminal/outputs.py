@@ -16,7 +16,7 @@ from selfinstruct.terminal.words import OUT, say, show_json
 
 if TYPE_CHECKING:
     from selfinstruct.config.reading import Config
-    from selfinstruct.export.files import Options
+    from selfinstruct.export.files import Exported, Options
     from selfinstruct.report.page import Source
 
 
@@ -28,12 +28,28 @@ def export_files(
     push_to_hub: str | None = None,
 ) -> None:
     """Write training data and say where it is, and what is not in it."""
-    from selfinstruct.export.files import LEFT_OUT, export  # noqa: PLC0415
     from selfinstruct.export.hub import pusher  # noqa: PLC0415
 
     push = pusher(push_to_hub) if push_to_hub is not None else None
     folder = out or pool / "export"
-    exported = export(pool, formats or ["alpaca", "messages"], folder, options)
+    show_export(write_export(pool, formats, folder, options))
+    if push is not None:
+        OUT.print(Text(f"pushed: {push(folder)}"))
+
+
+def write_export(
+    pool: Path, formats: Sequence[str] | None = None, out: Path | None = None, options: Options | None = None
+) -> Exported:
+    """Write training data: `alpaca` and `messages` to the folder `export` of the pool, unless told otherwise."""
+    from selfinstruct.export.files import export  # noqa: PLC0415
+
+    return export(pool, formats or ["alpaca", "messages"], out or pool / "export", options)
+
+
+def show_export(exported: Exported) -> None:
+    """Say where training data is, and what is not in it."""
+    from selfinstruct.export.files import LEFT_OUT  # noqa: PLC0415
+
     OUT.print()
     for path in exported.paths:
         OUT.print(Text(f"{exported.counts[path]:,} rows  {path}"))
@@ -55,8 +71,6 @@ def export_files(
         say(f"{exported.open_tasks:,} tasks are still open; the next run finishes them, and then they are exported too")
         if exported.shares:
             say("warning: a row that comes after an open task, and is like it, may change sides then (docs/export.md)")
-    if push is not None:
-        OUT.print(Text(f"pushed: {push(folder)}"))
 
 
 def _chat_template(found: Mapping[str, Any]) -> None:
