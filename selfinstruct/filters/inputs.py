@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from selfinstruct.filters.instances import attachment, broken_text, cut_off, merged_tasks, placeholder
 from selfinstruct.filters.personal_data import personal_data
-from selfinstruct.filters.wording import Fault
+from selfinstruct.filters.wording import Fault, plain
 from selfinstruct.records import InstanceCandidate, Settings, Task
 
 _RULES = (broken_text, cut_off, placeholder, merged_tasks, attachment)
@@ -12,6 +14,7 @@ _RULES = (broken_text, cut_off, placeholder, merged_tasks, attachment)
 
 def fault_of_input(task: Task, text: str, settings: Settings) -> Fault | None:
     """What is wrong with an input whatever the output will be; None when nothing is."""
-    candidate = InstanceCandidate("", 0, text, "An answer.")
+    candidate = InstanceCandidate("", 0, plain(text), "An answer.")
+    task = replace(task, instruction=plain(task.instruction))
     fault = next((fault for rule in _RULES if (fault := rule(task, candidate, ()))), None)
     return personal_data(text) if fault is None and settings.personal_data == "reject" else fault

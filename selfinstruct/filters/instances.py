@@ -13,7 +13,8 @@ from selfinstruct.filters.holes import hole_left_in, hole_to_fill, speaks_of_hol
 from selfinstruct.filters.labels import is_one_of, same_label, stated_labels
 from selfinstruct.filters.merged import own_instance
 from selfinstruct.filters.refusals import refused
-from selfinstruct.filters.wording import Fault, comparable, excerpt, without_gaps
+from selfinstruct.filters.wording import Fault, comparable, excerpt, plain
+from selfinstruct.novelty.tokens import visible
 from selfinstruct.records import Instance, InstanceCandidate, Rejection, Settings, Task
 
 InstanceRule = Callable[[Task, InstanceCandidate, tuple[str, ...]], Fault | None]
@@ -108,13 +109,13 @@ def judge_instances(
     those left are judged together, so that a faulty one neither contradicts nor displaces a good one. `labels` are the
     labels of a classification, where the recipe knows them; otherwise those that the instruction states are used.
     """
-    brief = replace(task, instruction=without_gaps(task.instruction))
+    brief = replace(task, instruction=plain(task.instruction))
     if task.is_classification and not labels:
         labels = stated_labels(brief.instruction)
     faults: dict[int, Fault] = {}
     for index, candidate in enumerate(candidates):
-        plain = replace(candidate, input=without_gaps(candidate.input), output=without_gaps(candidate.output))
-        fault = next((found for rule in INSTANCE_RULES if (found := rule(brief, plain, labels))), None)
+        seen = replace(candidate, input=plain(candidate.input), output=plain(candidate.output))
+        fault = next((found for rule in INSTANCE_RULES if (found := rule(brief, seen, labels))), None)
         if fault is None:
             instance = Instance(candidate.input, candidate.output)
             fault = next((found for validator in validators if (found := validator(task, instance))), None)
@@ -312,7 +313,7 @@ def _answer(task: Task, candidate: InstanceCandidate) -> str:
 
 
 def _flat(text: str) -> str:
-    return " ".join(text.split())
+    return " ".join(visible(text).split())
 
 
 def _to_fill_in(text: str) -> bool:

@@ -13,7 +13,8 @@ from selfinstruct.filters.language import wrong_language
 from selfinstruct.filters.merged import merged_tasks
 from selfinstruct.filters.personal_data import personal_data
 from selfinstruct.filters.unfinished import unfinished
-from selfinstruct.filters.wording import UNSPACED, Fault, broken_text, comparable, excerpt, without_gaps, word_count
+from selfinstruct.filters.wording import UNSPACED, Fault, broken_text, comparable, excerpt, plain, word_count
+from selfinstruct.novelty.tokens import visible
 from selfinstruct.records import Settings
 
 __all__ = [
@@ -108,7 +109,7 @@ def instruction_rules(settings: Settings) -> tuple[InstructionRule, ...]:
 
 def fault_of_instruction(text: str, rules: Iterable[InstructionRule]) -> Fault | None:
     """What the first of the rules that hits says; None: no rule does."""
-    text = without_gaps(text)
+    text = plain(text)
     return next((fault for rule in rules if (fault := rule(text))), None)
 
 
@@ -159,7 +160,7 @@ def blocked_words(words: Iterable[str]) -> InstructionRule:
     White space in an entry matches any white space. Where an entry begins or ends with a letter of a script that does
     not part words, it matches within longer ones there.
     """
-    entries = sorted({" ".join(unicodedata.normalize("NFKC", word).split()) for word in words} - {""})
+    entries = sorted({" ".join(unicodedata.normalize("NFKC", visible(word)).split()) for word in words} - {""})
     if not entries:
         return lambda text: None
     pattern = regex.compile("|".join(_whole(entry) for entry in entries), regex.IGNORECASE)
@@ -171,7 +172,7 @@ def blocked_words(words: Iterable[str]) -> InstructionRule:
     def check(text: str) -> Fault | None:
         if first_words and text.isascii() and first_words.isdisjoint(_ASCII_WORD.findall(text.lower())):
             return None  # most texts, quickly
-        found = pattern.search(unicodedata.normalize("NFKC", text))
+        found = pattern.search(unicodedata.normalize("NFKC", visible(text)))
         return Fault("blocked_words", f'"{excerpt(found[0])}"') if found else None
 
     return check

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 
 import regex
@@ -19,16 +20,19 @@ _ITEM_WORDS = (
     "|what|which|who|why|how|when|where|is|are|do|does|can|given"
 )
 _LABEL = regex.compile(
-    r"(?:^|\n)[ \t>*]*(?:#+\s*)?(?:\d{1,3}\s*[.)]\s*)?\**Instruction\s*\d*\**\s*:"
-    r"|(?:^|\n)[ \t]*#+\s*Instruction\b"
-    r"|(?:^|[\n.!?])\s*(?:#+\s*)?\**Task\s*\d+\**\s*:"
-    r"|\n\s*(?:#+\s*)?\**Task\**\s*:"
-    r"|(?:^|[\n。！？])\s*(?:任务\s*[0-9一二三四五六七八九十]*|指令\s*[0-9一二三四五六七八九十]*)\s*[:：]",
+    r"(?:^|\n)[ \t>*]*+(?:#++\s*+)?(?:\d{1,3}\s*+[.)]\s*+)?\**+Instruction\s*+\d*+\**+\s*+:"
+    r"|(?:^|\n)[ \t]*+#++\s*+Instruction\b"
+    r"|(?:^|[\n.!?])[^\S\n]*+(?:#++\s*+)?\**+Task\s*+\d++\**+\s*+:"
+    r"|\n[^\S\n]*+(?:#++\s*+)?\**+Task\**+\s*+:"
+    r"|(?:^|[\n。！？])[^\S\n]*+(?:任务\s*+[0-9一二三四五六七八九十]*+|指令\s*+[0-9一二三四五六七八九十]*+)\s*+[:：]",
     regex.IGNORECASE,
 )
-_INPUT = regex.compile(r"(?:^|\n)[ \t]*\**Input\s*\d*\**\s*:", regex.IGNORECASE)
-_OUTPUT = regex.compile(r"\n[ \t]*\**Output\s*\d*\**\s*:", regex.IGNORECASE)
-_INLINE_INSTANCE = regex.compile(r"(?<=[.!?]\s)input\s*:.{1,2000}?\soutput\s*:", regex.IGNORECASE | regex.DOTALL)
+"""Nothing is given back where a piece fails: a line of 60,000 stars would take minutes otherwise."""
+_INPUT = regex.compile(r"(?:^|\n)[ \t]*+\**+Input\s*+\d*+\**+\s*+:", regex.IGNORECASE)
+_OUTPUT = regex.compile(r"\n[ \t]*+\**+Output\s*+\d*+\**+\s*+:", regex.IGNORECASE)
+_INLINE = regex.compile(r"(?<=[.!?]\s)(?P<given>input)\s*+:|(?<=\s)output\s*+:", regex.IGNORECASE)
+_LONGEST_INLINE = 2000
+"""Characters between "input:" and "output:" of an example within a line."""
 _EXAMPLE = regex.compile(r"\b(?:examples?|e\.g\.|for instance|format)\b|例如|示例|格式", regex.IGNORECASE)
 _JSON = regex.compile(
     r"[\"“]\s*(?:instruction|is_classification|instances?|tasks)\s*[\"”]\s*:|\\\"(?:instruction|input|output)\\\"",
@@ -78,8 +82,21 @@ def _label(text: str) -> str | None:
         return text[found.start() :]
     if _EXAMPLE.search(text):
         return None
-    inline = _INLINE_INSTANCE.search(text)
-    return inline[0] if inline else own_instance(text)
+    return _inline_instance(text) or own_instance(text)
+
+
+def _inline_instance(text: str) -> str | None:
+    """The text from the first "input:" behind a sentence to an "output:" that follows soon enough."""
+    begun: deque[regex.Match[str]] = deque()
+    for found in _INLINE.finditer(text):
+        if found["given"]:
+            begun.append(found)
+            continue
+        while begun and found.start() - begun[0].end() > _LONGEST_INLINE:
+            begun.popleft()
+        if begun and found.start() - begun[0].end() > 1:
+            return text[begun[0].start() : found.end()]
+    return None
 
 
 def _json(text: str) -> str | None:

@@ -15,6 +15,7 @@ from typing import Any
 import regex
 
 from selfinstruct.filters.wording import Fault
+from selfinstruct.novelty.tokens import visible
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +111,9 @@ _TOKEN = regex.compile(
     r"|AIza[\w-]{35}|ya29\.[\w-]{30,300}|npm_[A-Za-z0-9]{36}|pypi-[\w-]{50,250}|SG\.[\w-]{22}\.[\w-]{43}|dop_v1_[0-9a-f]{64}"
     r"|eyJ[\w-]{10,2000}\.eyJ[\w-]{10,4000}\.[\w-]{20,1000})(?![A-Za-z0-9_])"
 )
-_PRIVATE_KEY = regex.compile(
-    r"-----BEGIN (?:[A-Z]{2,10} )?PRIVATE KEY(?: BLOCK)?-----\s+(?P<body>[\w+/=\s:,.-]{60,4000}?)(?:-----END|$)"
-)
+_PRIVATE_KEY = regex.compile(r"-----BEGIN (?:[A-Z]{2,10} )?PRIVATE KEY(?: BLOCK)?-----\s++")
+_KEY_END = "-----END"
+_KEY_BODY = regex.compile(r"[\w+/=\s:,.-]{60,4000}+")
 _ASSIGNED = regex.compile(
     r"(?:key|secret|token|passw(?:or)?d|credentials?)\b[\"']?\s*(?::|=|\bis\b)"
     r"\s*[\"'`]?(?P<value>[A-Za-z0-9+/_=-]{20,200})(?![A-Za-z0-9])|\bBearer\s+(?P<value>[A-Za-z0-9+/_=.-]{24,400})",
@@ -164,15 +165,22 @@ def _same(found: Found) -> str:
 
 
 def find_personal_data(text: str) -> list[Found]:
-    """What a text holds, in order and without overlap; of two that overlap the more special one."""
+    """What a text holds, in order and without overlap; of two that overlap the more special one.
+
+    Characters that nobody sees hide none of it.
+    """
     taken: list[Found] = []
+    seen = visible(text)
     for find in (_keys, _ibans, _cards, _emails, _phones):
-        for found in find(text):
+        for found in find(seen):
             place = bisect(taken, found.start, key=lambda other: other.start)
             before, behind = taken[max(place - 1, 0) : place], taken[place : place + 1]
             if all(one.end <= found.start for one in before) and all(found.end <= one.start for one in behind):
                 taken.insert(place, found)
-    return taken
+    if seen == text:
+        return taken
+    places = [place for place, character in enumerate(text) if visible(character)]
+    return [Found(one.kind, places[one.start], places[one.end - 1] + 1, one.text) for one in taken]
 
 
 def _emails(text: str) -> Iterator[Found]:
@@ -245,9 +253,7 @@ def _is_phone(text: str, region: str | None) -> bool:
 
 
 def _keys(text: str) -> Iterator[Found]:
-    for found in _PRIVATE_KEY.finditer(text) if "PRIVATE KEY" in text else ():
-        if not _MADE_UP.search(found["body"]) and _bits(found["body"]) > 4:
-            yield Found("KEY", found.start(), found.end(), found[0])
+    yield from _private_keys(text)
     for found in _TOKEN.finditer(text):
         if not _MADE_UP.search(found[0]) and not found[0].endswith(_TEXTBOOK_TOKEN) and _bits(found[0]) > 3.2:
             yield Found("KEY", found.start(), found.end(), found[0])
@@ -256,6 +262,21 @@ def _keys(text: str) -> Iterator[Found]:
         mixed = regex.search(r"\d", value) and regex.search(r"\p{L}", value)
         if mixed and not _MADE_UP.search(value) and not value.endswith(_TEXTBOOK_TOKEN) and _bits(value) > 3.7:
             yield Found("KEY", found.start("value"), found.end("value"), value)
+
+
+def _private_keys(text: str) -> Iterator[Found]:
+    """Each from its first line to its last, or to the end of the text where that is missing."""
+    ends = [found.start() for found in regex.finditer(_KEY_END, text)] if "PRIVATE KEY" in text else []
+    behind = 0
+    for begun in _PRIVATE_KEY.finditer(text) if "PRIVATE KEY" in text else ():
+        place = bisect(ends, begun.end() + 59)
+        end = ends[place] if place < len(ends) else len(text)
+        if begun.start() < behind or not _KEY_BODY.fullmatch(text, begun.end(), end):
+            continue
+        body = text[begun.end() : end]
+        behind = min(end + len(_KEY_END), len(text))
+        if not _MADE_UP.search(body) and _bits(body) > 4:
+            yield Found("KEY", begun.start(), behind, text[begun.start() : behind])
 
 
 def _bits(text: str) -> float:

@@ -17,7 +17,7 @@ _ANNOUNCES = regex.compile(
     regex.IGNORECASE,
 )
 _ANSWER_LABEL = regex.compile(
-    r"(?:^|\n|[.?!]\s)\s*(?:answer|output|a|response|translation|result)\s*[:：]$", regex.IGNORECASE
+    r"(?<![^\s.?!])(?:answer|output|a|response|translation|result)\s*+[:：]$", regex.IGNORECASE
 )
 _ELLIPSIS = regex.compile(r"(?:(?<!\.)\.{3,}|(?<!…)…+|(?<!。)。{3,})$")
 _SEQUENCE = regex.compile(r"\d\s*,?\s*(?:\.{3,}|…+)$")
@@ -74,11 +74,22 @@ def _open_end(text: str) -> str | None:
     tail = excerpt(text[-40:])
     if _COMMA.search(text):
         return f'ends "{tail}"'
-    if _COLON.search(text) and not _ANNOUNCES.search(text) and not _ANSWER_LABEL.search(text):
+    if _COLON.search(text) and not _ANNOUNCES.search(text) and not _announces_answer(text):
         return f'nothing follows "{tail}"'
     if _ELLIPSIS.search(text) and not _SEQUENCE.search(text) and not _TO_COMPLETE.search(text):
         return f'ends "{tail}"'
     return None
+
+
+def _announces_answer(text: str) -> bool:
+    """Whether a text ends with a label such as "Answer:", on a line of its own or behind a sentence."""
+    found = _ANSWER_LABEL.search(text)
+    if found is None:
+        return False
+    before = text[: found.start()]
+    sentence = before.rstrip()
+    gap = before[len(sentence) :]
+    return not sentence or "\n" in gap or (gap != "" and sentence[-1] in ".?!")
 
 
 def _open_bracket(text: str) -> str | None:

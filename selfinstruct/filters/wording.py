@@ -9,6 +9,8 @@ from functools import lru_cache
 
 import regex
 
+from selfinstruct.novelty.tokens import visible
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:
@@ -60,12 +62,13 @@ def _words(text: str) -> int:
     return sum(-(-len(word) // _LONGEST_WORD) for word in words if word[0].isalnum() or _HAS_CONTENT.search(word))
 
 
-def without_gaps(text: str) -> str:
-    """The text with white space cut to its first characters where it goes on for long; control characters stay.
+def plain(text: str) -> str:
+    """The text as rules look at it: without what nobody sees, and with long white space cut to its first characters.
 
-    Nothing that a rule looks for is in there, and many patterns take quadratic time to find that out.
+    A word must not hide from a rule behind a soft hyphen, and many patterns take quadratic time to find that nothing is
+    in white space. Control characters stay.
     """
-    return _GAP.sub(r"\1", text)
+    return _GAP.sub(r"\1", visible(text))
 
 
 def broken_text(text: str) -> Fault | None:
@@ -88,7 +91,10 @@ def excerpt(text: str, limit: int = 80) -> str:
 
 
 def comparable(text: str) -> str:
-    """The text without case, compatibility forms, punctuation and white space: equal for the same words."""
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    """The text without case, compatibility forms, punctuation, white space and what nobody sees.
+
+    Equal for the same words.
+    """
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", visible(text)).casefold())
     kept = "".join(c for c in folded if not c.isspace() and not unicodedata.category(c).startswith("P"))
     return kept or "".join(folded.split())

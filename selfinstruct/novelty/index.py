@@ -27,7 +27,7 @@ __all__ = ["LARGE_FROM", "Index", "Neighbour", "exceeds_exactly", "exceeds_in_fl
 
 LARGE_FROM = 5000
 """From so many texts on an index is worth compiled code; below, none of it is loaded."""
-_FORMAT = 1
+_FORMAT = 2
 """Changes when arrays are laid out or texts are cut into tokens in another way."""
 
 _cutoff = cache(Cutoff)

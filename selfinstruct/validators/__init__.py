@@ -10,7 +10,7 @@ from importlib import import_module
 from selfinstruct.errors import ConfigError
 from selfinstruct.filters.instances import Validator
 from selfinstruct.filters.personal_data import personal_data
-from selfinstruct.filters.wording import Fault, without_gaps
+from selfinstruct.filters.wording import Fault, plain
 from selfinstruct.records import Instance, Settings, Task
 from selfinstruct.validators.own import failed, own_check
 from selfinstruct.validators.patterns import forbidden_pattern, wanted_pattern
@@ -20,15 +20,18 @@ def _later(module: str, name: str) -> Validator:
     """A validator whose module is loaded when it is first asked: its many patterns take a while to compile.
 
     An error of its own is `validator_error`, as with the user's: one text must not end a run, and with it every later
-    one of the pool. Long white space is spared all but the forms, in which it may be of use.
+    one of the pool. Long white space and what nobody sees are spared all but those that look for them, and the
+    forms, in which they may be of use.
     """
 
     def check(task: Task, instance: Instance) -> Fault | None:
         ask: Validator = getattr(import_module(f"{__name__}.{module}"), name)
         try:
-            if module != "forms":
-                instance = Instance(without_gaps(instance.input), without_gaps(instance.output))
-            return ask(replace(task, instruction=without_gaps(task.instruction)), instance)
+            if name != "hidden_characters":
+                task = replace(task, instruction=plain(task.instruction))
+                if module != "forms":
+                    instance = Instance(plain(instance.input), plain(instance.output))
+            return ask(task, instance)
         except Exception as error:  # noqa: BLE001 - whatever a text does to a validator must not end a run
             return failed(name, error)
 

@@ -7,6 +7,7 @@ import regex
 from selfinstruct.errors import ConfigError
 from selfinstruct.filters.instances import Validator
 from selfinstruct.filters.wording import Fault, excerpt
+from selfinstruct.novelty.tokens import visible
 from selfinstruct.records import Instance, Task
 
 TIMEOUT_S = 5.0
@@ -26,12 +27,12 @@ def wanted_pattern(pattern: str) -> Validator:
 
 
 def forbidden_pattern(pattern: str) -> Validator:
-    """A check that finds outputs in which the pattern matches, `unwanted_match`."""
+    """A check that finds outputs in which the pattern matches, with or without what nobody sees, `unwanted_match`."""
     compiled = _compiled("no_regex", pattern)
 
     def check(task: Task, instance: Instance) -> Fault | None:
         del task
-        found = _search(compiled, instance.output)
+        found = _search(compiled, instance.output) or _search(compiled, visible(instance.output))
         if found is None or isinstance(found, Fault):
             return found
         return Fault("unwanted_match", f'"{excerpt(found[0])}"')
