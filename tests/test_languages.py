@@ -216,9 +216,20 @@ def test_every_language_that_is_known_has_a_name() -> None:
     assert (names["de"], names["nb"]) == ("German", "Norwegian Bokmål")
 
 
-def test_a_pool_kept_to_a_language_rejects_the_rest(tmp_path: Path) -> None:
-    outcome = grow(tmp_path / "p", target=5, seeds=ROOT / "seeds" / "en.jsonl", language=["zh"], round_size=1)
+def test_a_pool_kept_to_a_language_rejects_the_rest_and_says_why_it_ends(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The built-in model writes English whatever it is asked for."""
+    told: list[str] = []
+    seeds = ROOT / "seeds" / "en.jsonl"
+    outcome = grow(tmp_path / "p", tell=told, target=5, seeds=seeds, language=["zh"], round_size=1)
     assert outcome.exit_code == 4
+    assert "(mostly rejected: wrong_language " in outcome.reason
+    assert "): the model writes in another language than it is asked for" in outcome.reason
+    assert [line for line in (*told, outcome.reason) if "repeats itself" in line] == []
+    assert any(line.startswith("0% of candidates were accepted") and "another language" in line for line in told)
+    assert cli.run(["status", str(tmp_path / "p")]) == 0
+    assert "repeats itself" not in capsys.readouterr().out
     assert cli.run(["explain", str(tmp_path / "p"), "wrong_language"]) == 0
 
 

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from selfinstruct.diversity.diagnosis import REPEATS, VARY, is_repeating, mostly
 from selfinstruct.diversity.openings import opening, top_share
 from selfinstruct.diversity.verbs import Reading, read
 from selfinstruct.novelty.tokens import tokenize
@@ -25,11 +26,6 @@ VENDI_SAMPLE = 200
 FEWEST = 20
 """Candidates that a window needs for an alarm; fewer say nothing."""
 
-ADVICE = (
-    "what helps: --diversify auto, topics or guidance that lead elsewhere, more or other seeds, a higher temperature, "
-    "or another model; docs/diversity.md says more"
-)
-
 
 @dataclass(slots=True)
 class Tally:
@@ -38,6 +34,8 @@ class Tally:
     judged: int = 0
     scores: list[float] = field(default_factory=list)
     accepted: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+    """Of what was rejected."""
     openings: list[tuple[str, ...]] = field(default_factory=list)
     """Of all that was judged."""
     pairs: Counter[Reading] = field(default_factory=Counter)
@@ -62,6 +60,7 @@ class Tally:
     def reject(self, text: str, reason: str) -> None:
         """Count a rejected instruction, or what could not be read as one."""
         self.judged += 1
+        self.reasons[reason] += 1
         if reason not in UNJUDGED:
             self.openings.append(opening(tokenize(text)))
 
@@ -139,8 +138,11 @@ def alarms_of(window: Window, bounds: Radar) -> tuple[str, ...]:
     return tuple(name for name, is_beyond in beyond.items() if is_beyond)
 
 
-def warning(window: Window, bounds: Radar, *, acts: bool) -> str:
-    """What is said aloud when a window sounds an alarm, with what to try."""
+def warning(window: Window, bounds: Radar, reasons: Mapping[str, int] | None = None, *, acts: bool) -> str:
+    """What is said aloud when a window sounds an alarm, with what to try. `reasons` are those of its rejections.
+
+    Where little is accepted and nothing else is amiss, these reasons say why: the model need not repeat itself.
+    """
     said = {
         "acceptance": f"{window.acceptance or 0:.0%} of candidates were accepted (bound {bounds.min_acceptance:.0%})",
         "nearest": f"mean ROUGE-L to the nearest is {window.nearest or 0:.2f} (bound {bounds.max_nearest:g})",
@@ -150,6 +152,9 @@ def warning(window: Window, bounds: Radar, *, acts: bool) -> str:
             f"(bound {bounds.min_new_pairs:.0%})"
         ),
     }
+    rounds = f"in rounds {window.first_round} to {window.last_round}"
+    if reasons and window.alarms == ("acceptance",) and not is_repeating(reasons):
+        return f"{said['acceptance']} {rounds} {mostly(reasons)}"
     found = "; ".join(said[name] for name in window.alarms)
-    does = "diversify is on: the next rounds ask for what is rare" if acts else ADVICE
-    return f"the model repeats itself in rounds {window.first_round} to {window.last_round}: {found}. {does}"
+    does = "diversify is on: the next rounds ask for what is rare" if acts else f"{VARY}; docs/diversity.md says more"
+    return f"{REPEATS} {rounds}: {found}; {does}"

@@ -115,6 +115,8 @@ class Growth:
         self._tell = tell
         self.window: deque[tuple[int, int]] = deque(maxlen=WINDOW)
         """(accepted, judged) of the last rounds, as far as this run judged them."""
+        self._rejected: deque[Counter[str]] = deque(maxlen=WINDOW)
+        """Reasons of the same rounds."""
         self.reasons: Counter[str] = Counter()
         """Of rejected instructions."""
         self._endings = Endings()
@@ -192,9 +194,9 @@ class Growth:
             candidates, rejections = rounds.read_round(round_.requests, round_.completions, round_.settings)
             await self.journal.write(statements.read_round(round_.number, candidates, rejections, round_.requests))
             round_.waiting = candidates
-            round_.judged = len(rejections)
+            round_.rejected = Counter(rejection.reason for rejection in rejections)
             round_.is_read = True
-            self.reasons.update(rejection.reason for rejection in rejections)
+            self.reasons += round_.rejected
             self._radar.unread(rejections)
         return await asyncio.to_thread(self._verdicts, round_, self.room)
 
@@ -232,8 +234,8 @@ class Growth:
                 transaction.append(statements.add_rejection(verdict, round_.number))
                 transaction.append(statements.no_longer_waiting("instruction", verdict))
                 self.reasons[verdict.reason] += 1
+                round_.rejected[verdict.reason] += 1
         round_.waiting = round_.waiting[len(verdicts) :]
-        round_.judged += len(verdicts)
         round_.accepted += len(accepted)
         self.pending += len(accepted)
         self._radar.judged(verdicts)
@@ -376,6 +378,7 @@ class Growth:
             number = round_.number
             self.accepted_by_round.append(len(self.generated) - len(self.generated.until(number - 1)))
             self.window.append((round_.accepted, round_.judged))
+            self._rejected.append(round_.rejected)
             del self.rounds[number]
             self.judging += 1
             if self.tells_rounds:
@@ -390,7 +393,7 @@ class Growth:
     def _ran_dry(self) -> Outcome | None:
         """The end of a run that no longer finds anything new or keeps anything, with what rejected the most."""
         least = self._min_acceptance
-        fault = self._endings.fault(least) or ran_dry(self.window, self.reasons, least)
+        fault = self._endings.fault(least) or ran_dry(self.window, sum(self._rejected, Counter()), least)
         return Outcome(4, fault) if fault else None
 
     def _send_ahead(self, steps: Steps, children: Children) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, overload
 
+from selfinstruct.diversity.diagnosis import mostly
 from selfinstruct.llm.progress import Progress
 from selfinstruct.llm.slots import Halted
 from selfinstruct.recipes.steps import Finished
@@ -28,10 +29,15 @@ class Round:
     is_read: bool = False
     accepted: int = 0
     """By this run; an earlier one may have judged its first candidates."""
-    judged: int = 0
-    """By this run."""
+    rejected: Counter[str] = field(default_factory=Counter)
+    """By this run, with what could not be read: how often for which reason."""
     level: int = 0
     """How strongly it is steered away from what the pool has too much of."""
+
+    @property
+    def judged(self) -> int:
+        """By this run."""
+        return self.accepted + self.rejected.total()
 
     @property
     def is_answered(self) -> bool:
@@ -81,23 +87,24 @@ class Endings:
     """How the tasks that were finished last in this run ended, so that it is seen when none keeps an instance."""
 
     def __init__(self, window: int = 100) -> None:
-        self._kept: deque[bool] = deque(maxlen=window)
+        self._last: deque[tuple[bool, Counter[str]]] = deque(maxlen=window)
         self.reasons: Counter[str] = Counter()
         """Of the rejected instances of all of them."""
 
     def note(self, end: Finished) -> None:
         """Count one more."""
-        self._kept.append(bool(end.instances))
-        self.reasons.update(rejection.reason for rejection in end.rejections)
+        rejected = Counter(rejection.reason for rejection in end.rejections)
+        self._last.append((bool(end.instances), rejected))
+        self.reasons += rejected
 
     def fault(self, least: float) -> str:
         """What is wrong when less than this share of the last ones, or none, kept an instance; else empty."""
-        kept, most = sum(self._kept), self._kept.maxlen or 0
-        if len(self._kept) < most or (kept and kept >= least * most):
+        kept, most = sum(one for one, _ in self._last), self._last.maxlen or 0
+        if len(self._last) < most or (kept and kept >= least * most):
             return ""
-        reasons = ", ".join(f"{reason} {count:,}" for reason, count in self.reasons.most_common(3))
+        said = mostly(sum((rejected for _, rejected in self._last), Counter[str]()))
         return (
-            f"almost no task keeps an instance: {kept:,} of the last {most:,} (mostly rejected: {reasons}); "
+            f"almost no task keeps an instance: {kept:,} of the last {most:,} {said}; "
             "`explain` with such a reason shows some"
         )
 
@@ -156,15 +163,14 @@ class Children:
 def ran_dry(window: deque[tuple[int, int]], reasons: Counter[str], least: float) -> str:
     """What is wrong when less than this share of the candidates of a full window, or none, was accepted; else empty.
 
-    The window holds (accepted, judged) of each round.
+    The window holds (accepted, judged) of each round, and `reasons` are those of its rejections.
     """
     accepted, judged = (sum(column) for column in zip(*window, strict=True)) if window else (0, 0)
     if len(window) < (window.maxlen or 0) or (accepted and accepted >= least * judged):
         return ""
-    most = ", ".join(f"{reason} {count:,}" for reason, count in reasons.most_common(3))
     return (
         f"almost nothing new: {accepted:,} of {judged:,} candidates were accepted in the last {len(window)} rounds "
-        f"(mostly rejected: {most}); try other seeds, topics or guidance, or a higher temperature"
+        f"{mostly(reasons)}"
     )
 
 

@@ -26,6 +26,7 @@ class _Closed:
     """A window with what was known at its end."""
 
     window: Window
+    reasons: Counter[str]
     words: Sequence[frozenset[str]]
     pairs: Counter[Reading]
 
@@ -88,7 +89,7 @@ class Watch:
         if statements:
             window = self._closed[-1].window
             if window.alarms and not (before and before.alarms):
-                self._tell(warning(window, settings.radar, acts=settings.diversify == "auto"))
+                self._tell(warning(window, settings.radar, self._closed[-1].reasons, acts=settings.diversify == "auto"))
         return statements
 
     def steering(self, number: int, settings: Settings, seeds: Sequence[Task]) -> Steering | None:
@@ -112,7 +113,7 @@ class Watch:
 
     def _close(self, window: Window) -> None:
         self._pairs = self._pairs + self._open.pairs
-        self._closed.append(_Closed(window, self._open.words, self._pairs))
+        self._closed.append(_Closed(window, self._open.reasons, self._open.words, self._pairs))
         self._open, self._first = Tally(), window.last_round + 1
         while len(self._closed) > 1 and self._closed[1].window.last_round <= window.last_round - FURTHEST:
             gone = self._closed.pop(0).window

@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.text import Text
 
+from selfinstruct.diversity.diagnosis import REPEATS, diagnosis, is_repeating
 from selfinstruct.store import reading, training
 from selfinstruct.store.judged import READ
 from selfinstruct.terminal.words import OUT, harmless, line, short, show_json
@@ -91,7 +92,10 @@ def _became(status: dict[str, Any]) -> Iterator[Line]:
         yield "acceptance", f"{status['acceptance_rate']:.0%}", "of judged instructions"
     if (radar := status["radar"]) and radar["alarms"]:
         of = f"rounds {radar['first_round']} to {radar['last_round']}: {', '.join(radar['alarms'])}"
-        yield "the model repeats itself", "", f"{of}; docs/diversity.md says what helps"
+        if radar["alarms"] == ["acceptance"] and not is_repeating(status["rejections"]):
+            yield "little is accepted", "", f"{of}; {diagnosis(status['rejections'])}"
+        else:
+            yield REPEATS, "", f"{of}; docs/diversity.md says what helps"
 
 
 def _from_cache(status: dict[str, Any]) -> str:
