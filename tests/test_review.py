@@ -20,6 +20,7 @@ import httpx
 import pytest
 
 from selfinstruct import cli
+from selfinstruct.review import server
 from selfinstruct.review.labels import Labels
 from selfinstruct.review.server import HEADERS
 from selfinstruct.store.rows import Place, places
@@ -147,6 +148,74 @@ def test_it_listens_on_loopback_only(client: httpx.Client) -> None:
 def test_a_decision_in_another_form_is_refused(client: httpx.Client, said: dict[str, Any], pool: Path) -> None:
     assert client.post("/api/decisions", json=said).status_code == 422
     assert not (pool / "labels.jsonl").exists()
+
+
+def asked(client: httpx.Client, head: str, body: bytes = b"", token: str | None = None) -> bytes:
+    """The whole answer to a request whose body may never end: its connection is left open behind what is given."""
+    address = urlsplit(str(client.base_url))
+    token = client.headers["X-Token"] if token is None else token
+    more = f"Host: {address.netloc}\r\nOrigin: {client.base_url}\r\nX-Token: {token}\r\n{head}".replace("/\r", "\r")
+    with socket.create_connection((address.hostname or "", address.port or 0), timeout=30) as opened:
+        opened.sendall(f"POST /api/decisions HTTP/1.1\r\n{more}\r\n".encode())
+        with contextlib.suppress(ConnectionError):  # the server may close before it has all
+            opened.sendall(body)
+        answer = b""
+        with contextlib.suppress(ConnectionError):
+            while chunk := opened.recv(65536):
+                answer += chunk
+        return answer
+
+
+CHUNK = b"4000\r\n" + b" " * 0x4000 + b"\r\n"
+
+
+@pytest.mark.parametrize(
+    ("head", "body"),
+    [
+        ("Content-Length: 1000000000\r\n", b"{"),
+        ("Transfer-Encoding: chunked\r\n", CHUNK),
+        ("Content-Length: 20\r\nExpect: 100-continue\r\n", b""),
+    ],
+)
+def test_without_the_token_no_body_is_read(client: httpx.Client, head: str, body: bytes) -> None:
+    assert asked(client, head, body, token="wrong").startswith(b"HTTP/1.1 403 ")
+
+
+@pytest.mark.parametrize(
+    ("head", "body"),
+    [
+        ("Content-Length: 1000000000\r\n", b"{"),
+        (f"Content-Length: {'9' * 18}\r\n", b"{"),
+        ("Transfer-Encoding: chunked\r\n", CHUNK * 5),
+    ],
+)
+def test_a_body_without_end_is_refused_before_it_is_all_there(
+    client: httpx.Client, pool: Path, head: str, body: bytes
+) -> None:
+    assert asked(client, head, body).startswith(b"HTTP/1.1 413 ")
+    assert not (pool / "labels.jsonl").exists()
+
+
+def test_headers_without_end_are_refused(client: httpx.Client) -> None:
+    assert asked(client, f"X-More: {'a' * 200_000}\r\n").startswith(b"HTTP/1.1 400 ")
+
+
+def test_a_body_that_does_not_come_is_not_awaited_for_ever(
+    client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "BODY_S", 0.2)
+    assert asked(client, "Content-Length: 20\r\n", b"{").startswith(b"HTTP/1.1 408 ")
+    assert client.get("/api/rows/0").status_code == 200
+
+
+def test_a_body_that_comes_in_pieces_is_read(client: httpx.Client, pool: Path) -> None:
+    row = client.get("/api/rows/0").json()
+    said = json.dumps({"task_id": row["task_id"], "instance": 0, "decision": "keep"}).encode()
+    answer = client.post(
+        "/api/decisions", content=iter([said[:9], said[9:]]), headers={"Content-Type": "application/json"}
+    )
+    assert answer.json() == {"noted": True, "stays_out": False}
+    assert len(labels(pool)) == 1
 
 
 # --- what a row says ------------------------------------------------------------------------------------------------
