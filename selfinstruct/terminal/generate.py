@@ -15,7 +15,6 @@ from rich.text import Text
 from selfinstruct.config.reading import DEFAULT_CONCURRENCY, Config
 from selfinstruct.growth.pump import Growth, Outcome
 from selfinstruct.llm.prices import in_dollars
-from selfinstruct.runs.forecast import forecast
 from selfinstruct.store import reading
 from selfinstruct.store.pool import is_pool
 from selfinstruct.terminal.outputs import show_export, write_export
@@ -118,7 +117,9 @@ def _summary(pool: Path, outcome: Outcome, seconds: float, *, as_json: bool) -> 
 
 def show_forecast(config: Config) -> None:
     """What a run would send: the prompts of its first round in full, then requests, tokens, cost and time."""
-    found = forecast(config)
+    from selfinstruct.runs.forecast import forecast  # noqa: PLC0415 - as in `generate`
+
+    found = forecast(config, say)
     for request in found.first_round:
         OUT.print(harmless(f"--- propose request {request.index + 1} of {len(found.first_round)} to {request.model}"))
         for message in request.messages:
