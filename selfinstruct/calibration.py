@@ -13,6 +13,7 @@ from typing import Any
 
 from selfinstruct.config.sections import JudgeSection
 from selfinstruct.errors import ConfigError
+from selfinstruct.given_files import read_text
 from selfinstruct.records import BEST, QUESTIONS
 from selfinstruct.store.judged import judge_rules, judge_yield, judged_instances, scores_given, task_exists
 from selfinstruct.store.reading import snapshot
@@ -224,10 +225,7 @@ def read_labels(path: Path) -> list[Label]:
     Raises:
         ConfigError: one line that names the line of the file, what was found and what is wanted.
     """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: the labels cannot be read as UTF-8 text ({error})") from error
+    lines = read_text(path, "labels of people in JSON Lines").splitlines()
     found: dict[tuple[str, int] | tuple[str, str, int], Label] = {}
     for number, line in enumerate(lines, 1):
         if line.strip():

@@ -56,10 +56,17 @@ ExcludeOption = Annotated[
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="A TOML file with any of these settings and more.")]
 
 
+SkipFaultyOption = Annotated[
+    bool | None,
+    typer.Option("--skip-faulty-seeds", help="Go on without the rows of a seed file that cannot be read."),
+]
+
+
 @app.command()
 def generate(
     pool: PoolOption = None,
     seeds: Annotated[Path | None, typer.Option(help="Seed tasks of a new pool.  [default: 175 English ones]")] = None,
+    skip_faulty_seeds: SkipFaultyOption = None,
     target: Annotated[
         int | None, typer.Option(help="Stop at this many generated tasks in all.  [default: 200]")
     ] = None,
@@ -108,7 +115,8 @@ def generate(
     from selfinstruct.terminal import generate as terminal
 
     options: dict[str, Any] = {
-        "pool": pool, "seeds": seeds, "target": target, "more": more, "recipe": recipe, "backend": backend,
+        "pool": pool, "seeds": seeds, "skip_faulty_seeds": skip_faulty_seeds, "target": target, "more": more,
+        "recipe": recipe, "backend": backend,
         "base_url": base_url, "model": model, "seed": seed, "rouge_threshold": rouge_threshold,
         "language": language, "exclude": exclude, "concurrency": concurrency, "round_size": round_size,
         "lookahead": lookahead,
@@ -126,6 +134,7 @@ def replay(
     sources: Annotated[list[Path], typer.Argument(help="Pools, or folders of the original code.", metavar="SOURCE...")],
     pool: Annotated[Path, typer.Option(help="The new pool's folder.")],
     seeds: Annotated[Path | None, typer.Option(help="Seed tasks, where the sources' differ or are not known.")] = None,
+    skip_faulty_seeds: SkipFaultyOption = None,
     recipe: Annotated[str | None, typer.Option(help="The recipe they were asked by.  [default: as recorded]")] = None,
     config: ConfigOption = None,
     compat: Annotated[
@@ -137,11 +146,13 @@ def replay(
 ) -> None:
     """Judge recorded completions again, in recorded order, under another configuration: no model, no cost."""
     from selfinstruct.config.reading import load
+    from selfinstruct.runs.replay import recipe_of
     from selfinstruct.runs.replay import replay as replay_sources
     from selfinstruct.terminal.status import show_status
 
     options = {
-        "pool": pool, "seeds": seeds, "recipe": recipe, "compat": compat, "rouge_threshold": rouge_threshold,
+        "pool": pool, "seeds": seeds, "skip_faulty_seeds": skip_faulty_seeds, "recipe": recipe or recipe_of(sources),
+        "compat": compat, "rouge_threshold": rouge_threshold,
         "exclude": exclude,
     }  # fmt: skip
     replay_sources(sources, load(config, options), say)
@@ -298,6 +309,9 @@ def export(
     mixed_prompts: Annotated[
         bool, typer.Option("--mixed-prompts", help="Prompts of self-instruct in many wordings instead of one.")
     ] = False,
+    csv_safe: Annotated[
+        bool, typer.Option("--csv-safe", help="Put ' before cells of csv that a spreadsheet would run as a formula.")
+    ] = False,
     push_to_hub: Annotated[
         str | None,
         typer.Option(
@@ -314,7 +328,7 @@ def export(
     from selfinstruct.terminal.outputs import export_files
 
     options = Options(
-        Wording(system=system, mixed_prompts=mixed_prompts),
+        Wording(system=system, mixed_prompts=mixed_prompts, csv_safe=csv_safe),
         Choice(
             origin=origin, include_seeds=include_seeds, one_instance=one_instance, min_chars=min_chars,
             max_chars=max_chars, max_tokens=max_tokens, limit=limit,
@@ -387,11 +401,14 @@ def finetune(
 @seeds_app.command("check")
 def seeds_check(
     path: Annotated[Path, typer.Argument(help="JSONL, JSON, CSV or Parquet.", metavar="FILE")],
+    write_good: Annotated[
+        Path | None, typer.Option(help="Write the rows without faults to this file, as JSON Lines.", metavar="FILE")
+    ] = None,
 ) -> None:
     """Say whether a seed file is good: faults with line and remedy, near-duplicates, figures."""
     from selfinstruct.terminal.seeds import show_seed_check
 
-    raise typer.Exit(show_seed_check(path))
+    raise typer.Exit(show_seed_check(path, write_good))
 
 
 @app.command("offline-server")

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 import itertools
 import json
 import os
-import zlib
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from selfinstruct.errors import ConfigError
+from selfinstruct.given_files import Unreadable, read_data
 from selfinstruct.records import Exclusion, digest
 
 _BOM = "\ufeff"
@@ -52,34 +51,25 @@ def read_exclusion(path: Path) -> Exclusion:
     """The texts of a file, row by row: JSON Lines, JSON, CSV, Parquet, or plain text with one text a line.
 
     Of a row, every text counts, however deep it stands; names of fields and numbers do not. The rows of a CSV file
-    begin with its first line, since headers are often missing. The file may be packed by gzip.
+    begin with its first line, since headers are often missing. The file may be packed.
 
     Raises:
         ConfigError: one line that says what is wrong with the file.
     """
-    raw = _bytes(path)
-    rows = tuple((number, texts) for number, value in _rows(path, raw) if (texts := tuple(_texts_in(value))))
+    data = read_data(path, "the file of a benchmark or test set; --exclude may be repeated")
+    if isinstance(data, Unreadable):
+        raise ConfigError(f"{path}: {data}")
+    rows = tuple(
+        (number, texts) for number, value in _rows(path, data.raw, data.suffix) if (texts := tuple(_texts_in(value)))
+    )
     if not rows:
         raise ConfigError(f"{path}: there is no text in it; an exclusion is JSON Lines, JSON, CSV, Parquet or text")
     name = os.fsencode(path.name).decode(errors="replace").removesuffix(".gz")
     return Exclusion(digest([[number, list(texts)] for number, texts in rows]), name, rows)
 
 
-def _bytes(path: Path) -> bytes:
-    try:
-        raw = path.read_bytes()
-        return gzip.decompress(raw) if raw.startswith(b"\x1f\x8b") else raw
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file; --exclude names a benchmark or test set") from None
-    except IsADirectoryError:
-        raise ConfigError(f"{path}: this is a folder; name the files in it, --exclude may be repeated") from None
-    except (OSError, EOFError, zlib.error) as error:
-        raise ConfigError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
-
-
-def _rows(path: Path, raw: bytes) -> Iterator[Row]:
-    suffix = _suffix(path)
-    if raw.startswith(b"PAR1") or suffix == ".parquet":
+def _rows(path: Path, raw: bytes, suffix: str) -> Iterator[Row]:
+    if raw.startswith(b"PAR1") or (suffix == ".parquet" and raw[:1] not in {b"{", b"["}):
         yield from _parquet(path, raw)
         return
     try:
@@ -90,17 +80,13 @@ def _rows(path: Path, raw: bytes) -> Iterator[Row]:
     begins = text.lstrip()[:1]
     if suffix in {".csv", ".tsv"}:
         yield from _csv(path, text, suffix)
-    elif suffix in {".jsonl", ".ndjson", ".json"} or begins == "{":
-        yield from _json(path, text)
+    elif suffix in {".jsonl", ".ndjson", ".json", ".parquet"} or begins == "{":
+        yield from _json(path, text, suffix)
     else:
         yield from enumerate(text.splitlines(), 1)
 
 
-def _suffix(path: Path) -> str:
-    return Path(path.name.removesuffix(".gz")).suffix.lower()
-
-
-def _json(path: Path, text: str) -> Iterator[Row]:
+def _json(path: Path, text: str, suffix: str) -> Iterator[Row]:
     """The items of a list, those of all lists of an object and then its other values, or a value a line."""
     try:
         value = json.loads(text)
@@ -109,7 +95,7 @@ def _json(path: Path, text: str) -> Iterator[Row]:
     except ValueError:
         yield from _json_lines(path, text)
         return
-    is_row = isinstance(value, dict) and len(text.splitlines()) == 1 and _suffix(path) != ".json"
+    is_row = isinstance(value, dict) and len(text.splitlines()) == 1 and suffix != ".json"
     if isinstance(value, dict) and not is_row:
         lists = [one for one in value.values() if isinstance(one, list)]
         others = [one for one in value.values() if not isinstance(one, list)]

@@ -145,7 +145,7 @@ def test_a_file_whose_name_is_no_text_is_read_under_one_that_is(tmp_path: Path) 
         ("cut.jsonl", b'{"a": "b c"}\n{"a": \n', "cut.jsonl:2: this is not JSON"),
         ("latin.txt", b"one\ncaf\xe9\n", "latin.txt:2: this is not UTF-8 text (byte 0xe9)"),
         ("bad.parquet", b"PAR1nothing", "not readable as Parquet"),
-        ("bad.jsonl.gz", b"\x1f\x8b\x08nothing", "cannot be read"),
+        ("bad.jsonl.gz", b"\x1f\x8b\x08nothing", "cannot be unpacked"),
         ("deep.json", b"[" * 100_000, "nested too deeply"),
     ],
 )

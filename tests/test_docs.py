@@ -369,7 +369,7 @@ def test_every_key_is_described_once_and_no_other() -> None:
 @pytest.mark.parametrize("key", sorted(keys_in_code()))
 def test_the_default_is_the_one_described(key: str) -> None:
     written, default = KEYS[key][4], keys_in_code()[key]
-    if key == "judge.principles":
+    if key in {"filters.blocked_words", "judge.principles"}:
         assert written == "built in"
         assert default
     elif default is PydanticUndefined:
@@ -404,12 +404,14 @@ def test_every_option_described_is_an_option_of_its_command() -> None:
 
 def test_every_variable_described_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
     values = {"pool": "p", "seeds": "s.jsonl", "rouge_threshold": "0.6", "recipe": "paper", "compat": "true",
+              "skip_faulty_seeds": "true",
               "backend": "openai", "base_url": "http://a/v1 http://b/v1", "model": "m", "language": "en zh",
               "min_acceptance": "0.5", "max_usd": "1.25", "diversify": "off"}  # fmt: skip
     for option in OPTIONS:
         if option != "more":
             monkeypatch.setenv(f"SELFINSTRUCT_{option.upper()}", values.get(option, "7"))
     found = load(None, {})
+    assert found.skip_faulty_seeds
     assert (found.pool, found.seeds, found.target, found.seed) == (Path("p"), Path("s.jsonl"), 7, 7)
     assert (found.concurrency, found.round_size, found.lookahead) == (7, 7, 7)
     assert (found.recipe.name, found.recipe.compat, found.filters.rouge_threshold) == ("paper", True, "0.6")

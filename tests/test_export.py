@@ -25,6 +25,7 @@ from aiohttp import web
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from selfinstruct import cli
 from selfinstruct.diversity.figures import diversity
 from selfinstruct.errors import ConfigError, PoolError
 from selfinstruct.export.card import licence_hint
@@ -248,6 +249,23 @@ def test_pandas_reads_the_csv_as_the_card_says(tmp_path: Path, rows: list[Row]) 
 
 
 TEXTS = dict.fromkeys(("instruction", "input", "output"), str)
+
+
+def test_a_spreadsheet_runs_no_cell_of_a_safe_csv_and_the_manifest_says_so(tmp_path: Path) -> None:
+    texts = ["=1+1", "+1", "-1 is less", "@SUM(A1)", "\t=1", " =1", "\uff1d1+1", "1=1", "fine"]
+    pool = made_pool(
+        tmp_path / "p", [Task(f"t{n}", text, False, (Instance(text, text),)) for n, text in enumerate(texts)]
+    )
+    cells = {}
+    for flag in ([], ["--csv-safe"]):
+        out = tmp_path / f"out{len(flag)}"
+        assert cli.run(["export", str(pool), "--format", "csv", "--out", str(out), *flag]) == 0
+        assert json.loads((out / "manifest.json").read_text("utf-8"))["export"]["csv_safe"] is bool(flag)
+        with (out / "dataset.csv").open(encoding="utf-8", newline="") as file:
+            cells[bool(flag)] = [(row["instruction"], row["output"]) for row in csv.DictReader(file)]
+    assert cells[False] == [(text, text) for text in texts]
+    safe = [text if text in {"1=1", "fine"} else "'" + text for text in texts]
+    assert cells[True] == [(text, text) for text in safe]
 
 
 def test_mixed_prompts_depend_on_the_row_alone_and_use_every_wording(tmp_path: Path) -> None:

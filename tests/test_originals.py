@@ -64,7 +64,6 @@ def test_an_answer_is_read_once_however_many_instructions_it_gave(tmp_path: Path
         [(1, 0)],
     ]
     assert recording.taken == ()
-    assert recording.seeds is None
 
 
 def test_two_answers_alike_but_of_different_times_are_two(tmp_path: Path) -> None:
@@ -148,18 +147,6 @@ def test_proposals_without_their_answers_are_taken_as_accepted(tmp_path: Path) -
     assert len(recording.rounds) == 1
 
 
-def test_seeds_are_read_where_the_folder_has_them(tmp_path: Path) -> None:
-    labels(tmp_path)
-    row = {"id": "s0", "name": "n", "instruction": "Say it.", "is_classification": False}
-    seeds = write(tmp_path / "seed_tasks.jsonl", {**row, "instances": [{"input": "", "output": "it"}]})
-    read = read_originals(tmp_path).seeds
-    assert read is not None
-    assert (read[0].id, read[0].origin, read[0].instances[0].output) == ("s0", "seed", "it")
-    write(seeds, {**row, "instances": [{"input": 1, "output": "it"}]})
-    with pytest.raises(PoolError, match=r"seed_tasks.jsonl:1: wanted texts as the input and output"):
-        read_originals(tmp_path)
-
-
 def test_of_several_classification_files_the_one_that_the_original_reads_is_taken(tmp_path: Path) -> None:
     labels(tmp_path, {"instruction": "One.", "is_classification": " No"})
     write(tmp_path / "is_clf_or_not_ada_template_1.jsonl", {"instruction": "Two.", "is_classification": " No"})
@@ -179,10 +166,6 @@ def test_of_several_classification_files_the_one_that_the_original_reads_is_take
         (b'{"instruction": 7}\n', ":2: wanted a text at 'instruction', found 7"),
         (b'{"instruction": "x", "metadata": {"response": {"choices": []}}}\n', ":2: wanted choices with a text"),
         (b'{"instruction": "x", "metadata": {"response": []}}\n', ":2: wanted choices with a text"),
-        (
-            b'{"instruction": "x", "metadata": {"response": {"choices": [{"text": "x"}]}}}\n',
-            ":2: wanted a text at 'metadata.prompt', found nothing",
-        ),
     ],
 )
 def test_a_torn_or_foreign_line_is_named(tmp_path: Path, line: bytes, wanted: str) -> None:

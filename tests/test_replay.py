@@ -222,3 +222,98 @@ def test_every_difference_of_our_own_reading_can_be_explained(tmp_path: Path) ->
         if text.casefold() not in kept_there:
             found = explain(theirs, text)
             assert any(label == "reason" for one in found for label, _ in one.lines), text
+
+
+LABELS = "is_clf_or_not_template_1.jsonl"
+QUESTION = "List five tools that a gardener needs in spring."
+OWN_SEEDS = [seed_row("Name a colour of the rainbow.", 1), seed_row("Say what rain is made of.", 2)]
+
+
+def recorded_row(name: str, response: Any, prompt: Any) -> dict[str, Any]:
+    """A row of each of the original's files about one instruction."""
+    metadata = {"prompt": prompt, "response": response}
+    return {
+        "machine_generated_instructions.jsonl": {"instruction": QUESTION, "metadata": metadata, "request_idx": 1},
+        LABELS: {"instruction": QUESTION, "is_classification": " No"},
+        "machine_generated_instances.jsonl": {
+            "instruction": QUESTION,
+            "raw_instances": "Output: Spade, rake, hoe, shears, trowel",
+            "instance_metadata": {"prompt": "p", "response": None},
+        },
+    }[name]
+
+
+OLD = {"choices": [{"text": QUESTION, "finish_reason": "stop"}]}
+CHAT = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Come up with tasks."}]
+FILES = ("machine_generated_instructions.jsonl", LABELS, "machine_generated_instances.jsonl")
+
+
+@pytest.mark.parametrize("files", [(name,) for name in FILES] + [FILES[:2], FILES[1:], FILES[::2], FILES])
+def test_any_file_of_the_original_may_be_missing_whatever_recipe_is_the_default(
+    tmp_path: Path, files: tuple[str, ...]
+) -> None:
+    folder, config = tmp_path / "src", tmp_path / "config.toml"
+    folder.mkdir()
+    config.write_text('recipe = "chat"\n')
+    for name in files:
+        jsonl(folder / name, [recorded_row(name, OLD, "list\n9.")])
+    seeds = jsonl(tmp_path / "seeds.jsonl", OWN_SEEDS)
+    assert replay(folder, "--seeds", seeds, "--pool", tmp_path / "p", "--config", config) == 0
+    done = int(LABELS in files and FILES[2] in files)
+    now = status(tmp_path / "p")
+    assert (now["tasks"], now["tasks_pending"]) == (done, 1 - done)
+    assert rows(tmp_path / "p", "SELECT instruction FROM tasks WHERE origin = 'generated'") == [(QUESTION,)]
+    assert adds_up(tmp_path / "p")
+
+
+@pytest.mark.parametrize(
+    "response",
+    [QUESTION, [QUESTION], {"choices": [QUESTION]}, {"choices": [{"message": {"content": QUESTION}}]},
+     {"role": "assistant", "content": QUESTION}, {"text": QUESTION}],
+)  # fmt: skip
+@pytest.mark.parametrize("prompt", [CHAT, ["list", "of texts"], "list\n9.", None])
+def test_answers_of_a_fork_that_asks_a_served_model_are_read(tmp_path: Path, response: Any, prompt: Any) -> None:
+    folder = tmp_path / "src"
+    folder.mkdir()
+    jsonl(folder / FILES[0], [recorded_row(FILES[0], response, prompt)])
+    seeds = jsonl(tmp_path / "seeds.jsonl", OWN_SEEDS)
+    assert replay(folder, "--seeds", seeds, "--pool", tmp_path / "p") == 0
+    asked = "SELECT r.messages, c.text, c.finish_reason FROM requests r JOIN completions c ON c.request_id = r.id"
+    ((messages, text, finish_reason),) = rows(tmp_path / "p", asked)
+    assert text == QUESTION
+    assert finish_reason == ("" if response in (QUESTION, [QUESTION], {"choices": [QUESTION]}) else "stop")
+    every = [prompt] if isinstance(prompt, str) else prompt or []
+    texts = [one["content"] if isinstance(one, dict) else one for one in every]
+    assert [said for _, said in json.loads(messages)] == texts
+    assert status(tmp_path / "p")["tasks_pending"] == 1
+
+
+def test_seeds_of_the_original_are_taken_as_they_are_from_its_folder_or_by_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "src"
+    folder.mkdir()
+    jsonl(folder / LABELS, [recorded_row(LABELS, None, None)])
+    empty = {**OWN_SEEDS[0], "instances": [{"input": "", "output": ""}]}
+    named = jsonl(tmp_path / "named.jsonl", [empty, OWN_SEEDS[1]])
+    assert replay(folder, "--pool", tmp_path / "a") == 2
+    assert "name them by --seeds" in capsys.readouterr().err
+    assert replay(folder, "--seeds", named, "--pool", tmp_path / "a") == 0
+    named.rename(folder / "seed_tasks.jsonl")
+    assert replay(folder, "--pool", tmp_path / "b", "--compat") == 0
+    for pool in ("a", "b"):
+        outputs = "SELECT i.output FROM tasks t JOIN instances i ON i.task_id = t.id WHERE t.origin = 'seed'"
+        assert sorted(rows(tmp_path / pool, outputs)) == [("",), ("Answer 2.",)]
+
+
+def test_a_replay_that_fails_midway_leaves_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "src"
+    folder.mkdir()
+    (folder / LABELS).write_text('{"instruction": "Say it.", "is_classif')
+    seeds = jsonl(tmp_path / "seeds.jsonl", OWN_SEEDS)
+    assert replay(folder, "--seeds", seeds, "--pool", tmp_path / "outputs" / "p") == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert not (tmp_path / "outputs").exists()
+    (tmp_path / "p").mkdir()
+    assert replay(folder, "--seeds", seeds, "--pool", tmp_path / "p") == 2
+    assert list((tmp_path / "p").iterdir()) == []

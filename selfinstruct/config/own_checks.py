@@ -8,6 +8,7 @@ from pathlib import Path
 import regex
 
 from selfinstruct.errors import ConfigError
+from selfinstruct.given_files import read_text
 from selfinstruct.records import digest
 from selfinstruct.validators import DEFAULT, DEFAULT_VALIDATORS, OWN
 from selfinstruct.validators.own import own_check
@@ -43,6 +44,6 @@ def resolve(entries: Sequence[str]) -> tuple[tuple[str, ...], dict[str, str]]:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"filters.validators: {path} cannot be read as UTF-8 text ({error})") from error
+        return read_text(path, "a file of Python")
+    except ConfigError as error:
+        raise ConfigError(f"filters.validators: {error}") from error

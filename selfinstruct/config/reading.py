@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
-from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -29,6 +28,7 @@ from selfinstruct.config.sections import (
     VllmSection,
 )
 from selfinstruct.errors import ConfigError
+from selfinstruct.given_files import read_text
 from selfinstruct.llm.budget import Limits
 from selfinstruct.recipes import RECIPES
 
@@ -38,6 +38,7 @@ DEFAULT_CONCURRENCY = 32
 OPTIONS: Mapping[str, str] = {
     "pool": "pool",
     "seeds": "seeds",
+    "skip_faulty_seeds": "skip_faulty_seeds",
     "target": "target",
     "more": "more",
     "seed": "seed",
@@ -89,6 +90,8 @@ class Config(BaseSettings):
 
     pool: Path = Path("outputs/pool")
     seeds: Path | None = None
+    skip_faulty_seeds: bool = False
+    """Go on without the rows of a seed file that cannot be read."""
     target: int | None = Field(None, ge=1)
     more: int | None = Field(None, ge=1)
     seed: int = 42
@@ -226,10 +229,8 @@ def load(path: Path | None, options: Mapping[str, Any]) -> Config:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        tree = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path}: the config file cannot be read ({error.strerror})") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        tree = tomllib.loads(read_text(path, "a config file in TOML"))
+    except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: this is not TOML: {error}") from error
     for section in ("recipe", "model"):
         if isinstance(tree.get(section), str):
@@ -269,11 +270,3 @@ def limits_of(config: Config) -> Limits:
     """The bounds of a run, minutes apart."""
     budget = config.budget
     return Limits(budget.max_usd, budget.max_tokens, budget.max_requests, budget.pool_max_usd)
-
-
-def default_seeds() -> Path:
-    """The seeds that come with the package, or those of a checkout."""
-    for path in (Path(str(resources.files("selfinstruct"))) / "seed_files", Path(__file__).parents[2] / "seeds"):
-        if (path / "en.jsonl").is_file():
-            return path / "en.jsonl"
-    raise ConfigError("the default seeds are missing from this installation; name a file by --seeds")

@@ -13,6 +13,7 @@ from selfinstruct.config.roles import stage_models, stages_in_use
 from selfinstruct.config.sections import AgreementSection, JudgeSection, RecipeSection
 from selfinstruct.errors import ConfigError
 from selfinstruct.filters.language import language_names
+from selfinstruct.given_files import read_text
 from selfinstruct.recipes.languages import in_languages
 from selfinstruct.records import AgreementRules, Exclusion, JudgeRules, Radar, Settings
 
@@ -105,7 +106,7 @@ def _with_own_prompts(section: RecipeSection, prompts: dict[str, str]) -> dict[s
         if path.stem not in prompts:
             names = ", ".join(f"{name}.txt" for name in prompts)
             raise ConfigError(f"{path}: the recipe {section.name} has no such prompt; it has {names}")
-        prompts[path.stem] = path.read_text(encoding="utf-8")
+        prompts[path.stem] = read_text(path, "a prompt")
     return prompts
 
 
@@ -113,9 +114,9 @@ def _topics(path: Path | None) -> tuple[str, ...]:
     if path is None:
         return ()
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"recipe.topics: {path} cannot be read as UTF-8 text ({error})") from error
+        lines = read_text(path, "a text file with a topic a line").splitlines()
+    except ConfigError as error:
+        raise ConfigError(f"recipe.topics: {error}") from error
     topics = tuple(line.strip() for line in lines if line.strip() and not line.startswith("#"))
     if not topics:
         raise ConfigError(f"recipe.topics: {path} holds no topic; give one a line")

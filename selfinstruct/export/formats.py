@@ -21,6 +21,8 @@ class Wording:
     """A system text for the forms that have a place for one; empty: none."""
     mixed_prompts: bool = False
     """Let the prompts of the form self-instruct differ in wording and layout from row to row."""
+    csv_safe: bool = False
+    """Put ' before a text of the form csv that a spreadsheet would run as a formula."""
 
 
 @dataclass(frozen=True, slots=True)

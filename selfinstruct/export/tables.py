@@ -29,6 +29,8 @@ NAMES = (*FORMATS, *TABLES)
 _BATCH = 10_000
 _BATCH_CHARS = 32_000_000
 """Rows in a row group of a Parquet file, and characters after which it ends; more are not held in memory."""
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""What makes a spreadsheet run a cell: signs, their full-width forms, and white space that it drops before them."""
 _LINE_ENDS = {character.encode(): b"\\u%04x" % ord(character) for character in "\x85\u2028\u2029"}
 """What some readers take for the end of a line, though JSON does not; as an escape it stays the same text."""
 
@@ -42,7 +44,7 @@ def file_name(name: str, split: str | None) -> str:
 def opened(name: str, path: Path, wording: Wording) -> AbstractContextManager[Write]:
     """The file of a format, open for rows."""
     if name == "csv":
-        return _csv(path)
+        return _csv(path, wording)
     if name == "parquet":
         return _parquet(path)
     return _lines(path, name, wording)
@@ -68,14 +70,14 @@ def _lines(path: Path, name: str, wording: Wording) -> Iterator[Write]:
 
 
 @contextmanager
-def _csv(path: Path) -> Iterator[Write]:
+def _csv(path: Path, wording: Wording) -> Iterator[Write]:
     """Every value is quoted, so that line ends of all kinds within a text stay what they are."""
     with path.open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, quoting=csv.QUOTE_ALL, lineterminator="\n")
         table.writerow(COLUMNS)
 
         def write(row: Row) -> None:
-            table.writerow(_values(row))
+            table.writerow([_harmless(value) for value in _values(row)] if wording.csv_safe else _values(row))
 
         yield write
 
@@ -116,6 +118,11 @@ def _parquet(path: Path) -> Iterator[Write]:
         yield write
         if waiting:
             flush()
+
+
+def _harmless(value: Any) -> Any:
+    """A value of which no spreadsheet makes a formula."""
+    return "'" + value if isinstance(value, str) and value.lstrip(" ").startswith(_FORMULA) else value
 
 
 def _values(row: Row) -> tuple[Any, ...]:

@@ -30,11 +30,13 @@ from selfinstruct.store import statements
 from selfinstruct.store.contents import load_seeds
 from selfinstruct.store.events import Removed, read_removed
 from selfinstruct.store.exclusions import add_exclusions
-from selfinstruct.store.originals import is_originals
-from selfinstruct.store.pool import Pool, is_pool, open_for_reading, read_meta
+from selfinstruct.store.originals import SEEDS_FILE, is_originals
+from selfinstruct.store.pool import Pool, is_pool, open_for_reading, read_meta, seeds_digest
 from selfinstruct.store.recorded import Exchange, OriginalSource, PoolSource, RecordedRound
 from selfinstruct.store.writer import Statement
 
+ORIGINALS = "paper"
+"""The recipe of the original code."""
 RUN = 1
 """A replayed pool is made by its first run."""
 Source = OriginalSource | PoolSource
@@ -46,6 +48,11 @@ class Counts:
 
     rounds: int = 0
     accepted: int = 0
+
+
+def recipe_of(folders: Sequence[Path]) -> str | None:
+    """The recipe that these sources were asked by where that is known before they are read."""
+    return ORIGINALS if all(map(is_originals, folders)) else None
 
 
 def replay(folders: Sequence[Path], config: Config, tell: Tell) -> None:
@@ -85,8 +92,13 @@ def _open(
     number = 0
     for folder in folders:
         if is_originals(folder):
-            sources.append(OriginalSource(folder, number, settings, recipe))
-            unknown.append(folder)
+            sources.append(OriginalSource(folder, number, _as_original(config, settings), recipe))
+            own = folder / SEEDS_FILE
+            if not own.is_file():
+                unknown.append(folder)
+            elif config.seeds is None:
+                found = read_seeds(own, tell, skip_faulty=config.skip_faulty_seeds, empty_outputs=True)
+                own_seeds[seeds_digest(found)] = found
             kinds.add(False)
         elif folder.is_dir() and not is_pool(folder):
             raise PoolError(f"{folder}: neither a pool nor a folder of the original code")
@@ -106,12 +118,22 @@ def _open(
     if len(kinds) > 1:
         raise PoolError("one source holds tasks of the offline model and another of a real one; replay them apart")
     if config.seeds is not None:
-        return sources, read_seeds(config.seeds), kinds == {True}
+        # The original's own seeds may have empty outputs, and its code takes them as they are.
+        empty = any(isinstance(source, OriginalSource) for source in sources)
+        seeds = read_seeds(config.seeds, tell, skip_faulty=config.skip_faulty_seeds, empty_outputs=empty)
+        return sources, seeds, kinds == {True}
     if unknown:
         raise ConfigError(f"{unknown[0]}: the seeds of this recording are not known; name them by --seeds")
     if len(own_seeds) != 1:
         raise ConfigError("the sources were grown from different seeds; name those of the new pool by --seeds")
     return sources, next(iter(own_seeds.values())), kinds == {True}
+
+
+def _as_original(config: Config, settings: Settings) -> Settings:
+    """The settings with the recipe of the original code, its prompts and stages."""
+    recipe = config.recipe.model_copy(update={"name": ORIGINALS})
+    own = pool_settings(config.model_copy(update={"recipe": recipe}), "recorded")
+    return replace(settings, recipe=ORIGINALS, prompts={**settings.prompts, **own.prompts}, stages=own.stages)
 
 
 def _judge_all(

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 from pathlib import Path
 
+from selfinstruct.given_files import Data, Unreadable, read_data
 from selfinstruct.seeds.faults import Place, SeedFault, quoted
-from selfinstruct.seeds.jsonfiles import json_array, json_lines
+from selfinstruct.seeds.jsonfiles import json_lines, json_values
 from selfinstruct.seeds.rows import Source, not_utf8, useless
+from selfinstruct.seeds.shipped import shipped
 from selfinstruct.seeds.tables import csv_table, likely_delimiter, parquet_table
 
 _BOM = b"\xef\xbb\xbf"
 _FILE = Place()
 _TASK_FILE = "a seed file: .jsonl, .json, .csv or .parquet"
 _SAVE = "save it as .jsonl, .json, .csv or .parquet"
-_NOT_OURS = {b"\x1f\x8b": "gzip data", b"PK\x03\x04": "a ZIP archive or a spreadsheet", b"(\xb5/\xfd": "zstd data"}
 
 
 def open_source(path: Path) -> Source:
     """The rows of a file, with a fault in the place of each that cannot be read; a useless file is a single fault."""
-    raw = _bytes(path)
-    if isinstance(raw, SeedFault):
-        return useless(raw)
-    container = _container(path.suffix.lower(), raw)
+    data = _data(path)
+    if isinstance(data, SeedFault):
+        return useless(data)
+    raw, container = data.raw, _container(data.suffix, data.raw)
     if isinstance(container, SeedFault):
         return useless(container)
     if container == "Parquet":
@@ -33,32 +35,32 @@ def open_source(path: Path) -> Source:
     text = _decoded(raw)
     if isinstance(text, SeedFault):
         return useless(text)
-    return csv_table(text) if container == "CSV" else Source(container, json_array(text))
+    return csv_table(text) if container == "CSV" else Source(container, json_values(text))
 
 
-def _bytes(path: Path) -> bytes | SeedFault:
-    try:
-        raw = path.read_bytes()
-    except FileNotFoundError:
-        return SeedFault(_FILE, "", "no such file", _TASK_FILE, f"name {_TASK_FILE}")
-    except IsADirectoryError:
-        return SeedFault(_FILE, "", "a directory", _TASK_FILE, "name one seed file in it")
-    except OSError as error:
-        return SeedFault(_FILE, "", f"cannot be read ({error.strerror})", _TASK_FILE, "make it readable")
+def _data(path: Path) -> Data | SeedFault:
+    data = read_data(path, _TASK_FILE)
+    if isinstance(data, Unreadable):
+        remedy = data.remedy + (_or_shipped(path) if data.found == "no such file" else "")
+        return SeedFault(_FILE, "", data.found, _TASK_FILE, remedy)
+    raw = data.raw
     if not re.search(rb"\S", raw.removeprefix(_BOM)):
         found = "only blank lines" if raw.removeprefix(_BOM) else "the file is empty"
         return SeedFault(_FILE, "", found, "at least one task", "write one task a line")
-    return raw
+    return data
+
+
+def _or_shipped(path: Path) -> str:
+    """The seeds that come with the package, and which of them this name is like."""
+    names = shipped()
+    near = difflib.get_close_matches(path.stem.casefold(), names, 1)
+    return f", or seeds that come with the package: {', '.join(names)}" + (
+        f" (did you mean {near[0]}?)" if near else ""
+    )
 
 
 def _container(suffix: str, raw: bytes) -> str | SeedFault:
-    if raw.startswith(b"PAR1") or suffix == ".parquet":
-        return "Parquet"
-    if packed := next((name for magic, name in _NOT_OURS.items() if raw.startswith(magic)), ""):
-        return SeedFault(_FILE, "", packed, _TASK_FILE, f"unpack it, or {_SAVE}")
-    if encoding := _wide_encoding(raw):
-        return SeedFault(_FILE, "", f"{encoding} text", "UTF-8 text", "save the file as UTF-8")
-    return _text_container(suffix, raw)
+    return "Parquet" if raw.startswith(b"PAR1") else _text_container(suffix, raw)
 
 
 def _text_container(suffix: str, raw: bytes) -> str | SeedFault:
@@ -71,6 +73,8 @@ def _text_container(suffix: str, raw: bytes) -> str | SeedFault:
         return "JSON Lines" if _is_json_lines(suffix, lines) else "JSON array"
     if likely_delimiter(first_line)[1]:
         return "CSV"
+    if suffix == ".parquet":
+        return SeedFault(_FILE, "", "not a Parquet file", "a Parquet file", "write the file anew")
     found = f"begins with {quoted(first_line, 20)}, which no seed file does"
     return SeedFault(_FILE, "", found, _TASK_FILE, _SAVE)
 
@@ -80,19 +84,12 @@ def _is_json_lines(suffix: str, lines: list[bytes]) -> bool:
     begins, more = lines[0].lstrip()[:1], len(lines) > 1
     if begins == b"[":
         return more and _is_json(lines[0])
-    if suffix in {".jsonl", ".ndjson"}:
+    if suffix == ".json" and not more:
+        return False
+    if begins == b"{" and (not more or _is_json(lines[0]) or lines[1].lstrip().startswith(b"{")):
         return True
-    return begins == b"{" and (not more or _is_json(lines[0]) or lines[1].lstrip().startswith(b"{"))
-
-
-def _wide_encoding(raw: bytes) -> str:
-    """UTF-16 or UTF-32 by byte order mark, or by the zero bytes that plain letters have in them; empty otherwise."""
-    head = raw[:4]
-    if head in {b"\xff\xfe\0\0", b"\0\0\xfe\xff"} or re.fullmatch(rb"\0{3}[^\0]|[^\0]\0{3}", head, re.DOTALL):
-        return "UTF-32"
-    if head[:2] in {b"\xff\xfe", b"\xfe\xff"} or re.fullmatch(rb"(\0[^\0]){2}|([^\0]\0){2}", head, re.DOTALL):
-        return "UTF-16"
-    return ""
+    # An object over several lines goes on with a name or its end.
+    return suffix in {".jsonl", ".ndjson"} and not (begins == b"{" and more and lines[1].lstrip()[:1] in {b'"', b"}"})
 
 
 def _is_json(line: bytes) -> bool:

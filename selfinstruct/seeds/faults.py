@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-Severity = Literal["error", "warning"]
+Severity = Literal["error", "warning", "note"]
+_INDEX = re.compile(r"\[[0-9]+\]")
+_VALUE = re.compile(r'"(?:[^"\\]|\\.)*"|[0-9]+')
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,7 @@ class SeedFault:
     remedy: str
     severity: Severity = "error"
     count: int = 1
-    """Rows with this same warning; the place is that of the first."""
+    """Rows with this same fault, whatever the values in it; the place is that of the first."""
 
     @property
     def line(self) -> int | None:
@@ -45,11 +48,33 @@ class SeedFault:
 
     def text(self, path: Path) -> str:
         """One line that names the file and the place, what was found and what to do."""
+        if self.count > 1:
+            return f"{path}: {self.count:,} rows: {self.found}; first at {self.place}; {self.remedy}"
         where = str(path) if self.place.line is None else f"{path}:{self.place.line}"
         if self.place.item is not None:
             where += f": {'row' if self.place.line is None else 'item'} {self.place.item}"
-        more = f" ({self.count} rows, the first is named)" if self.count > 1 else ""
-        return f"{where}: {self.found}; {self.remedy}{more}"
+        return f"{where}: {self.found}; {self.remedy}"
+
+
+class Faults:
+    """Faults in the order in which they were found first, those of one kind folded into one."""
+
+    def __init__(self) -> None:
+        self._first: dict[tuple[str, str, str], SeedFault] = {}
+
+    def add(self, fault: SeedFault) -> None:
+        """Take in one more; what differs from an earlier one in values alone is counted there."""
+        kind = (fault.severity, _INDEX.sub("", fault.field), _VALUE.sub("", fault.found))
+        first = self._first.get(kind)
+        self._first[kind] = replace(first, count=first.count + fault.count) if first else fault
+
+    def folded(self) -> tuple[SeedFault, ...]:
+        """One for each kind, with its count."""
+        return tuple(self._first.values())
+
+    def total(self) -> int:
+        """How many there are."""
+        return sum(fault.count for fault in self._first.values())
 
 
 def quoted(text: str, limit: int = 40) -> str:

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import difflib
 import functools
-import math
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from selfinstruct.records import Instance
-from selfinstruct.seeds.faults import Place, SeedFault, kind, listed, quoted
+from selfinstruct.seeds.columns import (
+    FLAG,
+    Columns,
+    chosen,
+    columns_of,
+    is_about,
+    is_text,
+    known,
+    plain,
+)
+from selfinstruct.seeds.faults import Place, SeedFault, Severity, kind, listed, quoted
 from selfinstruct.seeds.rows import Row
+from selfinstruct.seeds.talk import Said, has_turns, read_text, turns_of, unframed
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,148 +30,155 @@ class Entry:
 
     place: Place
     form: str
+    """`own`, `columns` or `chat`."""
     id: str
     """Empty where the row has none."""
     name: str
     instruction: str
     is_classification: bool
     instances: tuple[Instance, ...]
+    doubts: tuple[SeedFault, ...] = ()
+    """What of the row was not read."""
 
-
-@dataclass(frozen=True, slots=True)
-class Form:
-    """The fields of a form; `id`, `name` and `is_classification` may be added to every one."""
-
-    required: tuple[str, ...]
-    optional: tuple[str, ...] = ()
-
-
-FORMS: dict[str, Form] = {
-    "own": Form(("instruction", "instances")),
-    "Alpaca": Form(("instruction", "output"), ("input",)),
-    "Dolly": Form(("instruction", "response"), ("context", "category")),
-    "chat": Form(("messages",)),
-}
-COMMON = ("id", "name", "is_classification")
-KNOWN_FIELDS = frozenset(COMMON).union(*(form.required + form.optional for form in FORMS.values()))
 
 _INSTANCE = '{"input", "output"}'
-_ALL_FORMS = (
-    'give "instruction" with "instances" (own form), "output" (Alpaca) or "response" (Dolly), or "messages" (chat)'
+_FORMS = (
+    'give "instruction" with "output" or with "instances", or "messages"; docs/seeds.md has the names that are read'
 )
 _EMPTY_REMEDY = "write it, or leave the task out"
 _FLAGS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-_ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 _BROKEN = re.compile("[\x00\ud800-\udfff]")
 _LIKE_A_NAME = 0.8
 """Similarity (difflib) from which one field name is taken for a slip of another."""
+_SLIPS_OF = ("instruction", "output", "messages", "instances", "input", "context", "response", FLAG)
 
 
 def recognise(fields: Mapping[str, object]) -> str | None:
-    """The form whose required fields are there and not null, else the one whose fields are at least named."""
-    for name, form in FORMS.items():
-        if all(fields.get(key) is not None for key in form.required):
-            return name
-    for name, form in FORMS.items():
-        if all(key in fields for key in form.required):
-            return name
-    return None
+    """The form whose columns are there and not null, else the one whose columns are at least named."""
+    columns = columns_of(tuple(fields))
+    asked = _asked(columns, tuple(fields))
+    instances = tuple(name for wanted, name in columns.common.items() if wanted == "instances")
+    turns = tuple(
+        name for name in columns.turns if isinstance(fields[name], list) or plain(name).startswith(("messages", "conv"))
+    )
+    named = {"own": (asked, instances), "columns": (asked, columns.answers), "chat": (turns or columns.turns,)}
+    for form, needed in named.items():
+        if all(any(known(fields[name]) is not None for name in names) for names in needed):
+            return form
+    return next((form for form, needed in named.items() if all(needed)), None)
+
+
+def _asked(columns: Columns, names: tuple[str, ...]) -> tuple[str, ...]:
+    """The columns that may hold what is asked: those for inputs where no other is meant to."""
+    return columns.asked or (() if any(_is_slip(name, "instruction") for name in names) else columns.given)
 
 
 def unrecognised(fields: Collection[str], place: Place) -> SeedFault:
-    """The fault of a row in no known form, told by the form it comes closest to."""
+    """The fault of a row in no known form, told by what it lacks."""
     if not fields:
-        return SeedFault(place, "", "an empty object", "a task", _ALL_FORMS)
-    matches = {name: _matches(form, fields) for name, form in FORMS.items()}
-    best = max(matches.values(), key=len)
-    closest = [name for name, found in matches.items() if len(found) == len(best)]
-    if len(closest) > 1:
-        return SeedFault(place, "", f"no task form is made of {listed(fields)}", "a task in a known form", _ALL_FORMS)
-    form = FORMS[closest[0]]
-    missing = next(key for key in form.required if key not in fields)
-    wanted = f"the {closest[0]} form: {listed(form.required)}"
-    if missing in best:
-        slip = best[missing]
-        found = f'no "{missing}", but {quoted(slip)} looks like it'
-        return SeedFault(place, missing, found, wanted, f'rename {quoted(slip)} to "{missing}"')
-    remedy = f"the {closest[0]} form needs {listed(form.required)}"
-    return SeedFault(place, missing, f'no "{missing}" beside {listed(fields)}', wanted, remedy)
+        return SeedFault(place, "", "an empty object", "a task", _FORMS)
+    columns = columns_of(tuple(fields))
+    missing = [] if _asked(columns, tuple(fields)) else ["instruction"]
+    missing += [] if columns.answers or "instances" in columns.common else ["output"]
+    for name in [*missing, *(["messages", "instances"] if missing else [])]:
+        if slip := next((key for key in fields if _is_slip(key, name)), None):
+            found = f'no "{name}", but {quoted(slip)} looks like it'
+            return SeedFault(place, name, found, f'a column "{name}"', f'rename {quoted(slip)} to "{name}"')
+    if len(missing) != 1 or not (columns.asked or missing == ["instruction"]):
+        return SeedFault(place, "", f"no task form is made of {listed(fields)}", "a task in a known form", _FORMS)
+    what = "what is asked" if missing == ["instruction"] else "the answer"
+    found, remedy = f'no "{missing[0]}" beside {listed(fields)}', f'name the column with {what} "{missing[0]}"'
+    return SeedFault(place, missing[0], found, f'a column "{missing[0]}"', remedy)
 
 
-def parse(row: Row) -> Entry | list[SeedFault]:
-    """What a row says, or all that keeps it from being read."""
+def parse(row: Row, *, empty_outputs: bool = False) -> Entry | list[SeedFault]:
+    """What a row says, or all that keeps it from being read; an output may be empty only where that is allowed."""
     form = recognise(row.fields)
     if form is None:
         return [unrecognised(row.fields, row.place)]
-    reader = _Reader(row.place, [])
-    fields = row.fields
-    task_id, name = reader.id(fields.get("id")), reader.text(fields, "name", may_be_empty=True)
-    is_classification = reader.flag(fields)
-    if form == "chat":
-        instruction, instances = reader.chat(fields["messages"])
-    else:
-        instruction, instances = reader.text(fields, "instruction"), _INSTANCES[form](reader, fields)
-    return reader.faults or Entry(
-        row.place, form, task_id, name, instruction.strip(), is_classification, tuple(instances)
-    )
-
-
-def doubts(row: Row, entry: Entry) -> Iterator[SeedFault]:
-    """Warnings about a row that could be read."""
-    form = FORMS[entry.form]
-    yield from _slips(row.fields, (*form.required, *form.optional, *COMMON), "", row.place)
-    if entry.form == "own":
-        for number, instance in enumerate(_as_list(row.fields["instances"])):
-            yield from _slips(_as_object(instance), ("input", "output"), f"instances[{number}].", row.place)
-    if entry.form == "chat":
-        yield from _unread_turns(_as_list(row.fields["messages"]), row.place)
+    reader = _Reader(row.place, row.fields, columns_of(tuple(row.fields)), empty_outputs)
+    instruction, instances = _READERS[form](reader)
+    task_id, name = reader.id(), reader.common("name")
+    is_classification = reader.flag()
+    if reader.faults:
+        return reader.faults
+    doubts = (*reader.doubts, *reader.unread(instruction, instances))
+    return Entry(row.place, form, task_id, name, instruction.strip(), is_classification, tuple(instances), doubts)
 
 
 @dataclass(frozen=True, slots=True)
 class _Reader:
-    """Reads the values of one row and gathers what is wrong with them."""
+    """Reads the values of one row and gathers what is wrong with them, and which columns were read."""
 
     place: Place
-    faults: list[SeedFault]
+    fields: Mapping[str, object]
+    columns: Columns
+    empty_outputs: bool = False
+    faults: list[SeedFault] = field(default_factory=list)
+    doubts: list[SeedFault] = field(default_factory=list)
+    used: set[str] = field(default_factory=set)
 
-    def fault(self, field: str, found: str, wanted: str, remedy: str) -> None:
-        self.faults.append(SeedFault(self.place, field, found, wanted, remedy))
+    def fault(self, name: str, found: str, wanted: str, remedy: str) -> None:
+        self.faults.append(SeedFault(self.place, name, found, wanted, remedy))
+
+    def doubt(self, name: str, found: str, remedy: str) -> None:
+        self.doubts.append(SeedFault(self.place, name, found, "what is read", remedy, "warning"))
 
     def text(
         self, fields: Mapping[str, object], key: str, of: str = "", within: str = "", *, may_be_empty: bool = False
     ) -> str:
-        value, field, label = _known(fields.get(key)), within + key, f'"{key}"{of}'
+        """The text in a field; texts in a list of parts are one."""
+        if fields is self.fields:
+            self.used.add(key)
+        value, name, label = known(fields.get(key)), within + key, f'"{key}"{of}'
+        if isinstance(value, list | dict):
+            said = read_text(value)
+            if isinstance(said, Said) and (not said.others or key in columns_of(tuple(fields)).answers):
+                value = said.text
+                if said.others:
+                    found = f"{said.others + 1} texts in {label}, of which the first is read"
+                    self.doubt(name, found, "give the others rows of their own")
+            elif isinstance(said, str):
+                self.fault(name, f"{label} holds {said}", "text", "leave the task out, or write what it says")
+                return ""
         if isinstance(value, str):
             if broken := _BROKEN.search(value):
                 what = (
                     "a NUL character" if broken.group() == "\0" else f"a lone surrogate (\\u{ord(broken.group()):04x})"
                 )
-                self.fault(field, f"{label} holds {what}", "readable text", "remove it")
+                self.fault(name, f"{label} holds {what}", "readable text", "remove it")
             elif not may_be_empty and not value.strip():
-                self.fault(field, f"{label} is empty", "text", _EMPTY_REMEDY)
+                self.fault(name, f"{label} is empty", "text", _EMPTY_REMEDY)
             return value
         if value is None and may_be_empty:
             return ""
         found = f"{label} is {kind(value)}" if key in fields else f"{label} is missing"
         if value is None:
-            self.fault(field, found, "text", _EMPTY_REMEDY)
+            self.fault(name, found, "text", _EMPTY_REMEDY)
             return ""
         if isinstance(value, int | float) and not isinstance(value, bool):
             shown = quoted(str(value))
-            self.fault(field, f"{found} ({shown[1:-1]})", "text", f"write it as text: {shown}")
+            self.fault(name, f"{found} ({shown[1:-1]})", "text", f"write it as text: {shown}")
         else:
-            self.fault(field, found, "text", "write it as text in quotes")
+            self.fault(name, found, "text", "write it as text in quotes")
         return ""
 
-    def id(self, value: object) -> str:
+    def common(self, wanted: str) -> str:
+        name = self.columns.common.get(wanted)
+        return self.text(self.fields, name, may_be_empty=True) if name is not None else ""
+
+    def id(self) -> str:
+        name = self.columns.common.get("id", "id")
+        value = self.fields.get(name)
         if isinstance(value, int) and not isinstance(value, bool):
             return str(value)
-        return self.text({"id": value}, "id", may_be_empty=True).strip()
+        return self.text({name: value}, name, may_be_empty=True).strip()
 
-    def flag(self, fields: Mapping[str, object]) -> bool:
-        value = _known(fields.get("is_classification"))
+    def flag(self) -> bool:
+        name = self.columns.common.get(FLAG, FLAG)
+        value = known(self.fields.get(name))
         if value is None or value == "":
-            category = fields.get("category")
+            category = self.fields.get(self.columns.common.get("category", ""))
             return isinstance(category, str) and category.strip().casefold() == "classification"
         if isinstance(value, str):
             said = _FLAGS.get(value.strip().casefold())
@@ -169,77 +186,165 @@ class _Reader:
             said = bool(value) if isinstance(value, int | float) and value in (0, 1) else None
         if said is None:
             shown = quoted(value) if isinstance(value, str) else kind(value)
-            self.fault("is_classification", f'"is_classification" is {shown}', "true or false", "write true or false")
+            self.fault(name, f'"{name}" is {shown}', "true or false", "write true or false")
         return bool(said)
 
-    def own(self, fields: Mapping[str, object]) -> list[Instance]:
-        value = fields["instances"]
+    def own(self) -> tuple[str, list[Instance]]:
+        """An instruction with a list of instances."""
+        instruction = self.text(self.fields, chosen(self.fields, self.columns.asked or self.columns.given) or "")
+        key = self.columns.common["instances"]
+        self.used.add(key)
+        value = self.fields[key]
         if not isinstance(value, list):
-            self.fault(
-                "instances", f'"instances" is {kind(value)}', f"a list of {_INSTANCE}", f"write [{_INSTANCE}, ...]"
-            )
-            return []
+            self.fault(key, f'"{key}" is {kind(value)}', f"a list of {_INSTANCE}", f"write [{_INSTANCE}, ...]")
+            return instruction, []
         if not value:
-            self.fault("instances", '"instances" is empty', f"a list of {_INSTANCE}", f"give at least one {_INSTANCE}")
-        return [instance for index, item in enumerate(value) for instance in self.instance(item, index)]
+            self.fault(key, f'"{key}" is empty', f"a list of {_INSTANCE}", f"give at least one {_INSTANCE}")
+        return instruction, [found for index, item in enumerate(value) for found in self.instance(item, index)]
 
     def instance(self, item: object, index: int) -> list[Instance]:
         within, of = f"instances[{index}]", f" of instance {index + 1}"
         if not isinstance(item, dict):
             self.fault(within, f"instance {index + 1} is {kind(item)}", _INSTANCE, f"write it as {_INSTANCE}")
             return []
-        if "output" not in item:
+        columns = columns_of(tuple(item))
+        output = chosen(item, columns.answers)
+        if output is None:
             slip = next((key for key in item if _is_slip(key, "output")), None)
             but = f", but {quoted(slip)} looks like it" if slip else ""
             remedy = f'rename {quoted(slip)} to "output"' if slip else f"write it as {_INSTANCE}"
             self.fault(f"{within}.output", f'instance {index + 1} has no "output"{but}', _INSTANCE, remedy)
             return []
-        given = self.text(item, "input", of, within + ".", may_be_empty=True)
-        return [_instance(given, self.text(item, "output", of, within + "."))]
+        given = chosen(item, (*columns.given, *columns.asked)) or "input"
+        read = self.text(item, given, of, within + ".", may_be_empty=True)
+        found = _instance(read, self.text(item, output, of, within + ".", may_be_empty=self.empty_outputs))
+        self.doubts.extend(self.left(item, {given, output}, {found.input, found.output}, within + "."))
+        return [found]
 
-    def alpaca(self, fields: Mapping[str, object]) -> list[Instance]:
-        return [_instance(self.text(fields, "input", may_be_empty=True), self.text(fields, "output"))]
+    def pair(self) -> tuple[str, list[Instance]]:
+        """What is asked, with or without an input, and the answer: each in a column, or as turns."""
+        asked = chosen(self.fields, _asked(self.columns, tuple(self.fields))) or ""
+        answer = chosen(self.fields, self.columns.answers) or ""
+        question, reply = self.fields[asked], self.fields[answer]
+        if has_turns(question) or has_turns(reply):
+            return self.conversation({asked: question, answer: reply})
+        instruction = self.text(self.fields, asked)
+        output = self.text(self.fields, answer, may_be_empty=self.empty_outputs)
+        instruction, framed, output = unframed(instruction, output)
+        name = chosen(self.fields, self.inputs(asked, instruction, output))
+        read = framed or (self.text(self.fields, name, may_be_empty=True) if name is not None else "")
+        return instruction, [_instance(read, output)]
 
-    def dolly(self, fields: Mapping[str, object]) -> list[Instance]:
-        return [_instance(self.text(fields, "context", may_be_empty=True), self.text(fields, "response"))]
+    def inputs(self, asked: str, instruction: str, output: str) -> Iterator[str]:
+        """The columns that may hold the input; one with the rest of the row in it is a prompt made of the row."""
+        for name in (*self.columns.given, *self.columns.asked):
+            value = self.fields[name]
+            if name == asked or (name not in {"input", "context"} and not is_text(value)):
+                continue
+            again = isinstance(value, str) and instruction in value and (name in self.columns.asked or output in value)
+            if name in {"input", "context"} or not again:
+                yield name
 
-    def chat(self, value: object) -> tuple[str, list[Instance]]:
-        """The first user turn and the first assistant turn after it; what follows is not looked at."""
-        wanted, remedy = 'a list of {"role", "content"}', 'give a "user" and an "assistant" turn'
-        if not isinstance(value, list) or not value:
-            found = '"messages" is ' + ("empty" if isinstance(value, list) else kind(value))
-            self.fault("messages", found, wanted, remedy)
-            return "", []
-        question: str | None = None
-        for index, turn in enumerate(value):
-            of, within = f" of turn {index + 1}", f"messages[{index}]"
-            if not isinstance(turn, dict) or turn.get("role") not in _ROLES:
-                self.turn_fault(turn, index)
+    def chat(self) -> tuple[str, list[Instance]]:
+        """The first exchange of a conversation."""
+        names = self.columns.turns
+        key = next((name for name in names if turns_of(self.fields[name])), names[0])
+        return self.conversation({key: self.fields[key]})
+
+    def conversation(self, columns: Mapping[str, object]) -> tuple[str, list[Instance]]:
+        """The first exchange: what users say before the first answer, and that answer; what follows is not read.
+
+        The columns hold turns one after the other; a text is a turn of the user in the first, of the model in others.
+        """
+        self.used.update(columns)
+        key, wanted, remedy = (
+            next(iter(columns)),
+            "turns of a user and a model",
+            'give a "user" and an "assistant" turn',
+        )
+        turns: list[tuple[str, object, str, int]] = []
+        for number, (name, value) in enumerate(columns.items()):
+            found = turns_of(value)
+            if len(columns) > 1 and is_text(value):
+                found = [("assistant" if number else "user", {"content": value})]
+            if not found:
+                shown = f'"{name}" is ' + ("empty" if isinstance(value, list) else kind(value))
+                self.fault(name, shown, wanted, remedy)
                 return "", []
-            if question is None and turn["role"] == "user":
-                question = self.text(turn, "content", of, within + ".")
-            elif question is not None and turn["role"] == "assistant":
-                return question, [Instance("", self.text(turn, "content", of, within + "."))]
-        lacks = 'no "user" turn' if question is None else 'no "assistant" turn after the first "user" turn'
-        self.fault("messages", f'"messages" has {lacks}', wanted, remedy)
+            if number and found[0][0] in {"system", "user"}:  # the whole conversation again, as preferences have it
+                turns.clear()
+            turns += [(role, turn, name, index) for index, (role, turn) in enumerate(found)]
+        questions: list[str] = []
+        for index, (role, turn, name, number) in enumerate(turns):
+            of, within = f" of turn {number + 1}", f"{name}[{number}]"
+            if not role:
+                self.turn_fault(turn, number, within)
+                return "", []
+            if role == "user":
+                questions.append(self.said(turn, of, within))
+            elif questions and role == "assistant":
+                answer = self.said(turn, of, within)
+                self.unread_turns(key, [one[0] for one in turns], index)
+                return "\n\n".join(questions), [Instance("", answer)]
+        if self.faults:
+            return "", []
+        lacks = '"assistant" turn after the first "user" turn' if questions else '"user" turn'
+        self.fault(key, f'"{key}" has no {lacks}', wanted, remedy)
         return "", []
 
-    def turn_fault(self, turn: object, index: int) -> None:
+    def said(self, turn: object, of: str, within: str) -> str:
+        fields = turn if isinstance(turn, dict) else {"content": turn}
+        key = next((name for name in ("content", "value", "text", "message") if name in fields), "content")
+        return self.text(fields, key, of, within + ".")
+
+    def turn_fault(self, turn: object, index: int, within: str) -> None:
         if not isinstance(turn, dict):
             found = f"turn {index + 1} is {kind(turn)}"
-        elif "role" not in turn:
-            found = f'turn {index + 1} has no "role"'
         else:
-            role = turn["role"]
-            found = f'"role" of turn {index + 1} is {quoted(role) if isinstance(role, str) else kind(role)}'
+            key = next((name for name in ("role", "from") if name in turn), None)
+            role = turn.get(key or "")
+            what = quoted(role) if isinstance(role, str) else kind(role)
+            found = f'"{key}" of turn {index + 1} is {what}' if key else f'turn {index + 1} has no "role"'
         remedy = 'write turns as {"role", "content"} with the roles "system", "user" and "assistant"'
-        self.fault(f"messages[{index}]", found, '{"role", "content"}', remedy)
+        self.fault(within, found, '{"role", "content"}', remedy)
+
+    def unread_turns(self, key: str, roles: list[str], answer: int) -> None:
+        if "system" in roles:
+            self.doubt(key, "a system turn, which is not read", "move what matters into the first user turn")
+        if {"user", "assistant"} & set(roles[answer + 1 :]):
+            found = f"{len(roles) - roles.count('system')} turns, of which the first exchange is read"
+            self.doubt(key, found, "give other exchanges rows of their own")
+
+    def unread(self, instruction: str, instances: list[Instance]) -> Iterator[SeedFault]:
+        texts = {instruction.strip(), *(text.strip() for one in instances for text in (one.input, one.output))}
+        used = self.used | set(self.columns.common.values())
+        for fault in self.left(self.fields, used, texts):
+            value = self.fields[fault.field]
+            again = isinstance(value, list) if fault.field in self.columns.turns else str(value).find(instruction) >= 0
+            yield replace(fault, severity="note") if again else fault
+
+    def left(
+        self, fields: Mapping[str, object], used: Collection[str], texts: Collection[str], within: str = ""
+    ) -> Iterator[SeedFault]:
+        """A warning for each column that says something and was not read, a note where it is about the row."""
+        for name, value in fields.items():
+            if name in used or known(value) in (None, "", [], {}):
+                continue
+            found, remedy = f"column {quoted(name)} is not read", "move what matters into the instruction or the input"
+            slip = next((one for one in _SLIPS_OF if one not in fields and _is_slip(name, one)), None)
+            if not slip and (isinstance(value, int | float) or str(value).strip() in ("", *texts)):
+                continue
+            if slip:
+                found = f"{quoted(name)} is not read, but looks like {quoted(slip)}"
+                remedy = f"rename it to {quoted(slip)} if that is meant"
+            severity: Severity = "note" if not slip and is_about(name) else "warning"
+            yield SeedFault(self.place, within + name, found, "a column that is read", remedy, severity)
 
 
-_INSTANCES: dict[str, Callable[[_Reader, Mapping[str, object]], list[Instance]]] = {
+_READERS: dict[str, Callable[[_Reader], tuple[str, list[Instance]]]] = {
     "own": _Reader.own,
-    "Alpaca": _Reader.alpaca,
-    "Dolly": _Reader.dolly,
+    "columns": _Reader.pair,
+    "chat": _Reader.chat,
 }
 
 
@@ -248,49 +353,8 @@ def _instance(given: str, output: str) -> Instance:
     return Instance(given if given.strip() else "", output)
 
 
-def _known(value: object) -> object:
-    """A value, or null for the NaN that pandas writes where there is none."""
-    return None if isinstance(value, float) and math.isnan(value) else value
-
-
-def _matches(form: Form, fields: Collection[str]) -> dict[str, str]:
-    """The fields of a form that are there, each with the name it goes by: its own or a slip of it."""
-    names = (*form.required, *form.optional)
-    exact = {name: name for name in names if name in fields}
-    slips = {name: key for name in names if name not in exact for key in fields if _is_slip(key, name)}
-    return exact | slips
-
-
 @functools.lru_cache(maxsize=4096)
 def _is_slip(key: object, name: str) -> bool:
-    if not isinstance(key, str) or key in KNOWN_FIELDS or len(key) > 2 * len(name):
+    if not isinstance(key, str) or len(key) > 2 * len(name) or columns_of((key,)).any():
         return False
     return difflib.SequenceMatcher(None, key.strip().casefold(), name).ratio() >= _LIKE_A_NAME
-
-
-def _slips(fields: Mapping[str, object], names: tuple[str, ...], within: str, place: Place) -> Iterator[SeedFault]:
-    for key in fields:
-        for name in names:
-            if name not in fields and key not in names and _is_slip(key, name):
-                found = f"{quoted(key)} is not read, but looks like " + quoted(name)
-                remedy = f"rename it to {quoted(name)} if that is meant"
-                yield SeedFault(place, within + key, found, quoted(name), remedy, "warning")
-
-
-def _unread_turns(turns: list[object], place: Place) -> Iterator[SeedFault]:
-    roles = [_as_object(turn).get("role") for turn in turns]
-    spoken = [role for role in roles if role not in {"system", "developer"}]
-    if len(spoken) < len(roles):
-        remedy = "move what matters into the first user turn"
-        yield SeedFault(place, "messages", "a system turn, which is not read", "one exchange", remedy, "warning")
-    if len(spoken) > 2:
-        found = f"{len(spoken)} turns, of which the first exchange is read"
-        yield SeedFault(place, "messages", found, "one exchange", "give other exchanges rows of their own", "warning")
-
-
-def _as_list(value: object) -> list[object]:
-    return value if isinstance(value, list) else []
-
-
-def _as_object(value: object) -> Mapping[str, object]:
-    return value if isinstance(value, dict) else {}

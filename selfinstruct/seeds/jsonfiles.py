@@ -6,7 +6,8 @@ import io
 import json
 import re
 
-from selfinstruct.seeds.faults import Place, SeedFault, kind
+from selfinstruct.seeds.faults import Place, SeedFault
+from selfinstruct.seeds.forms import recognise
 from selfinstruct.seeds.rows import OBJECT_REMEDY, Rows, as_row, not_utf8
 
 _BOM = b"\xef\xbb\xbf"
@@ -44,42 +45,52 @@ def json_lines(raw: bytes) -> Rows:
         offset += len(line)
 
 
-def json_array(text: str) -> Rows:
-    """The objects of a JSON array, each with the line it begins on; nothing is read behind malformed JSON."""
+def json_values(text: str) -> Rows:
+    """The objects of a JSON array, or objects one after the other, each with the line it begins on.
+
+    Nothing is read after malformed JSON.
+    """
     decode = json.JSONDecoder().raw_decode
     position, line, counted, number = _blank_to(text, 0), 1, 0, 1
-    if text[position] != "[":
-        try:
-            value, _ = decode(text, position)
-        except (ValueError, RecursionError) as error:
-            lineno = error.lineno if isinstance(error, json.JSONDecodeError) else 1
-            yield _malformed(error, Place(lineno), "write one JSON list of tasks")
-        else:
-            found = f"{kind(value)} where a list of tasks belongs"
-            yield SeedFault(Place(), "", found, "a list of tasks", "write [{...}, {...}] with one {...} a task")
-        return
-    position = _blank_to(text, position + 1)
-    if text[position : position + 1] == "]":
-        yield SeedFault(Place(), "", "an empty list", "at least one task", OBJECT_REMEDY)
-        return
+    is_array = text[position] == "["
+    if is_array:
+        position = _blank_to(text, position + 1)
+        if text[position : position + 1] == "]":
+            yield SeedFault(Place(), "", "an empty list", "at least one task", OBJECT_REMEDY)
+            return
     while True:
         line, counted = line + text.count("\n", counted, position), position
+        place = Place(line, number if is_array else None)
         try:
             value, position = decode(text, position)
-            yield as_row(value, Place(line, number))
             position = _blank_to(text, position)
-            if text[position : position + 1] == "]":
+            yield from _wrapped(value, place) if number == 1 and position == len(text) else [as_row(value, place)]
+            if not is_array and position == len(text):
+                return
+            if is_array and text[position : position + 1] == "]":
                 rest = _blank_to(text, position + 1)
                 if rest < len(text):
                     raise json.JSONDecodeError("Extra data", text, rest)
                 return
-            if text[position : position + 1] != ",":
+            if text[position : position + 1] == ",":
+                position = _blank_to(text, position + 1)
+            elif is_array:
                 raise json.JSONDecodeError("Expecting ',' or ']'", text, position)
         except (ValueError, RecursionError) as error:
             at = error.lineno if isinstance(error, json.JSONDecodeError) else line
-            yield _malformed(error, Place(at, number), "correct it there; what follows was not read")
+            yield _malformed(error, Place(at, place.item), "correct it there; what follows was not read")
             return
-        position, number = _blank_to(text, position + 1), number + 1
+        number += 1
+
+
+def _wrapped(value: object, place: Place) -> Rows:
+    """The only value of a file as rows: an object that is no task may hold the list of them."""
+    if isinstance(value, dict) and (recognise(value) is None or isinstance(value.get("data"), list)):
+        lists = [one for one in value.values() if isinstance(one, list) and one and isinstance(one[0], dict)]
+        if len(lists) == 1 and recognise(lists[0][0]) is not None:
+            yield from (as_row(one, Place(None, number)) for number, one in enumerate(lists[0], 1))
+            return
+    yield as_row(value, place)
 
 
 def _blank_to(text: str, position: int) -> int:

@@ -4,31 +4,57 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from selfinstruct.errors import SeedError
 from selfinstruct.records import Instance, Task, digest
 from selfinstruct.seeds.containers import open_source
-from selfinstruct.seeds.faults import Place, SeedFault, quoted
-from selfinstruct.seeds.forms import Entry, doubts, parse, recognise, unrecognised
-from selfinstruct.seeds.rows import Row, Source
+from selfinstruct.seeds.faults import Faults, Place, SeedFault, quoted
+from selfinstruct.seeds.forms import Entry, parse, recognise, unrecognised
+from selfinstruct.seeds.rows import Row
+from selfinstruct.seeds.shipped import seed_file
+
+SHOWN = 5
+"""Kinds of faults or doubts that are told of a file before it is used; `seeds check` lists all."""
 
 
-def read_seeds(path: Path) -> tuple[Task, ...]:
+def _hush(line: str) -> None:
+    """Tell nobody."""
+
+
+def _drop(row: Row) -> None:
+    """Keep nothing."""
+
+
+def read_seeds(
+    path: Path, tell: Callable[[str], None] = _hush, *, skip_faulty: bool = False, empty_outputs: bool = False
+) -> tuple[Task, ...]:
     """The tasks of a seed file in file order, in any form and container that `seeds check` recognises.
 
-    Instructions are stripped, other texts kept as they are; an input of white space alone counts as none. Rows of the
-    Alpaca, Dolly and chat forms with the very same instruction are one task with an instance each; those of the own
-    form stay apart. A task without an id gets one that follows from its instruction. Raises: SeedError.
+    A name such as `zh` is that of seeds that come with the package, unless a file is called so. Instructions are
+    stripped, other texts kept as they are; an input of white space alone counts as none. Rows with the very same
+    instruction are one task with an instance each; those of the own form stay apart. A task without an id gets one that
+    follows from its instruction. `tell` hears what was not read. With `skip_faulty` rows with faults are left out, with
+    `empty_outputs` an output may be empty. Raises: SeedError.
     """
-    sheet = fill_sheet(path)
-    if not sheet.faults:
-        return tuple(sheet.tasks())
-    more = len(sheet.faults) - 1
-    hint = f" ({more} more: python -m selfinstruct seeds check {shlex.quote(str(path))} lists all)" if more else ""
-    raise SeedError(sheet.faults[0].text(path) + hint)
+    sheet = fill_sheet(path, empty_outputs=empty_outputs)
+    faults = sheet.faults.folded()
+    lists_all = f"python -m selfinstruct seeds check {shlex.quote(str(path))} lists all"
+    if faults and not (skip_faulty and sheet.entries):
+        way_on = "; --skip-faulty-seeds goes on without such rows" if sheet.entries else ""
+        hint = f" ({len(faults) - 1} more: {lists_all})" if len(faults) > 1 else ""
+        raise SeedError(faults[0].text(path) + way_on + hint)
+    if faults:
+        rows = sheet.faulty_rows
+        tell(f"warning: {path}: {rows:,} faulty row{'s are' if rows != 1 else ' is'} skipped, {sheet.rows:,} are read")
+    told = [*faults, *(doubt for doubt in sheet.doubts.folded() if doubt.severity == "warning")]
+    for one in told[:SHOWN]:
+        tell(f"warning: {one.text(path)}")
+    if len(told) > SHOWN:
+        tell(f"warning: {path}: {len(told) - SHOWN} more kinds; {lists_all}")
+    return tuple(sheet.tasks())
 
 
 @dataclass(slots=True)
@@ -37,30 +63,37 @@ class Sheet:
 
     container: str = ""
     entries: list[Entry] = field(default_factory=list)
-    faults: list[SeedFault] = field(default_factory=list)
-    doubts: list[SeedFault] = field(default_factory=list)
+    faults: Faults = field(default_factory=Faults)
+    doubts: Faults = field(default_factory=Faults)
     forms: Counter[str] = field(default_factory=Counter)
+    rows: int = 0
+    """Rows that could be read."""
+    faulty_rows: int = 0
     _more: dict[int, list[Entry]] = field(default_factory=dict)
     """Entries merged into an earlier one, by its index."""
     _by_instruction: dict[str, int] = field(default_factory=dict)
     _by_id: dict[str, Place] = field(default_factory=dict)
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: Entry) -> bool:
         """Take a row in: as a task, as a further instance of an earlier one, or as a fault if its id is taken."""
         self.forms[entry.form] += 1
         index = None if entry.form == "own" else self._by_instruction.get(entry.instruction)
         if index is not None and entry.id in {"", self.entries[index].id}:
             self._merge(index, entry)
-            return
+            self.rows += 1
+            return True
         if entry.id:
             first = self._by_id.setdefault(entry.id, entry.place)
             if first is not entry.place:
                 found, wanted = f'"id" is {quoted(entry.id)}, as at {first}', "an id of its own"
-                self.faults.append(SeedFault(entry.place, "id", found, wanted, "give every task an id of its own"))
-                return
+                self.faults.add(SeedFault(entry.place, "id", found, wanted, "give every task an id of its own"))
+                self.faulty_rows += 1
+                return False
         if entry.form != "own":
             self._by_instruction.setdefault(entry.instruction, len(self.entries))
         self.entries.append(entry)
+        self.rows += 1
+        return True
 
     def _merge(self, index: int, entry: Entry) -> None:
         first = self.entries[index]
@@ -68,12 +101,10 @@ class Sheet:
         if entry.is_classification != first.is_classification:
             found = f"the instruction of {first.place} again, but not alike in whether it is a classification"
             remedy = "make both rows say the same; the first one counts"
-            self.doubts.append(
-                SeedFault(entry.place, "is_classification", found, "one answer a task", remedy, "warning")
-            )
+            self.doubts.add(SeedFault(entry.place, "is_classification", found, "one answer a task", remedy, "warning"))
         if entry.instances[0] in (known.instances[0] for known in (first, *further)):
             found, remedy = f"the instruction, input and output of {first.place} again", "remove one of the rows"
-            self.doubts.append(SeedFault(entry.place, "instruction", found, "every instance once", remedy, "warning"))
+            self.doubts.add(SeedFault(entry.place, "instruction", found, "every instance once", remedy, "warning"))
         further.append(entry)
 
     def tasks(self) -> Iterator[Task]:
@@ -90,32 +121,30 @@ class Sheet:
             )
 
 
-def fill_sheet(path: Path, *, with_doubts: bool = False) -> Sheet:
-    """Everything a file holds: its tasks, all its faults and, if wanted, the doubts about rows that could be read."""
-    source = open_source(path)
+def fill_sheet(path: Path, keep: Callable[[Row], object] = _drop, *, empty_outputs: bool = False) -> Sheet:
+    """Everything a file holds: its tasks, all its faults, and the doubts about rows that could be read.
+
+    `keep` is handed each row that could be.
+    """
+    source = open_source(seed_file(path))
     sheet = Sheet(source.container)
     if source.columns is not None and recognise(dict.fromkeys(source.columns)) is None:
-        sheet.faults.append(unrecognised(source.columns, source.header))
+        sheet.faults.add(unrecognised(source.columns, source.header))
         return sheet
-    _fill(sheet, source, with_doubts=with_doubts)
-    if not sheet.entries and not sheet.faults:
-        sheet.faults.append(SeedFault(Place(), "", "only blank lines", "at least one task", "write one task a line"))
-    return sheet
-
-
-def _fill(sheet: Sheet, source: Source, *, with_doubts: bool) -> None:
-    counted: dict[tuple[str, str], SeedFault] = {}
     for row in source.rows:
-        read = parse(row) if isinstance(row, Row) else [row]
+        read = parse(row, empty_outputs=empty_outputs) if isinstance(row, Row) else [row]
         if isinstance(read, list):
-            sheet.faults += read
-            continue
-        sheet.add(read)
-        if with_doubts and isinstance(row, Row):
-            for doubt in doubts(row, read):
-                first = counted.get((doubt.field, doubt.remedy))
-                counted[doubt.field, doubt.remedy] = replace(first, count=first.count + 1) if first else doubt
-    sheet.doubts += counted.values()
+            sheet.faulty_rows += 1
+            for fault in read:
+                sheet.faults.add(fault)
+        elif isinstance(row, Row):
+            if sheet.add(read):
+                keep(row)
+            for doubt in read.doubts:
+                sheet.doubts.add(doubt)
+    if not sheet.entries and not sheet.faulty_rows:
+        sheet.faults.add(SeedFault(Place(), "", "only blank lines", "at least one task", "write one task a line"))
+    return sheet
 
 
 def _free_id(instruction: str, taken: set[str]) -> str:

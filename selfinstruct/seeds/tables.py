@@ -8,8 +8,8 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from selfinstruct.seeds.columns import TURNS, columns_of, plain
 from selfinstruct.seeds.faults import Place, SeedFault, listed, quoted
-from selfinstruct.seeds.forms import KNOWN_FIELDS
 from selfinstruct.seeds.rows import Row, Rows, Source, as_row, useless
 
 if TYPE_CHECKING:
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 def likely_delimiter(header: str) -> tuple[str, int]:
     """The delimiter that makes the most known fields of a header line, and how many."""
-    known = {mark: len(KNOWN_FIELDS & {cell.strip(' "\r\n') for cell in header.split(mark)}) for mark in ",;\t"}
+    cells = {mark: tuple(cell.strip(' "\r\n') for cell in header.split(mark)) for mark in ",;\t"}
+    known = {mark: len(columns_of(names).any()) for mark, names in cells.items()}
     return max(known.items(), key=lambda item: item[1])
 
 
@@ -38,7 +39,7 @@ def csv_table(text: str) -> Source:
         return useless(records[0])
     place, cells = records[0]
     columns = [cell.strip() for cell in cells]
-    repeated = [name for name in KNOWN_FIELDS if columns.count(name) > 1]
+    repeated = {name for name in columns_of(tuple(columns)).any() if columns.count(name) > 1}
     if repeated:
         found = f"the header has {listed(sorted(repeated))} twice"
         return useless(SeedFault(place, min(repeated), found, "every column once", "remove one of them"))
@@ -70,7 +71,7 @@ def _csv_records(reader: Iterator[list[str]]) -> Iterator[tuple[Place, list[str]
 
 
 def _csv_rows(columns: list[str], records: list[tuple[Place, list[str]] | SeedFault]) -> Rows:
-    nested = [name for name in ("instances", "messages") if name in columns]
+    nested = [name for name in columns if plain(name) in {"instances", *TURNS}]
     for record in records:
         if isinstance(record, SeedFault):
             yield record
@@ -88,6 +89,8 @@ def _csv_rows(columns: list[str], records: list[tuple[Place, list[str]] | SeedFa
 def _with_nested(fields: dict[str, object], nested: Sequence[str], place: Place) -> Row | SeedFault:
     for name in nested:
         cell = str(fields[name]).strip()
+        if plain(name) in TURNS[3:] and not cell.startswith("["):
+            continue  # a word for much else than turns
         try:
             fields[name] = json.loads(cell) if cell else None
         except (ValueError, RecursionError):

@@ -2,7 +2,8 @@
 
 A folder of `yizhongw/self-instruct` holds `machine_generated_instructions.jsonl` (a row for each accepted instruction,
 with the whole answer it came from), `is_clf_or_not_{engine}_{template}.jsonl` and `machine_generated_instances.jsonl`;
-any of them may be missing. Answers that yielded nothing left no row there and cannot be had again.
+any of them may be missing. Forks that ask a chat model keep its text or its message instead of the choices of the old
+API, and a list of messages as the prompt. Answers that yielded nothing left no row there and cannot be had again.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from selfinstruct.errors import PoolError
-from selfinstruct.records import PROPOSE, Candidate, Completion, Instance, Message, Request, Task, digest
+from selfinstruct.records import PROPOSE, Candidate, Completion, Message, Request, digest
 
 INSTRUCTIONS_FILE = "machine_generated_instructions.jsonl"
 INSTANCES_FILE = "machine_generated_instances.jsonl"
@@ -26,6 +27,9 @@ _LABELS_NAME = re.compile(r"is_clf_or_not_(?P<engine>.+)_template_\d+\.jsonl")
 _LABELS_FILE_OF_STEP_3 = "is_clf_or_not_davinci_template_1.jsonl"
 """The only one that the original's own third step reads."""
 
+_ROLES: Mapping[str, Literal["system", "user", "assistant"]] = {
+    "system": "system", "user": "user", "assistant": "assistant",
+}  # fmt: skip
 Exchange = tuple[Request, Completion]
 
 
@@ -39,8 +43,6 @@ class Recording:
     """Instructions of which no propose answer is recorded: they can only be taken as accepted."""
     follow_ups: Mapping[str, tuple[Exchange, ...]] = field(default_factory=dict)
     """Requests of the stages `classify` and `instances` by `instruction_key`, index 0 unless one is recorded twice."""
-    seeds: tuple[Task, ...] | None = None
-    """Those of `seed_tasks.jsonl`, where the folder has it."""
 
 
 def is_originals(folder: Path) -> bool:
@@ -85,12 +87,10 @@ def read_originals(folder: Path) -> Recording:
     if not (folder / INSTRUCTIONS_FILE).is_file():
         name, rows = next(iter(instructions.items()), ("", []))
         taken = [Candidate(digest(name, number, text), 0, text) for number, text in rows]
-    seeds = folder / SEEDS_FILE
     return Recording(
         tuple(tuple(exchanges) for exchanges in rounds),
         tuple(taken),
         {key: tuple(exchanges) for key, exchanges in follow_ups.items()},
-        tuple(_seed(row) for row in _rows(seeds)) if seeds.is_file() else None,
     )
 
 
@@ -126,11 +126,29 @@ class _Row:
         response = self.get(*keys)
         if response is None:
             return None
-        choices = response.get("choices") if isinstance(response, Mapping) else None
-        choice = choices[0] if isinstance(choices, list) and choices else None
-        if not isinstance(choice, Mapping) or not isinstance(choice.get("text"), str):
+        found = response
+        if isinstance(found, Mapping) and "choices" in found:
+            found = found["choices"]
+        while isinstance(found, list) and found:
+            found = found[0]
+        if isinstance(found, str):
+            return {"text": found, "finish_reason": ""}
+        choice = found if isinstance(found, Mapping) else {}
+        message = choice.get("message", choice)
+        said = choice.get("text", message.get("content") if isinstance(message, Mapping) else None)
+        if not isinstance(said, str):
             raise self.fault(f"wanted choices with a text at {'.'.join(keys)!r}, found {_shown(response)}")
-        return choice
+        return {**choice, "text": said}
+
+    def prompt(self, *keys: str) -> tuple[Message, ...]:
+        """What was asked, as one text or as the messages of a conversation; nothing where that is not recorded."""
+        recorded = self.get(*keys)
+        said = []
+        for one in recorded if isinstance(recorded, list) else [recorded]:
+            role, text = (one.get("role"), one.get("content")) if isinstance(one, Mapping) else ("", one)
+            if isinstance(text, str) and text:
+                said.append(Message(_ROLES.get(str(role), "prompt"), text))
+        return tuple(said)
 
 
 def _rows(path: Path) -> Iterator[_Row]:
@@ -157,7 +175,7 @@ def _read_proposals(path: Path, model: str) -> tuple[list[list[Exchange]], list[
     """The answers, each once however many of its instructions were accepted, and the instructions without one."""
     rounds: list[list[Exchange]] = []
     taken: list[Candidate] = []
-    known: set[tuple[str, str, str, str]] = set()
+    known: set[tuple[tuple[Message, ...], str, str, str]] = set()
     last: Any = None
     for row in _rows(path) if path.is_file() else ():
         text = row.text("instruction")
@@ -165,7 +183,7 @@ def _read_proposals(path: Path, model: str) -> tuple[list[list[Exchange]], list[
         if choice is None:
             taken.append(Candidate(digest(path.name, row.number, text), 0, text))
             continue
-        prompt, batch = row.text("metadata", "prompt"), row.get("request_idx")
+        prompt, batch = row.prompt("metadata", "prompt"), row.get("request_idx")
         identity = (prompt, str(row.get("metadata", "created_at")), str(batch), choice["text"])
         if identity in known:
             continue
@@ -173,10 +191,8 @@ def _read_proposals(path: Path, model: str) -> tuple[list[list[Exchange]], list[
         if not rounds or batch != last:
             rounds.append([])
         last = batch
-        name = digest(path.name, len(known) - 1, prompt, choice["text"])
-        request = Request(
-            name, PROPOSE, len(rounds) - 1, None, len(rounds[-1]), "completions", model, {}, _said(prompt)
-        )
+        name = digest(path.name, len(known) - 1, _as_text(prompt), choice["text"])
+        request = Request(name, PROPOSE, len(rounds) - 1, None, len(rounds[-1]), "completions", model, {}, prompt)
         rounds[-1].append((request, _answer(name, choice)))
     return rounds, taken
 
@@ -207,10 +223,9 @@ def _label(row: _Row, model: str, index: int) -> Exchange:
 def _instances(row: _Row, model: str, index: int) -> Exchange:
     text = row.text("raw_instances")
     choice = row.choice("instance_metadata", "response")
-    recorded = row.get("instance_metadata", "prompt")
-    prompt = recorded if isinstance(recorded, str) else ""
-    name = digest(row.path.name, row.number, row.text("instruction"), prompt, text)
-    if choice is not None and choice["text"] != text:
+    prompt = row.prompt("instance_metadata", "prompt")
+    name = digest(row.path.name, row.number, row.text("instruction"), _as_text(prompt), text)
+    if choice is not None and choice["text"].strip() != text.strip():
         raise row.fault("'raw_instances' differs from the answer recorded in 'instance_metadata'")
     if choice is not None:
         completion = _answer(name, choice)
@@ -218,7 +233,7 @@ def _instances(row: _Row, model: str, index: int) -> Exchange:
         completion = Completion(name, "answer", text, "stop", body=_json({"text": text}))
     else:
         completion = Completion(name, "failed", "", "recorded as failed", body=_json(None))
-    return Request(name, "instances", None, None, index, "completions", model, {}, _said(prompt)), completion
+    return Request(name, "instances", None, None, index, "completions", model, {}, prompt), completion
 
 
 def _answer(name: str, choice: Mapping[str, Any]) -> Completion:
@@ -226,31 +241,9 @@ def _answer(name: str, choice: Mapping[str, Any]) -> Completion:
     return Completion(name, "answer", choice["text"], reason if isinstance(reason, str) else "stop", body=_json(choice))
 
 
-def _said(prompt: str) -> tuple[Message, ...]:
-    return (Message("prompt", prompt),) if prompt else ()
+def _as_text(prompt: tuple[Message, ...]) -> str:
+    return "\n\n".join(message.content for message in prompt)
 
 
 def _json(value: Any) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode("ascii")
-
-
-def _seed(row: _Row) -> Task:
-    instances = row.get("instances")
-    label = row.get("is_classification")
-    if not isinstance(instances, list) or not isinstance(label, bool):
-        raise row.fault("wanted a list at 'instances' and true or false at 'is_classification'")
-    read = []
-    for one in instances:
-        pair = (one.get("input"), one.get("output")) if isinstance(one, Mapping) else (None, None)
-        if not isinstance(pair[0], str) or not isinstance(pair[1], str):
-            raise row.fault(f"wanted texts as the input and output of each instance, found {_shown(one)}")
-        read.append(Instance(pair[0], pair[1]))
-    name = row.get("name")
-    return Task(
-        row.text("id"),
-        row.text("instruction"),
-        label,
-        tuple(read),
-        "seed",
-        name if isinstance(name, str) else "",
-    )

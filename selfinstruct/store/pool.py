@@ -123,10 +123,12 @@ def _bring_up_to_date(meta: dict[str, str], path: Path) -> None:
 class Pool:
     """A pool opened for growth. Only one process has it at a time; the kernel frees the lock whatever happens."""
 
-    def __init__(self, folder: Path, lock: int) -> None:
+    def __init__(self, folder: Path, lock: int, made: Sequence[Path] = ()) -> None:
         self.folder = folder
         self.path = folder / "pool.db"
         self._lock = lock
+        self._made = made
+        """What there was not before this pool was opened, the innermost first."""
 
     @property
     def meta(self) -> dict[str, str]:
@@ -146,17 +148,24 @@ class Pool:
             raise PoolError(f"{folder}: this is a file; a pool is a folder")
         if folder.is_dir() and not (folder / "pool.db").exists() and _holds_something(folder):
             raise PoolError(f"{folder}: this folder holds other things and no pool; name a new or empty folder")
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            lock = os.open(folder / "pool.lock", os.O_RDWR | os.O_CREAT, 0o644)
-        except OSError as error:
-            raise PoolError(f"{folder}: a pool cannot be written here ({error.strerror})") from error
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(lock)
-            raise PoolInUse(f"{folder}: {_holder(folder)}; one run at a time grows a pool") from error
-        pool = cls(folder, lock)
+        database, lock_file = folder / "pool.db", folder / "pool.lock"
+        files = [database, *(Path(f"{database}{ending}") for ending in ("-wal", "-shm")), lock_file]
+        made = [path for path in (*files, folder, *folder.parents) if not path.exists()]
+        while True:
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                lock = os.open(lock_file, os.O_RDWR | os.O_CREAT, 0o644)
+            except OSError as error:
+                raise PoolError(f"{folder}: a pool cannot be written here ({error.strerror})") from error
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                os.close(lock)
+                raise PoolInUse(f"{folder}: {_holder(folder)}; one run at a time grows a pool") from error
+            if lock_file.exists() and os.path.samestat(os.fstat(lock), lock_file.stat()):
+                break
+            os.close(lock)  # whoever had it has just cleared it away, since no pool came of it
+        pool = cls(folder, lock, made)
         try:
             if is_pool(folder):
                 _bring_up_to_date(pool.meta, pool.path)
@@ -166,8 +175,17 @@ class Pool:
         return pool
 
     def close(self) -> None:
-        """Give the pool free for others."""
-        os.close(self._lock)
+        """Give the pool free for others; where none came of it, nothing that opening it made is left."""
+        try:
+            if self.path in self._made and self.is_new:
+                self._leave_nothing()
+        finally:
+            os.close(self._lock)
+
+    def _leave_nothing(self) -> None:
+        for path in self._made:
+            with contextlib.suppress(OSError):  # a folder that somebody put something into stays
+                path.rmdir() if path.is_dir() else path.unlink()
 
     @property
     def is_new(self) -> bool:

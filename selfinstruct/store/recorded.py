@@ -42,7 +42,7 @@ class OriginalSource:
         self.numbers = 1
         self._number = number
         self._recording = read_originals(folder)
-        self._settings = replace(settings, recipe="paper")
+        self._settings = settings
         self._used: set[str] = set()
 
     def rounds(self) -> Iterator[RecordedRound]:

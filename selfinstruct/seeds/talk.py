@@ -1,0 +1,119 @@
+"""What is said in a conversation: who speaks in a turn, and the text of values that are made of parts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from selfinstruct.seeds.columns import ANSWERS, ASKED, GIVEN, plain
+
+_ROLES: Mapping[str, str] = {
+    **dict.fromkeys(("system", "developer", "system_prompt", "instructions"), "system"),
+    **dict.fromkeys(("user", "human", "prompter", "person", "customer", "question", "instruction"), "user"),
+    **dict.fromkeys(
+        ("assistant", "gpt", "chatgpt", "model", "bot", "chatbot", "ai", "agent", "llm", "answer", "response"),
+        "assistant",
+    ),
+    **dict.fromkeys(
+        ("tool", "function", "function_call", "tool_call", "tool_response", "observation", "ipython", "environment"),
+        "tool",
+    ),
+}
+"""Who speaks, by the names that are in use."""
+_UNREAD_PARTS = frozenset({"thinking", "reasoning", "redacted_thinking", "tool_use", "tool_call", "tool_result"})
+END = "<|endoftext|>"
+"""Ends a completion in files of the form self-instruct, and tells them from other prompts and completions."""
+_BEFORE = ("Task: ", "Instruction: ", "What to do: ", "Do the following. ")
+_BETWEEN = ("\nInput: ", "\nGiven: ", "\n\nWith this: ", "\n\nThis is given:\n", "\n\n---\n")
+_AFTER = ("Output:", "Answer:", "Result:", "What is the answer?", "---")
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A text out of a value of parts or of several texts."""
+
+    text: str
+    others: int = 0
+    """Further texts, which are other answers and no parts of this one."""
+
+
+def read_text(value: list[object] | dict[str, object]) -> Said | str | None:
+    """The text in a list of parts, or the first of a list of texts; a str names a part that is no text."""
+    if isinstance(value, dict):
+        parts = value.get("parts", value.get("text", value.get("content")))
+        if isinstance(parts, str):
+            return Said(parts)
+        value = parts if isinstance(parts, list) else []
+    if not value:
+        return None
+    if all(isinstance(one, str) for one in value):
+        return Said(str(value[0]), len(value) - 1)
+    found = []
+    for part in value:
+        named = part.get("type") if isinstance(part, dict) else None
+        if isinstance(part, str):
+            found.append(part)
+        elif not isinstance(part, dict):
+            return None
+        elif isinstance(text := part.get("text"), str):
+            found.append(text)
+        elif named not in _UNREAD_PARTS:
+            return f'a part of type "{plain(named)}"' if isinstance(named, str) else None
+    return Said("\n".join(found))
+
+
+def turns_of(value: object) -> list[tuple[str, object]]:
+    """The turns of a conversation, each with who speaks (empty: not known); none where it is none.
+
+    A turn is an object with a role and a content by any of their names, or one that holds a question and its answer;
+    a list of texts alternates, and the user begins.
+    """
+    if not isinstance(value, list) or not value:
+        return []
+    if len(value) > 1 and all(isinstance(turn, str) for turn in value):
+        return [("assistant" if place % 2 else "user", {"content": turn}) for place, turn in enumerate(value)]
+    found: list[tuple[str, object]] = []
+    for turn in value:
+        found += _spoken(turn)
+    return found
+
+
+def has_turns(value: object) -> bool:
+    """Are these turns of which one says who speaks?"""
+    return isinstance(value, list) and any(isinstance(turn, dict) and _spoken(turn)[0][0] for turn in value)
+
+
+def _spoken(turn: object) -> list[tuple[str, object]]:
+    if not isinstance(turn, dict):
+        return [("", turn)]
+    name = next((turn[key] for key in ("role", "from", "speaker", "author") if key in turn), None)
+    if isinstance(name, str):
+        return [(role_of(name), turn)]
+    if name is None:
+        names = {key: plain(key) for key in turn if isinstance(key, str)}
+        system = [key for key, one in names.items() if _ROLES.get(one) == "system"]
+        asked = [key for key, one in names.items() if one in {*ASKED, *GIVEN} or _ROLES.get(one) == "user"]
+        answer = [key for key, one in names.items() if one in ANSWERS or _ROLES.get(one) == "assistant"]
+        if asked and answer:
+            first = [("system", {"content": turn[key]}) for key in system[:1] if turn[key]]
+            return [*first, ("user", {"content": turn[asked[0]]}), ("assistant", {"content": turn[answer[0]]})]
+    return [("", turn)]
+
+
+def role_of(name: str) -> str:
+    """Who speaks under this name: system, user, assistant or tool; empty for others."""
+    simple = plain(name)
+    return _ROLES.get(simple) or ("assistant" if simple.startswith(("gpt", "claude", "llama", "bing", "bard")) else "")
+
+
+def unframed(prompt: str, completion: str) -> tuple[str, str, str]:
+    """Instruction, input and output; of the form self-instruct without what stands around them, else as they are."""
+    if not completion.endswith(END):
+        return prompt, "", completion
+    asked = prompt.rstrip()
+    asked = next((asked.removesuffix(mark) for mark in _AFTER if asked.endswith(mark)), asked).rstrip()
+    asked = next((asked.removeprefix(mark) for mark in _BEFORE if asked.startswith(mark)), asked)
+    mark = next((mark for mark in _BETWEEN if mark in asked), None)
+    instruction, _, given = asked.partition(mark) if mark else (asked, "", "")
+    output = completion.removesuffix(END)
+    return instruction.rstrip(), given, output.removeprefix(" ") if prompt.endswith(":") else output
