@@ -204,6 +204,47 @@ def test_a_dry_run_says_what_would_be_sent_and_sends_nothing(
         assert "figures of this pool" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("options", "config"),
+    [
+        (["--model", "gpt-4o-mini"], ""),
+        (["--base-url", "SERVER", "--model", "offline"], '[stages.respond]\nname = "gpt-4o"\nbase_url = "https://api.openai.com/v1"'),
+        (["--backend", "vllm", "--model", "m"], '[vllm]\ncommand = "/nowhere/vllm"'),
+        (["--exclude", "/nowhere/test.jsonl"], ""),
+        (["--seeds", "/nowhere/seeds.jsonl"], ""),
+        (["--base-url", "SERVER", "--model", "offline", "--max-usd", "1"], ""),
+        ([], '[filters]\nvalidators = ["nothing_of_this_name"]'),
+        (["--pool", "REAL"], ""),
+    ],
+    ids=["key", "key of a stage", "vllm", "exclusion", "seeds", "price", "validator", "pool"],
+)  # fmt: skip
+def test_a_dry_run_refuses_what_the_run_refuses_in_the_same_words(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, options: list[str], config: str
+) -> None:
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "c.toml").write_text(config)
+    pool = tmp_path / "p"
+    if "--pool" in options:
+        options = []
+        with OfflineServer() as server:
+            grow(pool, base_url=[server.base_url], model="offline", target=1)
+        with sqlite3.connect(pool / "pool.db") as connection:
+            connection.execute("UPDATE meta SET value = 'false' WHERE key = 'offline'")
+        connection.close()
+        capsys.readouterr()
+    found = []
+    with OfflineServer() as server:
+        command = ["generate", "--pool", str(pool), "--config", str(tmp_path / "c.toml"), "--target", "5"]
+        command += [server.base_url if word == "SERVER" else word for word in options]
+        for more in ([], ["--dry-run"]):
+            code = cli.run([*command, *more])
+            found.append((code, capsys.readouterr().err.splitlines()[-1]))
+        assert not server.seen
+    assert found[0] == found[1]
+    assert found[0][0] in {2, 5}
+
+
 def test_a_dry_run_has_the_goal_of_the_run_and_proposes_nothing_for_accepted_tasks(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

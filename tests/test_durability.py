@@ -7,6 +7,7 @@ import math
 import os
 import random
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -191,7 +192,7 @@ def test_the_key_is_written_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             for base_url in (server.base_url, url):
                 for arguments in (command(pool, base_url, "--more", "3")[3:], command(pool, base_url)[3:]):
                     words = [word for word in arguments if word not in {"--target", str(TARGET)}]
-                    asked = words if "--more" in words else [*words, "--target", "12"]
+                    asked = words if "--more" in words else [*words, "--target", "4"]
                     found = subprocess.run(
                         [sys.executable, "-m", "selfinstruct", *asked], cwd=ROOT, check=False, capture_output=True
                     )
@@ -223,3 +224,39 @@ def test_an_outage_in_the_middle_is_waited_for_with_few_probes(tmp_path: Path, r
     assert exported(tmp_path / "p") == reference
     assert threading.active_count() < 10
     assert any("does not answer" in line or "nothing answers" in line or "waiting" in line for line in told), told
+
+
+NEVER_ENDS = {
+    "a loop": "while True: pass",
+    "a pattern": "re.match('(a+)+$', 'a' * 60 + 'b')",
+    "a call that lets no error pass": "with contextlib.suppress(Exception): time.sleep(1000)",
+}
+OWN_CHECK = """
+import contextlib, re, time
+from pathlib import Path
+
+def check(task, instance):
+    if Path({hangs!r}).exists() and (task.id != "check" or {from_the_start}):
+        Path({begun!r}).touch()
+        {what}
+"""
+
+
+@pytest.mark.parametrize(("way", "from_the_start"), [*((way, False) for way in NEVER_ENDS), ("a loop", True)])
+def test_ctrl_c_ends_a_validator_that_never_ends_and_the_pool_is_whole(
+    tmp_path: Path, way: str, from_the_start: bool
+) -> None:
+    hangs, begun, config = tmp_path / "hangs", tmp_path / "begun", tmp_path / "c.toml"
+    source = OWN_CHECK.format(hangs=str(hangs), begun=str(begun), what=NEVER_ENDS[way], from_the_start=from_the_start)
+    (tmp_path / "own.py").write_text(source, encoding="utf-8")
+    config.write_text(f'[filters]\nvalidators = ["{tmp_path}/own.py:check"]\n', encoding="utf-8")
+    grow(tmp_path / "calm", config=config, target=4)
+    hangs.touch()
+    command = [sys.executable, "-m", "selfinstruct", "generate", "--config", str(config), "--target", "12"]
+    with running([*command, "--pool", str(tmp_path / "pool")]) as process:
+        wait_until(begun.exists, process)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130
+    hangs.unlink()
+    grow(tmp_path / "pool", config=config, target=4)
+    assert exported(tmp_path / "pool") == exported(tmp_path / "calm")

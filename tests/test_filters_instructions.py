@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from selfinstruct.filters.instructions import (
-    DEFAULT_BLOCKED_WORDS,
     beyond_text,
     blocked_words,
     broken_text,
@@ -35,7 +34,7 @@ ANY_TEXT = st.text(st.characters()) | st.text(
 )
 
 
-def settings(min_words: int = 4, max_words: int = 150, blocked: tuple[str, ...] = DEFAULT_BLOCKED_WORDS) -> Settings:
+def settings(min_words: int = 4, max_words: int = 150, blocked: tuple[str, ...] = ()) -> Settings:
     return Settings(
         seed=1,
         recipe="paper",
@@ -59,7 +58,7 @@ def settings(min_words: int = 4, max_words: int = 150, blocked: tuple[str, ...] 
     )
 
 
-RULES = instruction_rules(settings())
+RULES = instruction_rules(settings(blocked=("secret", "map")))
 
 
 @pytest.mark.parametrize(
@@ -69,7 +68,7 @@ RULES = instruction_rules(settings())
         ("Tidy up.", "too_short"),
         ("word " * 151, "too_long"),
         ("# Explain why the sky is blue.", "starts_with_punctuation"),
-        ("Describe what the picture shows us.", "blocked_words"),
+        ("Describe what the secret is about.", "blocked_words"),
         ("Explain the difference between the", "unfinished"),
         ("Write a poem about [insert topic].", "placeholder"),
         ("Write a haiku about rain.\n2. Explain how rain forms.", "merged_tasks"),
@@ -88,6 +87,18 @@ def test_the_first_rule_that_hits_decides() -> None:
     fault = fault_of_instruction("# map", RULES)
     assert fault is not None
     assert fault.reason == "starts_with_punctuation"
+
+
+def test_of_real_instructions_few_are_refused_and_each_is_beyond_text() -> None:
+    path = SHARED / "data" / "gpt4o_mini_instructions_10k.txt"
+    if not path.is_file():
+        pytest.skip(f"{path} is absent")
+    read = path.read_text("utf-8").splitlines()
+    refused = [(text, fault) for text in read if (fault := fault_of_instruction(text, instruction_rules(settings())))]
+    assert {fault.reason for _, fault in refused} == {"beyond_text"}
+    assert 100 <= len(refused) <= 115
+    answerable = ("script for", "mind map", "including color")
+    assert [text for text, _ in refused if any(words in text for words in answerable)] == []
 
 
 @given(ANY_TEXT)
@@ -173,6 +184,9 @@ def test_long_texts_are_found(text: str, hit: bool) -> None:
     assert (too_long(150)(text) is not None) == hit
 
 
+BLOCKED = ("image", "go to", "files", "map", "graph", "video", "draw", "plot", "图片", "附件")
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -187,7 +201,7 @@ def test_long_texts_are_found(text: str, hit: bool) -> None:
     ],
 )
 def test_blocked_words_are_found(text: str) -> None:
-    assert blocked_words(DEFAULT_BLOCKED_WORDS)(text) is not None
+    assert blocked_words(BLOCKED)(text) is not None
 
 
 @pytest.mark.parametrize(
@@ -204,7 +218,7 @@ def test_blocked_words_are_found(text: str) -> None:
     ],
 )
 def test_longer_words_that_contain_blocked_ones_survive(text: str) -> None:
-    assert blocked_words(DEFAULT_BLOCKED_WORDS)(text) is None
+    assert blocked_words(BLOCKED)(text) is None
 
 
 def test_the_blocked_words_come_from_the_settings() -> None:
@@ -248,6 +262,22 @@ def test_the_blocked_words_come_from_the_settings() -> None:
         "请提醒我明天下午开会。",
         "帮我打开这个网页并总结内容。",
         "播放一首轻松的歌",
+        "Describe what the picture shows.",
+        "Caption these photos.",
+        "Transcribe the audio clip.",
+        "What animals are in the picture?",
+        "Summarize the given video for a busy reader.",
+        "Write a story inspired by the screenshot below.",
+        "Draw a picture of a cat on a mat.",
+        "Plot a graph of monthly sales.",
+        "Generate an image of a mountain lake.",
+        "Make a short video about recycling.",
+        "Create a flowchart of the hiring process.",
+        "Look at the map and describe the way.",
+        "Go to the company's website and note its prices.",
+        "请描述这张图片的内容。",
+        "总结附件里的要点",
+        "画一幅秋天的风景画。",
     ],
 )
 def test_what_a_text_model_cannot_do_is_found(text: str) -> None:
@@ -288,6 +318,37 @@ def test_what_a_text_model_cannot_do_is_found(text: str) -> None:
         "打电话的礼仪有哪些？",
         "给小朋友发短信祝福语，写三条。",
         "说明如何下载并安装软件。",
+        "Draw two cards from a deck; what is the chance of two aces?",
+        "What is the chance of a red one if you draw three marbles from a bag?",
+        "Draw a parallel between the two essays.",
+        "Sketch an outline of an essay on tides.",
+        "Write a function that reads a file and counts its lines.",
+        "Explain the difference between a file path and a URL.",
+        "Given a file path in Python, return its extension.",
+        "Map a function over a list of numbers.",
+        "Explain the map function in JavaScript.",
+        "State Euler's theorem of graph theory.",
+        "Find the shortest path in the given graph.",
+        "Explain when a program should use go to.",
+        "How do I go to the next line in Vim?",
+        "Write Python code that plots a graph of sales.",
+        "Plot the data with matplotlib in Python.",
+        "Rotate the given image in Python by a matrix.",
+        "Write CSS that centres the image in a box.",
+        "Write alt text for the following image of a dog on a beach.",
+        "Write a caption for an image of a sunset.",
+        "Write a script for a two-minute promotional video.",
+        "Suggest titles for a video about bread.",
+        "Create a mind map of the main themes of a chosen book.",
+        "Create a video game concept for two players.",
+        "Download a page with curl in a shell script.",
+        "Send a POST request with the requests library in Python.",
+        "Open a browser tab with Selenium in Python.",
+        "What picture of the city does the poem paint?",
+        "Explain the role of the video card in a computer.",
+        "解释图论中的欧拉定理。",
+        "用Python绘制一个折线图。",
+        "画一条时间线的文字说明怎么写？",
     ],
 )
 def test_tasks_of_text_about_such_acts_survive(text: str) -> None:

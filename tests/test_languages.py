@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -17,9 +20,10 @@ from selfinstruct.errors import ConfigError
 from selfinstruct.filters.language import language_names, wrong_language
 from selfinstruct.novelty.common import mark_common
 from selfinstruct.records import canonical_json
+from selfinstruct.runs.run import grow_blocking
 from selfinstruct.seeds import read_seeds
 from selfinstruct.store.reading import status
-from tests.builders import ROOT, grow, rows, settings
+from tests.builders import ROOT, grow, jsonl, rows, seed_row, settings
 from tests.servers import ScriptedServer, completion
 
 FRAMES = [
@@ -243,3 +247,59 @@ def test_the_common_subsequence_is_marked_in_both_texts() -> None:
     )
     assert mark_common("", "a") == ("", "a")
     assert mark_common("?!", "!") == ("?‹!›", "‹!›")
+
+
+def test_seeds_in_another_language_are_told_of_before_anything_is_sent(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seeds = jsonl(tmp_path / "s.jsonl", [seed_row(f"{frame} {text}", 9 * at + number)
+                                         for at, (frame, _) in enumerate(FRAMES)
+                                         for number, (text, _) in enumerate(SUBJECTS)])  # fmt: skip
+    said = "30 of 30 seeds are in another language, mostly English: the model is asked for German all the same"
+    with obedient() as server:
+        arguments = ["generate", "--pool", str(tmp_path / "p"), "--base-url", server.base_url, "--seeds", str(seeds)]
+        arguments += ["--target", "2", "--language", "de"]
+        assert cli.run([*arguments, "--dry-run"]) == 0
+        assert said in capsys.readouterr().err
+        assert server.bodies == []
+        options = {"pool": tmp_path / "p", "base_url": [server.base_url], "seeds": seeds, "target": 2}
+        sent: dict[str, int] = {}
+        grow_blocking(load(None, {**options, "language": ["de"]}), lambda line: sent.update({line: len(server.bodies)}))
+        assert [sent[line] for line in sent if line.startswith(said)] == [0]
+        assert server.bodies
+    assert cli.run(["generate", "--pool", str(tmp_path / "q"), "--language", "zh", "--dry-run"]) == 0
+    assert "175 of 175 seeds" in (err := capsys.readouterr().err)
+    assert "(--seeds zh, which come with the project)" in err
+    assert cli.run(["generate", "--pool", str(tmp_path / "q"), "--language", "en", "--dry-run"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_seeds_check_tells_the_language(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for code, said in (("en", "language: English 9"), ("zh", "language: Chinese 100%")):
+        assert cli.run(["seeds", "check", str(ROOT / "seeds" / f"{code}.jsonl")]) == 0
+        assert said in capsys.readouterr().out
+    both = [seed_row(", ".join((FRAMES[at][1], SUBJECTS[at][1])), at) for at in range(5)]
+    both += [seed_row(" ".join((FRAMES[at][0], SUBJECTS[at][0])), 10 + at) for at in range(5)]
+    assert cli.run(["seeds", "check", str(jsonl(tmp_path / "s.jsonl", both))]) == 0
+    assert "language: German 50%, English 50%" in capsys.readouterr().out
+
+
+def test_without_the_detector_a_dry_run_is_refused_as_the_run_is(tmp_path: Path) -> None:
+    """An installation without the extra: the package cannot be imported."""
+    (tmp_path / "lingua.py").write_text("raise ImportError('no lingua here')\n", encoding="utf-8")
+
+    def ran(*arguments: object) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "selfinstruct", *map(str, arguments)]
+        paths = {"PYTHONPATH": f"{tmp_path}:{ROOT}"}
+        return subprocess.run(
+            command, cwd=tmp_path, env=os.environ | paths, capture_output=True, text=True, check=False
+        )
+
+    arguments = ["generate", "--pool", tmp_path / "p", "--language", "de", "--target", "2"]
+    run, dry = ran(*arguments), ran(*arguments, "--dry-run")
+    assert (run.returncode, dry.returncode) == (2, 2)
+    assert run.stderr == dry.stderr
+    assert 'pip install "selfinstruct[languages]"' in dry.stderr
+    checked = ran("seeds", "check", ROOT / "seeds" / "en.jsonl")
+    assert (checked.returncode, checked.stderr) == (0, "")
+    assert 'language: not told (pip install "selfinstruct[languages]")' in checked.stdout

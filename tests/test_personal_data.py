@@ -133,8 +133,8 @@ def test_instructions_are_rejected_masked_or_kept() -> None:
 
 
 def test_a_rejected_instruction_keeps_its_own_words_where_the_rest_is_masked() -> None:
-    found = verdict("mask", "Draw a.berg@gmail.com on a map")
-    assert (found.reason, found.text) == ("blocked_words", "Draw a.berg@gmail.com on a map")  # type: ignore[union-attr]
+    found = verdict("mask", "Email me at a.berg@gmail.com tonight.")
+    assert (found.reason, found.text) == ("beyond_text", "Email me at a.berg@gmail.com tonight.")  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(("given_input", "output"), [("a.berg@gmail.com", "Done."), ("", "Write to a.berg@gmail.com.")])

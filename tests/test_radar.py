@@ -169,6 +169,7 @@ def test_words_and_topics_of_our_own_are_for_english_pools_without_guidance() ->
     chinese = read_seeds(ROOT / "seeds" / "zh.jsonl")
     for found in (steering(SEEN, settings(), chinese), steering(SEEN, settings(languages=("de",)), OURS)):
         assert (found.verbs, found.topics) == ((), ())
+    assert steering(SEEN, settings(languages=("en",)), chinese).topics
     request = rounds.plan_round(20, settings(), chinese, [], steering(SEEN, settings(), chinese))[0]
     assert "too much of the same" not in request.messages[-1].content
 

@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from selfinstruct.filters.instructions import DEFAULT_BLOCKED_WORDS
 from selfinstruct.judging import DEFAULT_PRINCIPLES
 from selfinstruct.novelty.tokens import TOKENIZERS
 from selfinstruct.recipes import RECIPES
@@ -124,7 +123,7 @@ class FiltersSection(Section):
     tokenizer: str = "unicode"
     min_words: int = Field(4, ge=1)
     max_words: int = Field(150, ge=1)
-    blocked_words: tuple[str, ...] = DEFAULT_BLOCKED_WORDS
+    blocked_words: tuple[str, ...] = ()
     languages: tuple[str, ...] = ()
     """ISO 639-1 codes; instructions in any other language are rejected. Needs the extra `languages`."""
     max_instances: int = Field(5, ge=1, le=100)

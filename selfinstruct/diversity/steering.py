@@ -63,8 +63,9 @@ class Steering:
 
 def steering(seen: Seen, settings: Settings, seeds: Sequence[Task]) -> Steering:
     """What a round is to ask for after what was seen."""
-    english = sum(is_english(seed.instruction) for seed in seeds) * 2 > len(seeds)
-    english = english and (not settings.languages or "en" in settings.languages)
+    english = "en" in settings.languages
+    if not settings.languages:
+        english = sum(is_english(seed.instruction) for seed in seeds) * 2 > len(seeds)
     by_verb: Counter[str] = Counter()
     for pair, count in seen.pairs.items():
         by_verb[pair.verb] += count

@@ -18,7 +18,6 @@ from selfinstruct.novelty.tokens import visible
 from selfinstruct.records import Settings
 
 __all__ = [
-    "DEFAULT_BLOCKED_WORDS",
     "Fault",
     "InstructionRule",
     "beyond_text",
@@ -39,42 +38,6 @@ __all__ = [
 _ASCII_WORD = regex.compile(r"[a-z0-9]+")
 InstructionRule = Callable[[str], Fault | None]
 """A check of an instruction's text that has bound its settings."""
-
-DEFAULT_BLOCKED_WORDS: tuple[str, ...] = (
-    *(
-        "image",
-        "images",
-        "picture",
-        "pictures",
-        "photo",
-        "photos",
-        "photograph",
-        "photographs",
-        "screenshot",
-        "screenshots",
-    ),
-    *("graph", "graphs", "diagram", "diagrams", "flowchart", "flowcharts", "map", "maps", "draw"),
-    *("pie chart", "bar chart", "line chart"),
-    *("file", "files", "video", "videos", "audio", "go to"),
-    *(
-        "图片",
-        "图像",
-        "照片",
-        "截图",
-        "插图",
-        "示意图",
-        "流程图",
-        "折线图",
-        "柱状图",
-        "饼图",
-        "地图",
-        "绘制",
-        "画图",
-        "绘图",
-    ),
-    *("画一幅", "画一张", "画一个", "视频", "音频", "录音", "附件", "文件夹"),
-)
-"""Words of tasks that need more than text. "chart" and "music" are missing on purpose: tables and talk are text."""
 
 _FITS_AT_THE_START = frozenset("¿¡")
 _QUOTES = {"《": "》", "「": "」", "『": "』", "“": "”", "„": "“", "«": "»", "‘": "’", "〈": "〉"}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -14,6 +16,10 @@ from selfinstruct.novelty.tokens import tokenize
 
 CERTAIN = 0.75
 """The belief in another language from which an instruction is rejected."""
+SAMPLE = 300
+"""Texts whose languages are looked at."""
+LEAST_SHARE = 0.02
+"""A quick look errs: languages with a smaller share are not named."""
 _LATIN = regex.compile(r"(?<![\p{Latin}\d_])[\d_]*+\p{Latin}[\p{Latin}\d_]*")
 _NAME = regex.compile(r"(?<=[\p{L}\d,;)][ ])\p{Lu}[\p{L}\p{M}'’-]*")
 """A word with a capital in mid-sentence: a foreign name does not change the language, "a week in Reykjavík"."""
@@ -76,6 +82,60 @@ def likely_language(text: str) -> str | None:
         ConfigError: the detector is not installed.
     """
     return _guess(_without_terms(_QUOTED.sub(" ", text)), frozenset(_known()))[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Languages:
+    """The languages of a sample of texts."""
+
+    sample: int
+    counts: tuple[tuple[str, int], ...]
+    """Code and texts of each that has a share worth naming, the most frequent first."""
+
+    @property
+    def unsure(self) -> int:
+        """Texts of other languages, or of none that can be told."""
+        return self.sample - sum(count for _, count in self.counts)
+
+    def said(self) -> str:
+        """In words."""
+        names = language_names(code for code, _ in self.counts)
+        shares = [f"{names[code]} {count / self.sample:.0%}" for code, count in self.counts]
+        return ", ".join([*shares, *([f"others or unsure {self.unsure / self.sample:.0%}"] if self.unsure else [])])
+
+
+def languages_of(instructions: Sequence[str]) -> Languages:
+    """The languages of a sample spread evenly over the instructions.
+
+    Raises:
+        ConfigError: the detector is not installed.
+    """
+    sample = spread(instructions)
+    found = Counter(map(likely_language, sample))
+    least = LEAST_SHARE * len(sample)
+    return Languages(len(sample), tuple((code, n) for code, n in found.most_common() if code and n >= least))
+
+
+def strangers(instructions: Sequence[str], languages: tuple[str, ...]) -> str:
+    """How many of a sample are in none of these languages, and in which most of them are, in words; empty for few.
+
+    Raises:
+        ConfigError: a code is not known, or the detector is not installed.
+    """
+    rule = wrong_language(languages)
+    sample = spread(instructions)
+    wrong = [text for text in sample if rule(text)]
+    if len(wrong) < max(1, LEAST_SHARE * len(sample)):
+        return ""
+    most = languages_of(wrong).counts
+    name = f", mostly {_name(_known()[most[0][0]])}" if most else ""
+    looked = "" if len(sample) == len(instructions) else " looked at"
+    return f"{len(wrong):,} of {len(sample):,} seeds{looked} are in another language{name}"
+
+
+def spread(texts: Sequence[str]) -> Sequence[str]:
+    """At most `SAMPLE` of the texts, spread evenly over them."""
+    return texts[:: max(1, -(-len(texts) // SAMPLE))]
 
 
 def _without_terms(text: str) -> str:

@@ -430,7 +430,10 @@ class Growth:
             key: opened.completions[request.id] for key, request in asked.items() if request.id in opened.completions
         }
         while True:
-            step = rounds.follow_up(task, answers, asked, settings, self.seeds, excluded)
+            try:
+                step = rounds.follow_up(task, answers, asked, settings, self.seeds, excluded)
+            except KeyboardInterrupt:  # in a validator that would not end; the next run asks it again
+                raise Halted from None
             if isinstance(step, Finished):
                 break
             planned = [rounds.plan_request(prompt, settings, opened.round, task.id) for prompt in step.prompts]

@@ -11,7 +11,7 @@ import pandas as pd
 from selfinstruct.diversity.figures import diversity, vendi_of_embeddings, vendi_sample
 from selfinstruct.diversity.scored import evenly
 from selfinstruct.errors import ConfigError
-from selfinstruct.filters.language import likely_language
+from selfinstruct.filters.language import languages_of
 from selfinstruct.novelty.common import common_pieces
 from selfinstruct.report.lineage import demonstrations
 from selfinstruct.report.tasks import Figures, Tasks, shortened
@@ -26,10 +26,6 @@ VERBS = 24
 NOUNS = 8
 """Nouns shown with each verb."""
 PAIRS = 12
-LANGUAGE_SAMPLE = 300
-"""Instructions whose language is looked at."""
-LEAST_LANGUAGE = 0.02
-"""A quick look errs: smaller shares than this are put together."""
 TOLD = (
     "pool", "seeds", "tasks", "tasks_pending", "tasks_without_instances", "removed", "instances", "waiting", "rounds",
     "requests", "candidates", "rejections", "acceptance_rate", "prompt_tokens", "completion_tokens", "usd", "usage",
@@ -163,15 +159,11 @@ def mix(frame: pd.DataFrame) -> dict[str, Any]:
 
 def languages(instructions: Sequence[str]) -> dict[str, Any]:
     """The languages of a sample spread evenly over the instructions; None where no detector is installed."""
-    step = max(1, len(instructions) // LANGUAGE_SAMPLE)
-    sample = instructions[::step][:LANGUAGE_SAMPLE]
     try:
-        found = Counter(map(likely_language, sample))
+        found = languages_of(instructions)
     except ConfigError:
         return {"sample": 0, "counts": None}
-    least = LEAST_LANGUAGE * len(sample)
-    counts = [(code, n) for code, n in found.most_common() if code and n >= least]
-    return {"sample": len(sample), "counts": counts, "unsure": len(sample) - sum(n for _, n in counts)}
+    return {"sample": found.sample, "counts": found.counts, "unsure": found.unsure}
 
 
 def pairs(connection: Connection) -> list[dict[str, Any]]:

@@ -7,16 +7,18 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from selfinstruct import judging, rounds
-from selfinstruct.config.reading import DEFAULT_CONCURRENCY, Config
-from selfinstruct.config.roles import prices_of
+from selfinstruct.config.reading import DEFAULT_CONCURRENCY, Config, limits_of
 from selfinstruct.config.shaping import pool_settings
 from selfinstruct.diversity.steering import Steering
+from selfinstruct.exclusions import read_exclusions
 from selfinstruct.growth.pump import Tell
 from selfinstruct.growth.watch import Watch
 from selfinstruct.llm.prices import Price, in_dollars
 from selfinstruct.recipes.steps import Ask
 from selfinstruct.records import PROPOSE, Completion, InstanceCandidate, Request, Settings, Task
 from selfinstruct.runs.goal import goal_of
+from selfinstruct.runs.models import check_access
+from selfinstruct.runs.run import check_same_kind, check_seeds, known_prices, tell_of_languages
 from selfinstruct.seeds import default_seeds, read_seeds
 from selfinstruct.store.pool import is_pool
 from selfinstruct.store.reading import PoolHistory, StageHistory, history, watched
@@ -66,14 +68,26 @@ class Forecast:
         return None if None in costs else in_dollars(int(sum(cost for cost in costs if cost is not None)))
 
 
-def forecast(config: Config, tell: Tell) -> Forecast:
-    """The forecast of a run; asks nobody and writes nothing."""
+def forecast(config: Config, tell: Tell = lambda _: None) -> Forecast:
+    """The forecast of a run; asks nobody and writes nothing.
+
+    Raises:
+        ConfigError, SeedError, PoolError, AccessError: what the run itself would refuse before it asks anything.
+    """
     past = history(config.pool) if is_pool(config.pool) else PoolHistory()
+    if past.seeds:
+        check_same_kind(config.pool, past.meta, config)
+        check_seeds(config.pool, past.meta, config)
     seeds: Sequence[Task] = past.seeds or read_seeds(
         config.seeds or default_seeds(), tell, skip_faulty=config.skip_faulty_seeds
     )
     wanted = goal_of(config, past.done, past.last_goal).tasks
-    settings = pool_settings(config, config.model_name or "the server's model")
+    exclusions = read_exclusions(config.filters.exclude)
+    check_access(config)
+    settings = pool_settings(config, config.model_name or "the server's model", exclusions=exclusions)
+    rounds.check(settings, seeds)
+    prices = known_prices(limits_of(config), config, settings)
+    tell_of_languages(seeds, settings, tell)
     until = [
         task
         for task, number in past.generated
@@ -82,7 +96,6 @@ def forecast(config: Config, tell: Tell) -> Forecast:
     shown = [seed for seed in seeds if seed.id not in past.removed]
     first = rounds.plan_round(past.next_round, settings, shown, until, _steering(config, settings, past, seeds, shown))
     missing = max(0, wanted - past.done)
-    prices = prices_of(config, settings)
     stages = [
         _stage(stage, requests, past.stages.get(stage), first, settings, seeds, prices)
         for stage, requests in _requests(missing, past, settings, seeds).items()

@@ -146,7 +146,7 @@ def _client(
     groups: dict[str, Client],
 ) -> Client:
     """The client of a role; roles with the same endpoints and limits share one, and with it the queue."""
-    endpoints = _endpoints(config, role, local)
+    endpoints = endpoints_of(config, role, local)
     key = repr(
         [role.requests_per_minute, role.tokens_per_minute]
         + [(one.base_url, one.key_name, one.timeout_s, sorted(one.headers.items())) for one in endpoints]
@@ -167,7 +167,27 @@ def _most_at_once(config: Config, role: Role) -> int:
     return config.concurrency or DEFAULT_CONCURRENCY
 
 
-def _endpoints(config: Config, role: Role, local: _Local | None) -> list[EndpointConfig]:
+def check_access(config: Config) -> None:
+    """Make sure, without asking anybody, that keys and the command of a server are there for all stages in use.
+
+    Raises:
+        AccessError, ConfigError: as the run would.
+    """
+    for stage in stages_in_use(config):
+        endpoints_of(config, role_of(config, stage), None)
+    if config.starts_vllm:
+        from selfinstruct.llm.vllm.command import VllmOptions, port_for, serve_command  # noqa: PLC0415
+
+        options = VllmOptions(**config.vllm.model_dump())
+        serve_command(options, str(config.model.name), port_for(options))
+
+
+def endpoints_of(config: Config, role: Role, local: _Local | None) -> list[EndpointConfig]:
+    """Where a role's model is asked, each with its key; none where a server has yet to be started.
+
+    Raises:
+        AccessError: a key is missing.
+    """
     urls = urls_of(config, role)
     if not urls and local is not None:
         return [EndpointConfig(local.url, local.api_key, "VLLM_API_KEY", role.extra_headers, role.timeout_s)]

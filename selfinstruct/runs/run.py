@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from selfinstruct import rounds
@@ -14,9 +15,11 @@ from selfinstruct.config.shaping import pool_settings
 from selfinstruct.errors import AccessError, ConfigError, PoolError, SelfInstructError
 from selfinstruct.exclusions import read_exclusions
 from selfinstruct.filters.contaminated import Excluded
+from selfinstruct.filters.language import language_names, strangers
 from selfinstruct.growth.journal import now
 from selfinstruct.growth.pump import STEPS, Growth, Outcome, Steps, Tell
-from selfinstruct.llm.budget import Budget
+from selfinstruct.llm.budget import Budget, Limits
+from selfinstruct.llm.prices import Price
 from selfinstruct.llm.wire import Capabilities
 from selfinstruct.recipes import RECIPES
 from selfinstruct.records import Settings, Task
@@ -52,7 +55,7 @@ async def _run(pool: Pool, config: Config, tell: Tell, steps: Steps, started: St
     seeds = _seeds(pool, config, tell)
     contents = None
     if not pool.is_new:
-        _check_same_kind(pool, config)
+        check_same_kind(pool.folder, pool.meta, config)
         contents = pool.load()
         goal = _goal(pool, config, contents.done, job)
         if goal.tasks <= contents.done and not _is_needed(contents, goal.tasks):
@@ -63,13 +66,14 @@ async def _run(pool: Pool, config: Config, tell: Tell, steps: Steps, started: St
     async with serve(config, tell, _known(pool), budget, _listeners(pumps)) as models:
         settings = pool_settings(config, models.name, models.context_length, exclusions)
         rounds.check(settings, seeds or pool.seeds(), models.context_lengths)
-        _set_prices(budget, config, settings)
+        budget.prices = known_prices(budget.limits, config, settings)
         if contents is None:
             pool.create(seeds, config.seed, offline=_is_offline(config))
             contents = pool.load()
         keep_exclusions(pool, exclusions)
         excluded = excluded_by(pool)
         await asyncio.to_thread(lambda: _tell_of_seeds(seeds or pool.seeds(), excluded(settings), tell))
+        await asyncio.to_thread(lambda: tell_of_languages(seeds or pool.seeds(), settings, tell))
         goal = _goal(pool, config, contents.done, job)
         budget.goes_on(*pool.attempts())
         _tell_changes(contents.last_settings, settings, contents.next_round, tell)
@@ -121,33 +125,43 @@ def _is_needed(contents: Contents, goal: int) -> bool:
     return bool(contents.tasks) and contents.tasks[0].done_before < goal
 
 
-def _set_prices(budget: Budget, config: Config, settings: Settings) -> None:
-    """Give the budget the prices that are known.
+def known_prices(limits: Limits, config: Config, settings: Settings) -> dict[str, Price]:
+    """The prices of the models in use, as far as they are known.
 
     Raises:
         ConfigError: a bound in US dollars is wanted for a model whose price is not.
     """
-    budget.prices = prices_of(config, settings)
-    if budget.limits.needs_prices:
-        for stage in settings.stages.values():
-            if stage.model not in budget.prices:
-                raise ConfigError(
-                    f"a budget in USD needs the price of {stage.model}, which is in no public list; give it in the "
-                    f'config file: [prices."{stage.model}"] with input and output in USD for a million tokens'
-                )
+    prices = prices_of(config, settings)
+    for stage in settings.stages.values():
+        if limits.needs_prices and stage.model not in prices:
+            raise ConfigError(
+                f"a budget in USD needs the price of {stage.model}, which is in no public list; give it in the "
+                f'config file: [prices."{stage.model}"] with input and output in USD for a million tokens'
+            )
+    return prices
 
 
 def _seeds(pool: Pool, config: Config, tell: Tell) -> Sequence[Task]:
     """The seeds of a new pool; for one that exists, a check that those given are its own."""
-    skip = config.skip_faulty_seeds
     if pool.is_new:
-        return read_seeds(config.seeds or default_seeds(), tell, skip_faulty=skip)
-    if config.seeds is not None and seeds_digest(read_seeds(config.seeds, skip_faulty=skip)) != pool.meta["seeds"]:
-        raise PoolError(
-            f"{pool.folder} was grown from other seeds than {config.seeds}; "
-            f"name a new --pool, or judge its completions again: replay {pool.folder} --seeds {config.seeds} --pool NEW"
-        )
+        return read_seeds(config.seeds or default_seeds(), tell, skip_faulty=config.skip_faulty_seeds)
+    check_seeds(pool.folder, pool.meta, config)
     return ()
+
+
+def check_seeds(folder: Path, meta: Mapping[str, str], config: Config) -> None:
+    """Make sure that a pool is grown from its own seeds.
+
+    Raises:
+        PoolError: others are named.
+    """
+    if config.seeds is None:
+        return
+    if seeds_digest(read_seeds(config.seeds, skip_faulty=config.skip_faulty_seeds)) != meta["seeds"]:
+        raise PoolError(
+            f"{folder} was grown from other seeds than {config.seeds}; "
+            f"name a new --pool, or judge its completions again: replay {folder} --seeds {config.seeds} --pool NEW"
+        )
 
 
 def _is_offline(config: Config) -> bool:
@@ -155,13 +169,18 @@ def _is_offline(config: Config) -> bool:
     return models == {OFFLINE_MODEL}
 
 
-def _check_same_kind(pool: Pool, config: Config) -> None:
-    was_offline = pool.meta["offline"] == "true"
+def check_same_kind(folder: Path, meta: Mapping[str, str], config: Config) -> None:
+    """Make sure that a pool of the built-in model is not grown by a real one, nor the other way round.
+
+    Raises:
+        PoolError: it would be.
+    """
+    was_offline = meta["offline"] == "true"
     if was_offline and not _is_offline(config):
-        raise PoolError(f"{pool.folder} holds tasks of the offline model; grow real data in a new --pool")
+        raise PoolError(f"{folder} holds tasks of the offline model; grow real data in a new --pool")
     if not was_offline and _is_offline(config):
         raise PoolError(
-            f"{pool.folder} holds tasks of a real model; name it by --model, or try the offline model in a new --pool"
+            f"{folder} holds tasks of a real model; name it by --model, or try the offline model in a new --pool"
         )
 
 
@@ -189,6 +208,17 @@ def _tell_of_seeds(seeds: Sequence[Task], excluded: Excluded | None, tell: Tell)
     if found:
         seed, near = found[0]
         tell(f"texts of seeds near excluded ones, which stay: {len(found):,}, such as {seed}: {near.fault.evidence}")
+
+
+def tell_of_languages(seeds: Sequence[Task], settings: Settings, tell: Tell) -> None:
+    """Warn of seeds in another language than is asked for: a model follows what it is shown."""
+    found = strangers([seed.instruction for seed in seeds], settings.languages) if settings.languages else ""
+    if found:
+        wanted = " or ".join(language_names(settings.languages).values())
+        own = [code for code in settings.languages if (default_seeds().parent / f"{code}.jsonl").is_file()]
+        such = f"--seeds {own[0]}, which come with the project" if own else "--seeds FILE"
+        tell(f"{found}: the model is asked for {wanted} all the same, but seeds in {wanted} serve a new pool better "
+             f"({such})")  # fmt: skip
 
 
 def _tell_changes(before: Settings | None, after: Settings, next_round: int, tell: Tell) -> None:

@@ -9,6 +9,8 @@ from statistics import fmean
 
 import numpy as np
 
+from selfinstruct.errors import ConfigError
+from selfinstruct.filters.language import languages_of
 from selfinstruct.novelty.tokens import tokenize
 from selfinstruct.records import Task
 from selfinstruct.seeds.faults import Place, SeedFault, Severity
@@ -55,6 +57,8 @@ class SeedReport:
     """The most alike first, at most `MAX_PAIRS`."""
     near_duplicate_count: int
     threshold: float
+    language: str = ""
+    """Those of the instructions with their shares, in words."""
 
     @property
     def errors(self) -> tuple[SeedFault, ...]:
@@ -110,7 +114,15 @@ def check_seeds(
         ),
         near_duplicate_count=count,
         threshold=threshold,
+        language=_language(instructions),
     )
+
+
+def _language(instructions: Sequence[str]) -> str:
+    try:
+        return languages_of(instructions).said() or "none that can be told"
+    except ConfigError:
+        return 'not told (pip install "selfinstruct[languages]")'
 
 
 def _most_alike(texts: Sequence[str], threshold: float) -> tuple[Pairs, int]:

@@ -16,7 +16,7 @@ from selfinstruct.novelty.common import mark_common
 from selfinstruct.records import Task
 from selfinstruct.store.contents import load_seeds
 from selfinstruct.store.judged import agreement_yield, answers_of, judge_yield, verdicts_on, yield_by_stage
-from selfinstruct.store.pool import last_goal, open_for_reading
+from selfinstruct.store.pool import last_goal, open_for_reading, read_meta
 from selfinstruct.store.statements import REPLAYED
 from selfinstruct.store.windows import Past, load_past
 
@@ -150,6 +150,8 @@ class StageHistory:
 class PoolHistory:
     """What a forecast wants to know of a pool; as it stands, that of a pool which is not there yet."""
 
+    meta: Mapping[str, str] = field(default_factory=dict)
+    """Its own facts, as `read_meta` gives them."""
     seeds: tuple[Task, ...] = ()
     generated: Sequence[tuple[Task, int]] = ()
     """Accepted tasks in order, each with its round."""
@@ -175,6 +177,7 @@ def history(folder: Path) -> PoolHistory:
             "JOIN requests r ON r.source = c.source AND r.id = c.request_id GROUP BY r.stage"
         )
         return PoolHistory(
+            meta=read_meta(connection),
             seeds=load_seeds(connection),
             generated=[(Task(row["id"], row["instruction"], None), row["round"]) for row in rows_],
             removed=frozenset(row["task_id"] for row in connection.execute("SELECT task_id FROM removed")),

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import signal
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,6 @@ from rich.text import Text
 from selfinstruct.config.reading import DEFAULT_CONCURRENCY, Config
 from selfinstruct.growth.pump import Growth, Outcome
 from selfinstruct.llm.prices import in_dollars
-from selfinstruct.runs.forecast import forecast
 from selfinstruct.store import reading
 from selfinstruct.store.pool import is_pool
 from selfinstruct.terminal.outputs import show_export, write_export
@@ -25,6 +24,8 @@ from selfinstruct.terminal.words import ERR, OUT, harmless, say
 if TYPE_CHECKING:
     from selfinstruct.terminal.live import LiveView
 
+PATIENCE_S = 2.0
+"""How long a run that is to end may be held up by what cannot be awaited."""
 REAL_MODELS = """\
 The built-in offline model only shows how it works; real data needs a real model:
   an API        export OPENAI_API_KEY=...
@@ -51,7 +52,10 @@ def generate(config: Config, *, as_json: bool, quiet: bool = False) -> int:
         def grow(begun: Callable[[Growth], None]) -> Coroutine[Any, Any, Outcome]:
             return run(config, tell, started=lambda growth: _begin(growth, begun, view))
 
-        outcome = asyncio.run(_interruptible(grow))
+        try:
+            outcome = asyncio.run(_interruptible(grow))
+        except KeyboardInterrupt:  # in what held up the loop
+            outcome = Outcome(130, "interrupted")
     seconds = time.monotonic() - started
     if outcome.exit_code == 5:
         say(f"error: {outcome.reason}")
@@ -85,13 +89,43 @@ async def _interruptible(start: Callable[[Callable[[Growth], None]], Coroutine[A
             task.cancel()
 
     halted: list[bool] = []
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, interrupt)
-    task = asyncio.ensure_future(start(growths.append))
+    with _heard(loop, interrupt):
+        task = asyncio.ensure_future(start(growths.append))
+        try:
+            return await task
+        except asyncio.CancelledError:
+            return Outcome(130, "interrupted")
+
+
+@contextlib.contextmanager
+def _heard(loop: asyncio.AbstractEventLoop, interrupt: Callable[[], None]) -> Iterator[None]:
+    """Within, SIGINT and SIGTERM are told to the loop, and end by KeyboardInterrupt what keeps it from hearing them.
+
+    That may be a validator of the user's that never ends. A timer of the kernel wakes this thread, since no other gets
+    its turn while a pattern is matched.
+    """
+    unheard: list[bool] = []
+
+    def tell(*_: object) -> None:
+        loop.call_soon_threadsafe(interrupt)
+        if not unheard:
+            ask()
+            signal.setitimer(signal.ITIMER_REAL, PATIENCE_S, PATIENCE_S)
+
+    def ask(*_: object) -> None:
+        if unheard:
+            raise KeyboardInterrupt
+        unheard.append(True)
+        loop.call_soon_threadsafe(unheard.clear)
+
+    handlers = {signal.SIGINT: tell, signal.SIGTERM: tell, signal.SIGALRM: ask}
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
-        return await task
-    except asyncio.CancelledError:
-        return Outcome(130, "interrupted")
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)
 
 
 def _summary(pool: Path, outcome: Outcome, seconds: float, *, as_json: bool) -> None:
@@ -118,6 +152,8 @@ def _summary(pool: Path, outcome: Outcome, seconds: float, *, as_json: bool) -> 
 
 def show_forecast(config: Config) -> None:
     """What a run would send: the prompts of its first round in full, then requests, tokens, cost and time."""
+    from selfinstruct.runs.forecast import forecast  # noqa: PLC0415 - as in `generate`
+
     found = forecast(config, say)
     for request in found.first_round:
         OUT.print(harmless(f"--- propose request {request.index + 1} of {len(found.first_round)} to {request.model}"))

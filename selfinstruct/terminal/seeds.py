@@ -37,6 +37,7 @@ def show_seed_check(path: Path, write_good: Path | None = None) -> int:
         where = f"{path}:{pair.other_place.line or pair.other_place.item}"
         like = f"line {pair.place.line or pair.place.item}"
         OUT.print(Text(f"near-duplicate: {where}: ROUGE-L {pair.score:.2f} to {like}: {short(pair.other_text, 100)}"))
+    OUT.print(Text(f"language: {report.language}"))
     OUT.print(Text(_figures(report)))
     if write_good is None or not good:
         return 2 if report.errors else 0
