@@ -103,7 +103,7 @@ def test_what_is_not_read_is_named_once_for_all_rows_by_check_and_by_generate(
     assert lines[1].startswith(f'warning: {path}: 812 rows: column "system" is not read; first at line 1')
     assert lines[2].startswith("note: ")
     assert '"source" and "prompt_id"' in lines[2]
-    assert len(lines) == 4
+    assert len(lines) == 5  # the language and the figures last
     assert run("generate", "--pool", tmp_path / "pool", "--seeds", path, "--target", 1) == 0
     told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: ")]
     assert told == lines[:2]
