@@ -439,8 +439,7 @@ def offline_server(
     api_key_env: Annotated[str | None, typer.Option(help="Variable with the key that requests must bring.")] = None,
 ) -> None:
     """Serve the built-in model as an OpenAI-compatible server, until Ctrl-C, with load and faults on request."""
-    import os
-
+    from selfinstruct.config.roles import key_in
     from selfinstruct.errors import ConfigError
     from selfinstruct.llm.offline.faults import parse_faults
     from selfinstruct.llm.offline.load import parse_load
@@ -452,7 +451,7 @@ def offline_server(
     )  # fmt: skip
     faults = parse_faults(fault or "")
     quirks = None if quirk is None else parse_quirks(quirk)
-    key = None if api_key_env is None else os.environ.get(api_key_env)
+    key = None if api_key_env is None else key_in(api_key_env)
     if api_key_env is not None and not key:
         raise ConfigError(f"--api-key-env: the environment variable {api_key_env} is not set")
     try:

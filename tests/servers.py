@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import socket
+import ssl
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any
@@ -53,10 +54,14 @@ class ScriptedServer:
     free one unless a held one is given; the server may be entered again after it was left.
     """
 
-    def __init__(self, answer: Answer, models: Sequence[str | dict[str, Any]] = ("m",), port: int = 0) -> None:
+    def __init__(
+        self, answer: Answer, models: Sequence[str | dict[str, Any]] = ("m",), port: int = 0,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:  # fmt: skip
         self._answer = answer
         self._models = models
         self._port = port
+        self._tls = tls
         self.is_up = threading.Event()
         self.is_up.set()
         self.probes = 0
@@ -84,17 +89,21 @@ class ScriptedServer:
     async def _run(self) -> None:
         self._stop = asyncio.Event()
         app = web.Application()
-        app.router.add_get("/v1/models", self._list)
-        app.router.add_post("/v1/{path:.*}", self._post)
+        self.add_routes(app)
         runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=0.1)
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", self._port, reuse_port=bool(self._port))
+        site = web.TCPSite(runner, "127.0.0.1", self._port, reuse_port=bool(self._port), ssl_context=self._tls)
         await site.start()
         port = runner.addresses[0][1]
-        self.base_url = f"http://127.0.0.1:{port}/v1"
+        self.base_url = f"http{'s' if self._tls else ''}://127.0.0.1:{port}/v1"
         self._ready.set()
         await self._stop.wait()
         await runner.cleanup()
+
+    def add_routes(self, app: web.Application) -> None:
+        """What is served where."""
+        app.router.add_get("/v1/models", self._list)
+        app.router.add_post("/v1/{path:.*}", self._post)
 
     async def _list(self, request: web.Request) -> web.Response:
         self.keys.append(request.headers.get("Authorization", ""))

@@ -15,8 +15,8 @@ from aiohttp import web
 
 from selfinstruct.errors import AccessError
 from selfinstruct.llm.client import Client, EndpointConfig, without_credentials
-from selfinstruct.llm.endpoint import is_on_loopback
 from selfinstruct.llm.slots import Halted, Slots, Ticket
+from selfinstruct.llm.urls import is_on_loopback
 from selfinstruct.llm.wire import Capabilities, retry_after_s, sampling_seed
 from selfinstruct.records import Completion, Message, Request, Schema
 from tests.servers import Answer, ScriptedServer, completion, error, held_port
@@ -382,6 +382,44 @@ def test_a_request_that_always_times_out_while_others_are_answered_is_given_up()
     assert [(one.kind, one.finish_reason) for one in got] == [("answer", "stop"), ("failed", "timeout")]
     assert got[1].text == "8 time-outs"
     assert len([body for body in server.bodies if body["messages"][0]["content"] == "stuck"]) >= 8
+
+
+def test_a_request_that_always_fails_while_others_are_answered_is_given_up_and_opens_no_breaker() -> None:
+    async def answer(_: int, __: str, body: dict[str, Any], ___: web.Request) -> web.StreamResponse:
+        if body["messages"][0]["content"] == "stuck":
+            return error(500, "the sampler fell over")
+        await asyncio.sleep(0.2)
+        return completion("fine")
+
+    stuck = Request("ee" * 32, "propose", 0, None, 0, "chat", "m", {}, (Message("user", "stuck"),))
+    told: list[str] = []
+    with ScriptedServer(answer) as server:
+        config = EndpointConfig(server.base_url)
+        got = asyncio.run(ask_all([config], [stuck, *(request(name) for name in ids(150))], told, slots=4))
+    assert (got[0].kind, got[0].finish_reason) == ("failed", "server_error")
+    assert "HTTP 500: the sampler fell over" in got[0].text
+    assert [one.text for one in got[1:]] == ["fine"] * 150
+    assert len([body for body in server.bodies if body["messages"][0]["content"] == "stuck"]) in {8, 9}
+    assert not any("does not answer" in line for line in told)
+
+
+def test_what_fails_in_an_outage_of_the_model_alone_is_not_given_up() -> None:
+    is_out = threading.Event()
+
+    async def answer(place: int, _: str, __: dict[str, Any], ___: web.Request) -> web.StreamResponse:
+        if place == 30:
+            is_out.set()
+        return error(500, "the engine is dead") if is_out.is_set() else completion("fine")
+
+    async def mend(_: Client) -> None:
+        await until(is_out.is_set)
+        await asyncio.sleep(6)
+        is_out.clear()
+
+    with ScriptedServer(answer) as server:
+        config = EndpointConfig(server.base_url)
+        got = asyncio.run(ask_all([config], [request(name) for name in ids(60)], [], after=mend))
+    assert [one.text for one in got] == ["fine"] * 60
 
 
 def test_a_dead_endpoint_is_left_while_another_is_alive() -> None:

@@ -34,6 +34,7 @@ from selfinstruct.recipes import RECIPES
 
 OFFLINE_MODEL = "offline"
 DEFAULT_TARGET = 200
+MOST_TASKS = 10**9
 DEFAULT_CONCURRENCY = 32
 OPTIONS: Mapping[str, str] = {
     "pool": "pool",
@@ -92,9 +93,9 @@ class Config(BaseSettings):
     seeds: Path | None = None
     skip_faulty_seeds: bool = False
     """Go on without the rows of a seed file that cannot be read."""
-    target: int | None = Field(None, ge=1)
-    more: int | None = Field(None, ge=1)
-    seed: int = 42
+    target: int | None = Field(None, ge=1, le=MOST_TASKS)
+    more: int | None = Field(None, ge=1, le=MOST_TASKS)
+    seed: int = Field(42, ge=-(2**63), lt=2**63)
     concurrency: int | None = Field(None, ge=1, le=4096)
     """None: 32, or with the backend `vllm` what its server can run."""
     round_size: int = Field(8, ge=1, le=1000)
@@ -252,8 +253,15 @@ def _first_line(error: ValidationError, path: Path | None) -> str:
     message = first["msg"].removeprefix("Value error, ")
     if not place:
         return message
-    found = "" if repr(first["input"]) in message else f", found {first['input']!r}"
+    is_secret = "base_url" in first["loc"]  # a password may stand in it
+    found = "" if is_secret or repr(first["input"]) in message else f", found {_head(first['input'])}"
     return f"{name}: {message}{found}"
+
+
+def _head(value: object) -> str:
+    """What was found, in bearable length."""
+    text = repr(value)
+    return text if len(text) <= 100 else f"{text[:100]}..."
 
 
 def _keys_beside(place: str) -> list[str]:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from selfinstruct import judging
 from selfinstruct.config.sections import Role
+from selfinstruct.errors import ConfigError
 from selfinstruct.llm.prices import Price, listed_price
+from selfinstruct.llm.urls import as_base_url
 from selfinstruct.recipes import RECIPES
 from selfinstruct.records import Settings, StageModel
 
@@ -15,6 +19,8 @@ if TYPE_CHECKING:
     from selfinstruct.config.reading import Config
 
 OPENAI_URL = "https://api.openai.com/v1"
+_VARIABLE = re.compile(r"\$\{([^{}]*)\}")
+"""Where a header gets its value, or a part of it, from the environment."""
 
 
 def stages_in_use(config: Config) -> tuple[str, ...]:
@@ -56,7 +62,55 @@ def urls_of(config: Config, role: Role) -> tuple[str, ...]:
     """
     if role.base_url or config.is_offline or config.starts_vllm:
         return role.base_url
-    return (os.environ.get("OPENAI_BASE_URL") or OPENAI_URL,)
+    url = os.environ.get("OPENAI_BASE_URL", "").strip()
+    return (base_url(url, "OPENAI_BASE_URL"),) if url else (OPENAI_URL,)
+
+
+def base_url(url: str, place: str) -> str:
+    """A base URL that stands elsewhere than in a configuration.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    try:
+        return as_base_url(url)
+    except ValueError as error:
+        raise ConfigError(f"{place}: {error}") from None
+
+
+def key_in(variable: str) -> str:
+    """The key that an environment variable holds; empty: none.
+
+    Raises:
+        ConfigError: no HTTP header can carry it.
+    """
+    key = os.environ.get(variable, "").strip()
+    for place, character in enumerate(key, 1):
+        if not ("!" <= character <= "~"):
+            raise ConfigError(
+                f"{variable}: character {place} of the key, U+{ord(character):04X}, can be in no key; "
+                f"set {variable} to the key alone, on one line"
+            )
+    return key
+
+
+def headers_of(role: Role) -> tuple[Mapping[str, str], Mapping[str, str]]:
+    """The further headers of a role: those written in the configuration, and those with a value of the environment.
+
+    Raises:
+        ConfigError: a variable is not set.
+    """
+    written: dict[str, str] = {}
+    secret: dict[str, str] = {}
+    for name, value in role.extra_headers.items():
+        if not _VARIABLE.search(value):
+            written[name] = value
+            continue
+        for variable in _VARIABLE.findall(value):
+            if not key_in(variable):
+                raise ConfigError(f"extra_headers: {name} names the environment variable {variable}, which is not set")
+        secret[name] = _VARIABLE.sub(lambda found: key_in(found[1]), value)
+    return written, secret
 
 
 def prices_of(config: Config, settings: Settings) -> dict[str, Price]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -10,10 +11,13 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from selfinstruct.judging import DEFAULT_PRINCIPLES
+from selfinstruct.llm.urls import as_base_url
 from selfinstruct.novelty.tokens import TOKENIZERS
 from selfinstruct.recipes import RECIPES
 from selfinstruct.records import PersonalData
 from selfinstruct.validators import DEFAULT
+
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
 def _share(value: Any) -> str:
@@ -78,10 +82,22 @@ class Role(Section):
     @classmethod
     def _one_or_several(cls, value: Any) -> Any:
         urls = [value] if isinstance(value, str) else value
-        for url in urls if isinstance(urls, list | tuple) else []:
-            if not str(url).startswith(("http://", "https://")):
-                raise ValueError(f"{url!r} is no http:// or https:// URL")
-        return urls
+        return [as_base_url(str(url)) for url in urls] if isinstance(urls, list | tuple) else urls
+
+    @field_validator("name")
+    @classmethod
+    def _is_text(cls, name: str | None) -> str | None:
+        if name is not None and not name.isprintable():
+            raise ValueError("the name of a model has no control characters and no bytes in it that are no UTF-8")
+        return name
+
+    @field_validator("extra_headers")
+    @classmethod
+    def _can_be_sent(cls, headers: dict[str, str]) -> dict[str, str]:
+        for name, value in headers.items():
+            if not _HEADER_NAME.fullmatch(name) or not (value.isascii() and value.isprintable()):
+                raise ValueError(f"{name!r} or its value can be no HTTP header; both are plain ASCII on one line")
+        return headers
 
 
 class ModelSection(Role):

@@ -17,26 +17,33 @@ from typing import Any
 
 from selfinstruct.errors import AccessError
 from selfinstruct.llm import wire
-from selfinstruct.llm.endpoint import Endpoint, EndpointConfig, listed, without_credentials
+from selfinstruct.llm.endpoint import Endpoint, EndpointConfig, listed
 from selfinstruct.llm.limits import Clock
 from selfinstruct.llm.meter import Meter
 from selfinstruct.llm.progress import Progress, at, clock_time
-from selfinstruct.llm.refusals import failed, read_refusal, refused_key
+from selfinstruct.llm.refusals import Where, failed, read_refusal, refused
 from selfinstruct.llm.routing import Ask, Router, Tell
+from selfinstruct.llm.said import said
 from selfinstruct.llm.slots import Halted, Slots
+from selfinstruct.llm.urls import without_credentials
 from selfinstruct.llm.wire import Capabilities, Lost, NoAnswer, Reply, Trouble
 from selfinstruct.records import Completion, Request, canonical_json
 
 __all__ = ["Client", "EndpointConfig", "Halted", "Meter", "Progress", "without_credentials"]
 
-TOO_MANY_TIMEOUTS = 8
-"""Time-outs of one request, while its endpoint answers others, after which it is given up as `failed`."""
+TOO_MANY_FAULTS = 8
+"""Failures of one request, while its endpoint answers others, after which it is given up as `failed`."""
+_ENOUGH_MALFORMED = 2
+"""Answers not of the wanted form, after which a weaker form is asked for."""
 _SAID_S = 5.0
 """A wait that a server asks for is told when it is longer; and so much later than the last one told."""
 _HEALTHY_S = 10.0
 _CHANCE = 8
 """So many failures may be chance while the endpoint has answered others in the last so many seconds."""
 _TROUBLE_TOLD_EVERY_S = 30.0
+_LONGEST_ALONE = 4
+"""Doublings of the pause of a request that fails while nothing else is left to ask: 0.5, 1, 2, 4, 8, 8, 8 s."""
+_CLOSED = {401, 403}
 _DEFAULT = Capabilities()
 
 Keep = Callable[[Completion], Awaitable[None]]
@@ -67,7 +74,7 @@ class Client:
         clock: Clock = time.monotonic,
     ) -> None:
         self.slots = slots
-        self.endpoints = [Endpoint(endpoint, slots.size, clock) for endpoint in endpoints]
+        self.endpoints = [Endpoint(endpoint, slots.size, clock, tell) for endpoint in endpoints]
         self._router = Router(self.endpoints, slots, clock, tell, requests_per_minute, tokens_per_minute)
         self._tell = tell
         self._learned = learned
@@ -83,8 +90,11 @@ class Client:
                     endpoint.capabilities[model] = Capabilities.from_dict(capabilities)
                     endpoint.settled |= {(model, "schema"), (model, "plain")}
 
-    async def check(self) -> list[dict[str, Any]]:
+    async def check(self, model: str | None = None) -> list[dict[str, Any]]:
         """Make sure that at least one endpoint answers and takes the key; the models the first useful one lists.
+
+        One that refuses to list them may still take questions, if the model is known: it is left only if it refuses an
+        empty one too.
 
         Raises:
             AccessError: none does; the text is that of the last.
@@ -93,8 +103,15 @@ class Client:
         faults: list[str] = []
         models: list[list[dict[str, Any]]] = []
         for endpoint, reply in zip(self.endpoints, replies, strict=True):
-            if isinstance(reply, Reply) and reply.status in {401, 403}:
-                endpoint.left = refused_key(endpoint.url, endpoint.key_name, reply.status)
+            closed = await _closed(endpoint, reply, model) if isinstance(reply, Reply) else None
+            if closed is not None:
+                endpoint.left = refused(_where(endpoint), closed.status, said(closed.content))
+                faults.append(endpoint.left)
+            elif isinstance(reply, Lost) and reply.kind == "left":
+                endpoint.left = reply.why
+                faults.append(reply.why)
+            elif isinstance(reply, Lost) and reply.kind == "cut" and await endpoint.speaks_tls():
+                endpoint.left = endpoint.says_https
                 faults.append(endpoint.left)
             elif isinstance(reply, Lost) and reply.kind != "late":
                 endpoint.breaker.open(reply.why)
@@ -182,6 +199,7 @@ class Client:
         paid: Completion | None = None
         ask.attempts += 1
         sent_at = self._clock()
+        ask.failed_at = min(ask.failed_at, sent_at)
         try:
             try:
                 outcome = await self._exchange(endpoint, ask, sent_at)
@@ -190,8 +208,8 @@ class Client:
                 raise
             paid = outcome if isinstance(outcome, Completion) else outcome.paid
             self._router.heard(endpoint, ask, sent_at, outcome)
-            if isinstance(outcome, Trouble) and outcome.kind == "late":
-                outcome = await self._give_up_or_not(endpoint, ask, sent_at, outcome)
+            if isinstance(outcome, Trouble) and _may_be_its_own(outcome, endpoint):
+                outcome = await self._give_up_or_not(endpoint, ask, outcome)
             if isinstance(outcome, Completion):
                 await keep(outcome)
         finally:
@@ -214,14 +232,19 @@ class Client:
         """Send a request and make out what came back."""
         request = ask.request
         capabilities = endpoint.capabilities.get(request.model, _DEFAULT)
+        if ask.structure is not None:
+            capabilities = replace(capabilities, structure=ask.structure)
+        base = endpoint.base
         body = wire.body_of(request, capabilities)
         reply = await endpoint.ask(wire.path_of(request), body)
         if isinstance(reply, Lost):
             if reply.kind == "refused":
                 return Trouble("unreachable", reply.why, paid=failed(request, endpoint.url, "unreachable", reply.why))
+            if reply.kind == "left":
+                return Trouble("left", reply.why, paid=failed(request, endpoint.url, "unreachable", reply.why))
             return Trouble("late" if reply.kind == "late" else "failed", reply.why)
         if reply.status >= 300:
-            return self._read_refusal(endpoint, request, capabilities, body, reply)
+            return self._read_refusal(endpoint, ask, base, capabilities, body, reply)
         sent = wire.sent_form(request, body)
         latency_s = self._clock() - sent_at
         try:
@@ -236,45 +259,77 @@ class Client:
         return answer
 
     def _read_refusal(
-        self, endpoint: Endpoint, request: Request, capabilities: Capabilities, body: Mapping[str, Any], reply: Reply
+        self, endpoint: Endpoint, ask: Ask, base: str, capabilities: Capabilities, body: Mapping[str, Any], reply: Reply
     ) -> Completion | Trouble:
         """What an error status means; what the server is found not to take is remembered."""
+        request = ask.request
         had_answers = _kind_of_question(request) in self._answered
         outcome = read_refusal(
-            request, reply, capabilities, body,
-            url=endpoint.url, key_name=endpoint.key_name, had_answers=had_answers, now=time.time(),
-        )  # fmt: skip
-        if not isinstance(outcome, Trouble) or outcome.weaker is None:
+            request, reply, capabilities, body, where=_where(endpoint), had_answers=had_answers, now=time.time()
+        )
+        if not isinstance(outcome, Trouble):
             return outcome
-        if endpoint.capabilities.get(request.model, _DEFAULT) == capabilities:
-            endpoint.capabilities[request.model] = outcome.weaker
-            changed = wire.difference(capabilities, outcome.weaker)
-            self._tell(f"{endpoint.url}: {changed} (the server refused the other form)")
-            self._learned(endpoint.url, request.model, outcome.weaker)
+        if outcome.kind == "left" and reply.status in {404, 405} and "model" not in said(reply.content).words:
+            if base == endpoint.base and endpoint.try_below():
+                self._tell(f"{endpoint.url}: {outcome.why.removeprefix(f'{endpoint.url}: ')}; trying /v1 below it")
+                return replace(outcome, kind="form")
+            if base != endpoint.base:
+                return replace(outcome, kind="form")
+        if outcome.kind == "malformed":
+            ask.malformed += 1
+            if ask.malformed % _ENOUGH_MALFORMED == 0:
+                outcome = replace(outcome, weaker=wire.weaker_structure(capabilities))
+                if ask.form in endpoint.settled:
+                    ask.structure = outcome.weaker.structure if outcome.weaker else None
+                    return outcome
+        if outcome.weaker is not None:
+            self._remember(endpoint, ask, capabilities, outcome.weaker)
         return outcome
 
-    async def _give_up_or_not(
-        self, endpoint: Endpoint, ask: Ask, sent_at: float, trouble: Trouble
-    ) -> Completion | Trouble:
-        """The final failure of a request that runs out of time again and again while its endpoint answers others.
+    def _remember(self, endpoint: Endpoint, ask: Ask, tried: Capabilities, weaker: Capabilities) -> None:
+        """Send what comes in this form from now on, unless another answer has taught the same meanwhile."""
+        model = ask.request.model
+        known = endpoint.capabilities.get(model, _DEFAULT)
+        if ask.structure is not None:
+            ask.structure = weaker.structure
+            tried, weaker = (replace(one, structure=known.structure) for one in (tried, weaker))
+        if known == tried != weaker:
+            endpoint.capabilities[model] = weaker
+            self._tell(f"{endpoint.url}: {wire.difference(tried, weaker)} (the server refused the other form)")
+            self._learned(endpoint.url, model, weaker)
 
-        Where only such requests are left to ask, it counts that GET /models is answered.
+    async def _give_up_or_not(self, endpoint: Endpoint, ask: Ask, trouble: Trouble) -> Completion | Trouble:
+        """The final failure of a request that fails again and again while its endpoint answers others.
+
+        Where nothing else is left to ask but what fails too, it counts that GET /models is answered.
         """
-        answers = endpoint.answered_at > sent_at
-        if not answers and all(other is ask or other.failures for other in self._open):
-            answers = isinstance(await endpoint.models(), Reply)
-        ask.timeouts += answers
-        if ask.timeouts < TOO_MANY_TIMEOUTS:
+        answers = endpoint.answered_at > ask.failed_at
+        ask.is_alone = not answers and all(other is ask or other.failures for other in self._open)
+        if ask.is_alone and (endpoint.answered_at > float("-inf") or _kind_of_question(ask.request) in self._answered):
+            reply = await endpoint.models()
+            answers = isinstance(reply, Reply) and reply.status < 500
+        ask.failed_at = self._clock()
+        ask.faults += answers
+        if ask.faults < TOO_MANY_FAULTS:
             return trouble
-        return failed(ask.request, endpoint.url, "timeout", f"{ask.timeouts} time-outs")
+        if trouble.kind == "late":
+            return failed(ask.request, endpoint.url, "timeout", f"{ask.faults} time-outs")
+        told = f"{trouble.why} (failed {ask.faults} times while others were answered)"
+        return failed(ask.request, endpoint.url, "server_error", told)
 
     def _wait_s(self, endpoint: Endpoint, ask: Ask, trouble: Trouble) -> float:
         """Seconds before a request is queued again; in an outage the queue itself waits."""
-        if trouble.kind in {"form", "left"} or (endpoint.breaker.state != "closed" and trouble.retry_after_s is None):
+        if (
+            trouble.kind in {"form", "left"}
+            or trouble.weaker is not None
+            or (endpoint.breaker.state != "closed" and trouble.retry_after_s is None)
+        ):
             return 0.0
         now = self._clock()
         tries = 0 if trouble.kind == "late" else min(ask.attempts - 1, 7)
-        if ask.attempts <= _CHANCE and now < endpoint.answered_at + _HEALTHY_S:
+        if ask.is_alone:
+            tries = min(tries, _LONGEST_ALONE)
+        elif ask.attempts <= _CHANCE and now < endpoint.answered_at + _HEALTHY_S:
             tries = min(tries, 1)
         asked = trouble.retry_after_s
         if asked is None:
@@ -297,6 +352,23 @@ class Client:
         except TimeoutError:
             return
         raise Halted
+
+
+async def _closed(endpoint: Endpoint, listing: Reply, model: str | None) -> Reply | None:
+    """The refusal of whoever asks there; None: questions may be answered, as far as can be known without paying."""
+    if listing.status not in _CLOSED or model is None:
+        return listing if listing.status in _CLOSED else None
+    reply = await endpoint.ask("/chat/completions", {"model": model, "messages": [], "max_tokens": 1})
+    return reply if isinstance(reply, Reply) and reply.status in _CLOSED else None
+
+
+def _where(endpoint: Endpoint) -> Where:
+    return Where(endpoint.url, endpoint.key_name, endpoint.has_key)
+
+
+def _may_be_its_own(trouble: Trouble, endpoint: Endpoint) -> bool:
+    """Whether a failure may be the request's own fault. One of load is not, unless it was alone there."""
+    return trouble.kind in {"late", "failed"} or (trouble.kind == "overloaded" and endpoint.throttle.in_flight == 0)
 
 
 def _kind_of_question(request: Request) -> tuple[str, str, str]:

@@ -10,7 +10,9 @@ from collections.abc import Sequence
 
 from selfinstruct.errors import AccessError
 from selfinstruct.llm.endpoint import Endpoint, EndpointConfig
-from selfinstruct.llm.wire import Lost, said
+from selfinstruct.llm.refusals import told
+from selfinstruct.llm.said import said
+from selfinstruct.llm.wire import Lost
 
 AT_ONCE = 64
 """Texts in one request."""
@@ -50,10 +52,12 @@ async def _ask(endpoint: Endpoint, model: str, texts: Sequence[str]) -> bytes:
         reply = await endpoint.ask("/embeddings", {"model": model, "input": texts})
         if isinstance(reply, Lost):
             why = reply.why
+            if reply.kind == "left":
+                break
         elif reply.status < 300:
             return reply.content
         else:
-            why = f"HTTP {reply.status}: {said(reply)[0]}"
+            why = told(reply.status, said(reply.content))
             if reply.status < 500 and reply.status not in _PASSING:
                 break
     raise AccessError(f"{endpoint.url} gives no embeddings by {model}: {why}")

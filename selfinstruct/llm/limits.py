@@ -5,7 +5,7 @@ Nothing here sends or sleeps; the clock is a function that gives seconds and nev
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Literal
 
 Clock = Callable[[], float]
@@ -225,14 +225,14 @@ class Breaker:
         self.is_probed = False
         """Half open, and the one request is under way."""
         self._clock = clock
-        self._failures = 0
+        self._failed: set[Hashable] = set()
         self._refusals = 0
         self._failed_since = self._refused_at = self.half_open_at = float("-inf")
 
     def succeeded(self, sent_at: float) -> bool:
         """Take note of an answer; whether that ends an outage. What was sent before it began says nothing."""
         if sent_at >= self._failed_since:
-            self._failures = 0
+            self._failed.clear()
         if sent_at > self._refused_at:
             self._refusals = 0
         if self.state != "half open" or sent_at < self.half_open_at:
@@ -241,18 +241,25 @@ class Breaker:
         self.failed_probes = self._refusals = 0
         return True
 
-    def failed(self, sent_at: float, why: str, *, in_flight: int = 0, is_refusal: bool = False) -> None:
-        """Take note of a failure of the server or of the way to it. A refused connection says more than others."""
-        if not self._failures:
+    def failed(
+        self, sent_at: float, why: str, *, of: Hashable = None, in_flight: int = 0, is_refusal: bool = False
+    ) -> None:
+        """Take note of a failure of the server or of the way to it. A refused connection says more than others.
+
+        `of` is what was asked: what fails again and again while all else is answered says nothing of the server, so it
+        counts once.
+        """
+        if not self._failed:
             self._failed_since = self._clock()
-        self._failures += 1
+        self._failed.add(object() if of is None else of)
+        failures = len(self._failed)
         if is_refusal:
             self._refusals += 1
             self._refused_at = self._clock()
         if self.state == "half open" and sent_at >= self.half_open_at:
             self.probe_failed(why)
         elif self.state == "closed" and (
-            self._failures >= max(FAILURES_TO_OPEN, FAILED_SHARE_TO_OPEN * (self._failures + in_flight))
+            failures >= max(FAILURES_TO_OPEN, FAILED_SHARE_TO_OPEN * (failures + in_flight))
             or self._refusals >= REFUSALS_TO_OPEN
         ):
             self.open(why)

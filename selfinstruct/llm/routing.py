@@ -15,7 +15,7 @@ from selfinstruct.llm.endpoint import Endpoint, listed
 from selfinstruct.llm.limits import Bucket, Clock, Heard
 from selfinstruct.llm.progress import Progress, at, clock_time
 from selfinstruct.llm.slots import Slots, Ticket
-from selfinstruct.llm.wire import Lost, Trouble, estimated_tokens
+from selfinstruct.llm.wire import Lost, Structure, Trouble, estimated_tokens
 from selfinstruct.records import Completion, Request
 
 _MOST_FAILURES = 3
@@ -36,8 +36,17 @@ class Ask(Ticket):
         self.form = (request.model, "schema" if request.schema else "plain")
         self.tokens = estimated_tokens(request) if router.counts_tokens else 0
         self.attempts = 0
-        self.timeouts = 0
         self.failures = 0
+        self.faults = 0
+        """Failures while its endpoint answered others."""
+        self.failed_at = float("inf")
+        """When it failed last; before that, when it was first sent."""
+        self.is_alone = False
+        """Whether, when it failed last, all else had been answered or had failed too."""
+        self.malformed = 0
+        """How often in a row what the model wrote was not of the wanted form."""
+        self.structure: Structure | None = None
+        """A weaker form of structured answers than the endpoint takes, for this request alone."""
         self._router = router
         self.fail(0)
 
@@ -128,15 +137,16 @@ class Router:
             return
         heard = _LOAD.get(outcome.kind, "neither") if endpoint.breaker.state == "closed" else "neither"
         endpoint.throttle.answered(number, heard, outcome.retry_after_s)
-        if outcome.kind in {"throttled", "form", "busy", "unanswerable"}:
+        if outcome.kind in {"throttled", "form", "busy", "malformed", "unanswerable"}:
             self._is_alive(endpoint, sent_at)
         elif outcome.kind == "left":
             self._leave(endpoint, outcome.why)
         else:
             ask.fail()
             endpoint.breaker.failed(
-                sent_at, outcome.why, in_flight=endpoint.throttle.in_flight, is_refusal=outcome.kind == "unreachable"
-            )
+                sent_at, outcome.why, of=ask, in_flight=endpoint.throttle.in_flight,
+                is_refusal=outcome.kind == "unreachable",
+            )  # fmt: skip
             self.watch(endpoint)
 
     def cancelled(self, endpoint: Endpoint, ask: Ask) -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from selfinstruct import judging
 from selfinstruct.config.reading import DEFAULT_CONCURRENCY, Config
-from selfinstruct.config.roles import OPENAI_URL, role_of, stage_models, stages_in_use, urls_of
+from selfinstruct.config.roles import OPENAI_URL, headers_of, key_in, role_of, stage_models, stages_in_use, urls_of
 from selfinstruct.config.sections import Role
 from selfinstruct.errors import AccessError, ConfigError
 from selfinstruct.llm.client import Client, EndpointConfig
@@ -87,7 +86,7 @@ async def serve(
         used = {id(clients[stage]): clients[stage] for stage in stages_in_use(config)}
         listed: list[dict[str, Any]] = []
         for client in used.values():
-            found = await client.check()
+            found = await client.check(config.model_name)
             listed = listed or found
         name = config.model_name or _only_model(listed)
         most = max(client.slots.most for client in used.values())
@@ -189,12 +188,16 @@ def endpoints_of(config: Config, role: Role, local: _Local | None) -> list[Endpo
         AccessError: a key is missing.
     """
     urls = urls_of(config, role)
+    headers, secret_headers = headers_of(role)
     if not urls and local is not None:
-        return [EndpointConfig(local.url, local.api_key, "VLLM_API_KEY", role.extra_headers, role.timeout_s)]
-    key = os.environ.get(role.api_key_env, "")
+        key, key_name, urls = local.api_key, "VLLM_API_KEY", (local.url,)
+    else:
+        key, key_name = key_in(role.api_key_env), role.api_key_env
     if not key and OPENAI_URL in urls:
-        raise AccessError(f"{OPENAI_URL} wants a key: set {role.api_key_env}, or name another server by --base-url")
-    return [EndpointConfig(url, key or "none", role.api_key_env, role.extra_headers, role.timeout_s) for url in urls]
+        raise AccessError(f"{OPENAI_URL} wants a key: set {key_name}, or name another server by --base-url")
+    return [
+        EndpointConfig(url, key or "none", key_name, headers, secret_headers, timeout_s=role.timeout_s) for url in urls
+    ]
 
 
 def _context_lengths(clients: Mapping[str, Client], config: Config, model: str) -> dict[str, int | None]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -100,11 +99,13 @@ def write_report(
     path = out or shown[0].pool / f"{'_'.join(['report', *_told(shown)])}.html"
     embed = None
     if embeddings is not None:
+        from selfinstruct.config.roles import base_url, key_in  # noqa: PLC0415 - brings the recipes
         from selfinstruct.llm.embeddings import embed as ask  # noqa: PLC0415 - brings the HTTP client
         from selfinstruct.llm.endpoint import EndpointConfig  # noqa: PLC0415
 
         url, model, key_name = embeddings
-        server = EndpointConfig(url, os.environ.get(key_name, "") or "none", key_name, timeout_s=120.0)
+        key = key_in(key_name) or "none"
+        server = EndpointConfig(base_url(url, "--embeddings-url"), key, key_name, timeout_s=120.0)
         embed = partial(ask, server, model)
     page.write_report(shown, path, embed)
     OUT.print(Text(f"{path}   {path.stat().st_size / 1e6:.1f} MB; open it in a browser"))

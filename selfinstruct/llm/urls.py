@@ -1,0 +1,133 @@
+"""Addresses of servers: read as people write them, taken apart, and shown without what is secret in them."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import re
+from dataclasses import dataclass
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urljoin, urlsplit, urlunsplit
+
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+_ROUTES = re.compile(r"(/chat)?/completions/*$|/(models|embeddings)/*$", re.IGNORECASE)
+"""Ends of addresses that name one route of the API instead of where it begins."""
+_VERSIONED = re.compile(r"/v\d+\w*(/|$)")
+SECRET_NAME = re.compile("auth|key|token|secret|cookie|password|sig", re.IGNORECASE)
+"""What names of headers and of parts of a query have in common whose values are not to be shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where an API begins, in the parts in which it is used."""
+
+    shown: str
+    """All of it but user, password and secrets in the query."""
+    base: str
+    """Without query."""
+    query: dict[str, str]
+    """What goes with each request."""
+    user: str
+    """`user:password`, still quoted; empty: none."""
+
+
+def as_base_url(text: str) -> str:
+    """An address as it is meant: with a scheme, without a route of the API at its end.
+
+    Raises:
+        ValueError: it is none; the text has no secret in it.
+    """
+    url = text.strip()
+    if not url.isprintable() or " " in url or "\\" in url:
+        raise ValueError("a base URL has no spaces, backslashes or control characters in it")
+    if not _SCHEME.match(url):
+        raise ValueError(f"a base URL begins with http:// or https://; this may be meant: {_with_scheme(url)}")
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        raise ValueError(f"this is no base URL ({error}); one looks like http://localhost:8000/v1") from None
+    if parts.scheme.lower() not in {"http", "https"} or not host:
+        shown = f"{parts.scheme}://..." if parts.scheme else "this"
+        raise ValueError(f"{shown} is no http:// or https:// URL of a server; one looks like http://localhost:8000/v1")
+    path = _ROUTES.sub("", parts.path).rstrip("/")
+    return urlunsplit((parts.scheme.lower(), parts.netloc, path, parts.query, ""))
+
+
+def _with_scheme(url: str) -> str:
+    """What may be meant: in this network servers are spoken to by http."""
+    bare = url.rpartition("@")[2].partition("?")[0]
+    with contextlib.suppress(ValueError):
+        if _is_near(urlsplit(f"http://{bare}").hostname or ""):
+            return f"http://{bare}"
+    return f"https://{bare}"
+
+
+def _is_near(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_private
+    except ValueError:
+        return "." not in host.rstrip(".")
+
+
+def address(url: str) -> Address:
+    """The parts of a base URL."""
+    parts = urlsplit(url)
+    shown, user = without_credentials(url)
+    query = dict(parse_qsl(parts.query, keep_blank_values=True))
+    if any(SECRET_NAME.search(name) for name in query):
+        hidden = {name: "***" if SECRET_NAME.search(name) else value for name, value in query.items()}
+        shown = urlunsplit(urlsplit(shown)._replace(query=urlencode(hidden, safe="*")))
+    base = urlunsplit(urlsplit(shown)._replace(query="", fragment=""))
+    return Address(shown, base, query, user)
+
+
+def has_version(base: str) -> bool:
+    """Whether the path of an address names a version of the API, such as /v1."""
+    return bool(_VERSIONED.search(urlsplit(base).path))
+
+
+def is_same_origin(one: str, other: str) -> bool:
+    """Whether two URLs are of one server: scheme, host and port."""
+    return _origin(one) == _origin(other)
+
+
+def redirected(url: str, location: str) -> str:
+    """Where a redirect points; empty where that cannot be told."""
+    try:
+        target = urljoin(url, location)
+        _origin(target)
+    except ValueError:
+        return ""
+    return target
+
+
+def shown_target(url: str) -> str:
+    """A URL for a message: without user, query and fragment."""
+    return urlunsplit(urlsplit(without_credentials(url)[0])._replace(query="", fragment=""))
+
+
+def _origin(url: str) -> tuple[str, str, int | None]:
+    parts = urlsplit(url)
+    port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    return parts.scheme, (parts.hostname or "").rstrip("."), port
+
+
+def is_on_loopback(url: str) -> bool:
+    """Whether a URL is of this machine, which the proxies that the environment names do not reach."""
+    host = (urlsplit(url).hostname or "").rstrip(".")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def without_credentials(url: str) -> tuple[str, str]:
+    """A URL without `user:pass@`, and that part."""
+    parts = urlsplit(url)
+    user, at, host = parts.netloc.rpartition("@")
+    return urlunsplit((parts.scheme, host, parts.path, parts.query, parts.fragment)), user if at else ""
+
+
+def spellings(secret: str) -> set[str]:
+    """The forms in which a secret may stand in a URL."""
+    return {secret, unquote(secret), quote(secret), quote(secret, safe="")}
