@@ -87,9 +87,10 @@ async def grow(config: GrowConfig) -> State[Any]:
         return await terminated_state()
     except PoolInUse as error:
         return Cancelled(message=f"left out: {error}")
-    if first_rounds:
-        await artifacts.show_rounds(config.pool, round_figures(config.pool, first_rounds[0]))
-    await artifacts.show_summary(config.pool, outcome, before, status(config.pool))
+    if is_pool(config.pool):  # a failed start leaves none
+        if first_rounds:
+            await artifacts.show_rounds(config.pool, round_figures(config.pool, first_rounds[0]))
+        await artifacts.show_summary(config.pool, outcome, before, status(config.pool))
     if outcome.exit_code not in STOPPED_BY_ITSELF:
         raise SelfInstructError(outcome.reason)
     done = {"pool": str(config.pool), "exit_code": outcome.exit_code, "reason": outcome.reason}

@@ -22,7 +22,7 @@ import pytest
 from selfinstruct import cli
 from selfinstruct.llm.offline.server import OfflineServer
 from selfinstruct.store.reading import status
-from tests.builders import ROOT, grow, jsonl, seed_row
+from tests.builders import ROOT, grow, jsonl, rows, seed_row
 
 
 def run(*arguments: str | Path) -> int:
@@ -368,6 +368,53 @@ def test_a_wrong_key_and_an_unknown_model_end_at_once_with_5(
         err = capsys.readouterr().err
         assert "no-such-model" in err
         assert run("generate", "--pool", tmp_path / "q", *arguments[3:]) == 0
+
+
+def failing_starts(tmp_path: Path) -> dict[str, tuple[int, list[str | Path]]]:
+    """(exit code, arguments) of runs that end before a model has answered anything."""
+    (tmp_path / "c.toml").write_text("taget = 5")
+    (tmp_path / "torn.jsonl").write_text("{oops\n")
+    nobody = "http://127.0.0.1:9/v1"
+    return {
+        "config": (2, ["--config", tmp_path / "c.toml"]),
+        "seeds": (2, ["--seeds", tmp_path / "torn.jsonl"]),
+        "exclusions": (2, ["--exclude", tmp_path / "missing.jsonl"]),
+        "nobody": (5, ["--base-url", nobody, "--model", "m"]),
+    }
+
+
+@pytest.mark.parametrize("kind", ["config", "seeds", "exclusions", "nobody"])
+@pytest.mark.parametrize("was_there", [False, True])
+def test_a_failed_start_leaves_no_folder_behind_and_an_empty_one_as_it_was(
+    tmp_path: Path, kind: str, was_there: bool
+) -> None:
+    code, arguments = failing_starts(tmp_path)[kind]
+    pool = tmp_path / "outputs" / "p"
+    if was_there:
+        pool.mkdir(parents=True)
+    assert run("generate", "--pool", pool, *arguments) == code
+    assert [*tmp_path.glob("outputs/**/*")] == ([pool] if was_there else [])
+    assert (tmp_path / "outputs").exists() == was_there
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_a_server_that_refuses_the_first_question_leaves_no_pool_behind(tmp_path: Path, status: int) -> None:
+    from tests.servers import ScriptedServer, completion, error
+
+    answered: list[str] = []
+
+    async def answer(*_: object) -> object:
+        return completion(answered.pop()) if answered else error(status, "not for you")
+
+    pool = tmp_path / "outputs" / "p"
+    with ScriptedServer(answer) as server:  # type: ignore[arg-type]
+        arguments = ["generate", "--pool", pool, "--base-url", server.base_url, "--model", "m", "--target", "3"]
+        assert run(*arguments, "--concurrency", "1") == 5
+        assert server.bodies
+        assert not (tmp_path / "outputs").exists()
+        answered.append("1. Something was answered, which is paid for.")
+        assert run(*arguments, "--concurrency", "1") == 5
+    assert rows(pool, "SELECT COUNT(*) FROM completions") == [(1,)]
 
 
 def test_openai_without_a_key_says_which_variable_to_set(

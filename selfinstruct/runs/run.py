@@ -46,9 +46,15 @@ async def run(
     """
     pool = Pool.open(config.pool)
     try:
-        return await _run(pool, config, tell, steps, started, job)
+        outcome = await _run(pool, config, tell, steps, started, job)
+        if outcome.exit_code == AccessError.exit_code:
+            pool.forget()
+    except SelfInstructError:
+        pool.forget()
+        raise
     finally:
         pool.close()
+    return outcome
 
 
 async def _run(pool: Pool, config: Config, tell: Tell, steps: Steps, started: Started, job: str | None) -> Outcome:

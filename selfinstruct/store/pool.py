@@ -182,6 +182,14 @@ class Pool:
         finally:
             os.close(self._lock)
 
+    def forget(self) -> None:
+        """Take back a pool that was created since it was opened and in which nothing was answered."""
+        if self.path in self._made and not self.is_new:
+            with self.connect() as connection:
+                answered = connection.execute("SELECT EXISTS (SELECT 1 FROM completions)").fetchone()[0]
+            if not answered:
+                self._leave_nothing()
+
     def _leave_nothing(self) -> None:
         for path in self._made:
             with contextlib.suppress(OSError):  # a folder that somebody put something into stays
