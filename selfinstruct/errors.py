@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 
 class SelfInstructError(Exception):
     """Anything that ends a command with one clear line."""
@@ -35,3 +38,25 @@ class AccessError(SelfInstructError):
     """The model cannot be reached, refuses the key, is unknown, or the server refuses the configuration."""
 
     exit_code = 5
+
+
+def plain_form(word: str) -> str:
+    """A word without case, dashes, underscores and dots, by which spellings of one word are alike."""
+    return "".join(character for character in word.casefold() if character.isalnum())
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that was probably meant: spelled otherwise, misspelled, or cut short."""
+    forms = {plain_form(one): one for one in reversed([*known])}
+    form = plain_form(word)
+    found = [form] if form in forms else difflib.get_close_matches(form, forms, 1, cutoff=0.75)
+    if not found and len(form) >= 3:
+        found = [one for one in forms if one.startswith(form)]
+    return forms[found[0]] if len(found) == 1 else None
+
+
+def unknown(what: str, known: Iterable[str], shown: str = "") -> str:
+    """Words for an unknown word: the known one that was probably meant, or all of them."""
+    known = [*known]
+    meant = nearest(what, known)
+    return f"did you mean {meant}?" if meant else f"known: {shown or ', '.join(known)}"

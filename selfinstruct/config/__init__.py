@@ -1,1 +1,6 @@
 """The configuration: read and checked once, at the edge."""
+
+from pathlib import Path
+
+DEFAULT_POOL = Path("outputs/pool")
+"""Where a pool is unless another folder is named."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import os
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -12,6 +14,8 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from selfinstruct import judging
+from selfinstruct.config import DEFAULT_POOL
+from selfinstruct.config.habits import ON_KEYS, Places, is_secret
 from selfinstruct.config.roles import sampling_of
 from selfinstruct.config.sections import (
     AgreementSection,
@@ -26,8 +30,9 @@ from selfinstruct.config.sections import (
     RecipeSection,
     Role,
     VllmSection,
+    Whole,
 )
-from selfinstruct.errors import ConfigError
+from selfinstruct.errors import ConfigError, nearest, plain_form, unknown
 from selfinstruct.given_files import read_text
 from selfinstruct.llm.budget import Limits
 from selfinstruct.recipes import RECIPES
@@ -69,7 +74,7 @@ _FILE = "the config file"
 
 
 class _Environment(PydanticBaseSettingsSource):
-    """SELFINSTRUCT_<OPTION>, for each of `OPTIONS`."""
+    """SELFINSTRUCT_<OPTION>, for each of `OPTIONS`; one that is empty says nothing."""
 
     def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
         del field
@@ -79,7 +84,7 @@ class _Environment(PydanticBaseSettingsSource):
         found: dict[str, Any] = {}
         for option in OPTIONS:
             value = os.environ.get(f"SELFINSTRUCT_{option.upper()}")
-            if value is not None:
+            if value:
                 set_option(found, option, value.split() if option in {"base_url", "language", "exclude"} else value)
         return found
 
@@ -89,17 +94,17 @@ class Config(BaseSettings):
 
     model_config = SettingsConfigDict(extra="forbid", frozen=True, nested_model_default_partial_update=True)
 
-    pool: Path = Path("outputs/pool")
+    pool: Path = DEFAULT_POOL
     seeds: Path | None = None
     skip_faulty_seeds: bool = False
     """Go on without the rows of a seed file that cannot be read."""
-    target: int | None = Field(None, ge=1, le=MOST_TASKS)
-    more: int | None = Field(None, ge=1, le=MOST_TASKS)
-    seed: int = Field(42, ge=-(2**63), lt=2**63)
-    concurrency: int | None = Field(None, ge=1, le=4096)
+    target: Whole | None = Field(None, ge=1, le=MOST_TASKS)
+    more: Whole | None = Field(None, ge=1, le=MOST_TASKS)
+    seed: Whole = 42
+    concurrency: Whole | None = Field(None, ge=1, le=4096)
     """None: 32, or with the backend `vllm` what its server can run."""
-    round_size: int = Field(8, ge=1, le=1000)
-    lookahead: int = Field(2, ge=1, le=100)
+    round_size: Whole = Field(8, ge=1, le=1000)
+    lookahead: Whole = Field(2, ge=1, le=100)
     recipe: RecipeSection = RecipeSection()
     model: ModelSection = ModelSection()
     stages: dict[str, Role] = {}
@@ -139,7 +144,7 @@ class Config(BaseSettings):
         for stage in self.stages:
             if stage not in known:
                 raise ValueError(
-                    f"stages.{stage}: the recipe {self.recipe.name} has no such stage; its stages: {', '.join(known)}"
+                    f"stages.{stage}: the recipe {self.recipe.name} has no such stage; {unknown(stage, known)}"
                 )
         if self.starts_vllm:
             self._check_vllm()
@@ -207,25 +212,31 @@ def set_option(tree: dict[str, Any], option: str, value: Any) -> None:
     tree[key] = value
 
 
-def load(path: Path | None, options: Mapping[str, Any]) -> Config:
+def load(path: Path | None, options: Mapping[str, Any], tell: Callable[[str], None] | None = None) -> Config:
     """The configuration from options (None: not given), environment, config file and defaults.
 
+    `tell` hears of variables that look like settings and are none.
+
     Raises:
-        ConfigError: one line that names the option or key, what was found and what is wanted.
+        ConfigError: one line that names the option, variable or key, what was found and what is wanted.
     """
     tree: dict[str, Any] = {}
     for option, value in options.items():
         if value is not None and value != ():
             set_option(tree, option, list(value) if isinstance(value, tuple | list) else value)
+    given = copy.deepcopy(tree)
     for one, other in (("target", "more"), ("more", "target")):
         if options.get(one) is not None and options.get(other) is None:
             tree[other] = None  # an option wins over the other of the two in the environment or the file
     if path is not None:
         tree[_FILE] = _read(path)
+    for line in _unheard_variables():
+        if tell is not None:
+            tell(line)
     try:
         return Config(**tree)
     except ValidationError as error:
-        raise ConfigError(_first_line(error, path)) from error
+        raise ConfigError(_first_line(error, path, given)) from error
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -241,37 +252,161 @@ def _read(path: Path) -> dict[str, Any]:
     return tree
 
 
-def _first_line(error: ValidationError, path: Path | None) -> str:
-    first = error.errors()[0]
+def option_name(option: str) -> str:
+    """An option as it is written on the command line."""
+    return f"--{option.replace('_', '-')}"
+
+
+def places() -> Places:
+    """All places of the config file, to be found by words for them."""
+    tables = {name: table for name, field in Config.model_fields.items() if (table := _table(field.annotation))}
+    tables = {"": Config, "model": tables.pop("model"), **tables}
+    return Places(
+        OPTIONS, [f"{name}.{key}".lstrip(".") for name, table in tables.items() for key in table.model_fields]
+    )
+
+
+def _table(annotation: Any) -> type[BaseModel] | None:
+    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
+
+
+def _unheard_variables() -> Iterator[str]:
+    """A line for each variable that looks like one of this program and is not heard.
+
+    Raises:
+        ConfigError: it is a slip of one that would be heard, or of a key of the config file.
+    """
+    heard = {f"SELFINSTRUCT_{option.upper()}": place for option, place in OPTIONS.items()}
+    by_place = {place: variable for variable, place in heard.items()}
+    for variable in sorted(os.environ):
+        found = re.fullmatch(r"self[_-]?instruct[_-]?(.+)", variable, re.IGNORECASE)
+        if found is None or variable in heard:
+            continue
+        word = found[1]
+        if is_secret(word):
+            raise ConfigError(f"{variable}: no such setting; {ON_KEYS}")
+        if plain_form(word) == "config":
+            raise ConfigError(f"{variable}: no such setting; a config file is named by --config")
+        place = places().meant(word)
+        if place is None:
+            yield f"{variable}: no such setting; it is not used (docs/configuration.md lists them)"
+        elif place in by_place:
+            raise ConfigError(f"{variable}: no such setting; did you mean {by_place[place]}?")
+        else:
+            raise ConfigError(f"{variable}: no such setting; set {places().in_words(place)} in a file for --config")
+
+
+def _first_line(error: ValidationError, path: Path | None, given: Mapping[str, Any]) -> str:
+    errors = error.errors()
+    first = next((one for one in errors if one["type"] == "extra_forbidden"), errors[0])
     place = ".".join(str(part) for part in first["loc"])
-    options = {where: option for option, where in OPTIONS.items()}
-    option = f"--{options[place].replace('_', '-')}" if place in options else ""
-    name = f"{option} ({place} in a config file)" if option and option[2:] != place else option or place
     if first["type"] == "extra_forbidden":
-        known = ", ".join(_keys_beside(place))
-        return f"{path or 'configuration'}: unknown key {place!r}; known here: {known}"
-    message = first["msg"].removeprefix("Value error, ")
+        return f"{path or 'configuration'}: {_on_unknown_key(first['loc'], first['input'])}"
+    message = _in_words(first)
     if not place:
         return message
-    is_secret = "base_url" in first["loc"]  # a password may stand in it
-    found = "" if is_secret or repr(first["input"]) in message else f", found {_head(first['input'])}"
-    return f"{name}: {message}{found}"
+    options = {where: option for option, where in OPTIONS.items()}
+    key = next((where for where in options if f"{place}.".startswith(f"{where}.")), place)
+    option = option_name(options[key]) if key in options else ""
+    name = (
+        f"{option} ({place} in a config file)" if plain_form(option) not in {"", plain_form(place)} else option or place
+    )
+    if not _holds(given, key):
+        variable = f"SELFINSTRUCT_{options[key].upper()}" if key in options else ""
+        name = f"{variable if os.environ.get(variable) else path or 'configuration'}: {name}"
+    value = first["input"]
+    if place == "seed" and isinstance(value, str) and not value.strip().isdigit():
+        return f"{name}: {message}, found {value!r}; did you mean --seeds {value}?"
+    if not _NEVER_SHOWN.isdisjoint(first["loc"]) or not isinstance(value, str | int | float) or str(value) in message:
+        return f"{name}: {message}"
+    return f"{name}: {message}, found {_short(repr(value))}{_choice_meant(first, str(value))}"
 
 
-def _head(value: object) -> str:
-    """What was found, in bearable length."""
-    text = repr(value)
-    return text if len(text) <= 100 else f"{text[:100]}..."
+_NEVER_SHOWN = {"api_key_env", "base_url", "extra_headers", "extra_body", "env"}
+"""Where a key or a password may stand."""
 
 
-def _keys_beside(place: str) -> list[str]:
-    section: Any = Config
-    for part in place.split(".")[:-1]:
-        if section is Config and part == "stages":
-            return sorted(Role.model_fields)
-        annotation = section.model_fields[part].annotation if part in section.model_fields else None
-        section = annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else section
-    return sorted(section.model_fields)
+def _holds(tree: Any, place: str) -> bool:
+    for part in place.split("."):
+        if not isinstance(tree, dict) or part not in tree:
+            return False
+        tree = tree[part]
+    return True
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+_WORDS = {
+    "int_parsing": "wants a whole number",
+    "int_type": "wants a whole number",
+    "float_parsing": "wants a number",
+    "float_type": "wants a number",
+    "decimal_parsing": "wants a number",
+    "decimal_type": "wants a number",
+    "bool_parsing": "wants true or false",
+    "bool_type": "wants true or false",
+    "string_type": "wants a text",
+    "path_type": "wants a path",
+    "tuple_type": "wants a list",
+    "model_type": "wants a table of keys",
+    "model_attributes_type": "wants a table of keys",
+    "dict_type": "wants a table of keys",
+    "missing": "is missing",
+}
+"""Faults by pydantic's names for them, in words that do not speak of Python."""
+
+
+def _in_words(fault: Any) -> str:
+    message = str(fault["msg"]).removeprefix("Value error, ")
+    return _WORDS.get(fault["type"], message.replace("Input should be", "wants", 1) if "Input should be '" in message
+                      else message.replace("Input should be", "should be", 1))  # fmt: skip
+
+
+def _choice_meant(fault: Any, value: str) -> str:
+    choices = re.findall(r"'([^']+)'", str(fault.get("ctx", {}).get("expected", "")))
+    meant = nearest(value, choices)
+    return f"; did you mean {meant}?" if meant else ""
+
+
+def _on_unknown_key(loc: tuple[int | str, ...], value: Any) -> str:
+    """What to say of an unknown key: never its value, which may be a key of another kind."""
+    *sections, key = (str(part) for part in loc)
+    place = ".".join((*sections, key))
+    said = f"unknown key {place!r}; "
+    if is_secret(key):
+        return said + ON_KEYS
+    if sections[:1] == ["prices"] and isinstance(value, dict):
+        return f'{said}a name with a dot in it is quoted: [prices."{".".join((*sections[1:], key))}"]'
+    if isinstance(value, dict) and not sections:
+        tables = [name for name, field in Config.model_fields.items() if _table(field.annotation)]
+        return said + unknown(key, [*tables, "stages", "prices"])
+    beside = _keys_beside(sections)
+    meant = _key_meant(sections, key, nearest(key, beside))
+    return said + (f"did you mean {meant}?" if meant else f"known here: {', '.join(beside)}")
+
+
+def _key_meant(sections: Sequence[str], key: str, beside: str | None) -> str | None:
+    """What an unknown key was to be: the nearest in its table, unless it is spelled like one that stands elsewhere."""
+    place = places().meant(key)
+    if place is None or (beside is not None and plain_form(beside) == plain_form(key)):
+        return beside
+    table, _, found = place.rpartition(".")
+    if table == ("model" if sections[:1] == ["stages"] else ".".join(sections)):
+        return found
+    if plain_form(key) == "maxtokens":
+        return "max_tokens under [model], of one answer, or under [budget], of a whole run"
+    return places().in_words(place) if beside is None or plain_form(found) == plain_form(key) else beside
+
+
+def _keys_beside(sections: Sequence[str]) -> list[str]:
+    """The keys of a table of the config file."""
+    table: type[BaseModel] = Config
+    if sections:
+        named: dict[str, type[BaseModel]] = {"stages": Role, "prices": PriceSection}
+        table = named.get(sections[0]) or _table(Config.model_fields[sections[0]].annotation) or Config
+    return sorted(table.model_fields)
 
 
 def limits_of(config: Config) -> Limits:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
+from selfinstruct.config.habits import server_meant
+from selfinstruct.errors import nearest, unknown
 from selfinstruct.judging import DEFAULT_PRINCIPLES
 from selfinstruct.llm.urls import as_base_url
 from selfinstruct.novelty.tokens import TOKENIZERS
@@ -31,6 +34,44 @@ def _share(value: Any) -> str:
     return format(number.normalize(), "f")
 
 
+_LARGEST = 2**63 - 1
+"""What the database can hold."""
+_UNITS = {"k": 1_000, "m": 1_000_000}
+
+
+def _whole(value: Any) -> Any:
+    """A whole number out of 1_000, 1e3, 1k or 2M; what is none of them as it is. Raises: ValueError."""
+    if isinstance(value, bool):
+        raise ValueError("wants a whole number")  # noqa: TRY004 - as pydantic wants it
+    number: Any = value
+    try:
+        if isinstance(value, str):
+            unit: int = _UNITS.get(value[-1:].lower(), 1)
+            number = Decimal(value[:-1] if unit > 1 else value) * unit
+        if not isinstance(number, int | float | Decimal):
+            return value
+        if not -_LARGEST <= number <= _LARGEST:
+            raise ValueError("this number is too large")
+        whole = int(number)
+    except ArithmeticError:
+        raise ValueError("wants a whole number, such as 1000 or 1k") from None
+    if whole != number:
+        raise ValueError("wants a whole number")
+    return whole
+
+
+Whole = Annotated[int, BeforeValidator(_whole)]
+
+
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+Texts = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+"""Several texts; one may stand alone."""
+Paths = Annotated[tuple[Path, ...], BeforeValidator(_listed)]
+
+
 class Section(BaseModel):
     """A table of the config file; an unknown key in it is an error."""
 
@@ -47,17 +88,20 @@ class RecipeSection(Section):
     prompts: Path | None = None
     """A folder whose files replace prompts of the recipe by name."""
     compat: bool = False
-    tasks_per_request: int = Field(6, ge=1, le=50)
-    inputs_per_task: int = Field(2, ge=1, le=5)
-    demonstrations: int = Field(8, ge=1, le=50)
-    generated_demonstrations: int = Field(2, ge=0, le=50)
+    tasks_per_request: Whole = Field(6, ge=1, le=50)
+    inputs_per_task: Whole = Field(2, ge=1, le=5)
+    demonstrations: Whole = Field(8, ge=1, le=50)
+    generated_demonstrations: Whole = Field(2, ge=0, le=50)
 
     @field_validator("name")
     @classmethod
     def _known(cls, name: str) -> str:
         if name not in RECIPES:
-            raise ValueError(f"unknown recipe {name!r}; known: {', '.join(RECIPES)}")
+            raise ValueError(f"unknown recipe {name!r}; {unknown(name, RECIPES)}")
         return name
+
+
+Backend = Literal["offline", "openai", "vllm"]
 
 
 class Role(Section):
@@ -73,10 +117,19 @@ class Role(Section):
     tokens_per_minute: float | None = Field(None, gt=0)
     temperature: float | None = Field(None, ge=0, le=2)
     top_p: float | None = Field(None, gt=0, le=1)
-    max_tokens: int | None = Field(None, ge=1)
+    max_tokens: Whole | None = Field(None, ge=1)
     presence_penalty: float | None = Field(None, ge=-2, le=2)
     frequency_penalty: float | None = Field(None, ge=-2, le=2)
-    stop: tuple[str, ...] | None = None
+    stop: Texts | None = None
+
+    @field_validator("api_key_env")
+    @classmethod
+    def _a_name(cls, name: str) -> str:
+        """A key in the place of its variable's name is told by its form, and never said again."""
+        looks_random = len(name) >= 16 and re.search(r"[a-z]", name) and re.search(r"\d", name)
+        if not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII) or (looks_random and name not in os.environ):
+            raise ValueError("wants the name of the environment variable that holds the key, not the key itself")
+        return name
 
     @field_validator("base_url", mode="before")
     @classmethod
@@ -103,7 +156,16 @@ class Role(Section):
 class ModelSection(Role):
     """The model of all stages that name none of their own."""
 
-    backend: Literal["offline", "openai", "vllm"] | None = None
+    backend: Backend | None = None
+
+    @field_validator("backend", mode="before")
+    @classmethod
+    def _a_way(cls, name: Any) -> Any:
+        """Servers and providers are no backends: their address is all that differs."""
+        url = server_meant(name) if isinstance(name, str) and nearest(name, get_args(Backend)) is None else None
+        if url is not None:
+            raise ValueError(f"{name} is used by its address alone: leave out the backend and give --base-url {url}")
+        return name
 
 
 class VllmSection(Section):
@@ -118,7 +180,7 @@ class VllmSection(Section):
     """What is loaded, a folder or a name, where it is not the model's name."""
     start_timeout_s: float = Field(3600.0, gt=0)
     stuck_s: float = Field(180.0, gt=0)
-    max_restarts: int = Field(3, ge=0)
+    max_restarts: Whole = Field(3, ge=0)
 
     @field_validator("command", "args", mode="before")
     @classmethod
@@ -137,16 +199,16 @@ class FiltersSection(Section):
 
     rouge_threshold: Annotated[str, Field(validate_default=True)] = "0.7"
     tokenizer: str = "unicode"
-    min_words: int = Field(4, ge=1)
-    max_words: int = Field(150, ge=1)
-    blocked_words: tuple[str, ...] = ()
-    languages: tuple[str, ...] = ()
+    min_words: Whole = Field(4, ge=1)
+    max_words: Whole = Field(150, ge=1)
+    blocked_words: Texts = ()
+    languages: Texts = ()
     """ISO 639-1 codes; instructions in any other language are rejected. Needs the extra `languages`."""
-    max_instances: int = Field(5, ge=1, le=100)
-    validators: tuple[str, ...] = (DEFAULT,)
+    max_instances: Whole = Field(5, ge=1, le=100)
+    validators: Texts = (DEFAULT,)
     """Checks of instances; `default` stands for those that are on by default."""
     personal_data: PersonalData = "reject"
-    exclude: tuple[Path, ...] = ()
+    exclude: Paths = ()
     """Benchmarks and test sets: what is near one of their texts is rejected."""
     exclude_threshold: Annotated[str, Field(validate_default=True)] = "0.7"
 
@@ -159,11 +221,11 @@ class FiltersSection(Section):
     @classmethod
     def _known(cls, name: str) -> str:
         if name not in TOKENIZERS:
-            raise ValueError(f"unknown tokenizer {name!r}; known: {', '.join(TOKENIZERS)}")
+            raise ValueError(f"unknown tokenizer {name!r}; {unknown(name, TOKENIZERS)}")
         return name
 
 
-Score = Annotated[int, Field(ge=1, le=5)]
+Score = Annotated[Whole, Field(ge=1, le=5)]
 
 
 class JudgeSection(Section):
@@ -177,7 +239,9 @@ class JudgeSection(Section):
     """What becomes of an instance about which the judge says nothing that can be read."""
     revise: bool = False
     """Whether an instance with an unsuitable input or a wrong output is revised and judged again, once."""
-    principles: tuple[Annotated[str, Field(min_length=1)], ...] = DEFAULT_PRINCIPLES
+    principles: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(_listed)] = (
+        DEFAULT_PRINCIPLES
+    )
     """What a revision is to heed."""
 
     @model_validator(mode="after")
@@ -190,7 +254,7 @@ class JudgeSection(Section):
 class AgreementSection(Section):
     """How many answers are asked for where an answer is short and definite."""
 
-    answers: int = Field(1, ge=1, le=100)
+    answers: Whole = Field(1, ge=1, le=100)
     min_share: Annotated[str, Field(validate_default=True)] = "0.5"
     """Of the answers, that must agree."""
     steps: Literal["keep", "strip"] = "keep"
@@ -205,7 +269,7 @@ class AgreementSection(Section):
 class RadarSection(Section):
     """When a pool is said to collapse; the keys are those of `records.Radar`, which says what each means."""
 
-    window: int = Field(10, ge=1, le=1000)
+    window: Whole = Field(10, ge=1, le=1000)
     min_acceptance: float = Field(0.25, ge=0, le=1)
     max_nearest: float = Field(0.65, ge=0, le=1)
     max_openings: float = Field(0.5, ge=0, le=1)
@@ -217,8 +281,8 @@ class BudgetSection(Section):
     """What a run may spend; `pool_max_usd` bounds the pool's total over all runs."""
 
     max_usd: Decimal | None = Field(None, gt=0)
-    max_tokens: int | None = Field(None, ge=1)
-    max_requests: int | None = Field(None, ge=1)
+    max_tokens: Whole | None = Field(None, ge=1)
+    max_requests: Whole | None = Field(None, ge=1)
     max_minutes: float | None = Field(None, gt=0)
     pool_max_usd: Decimal | None = Field(None, gt=0)
 
@@ -238,10 +302,10 @@ class PublishSection(Section):
     `versions/measures.py` computes the figures that the bounds are held against.
     """
 
-    formats: tuple[str, ...] = ("alpaca", "messages")
+    formats: Texts = ("alpaca", "messages")
     split: str | None = None
     """Sides with their shares, such as train=0.95,test=0.05."""
-    min_tasks: int = Field(1, ge=1)
+    min_tasks: Whole = Field(1, ge=1)
     max_drop: float = Field(0.1, ge=0, le=1)
     """The share by which tasks, verb_noun_entropy and vendi_score may fall against the last good version."""
     max_duplicate_share: float = Field(0.01, ge=0, le=1)

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from selfinstruct.errors import ConfigError, PoolError
+from selfinstruct.errors import ConfigError, PoolError, unknown
 from selfinstruct.export.card import card
 from selfinstruct.export.choice import Choice, Places, judge, limit
 from selfinstruct.export.companions import axolotl, dataset_info
@@ -183,7 +183,8 @@ def formats_wanted(names: Sequence[str]) -> tuple[str, ...]:
     """
     for name in names:
         if name not in (*NAMES, ALL):
-            raise ConfigError(f"--format {name}: unknown format; known: {', '.join(NAMES)}, or {ALL}")
+            known = f"{', '.join(NAMES)}, or {ALL}"
+            raise ConfigError(f"--format {name}: unknown format; {unknown(name, (*NAMES, ALL), known)}")
     return tuple(name for name in NAMES if name in names or ALL in names)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import regex
 
-from selfinstruct.errors import ConfigError
+from selfinstruct.errors import ConfigError, nearest
 from selfinstruct.filters.wording import Fault
 from selfinstruct.novelty.tokens import tokenize
 
@@ -64,7 +64,8 @@ def language_names(codes: Iterable[str]) -> dict[str, str]:
     for code in wanted:
         if code not in known:
             named = code.replace("_", "-").partition("-")[0]
-            meant = [one for one, language in known.items() if named in {one, language.name.lower()}]
+            name = nearest(code, [language.name for language in known.values()])
+            meant = [one for one, language in known.items() if one == named or language.name == name]
             hint = f"did you mean {meant[0]}?" if meant else f"known: {', '.join(sorted(known))}"
             raise ConfigError(f"filters.languages: unknown code {code!r}; {hint}")
     return {code: _name(known[code]) for code in wanted}

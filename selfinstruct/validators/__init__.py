@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import lru_cache
 from importlib import import_module
 
-from selfinstruct.errors import ConfigError
+from selfinstruct.errors import ConfigError, unknown
 from selfinstruct.filters.instances import Validator
 from selfinstruct.filters.personal_data import personal_data
 from selfinstruct.filters.wording import Fault, plain
@@ -98,8 +98,8 @@ def _bound(names: tuple[str, ...], sources: tuple[tuple[str, str], ...]) -> tupl
         elif kind in WITH_PATTERN:
             cheap.append(WITH_PATTERN[kind](argument))
         elif name not in BUILT_IN:
-            raise ConfigError(
-                f"filters.validators: unknown validator {name!r}; known: {DEFAULT}, {', '.join(BUILT_IN)}, {CAREFUL}, "
-                f"{', '.join(f'{one}:PATTERN' for one in WITH_PATTERN)}, FILE.py:FUNCTION"
-            )
+            known = [DEFAULT, *BUILT_IN, CAREFUL]
+            more = [*(f"{one}:PATTERN" for one in WITH_PATTERN), "FILE.py:FUNCTION"]
+            hint = unknown(name, known, shown=", ".join([*known, *more]))
+            raise ConfigError(f"filters.validators: unknown validator {name!r}; {hint}")
     return (*cheap, *(BUILT_IN[name] for name in BUILT_IN if name in names), *dear)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from selfinstruct.config.sections import PublishSection
-from selfinstruct.errors import ConfigError, PoolError
+from selfinstruct.errors import ConfigError, PoolError, unknown
 from selfinstruct.export.files import ALL, Options, export_from
 from selfinstruct.export.splits import parse_split
 from selfinstruct.export.tables import NAMES
@@ -88,7 +88,8 @@ def _publish(pool: Path, connection: Connection, bounds: PublishSection, options
 def _options(bounds: PublishSection) -> Options:
     for name in bounds.formats:
         if name not in (*NAMES, ALL):
-            raise ConfigError(f"publish.formats: unknown format {name!r}; known: {', '.join(NAMES)}, or {ALL}")
+            known = f"{', '.join(NAMES)}, or {ALL}"
+            raise ConfigError(f"publish.formats: unknown format {name!r}; {unknown(name, (*NAMES, ALL), known)}")
     try:
         return Options(split=None if bounds.split is None else parse_split(bounds.split))
     except ConfigError as error:

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from selfinstruct.errors import ConfigError, PoolError
+from selfinstruct.errors import ConfigError, PoolError, unknown
 from selfinstruct.llm.vllm import supervisor
 from selfinstruct.store.files import sync
 from selfinstruct.versions.shelf import Version, check_files, locked
@@ -133,8 +133,8 @@ def words_of(command: str) -> list[str]:
         raise ConfigError("finetune.command is empty; give a program and its arguments")
     for name in re.findall(r"\{(\w+)\}", command):
         if name not in PLACES:
-            known = ", ".join(f"{{{place}}}" for place in PLACES)
-            raise ConfigError(f"finetune.command: unknown place {{{name}}}; known: {known}")
+            known = [f"{{{place}}}" for place in PLACES]
+            raise ConfigError(f"finetune.command: unknown place {{{name}}}; {unknown(name, known)}")
     return words
 
 

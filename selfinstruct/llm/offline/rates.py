@@ -7,7 +7,7 @@ import math
 from collections.abc import Collection
 from typing import NamedTuple
 
-from selfinstruct.errors import ConfigError
+from selfinstruct.errors import ConfigError, unknown
 
 
 class Rate(NamedTuple):
@@ -33,7 +33,7 @@ def parse_rates(option: str, text: str, known: Collection[str], with_extra: Coll
     for part in filter(None, (piece.strip() for piece in text.split(","))):
         kind, equals, rest = (piece.strip() for piece in part.partition("="))
         if kind not in known:
-            raise ConfigError(f"{option}: unknown kind '{kind}'; known: {', '.join(known)}")
+            raise ConfigError(f"{option}: unknown kind '{kind}'; {unknown(kind, known)}")
         if not equals:
             raise ConfigError(f"{option}: '{kind}' has no rate; write {kind}=5%")
         if kind in rates:
