@@ -19,7 +19,7 @@ from selfinstruct.llm.offline.server import OfflineServer
 from selfinstruct.llm.prices import Price, in_dollars, listed_price
 from selfinstruct.records import Completion, Message, Request
 from selfinstruct.store.reading import status
-from tests.builders import grow, rows
+from tests.builders import exported, grow, rows
 
 PRICES = '[prices.offline]\ninput = "0.5"\noutput = "1.5"\n'
 
@@ -148,6 +148,63 @@ def test_each_run_sends_as_many_requests_as_it_may(tmp_path: Path) -> None:
             sent.append(rows(pool, "SELECT COUNT(*) FROM completions")[0][0])
             assert sent[-1] == sent[-2] + 15
     assert len(sent) > 4
+
+
+ON_LATER_ROUNDS = """
+SELECT COUNT(*), COALESCE(SUM(a.reserved_usd_e12), 0), (SELECT MAX(reserved_usd_e12) FROM attempts)
+FROM attempts a JOIN requests r ON r.id = a.request_id
+WHERE a.stage = 'propose' AND r.round > (SELECT MIN(round) FROM tasks WHERE state = 'pending')
+"""
+"""Propose requests sent for rounds after that of the first task left open, and the most they could cost."""
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("times", [5, pytest.param(20, marks=pytest.mark.slow)])
+def test_stopped_by_a_budget_all_that_is_finished_is_exported_and_little_is_left_half_done(
+    tmp_path: Path, times: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "c.toml").write_text(PRICES)
+    grow(tmp_path / "undisturbed", target=100)
+    generator = random.Random(times)
+    stopped = 0
+    with OfflineServer() as server:
+        for number in range(times):
+            pool, concurrency = tmp_path / f"p{number}", generator.choice([1, 8, 32])
+            command = ["generate", "--pool", str(pool), "--base-url", server.base_url, "--model", "offline", "--target",
+                       "100", "--config", str(tmp_path / "c.toml"), "--concurrency", str(concurrency)]  # fmt: skip
+            limit = f"{generator.uniform(0.005, 0.05):.4f}"
+            code = cli.run([*command, "--max-usd", limit])
+            assert code in {0, 3}, capsys.readouterr().err
+            stopped += code == 3
+            now = status(pool)
+            assert in_dollars(spent(pool)[2]) <= Decimal(limit)
+            if now["tasks"]:
+                assert len((pool / "export" / "alpaca.jsonl").read_text("utf-8").splitlines()) == now["instances"]
+            later, reserves, largest = rows(pool, ON_LATER_ROUNDS)[0]
+            assert reserves <= 8 * (largest or 0), f"{later} requests for new rounds while tasks were left open"
+            assert cli.run(command) == 0
+            assert exported(pool) == exported(tmp_path / "undisturbed")
+    assert stopped > times / 2
+
+
+@pytest.mark.parametrize(("bound", "amount"), [("max_requests", 12), ("max_tokens", 12_000), ("max_usd", "0.012")])
+def test_a_run_with_little_finishes_open_tasks_and_begins_no_round(tmp_path: Path, bound: str, amount: object) -> None:
+    (tmp_path / "c.toml").write_text(PRICES)
+    pool = tmp_path / "p"
+    options: dict[str, Any] = {"model": "offline", "config": tmp_path / "c.toml", "target": 100}
+    with OfflineServer() as server:
+        options["base_url"] = [server.base_url]
+        assert grow(pool, max_requests=16, **options).exit_code == 3
+        before = status(pool)
+        assert before["tasks_pending"] > 12
+        assert rows(pool, "SELECT COUNT(*) > 0 FROM requests WHERE stage = 'propose' AND state = 'open'") == [(1,)]
+        assert grow(pool, **{bound: amount}, **options).exit_code == 3
+    now = status(pool)
+    asked = dict(rows(pool, "SELECT stage, COUNT(*) FROM attempts WHERE run = 2 GROUP BY stage"))
+    assert asked.keys() == {"inputs", "respond"}
+    assert now["tasks"] > before["tasks"]
+    half_done = "SELECT COUNT(DISTINCT t.id) FROM tasks t JOIN requests r ON r.task_id = t.id AND r.state = 'answered'"
+    assert rows(pool, f"{half_done} WHERE t.state = 'pending'")[0][0] <= 1
 
 
 def test_a_bound_on_the_pools_total_counts_all_its_runs(tmp_path: Path) -> None:

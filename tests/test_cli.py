@@ -129,6 +129,21 @@ def test_explain_tells_where_a_task_came_from(demo: Path, capsys: pytest.Capture
     assert instruction in capsys.readouterr().out
 
 
+def test_what_waits_to_be_judged_is_explained_in_plain_words(demo: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    waiting = rows(demo, "SELECT text FROM waiting WHERE kind = 'instruction'")
+    assert waiting
+    assert run("status", demo) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("  waiting")]
+    assert line.split(maxsplit=2)[1:] == [
+        str(len(waiting)),
+        "read, not judged yet; no loss: the next run begins with them",
+    ]
+    assert run("explain", demo, waiting[0][0]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("waiting candidate ")
+    assert waiting[0][0] in out
+
+
 def test_explain_tells_why_a_candidate_was_rejected_and_what_it_resembled(
     demo: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

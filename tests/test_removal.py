@@ -409,7 +409,7 @@ def test_seeds_are_taken_by_name_only(pool: Path) -> None:
         (["remove", "POOL", "t0123456", "--reason", "bad\udcff"], "--reason: this is not UTF-8 text"),
         (["remove", "POOL", "t0123456\udcff", "--reason", "x"], "ID: this is not UTF-8 text"),
         (["restore", "POOL", "t0123456\udcff"], "ID: this is not UTF-8 text"),
-        (["explain", "POOL", "t0123456\udcff"], "no task, rejection or event is 't0123456?'"),
+        (["explain", "POOL", "t0123456\udcff"], "no task, candidate, rejection or event is 't0123456?'"),
     ],
 )
 def test_wrong_use_is_one_clear_line_and_changes_nothing(

@@ -7,6 +7,7 @@ judging as far as `lookahead` allows and the goal needs, follow-ups of accepted 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import math
 from collections import Counter, deque
@@ -17,6 +18,7 @@ from typing import Any, Protocol
 from selfinstruct import judging, rounds
 from selfinstruct.errors import AccessError, BudgetError
 from selfinstruct.growth.journal import Journal
+from selfinstruct.growth.turns import Turns
 from selfinstruct.growth.underway import Children, Endings, Generated, Round, gather, ran_dry, waits_for
 from selfinstruct.growth.watch import Watch
 from selfinstruct.llm.progress import Progress
@@ -40,6 +42,8 @@ GRACE_S = 60.0
 """How long requests in flight are awaited when a run ends."""
 
 Tell = Callable[[str], None]
+Suffices = Callable[[Sequence[Request], float, int], bool]
+"""(requests, tasks, tasks ended) -> is the rest of the budget likely to be enough for those requests and tasks?"""
 
 
 class Asks(Protocol):
@@ -93,6 +97,7 @@ class Growth:
         max_minutes: float | None = None,
         enough_pending: int = 256,
         excluded: ExcludedBy = lambda _: None,
+        suffices: Suffices = lambda *_: True,
     ) -> None:
         self.settings = settings
         self.goal = goal
@@ -123,9 +128,13 @@ class Growth:
         self._min_acceptance = min_acceptance
         self._max_minutes = max_minutes
         self._dry: Outcome | None = None
-        self._ends_at = math.inf
+        self._began_at, self._ends_at = 0.0, math.inf
         self._enough_pending = enough_pending
         self._excluded = excluded
+        self._suffices = suffices
+        self._turns = Turns(self._may_begin_task, self._may_begin_round)
+        self._ended = 0
+        """Tasks that this run finished, those without an instance too."""
         self._halted: Outcome | None = None
         self._changed = asyncio.Event()
         self._sampling = asyncio.Lock()
@@ -186,6 +195,7 @@ class Growth:
 
     async def prompt(self, round_: Round) -> None:
         """Get a final answer to each of a round's requests."""
+        await self._turns.of_round(round_)
         await gather(self._answer(request, round_.completions) for request in round_.requests)
 
     async def filter(self, round_: Round) -> Sequence[rounds.Verdict]:
@@ -254,6 +264,7 @@ class Growth:
     async def run(self, steps: Steps) -> Outcome:
         """Grow until the goal is reached, nothing new comes any more, or something stops it."""
         children = Children(self._changed)
+        self._began_at = self._loop.time()
         if self._max_minutes is not None:
             spent = Outcome(3, f"the {self._max_minutes:g} minutes of this run are over (--max-minutes)")
             self._loop.call_later(self._max_minutes * 60, self.halt, spent)
@@ -302,6 +313,7 @@ class Growth:
         self._ends_at = min(self._ends_at, self._loop.time() + GRACE_S)
         for client in self._clients.values():
             client.halt()
+        self._turns.halt()
 
     def _resume(self, steps: Steps, children: Children) -> None:
         for opened in self._resumed.rounds:
@@ -357,6 +369,7 @@ class Growth:
                 return self._halted
             if self._halted is None and self._dry is None:
                 self._send_ahead(steps, children)
+                self._turns.serve()
             children.raise_first()
             round_ = self.rounds.get(self.judging)
             if round_ and round_.is_answered and self.room > 0 and self._dry is None:
@@ -426,6 +439,7 @@ class Growth:
         task, settings = opened.task, self._today(opened.settings)
         excluded = await asyncio.to_thread(self._excluded, settings) if settings.exclusions else None
         asked = {(request.stage, request.index): request for request in opened.requests}
+        is_begun = False
         answers = {
             key: opened.completions[request.id] for key, request in asked.items() if request.id in opened.completions
         }
@@ -448,6 +462,10 @@ class Growth:
             await self.journal.write(transaction)
             asked |= {(request.stage, request.index): request for request in planned}
             fresh = dict(opened.completions)
+            unasked = [request for request in planned if request.id not in fresh]
+            if unasked and not is_begun:
+                await self._turns.of_task(unasked)
+                is_begun = True
             await gather(self._answer(request, fresh) for request in planned)
             answers |= {(request.stage, request.index): fresh[request.id] for request in planned}
         answered = [asked[key] for key in answers]
@@ -455,8 +473,11 @@ class Growth:
         self.pending -= 1
         self.done += bool(step.instances)
         self._taken_up -= not step.instances
+        self._ended += 1
         self._endings.note(step)
         self._changed.set()
+        if is_begun:
+            self._turns.end_task()
 
     async def _answer(self, request: Request, completions: dict[str, Completion]) -> None:
         """Put the final answer to a request into `completions`, journaled; nothing is asked whose answer is there."""
@@ -465,9 +486,37 @@ class Growth:
         stages = (*RECIPES[self.settings.recipe].stages, *judging.STAGES)
         place = stages.index(request.stage) if request.stage in stages else 0
         priority = -place if place else -len(stages)
-        completions[request.id] = await self._clients[request.stage].complete(
-            request, priority, self.journal.completion
-        )
+        try:
+            answer = await self._clients[request.stage].complete(request, priority, self.journal.completion)
+        except (AccessError, BudgetError) as error:
+            self.halt(Outcome(error.exit_code, str(error)))
+            raise Halted from error
+        completions[request.id] = answer
+        self._turns.serve()
+
+    def _may_begin_task(self, requests: Sequence[Request], others: int) -> bool:
+        """Is what is left likely to finish a task that begins so, this many others, and the rounds that have begun?"""
+        return self._suffices([*self._open_requests(), *requests], 1 + others, self._ended)
+
+    def _may_begin_round(self, round_: Round) -> bool:
+        """Is what is left likely to finish all open tasks, and this round with those that it brings?
+
+        Where nothing is open, the next round to be judged begins in any case.
+        """
+        begun = [one for one in self.rounds.values() if (one.is_begun or one.is_answered) and not one.is_read]
+        if self.pending == 0 and all(one.number > round_.number for one in begun):
+            return True
+        waiting = sum(len(one.waiting) for one in self.rounds.values())
+        per_round = rounds.expected_yield(self.settings, self.accepted_by_round)
+        tasks = min(self.pending + per_round * (len(begun) + 1) + waiting / 2, self.goal - self.done)
+        passed_s = self._loop.time() - self._began_at
+        if self._max_minutes is not None and passed_s * (1 + tasks / (1 + self._ended)) > self._max_minutes * 60:
+            return False
+        return self._suffices([*self._open_requests(), *_open(round_)], tasks, self._ended)
+
+    def _open_requests(self) -> list[Request]:
+        """Those of rounds that have begun which have no answer yet."""
+        return [request for one in self.rounds.values() if one.is_begun for request in _open(one)]
 
     def _today(self, settings: Settings) -> Settings:
         """Settings of an earlier round with the models, sampling and context length of today."""
@@ -475,13 +524,13 @@ class Growth:
         return replace(settings, stages=stages, context_length=self.settings.context_length)
 
     async def _guard(self, work: Awaitable[Any]) -> None:
-        """Work of a child: a halt ends it quietly, a fault of access stops the run."""
-        try:
+        """Work of a child: a halt ends it quietly."""
+        with contextlib.suppress(Halted):
             await work
-        except Halted:
-            pass
-        except (AccessError, BudgetError) as error:
-            self.halt(Outcome(error.exit_code, str(error)))
+
+
+def _open(round_: Round) -> list[Request]:
+    return [request for request in round_.requests if request.id not in round_.completions]
 
 
 STEPS = Steps(Growth.sample, Growth.prompt, Growth.filter, Growth.grow, Growth.follow_up)

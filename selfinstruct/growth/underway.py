@@ -26,6 +26,8 @@ class Round:
     completions: dict[str, Completion] = field(default_factory=dict)
     waiting: list[Candidate] = field(default_factory=list)
     """Read and not yet judged, in order."""
+    is_begun: bool = False
+    """Its requests may be sent."""
     is_read: bool = False
     accepted: int = 0
     """By this run; an earlier one may have judged its first candidates."""

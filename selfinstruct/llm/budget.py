@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Protocol
@@ -82,6 +82,10 @@ class Budget:
         self._open: dict[str, Attempt] = {}
         self._being_written = 0
         self._changed = asyncio.Event()
+        self._largest = (1, 0, 0)
+        """Of the reserves so far, in requests, tokens and picodollars."""
+        self._on_tasks = (0, 0, 0)
+        """Used by follow-ups, in the same."""
 
     def goes_on(self, highest_id: int, pool_picodollars: int) -> None:
         """Take over from earlier runs of the pool, whose attempts have cost so much, lost ones at their reserve."""
@@ -97,15 +101,14 @@ class Budget:
             BudgetError: it does not fit, whatever comes back.
         """
         del attempt
-        prompt, completion = most_tokens(request)
-        price = self.prices.get(request.model)
-        picodollars = price.cost(prompt, completion) if price else 0
-        while (bound := self._hit(prompt + completion, picodollars)) is not None:
+        _, tokens, picodollars = self._most(request)
+        self._largest = (1, max(tokens, self._largest[1]), max(picodollars, self._largest[2]))
+        while (bound := self._hit(tokens, picodollars)) is not None:
             if not self._open or (bound == "requests" and not self._being_written):
                 raise BudgetError(self._said(bound))
             self._changed.clear()
             await self._changed.wait()
-        taken = Attempt(self._next_id, request.id, request.stage, request.model, prompt + completion, picodollars)
+        taken = Attempt(self._next_id, request.id, request.stage, request.model, tokens, picodollars)
         self._next_id += 1
         self._open[request.id] = taken
         self.requests += 1
@@ -136,8 +139,46 @@ class Budget:
             tokens = picodollars = 0
         self.tokens += tokens - taken.tokens
         self.picodollars += picodollars - taken.picodollars
+        if request.task_id is not None:
+            before = self._on_tasks
+            self._on_tasks = (before[0] + 1, before[1] + tokens, before[2] + picodollars)
         self._ledger().settle_attempt(taken, tokens, picodollars)
         self._changed.set()
+
+    def suffices(self, asked: Iterable[Request], tasks: float, ended: int) -> bool:
+        """Is what is left likely to be enough to send these requests and to finish this many tasks besides?
+
+        A request is taken at its reserve, a task at what one has cost in this run, in which so many have `ended`: twice
+        the largest reserve to begin with. One reserve more must be left, or the last request would not fit.
+        """
+        left = self._left()
+        if left == (None, None, None):
+            return True
+        wanted = [self._most(request) for request in asked if request.id not in self._open]
+        for place, rest in enumerate(left):
+            largest = max([self._largest[place], *(one[place] for one in wanted)])
+            each = (2 * largest + self._on_tasks[place]) / (1 + ended)
+            if rest is not None and sum(one[place] for one in wanted) + tasks * each + largest > rest:
+                return False
+        return True
+
+    def _most(self, request: Request) -> tuple[int, int, int]:
+        """The most that sending this can cost: requests, tokens and picodollars."""
+        prompt, completion = most_tokens(request)
+        price = self.prices.get(request.model)
+        return 1, prompt + completion, price.cost(prompt, completion) if price else 0
+
+    def _left(self) -> tuple[int | None, int | None, int | None]:
+        """What is left to be spent: requests, tokens and picodollars; None: no bound."""
+        limits = self.limits
+        usd = [] if limits.usd is None else [in_picodollars(limits.usd) - self.picodollars]
+        if limits.pool_usd is not None:
+            usd.append(in_picodollars(limits.pool_usd) - self._pool_before - self.picodollars)
+        return (
+            None if limits.requests is None else limits.requests - self.requests,
+            None if limits.tokens is None else limits.tokens - self.tokens,
+            min(usd, default=None),
+        )
 
     def _hit(self, tokens: int, picodollars: int) -> str | None:
         """The bound that so much more would pass."""

@@ -93,7 +93,7 @@ async def _run(pool: Pool, config: Config, tell: Tell, steps: Steps, started: St
             pool, contents, settings,
             lambda recipe: stage_models(config, recipe, models.name, models.context_length),
             models.clients, goal.tasks, number, tell, config.min_acceptance, config.budget.max_minutes,
-            max(64, 4 * models.concurrency), excluded,
+            max(64, 4 * models.concurrency), excluded, budget.suffices,
         )  # fmt: skip
         pumps.append(pump)
         started(pump)

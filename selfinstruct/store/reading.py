@@ -238,7 +238,7 @@ def scored_instructions(folder: Path) -> list[tuple[str, float | None]]:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Everything the pool knows of one task, rejection or event, as (label, text) in reading order."""
+    """Everything the pool knows of one task, candidate, rejection or event, as (label, text) in reading order."""
 
     title: str
     lines: Sequence[tuple[str, str]]
@@ -259,10 +259,11 @@ def explain(folder: Path, wanted: str) -> list[Explanation]:
                 _explain_rejection(connection, row)
                 for row in _matching(connection, "rejections", "request_id", "text", wanted)
             ),
+            *_waiting(connection, wanted),
             *_events(connection, wanted),
         ]
     if not found:
-        raise PoolError(f"{folder}: no task, rejection or event is {wanted!r}, and none contains it")
+        raise PoolError(f"{folder}: no task, candidate, rejection or event is {wanted!r}, and none contains it")
     return found
 
 
@@ -308,6 +309,19 @@ def _explain_task(connection: sqlite3.Connection, row: sqlite3.Row) -> Explanati
     ]
     lines += answers_of(connection, row["id"])
     return Explanation(f"task {row['id']}", lines)
+
+
+def _waiting(connection: sqlite3.Connection, wanted: str) -> Iterator[Explanation]:
+    """The instructions that were read and not judged yet, of which this is a piece; twenty at most."""
+    found = connection.execute(
+        "SELECT * FROM waiting WHERE kind = 'instruction' AND (request_id = ?1 OR instr(lower(text), lower(?1)) > 0) "
+        "ORDER BY round, place LIMIT 20",
+        (wanted,),
+    )
+    for row in found:
+        lines = [("instruction", row["text"]), ("state", "read, not judged yet; the next run begins with it")]
+        lines += [("request", f"{row['request_id']} position {row['request_position']}"), ("round", str(row["round"]))]
+        yield Explanation(f"waiting candidate {row['request_id'][:12]}/{row['request_position']}", lines)
 
 
 def _events(connection: sqlite3.Connection, wanted: str) -> Iterator[Explanation]:

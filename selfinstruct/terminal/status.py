@@ -76,13 +76,13 @@ def _became(status: dict[str, Any]) -> Iterator[Line]:
     yield "  accepted tasks", status["tasks"], note
     yield "  their instances", status["instances"], ""
     if status["tasks_pending"]:
-        yield "  tasks pending", status["tasks_pending"], "accepted, waiting for inputs and outputs"
+        yield "  tasks pending", status["tasks_pending"], "accepted; the next run asks for their inputs and outputs"
     if status["tasks_without_instances"]:
         yield "  tasks without", status["tasks_without_instances"], "accepted, but no instance passed the filters"
     if status["removed"]:
         yield "  removed", status["removed"], "of these; not exported, not shown to the model"
     if status["waiting"]:
-        yield "  waiting", status["waiting"], "read, not yet judged"
+        yield "  waiting", status["waiting"], "read, not judged yet; no loss: the next run begins with them"
     yield "  rejections", sum(status["rejections"].values()), ""
     for reason, count in status["rejections"].items():
         yield f"    {reason}", count, ""
