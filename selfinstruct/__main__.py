@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from pathlib import Path
 
 
 def main() -> None:
@@ -15,7 +16,8 @@ def main() -> None:
     from selfinstruct.terminal.streams import guard  # noqa: PLC0415
 
     exit_code = guard()
-    sys.exit(exit_code(run(sys.argv[1:])))
+    called = Path(sys.argv[0]).name
+    sys.exit(exit_code(run(sys.argv[1:], "python -m selfinstruct" if called == "__main__.py" else called)))
 
 
 if __name__ == "__main__":

@@ -6,38 +6,77 @@ and `status` answer at once.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
+import typer.core
 
+from selfinstruct.config import DEFAULT_POOL
 from selfinstruct.errors import SelfInstructError
 
+PROGRAM = "selfinstruct"
+_UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+"""Typer has had it under several names."""
+
+
+class _Commands(typer.core.TyperGroup):
+    """Commands of which an unknown one is answered by what was probably meant."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that the first argument names."""
+        if args and self.get_command(ctx, args[0]) is None:
+            from selfinstruct.terminal.meant import on_unknown_command
+
+            ctx.fail(on_unknown_command(args[0], [*self.commands]))
+        return super().resolve_command(ctx, args)
+
+
 app = typer.Typer(
-    add_completion=False,
+    cls=_Commands,
     rich_markup_mode=None,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Grow instruction data from a handful of seed tasks, with a local model or any API.",
 )
-seeds_app = typer.Typer(no_args_is_help=True, help="Seed files.")
+seeds_app = typer.Typer(cls=_Commands, no_args_is_help=True, help="Seed files.")
 app.add_typer(seeds_app, name="seeds")
 
 
-def run(arguments: Sequence[str]) -> int:
-    """Run a command line; its exit code."""
+def run(arguments: Sequence[str], program: str = PROGRAM) -> int:
+    """Run a command line; its exit code. `program` is what it was called by."""
+    if {"--install-completion", "--show-completion"} & {*arguments}:
+        program = PROGRAM  # a shell completes the arguments of a command of one word
     try:
-        app(list(arguments), prog_name="python -m selfinstruct")
+        code = app([*arguments], prog_name=program, standalone_mode=False)
     except SelfInstructError as error:
         say(f"error: {error}")
         return error.exit_code
+    except _UsageError as error:
+        return _wrong_use(error, program)
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         return 130
-    return 0
+    return code if isinstance(code, int) else 0
+
+
+def _wrong_use(error: Any, program: str) -> int:
+    """Say in one line what is wrong with a command line."""
+    from selfinstruct.terminal.meant import on_wrong_use
+
+    message = error.format_message()
+    say(message if message.startswith("Usage: ") else f"error: {on_wrong_use(error, _options(), program)}")
+    return 2
+
+
+def _options() -> dict[str, set[str]]:
+    """The options of each command."""
+    commands: Any = typer.main.get_command(app)
+    return {name: {one for each in command.params for one in each.opts} for name, command in commands.commands.items()}
 
 
 def say(line: str) -> None:
@@ -47,13 +86,64 @@ def say(line: str) -> None:
     say_plainly(line)
 
 
-PoolOption = Annotated[Path | None, typer.Option(help="The pool's folder; made if missing.  [default: outputs/pool]")]
-PoolArgument = Annotated[Path, typer.Argument(help="The pool's folder.", metavar="POOL")]
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from selfinstruct import __version__
+
+        typer.echo(f"{PROGRAM} {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def everywhere(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """What goes with every command."""
+
+
+PoolArgument = Annotated[
+    Path | None, typer.Argument(help="The pool's folder.  [default: outputs/pool]", metavar="POOL")
+]
+PoolOption = Annotated[Path | None, typer.Option("--pool", help="The same by an option.", metavar="POOL")]
+
+
+def _one_pool(pool: Path | None, named: Path | None) -> Path | None:
+    """The pool, given as POOL or by --pool.
+
+    Raises:
+        ConfigError: both are given and differ.
+    """
+    from selfinstruct.errors import ConfigError
+
+    if pool is not None and named is not None and Path(os.path.normpath(pool)) != Path(os.path.normpath(named)):
+        raise ConfigError(f"POOL is {pool} and --pool is {named}; name one of them")
+    return pool or named
+
+
+def _this_pool(pool: Path | None, named: Path | None) -> Path:
+    """The pool of a command that reads no configuration."""
+    return _one_pool(pool, named) or Path(os.environ.get("SELFINSTRUCT_POOL") or DEFAULT_POOL)
+
+
+def _pool_and_more(pool: Path | None, named: Path | None, *more: str | Path | None) -> tuple[Path, list[str]]:
+    """The pool and the arguments after it. With --pool, POOL is the first of those, unless it is the pool again."""
+    after = [str(one) for one in more if one is not None]
+    if pool is None or named is None or Path(os.path.normpath(pool)) == Path(os.path.normpath(named)):
+        return _this_pool(pool, named), after
+    return named, [str(pool), *after]
+
+
 ExcludeOption = Annotated[
     list[Path] | None,
-    typer.Option(help="A benchmark or test set to stay clear of: JSONL, CSV, Parquet or text; repeatable."),
+    typer.Option(
+        metavar="FILE", help="A benchmark or test set to stay clear of: JSONL, CSV, Parquet or text; repeatable."
+    ),
 ]
-ConfigOption = Annotated[Path | None, typer.Option("--config", help="A TOML file with any of these settings and more.")]
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", metavar="FILE", help="A TOML file with any of these settings and more.")
+]
 
 
 SkipFaultyOption = Annotated[
@@ -64,47 +154,75 @@ SkipFaultyOption = Annotated[
 
 @app.command()
 def generate(
-    pool: PoolOption = None,
+    pool: PoolArgument = None,
+    pool_option: PoolOption = None,
     seeds: Annotated[Path | None, typer.Option(help="Seed tasks of a new pool.  [default: 175 English ones]")] = None,
     skip_faulty_seeds: SkipFaultyOption = None,
     target: Annotated[
-        int | None, typer.Option(help="Stop at this many generated tasks in all.  [default: 200]")
+        str | None, typer.Option(metavar="N", help="Stop at this many generated tasks in all.  [default: 200]")
     ] = None,
-    more: Annotated[int | None, typer.Option(help="Add this many tasks to what the pool has.")] = None,
-    recipe: Annotated[str | None, typer.Option(help="chat (instruction-tuned models) or paper (base models).")] = None,
+    more: Annotated[str | None, typer.Option(metavar="N", help="Add this many tasks to what the pool has.")] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            metavar="chat|paper",
+            autocompletion=lambda: ["chat", "paper"],
+            help="chat (instruction-tuned models) or paper (base models).",
+        ),
+    ] = None,
     backend: Annotated[
         str | None,
         typer.Option(
-            help="offline (the built-in model), openai (any OpenAI-compatible server) or vllm (started for you)."
+            metavar="offline|openai|vllm",
+            autocompletion=lambda: ["offline", "openai", "vllm"],
+            help="offline (the built-in model), openai (any OpenAI-compatible server) or vllm (started for you).",
         ),
     ] = None,
     base_url: Annotated[
-        list[str] | None, typer.Option(help="Where the model is served, such as http://localhost:8000/v1; repeatable.")
+        list[str] | None,
+        typer.Option(metavar="URL", help="Where the model is served, such as http://localhost:8000/v1; repeatable."),
     ] = None,
-    model: Annotated[str | None, typer.Option(help="The model's name at the server.")] = None,
+    model: Annotated[str | None, typer.Option(metavar="NAME", help="The model's name at the server.")] = None,
     config: ConfigOption = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of every random choice.  [default: 42]")] = None,
+    seed: Annotated[str | None, typer.Option(metavar="N", help="Seed of every random choice.  [default: 42]")] = None,
     rouge_threshold: Annotated[
-        str | None, typer.Option(help="Reject instructions above this ROUGE-L to any other.  [default: 0.7]")
+        str | None,
+        typer.Option(metavar="X", help="Reject instructions above this ROUGE-L to any other.  [default: 0.7]"),
     ] = None,
     language: Annotated[
-        list[str] | None, typer.Option(help="Write in this language, such as de or zh; repeatable.  [default: any]")
+        list[str] | None,
+        typer.Option(metavar="CODE", help="Write in this language, such as de or zh; repeatable.  [default: any]"),
     ] = None,
     exclude: ExcludeOption = None,
     concurrency: Annotated[
-        int | None, typer.Option(help="Requests in flight at once.  [default: 32; vllm: as its queue allows]")
+        str | None,
+        typer.Option(metavar="N", help="Requests in flight at once.  [default: 32; vllm: as its queue allows]"),
     ] = None,
-    round_size: Annotated[int | None, typer.Option(help="Propose requests a round.  [default: 8]")] = None,
-    lookahead: Annotated[int | None, typer.Option(help="Rounds in flight at once.  [default: 2]")] = None,
-    max_usd: Annotated[str | None, typer.Option(help="Spend at most this many US dollars in this run.")] = None,
-    max_tokens: Annotated[int | None, typer.Option(help="Use at most this many tokens in this run.")] = None,
-    max_requests: Annotated[int | None, typer.Option(help="Send at most this many requests in this run.")] = None,
-    max_minutes: Annotated[float | None, typer.Option(help="Send nothing more after this many minutes.")] = None,
+    round_size: Annotated[str | None, typer.Option(metavar="N", help="Propose requests a round.  [default: 8]")] = None,
+    lookahead: Annotated[str | None, typer.Option(metavar="N", help="Rounds in flight at once.  [default: 2]")] = None,
+    max_usd: Annotated[
+        str | None, typer.Option(metavar="USD", help="Spend at most this many US dollars in this run.")
+    ] = None,
+    max_tokens: Annotated[
+        str | None, typer.Option(metavar="N", help="Use at most this many tokens in this run.")
+    ] = None,
+    max_requests: Annotated[
+        str | None, typer.Option(metavar="N", help="Send at most this many requests in this run.")
+    ] = None,
+    max_minutes: Annotated[
+        str | None, typer.Option(metavar="X", help="Send nothing more after this many minutes.")
+    ] = None,
     min_acceptance: Annotated[
-        float | None, typer.Option(help="End when less than this share of candidates is accepted.  [default: 0.01]")
+        str | None,
+        typer.Option(metavar="X", help="End when less than this share of candidates is accepted.  [default: 0.01]"),
     ] = None,
     diversify: Annotated[
-        str | None, typer.Option(help="auto: ask for what is rare while the model repeats itself.  [default: off]")
+        str | None,
+        typer.Option(
+            metavar="off|auto",
+            autocompletion=lambda: ["off", "auto"],
+            help="auto: ask for what is rare while the model repeats itself.  [default: off]",
+        ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be sent, and send nothing.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing until the end, errors apart.")] = False,
@@ -115,7 +233,8 @@ def generate(
     from selfinstruct.terminal import generate as terminal
 
     options: dict[str, Any] = {
-        "pool": pool, "seeds": seeds, "skip_faulty_seeds": skip_faulty_seeds, "target": target, "more": more,
+        "pool": _one_pool(pool, pool_option), "seeds": seeds, "skip_faulty_seeds": skip_faulty_seeds, "target": target,
+        "more": more,
         "recipe": recipe, "backend": backend,
         "base_url": base_url, "model": model, "seed": seed, "rouge_threshold": rouge_threshold,
         "language": language, "exclude": exclude, "concurrency": concurrency, "round_size": round_size,
@@ -124,9 +243,9 @@ def generate(
         "min_acceptance": min_acceptance, "diversify": diversify,
     }  # fmt: skip
     if dry_run:
-        terminal.show_forecast(load(config, options))
+        terminal.show_forecast(load(config, options, say))
         return
-    raise typer.Exit(terminal.generate(load(config, options), as_json=as_json, quiet=quiet))
+    raise typer.Exit(terminal.generate(load(config, options, say), as_json=as_json, quiet=quiet))
 
 
 @app.command()
@@ -155,23 +274,26 @@ def replay(
         "compat": compat, "rouge_threshold": rouge_threshold,
         "exclude": exclude,
     }  # fmt: skip
-    replay_sources(sources, load(config, options), say)
+    replay_sources(sources, load(config, options, say), say)
     show_status(pool, as_json=as_json)
 
 
 @app.command()
 def status(
-    pool: PoolArgument, as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False
+    pool: PoolArgument = None,
+    pool_option: PoolOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """Show a pool in figures: tasks, rates, tokens, and what was rejected for which reason."""
     from selfinstruct.terminal.status import show_status
 
-    show_status(pool, as_json=as_json)
+    show_status(_this_pool(pool, pool_option), as_json=as_json)
 
 
 @app.command()
 def judge(
-    pool: PoolArgument,
+    pool: PoolArgument = None,
+    pool_option: PoolOption = None,
     calibrate: Annotated[
         Path | None, typer.Option(help="Labels of people (JSON Lines) to hold the judge against.", metavar="FILE")
     ] = None,
@@ -184,18 +306,27 @@ def judge(
     """Show what the judge made of a pool, or hold it against labels of people and fit its minimum scores."""
     from selfinstruct.terminal.judge import show_judge
 
-    show_judge(pool, calibrate, precision, as_json=as_json)
+    show_judge(_this_pool(pool, pool_option), calibrate, precision, as_json=as_json)
 
 
 @app.command()
 def explain(
-    pool: PoolArgument,
-    what: Annotated[str, typer.Argument(help="A task id, a request id, a reason, or a piece of a text.", metavar="X")],
+    pool: PoolArgument = None,
+    pool_option: PoolOption = None,
+    what: Annotated[
+        str | None, typer.Argument(help="A task id, a request id, a reason, or a piece of a text.", metavar="X")
+    ] = None,
 ) -> None:
     """Tell where a task came from, or why a candidate was rejected and what it resembled."""
+    from selfinstruct.errors import ConfigError
     from selfinstruct.terminal.status import show_explanations
 
-    show_explanations(pool, what)
+    folder, about = _pool_and_more(pool, pool_option, what)
+    if len(about) != 1:
+        raise ConfigError(
+            "name the pool and X, one thing to explain: a task id, a request id, a reason, or a piece of a text"
+        )
+    show_explanations(folder, about[0])
 
 
 IdsArgument = Annotated[list[str] | None, typer.Argument(help="Tasks by id, or its beginning.", metavar="ID...")]
@@ -210,7 +341,8 @@ TryOption = Annotated[bool, typer.Option("--dry-run", help="Say which tasks it w
 
 @app.command()
 def remove(
-    pool: PoolArgument,
+    pool: PoolArgument = None,
+    pool_option: PoolOption = None,
     ids: IdsArgument = None,
     where: WhereOption = None,
     reason: Annotated[str, typer.Option(help="Why; it is kept, and `explain` tells it.")] = "",
@@ -224,17 +356,19 @@ def remove(
     from selfinstruct.store.removal import Selection
     from selfinstruct.terminal.curation import change_tasks
 
-    if bool(ids) == (where is not None):
+    folder, chosen = _pool_and_more(pool, pool_option, *(ids or ()))
+    if bool(chosen) == (where is not None):
         raise ConfigError("name the tasks to remove: by ID..., or by --where EXPR")
     if not reason.strip():
         raise ConfigError("say why by --reason; whoever looks at the pool later will want to know")
-    selection = Selection(tuple(ids or ()), where)
-    change_tasks(pool, "remove", selection, reason, descendants=descendants, dry_run=dry_run)
+    selection = Selection(tuple(chosen), where)
+    change_tasks(folder, "remove", selection, reason, descendants=descendants, dry_run=dry_run)
 
 
 @app.command()
 def restore(
-    pool: PoolArgument,
+    pool: PoolArgument = None,
+    pool_option: PoolOption = None,
     ids: IdsArgument = None,
     where: WhereOption = None,
     event: Annotated[int | None, typer.Option(help="Those that this event removed.")] = None,
@@ -247,15 +381,17 @@ def restore(
     from selfinstruct.store.removal import Selection
     from selfinstruct.terminal.curation import change_tasks
 
-    if [bool(ids), where is not None, event is not None, everything].count(True) != 1:
+    folder, chosen = _pool_and_more(pool, pool_option, *(ids or ()))
+    if [bool(chosen), where is not None, event is not None, everything].count(True) != 1:
         raise ConfigError("name the tasks to put back: by ID..., --where EXPR, --event N, or --all")
-    selection = Selection(tuple(ids or ()), where, event, everything)
-    change_tasks(pool, "restore", selection, reason, dry_run=dry_run)
+    selection = Selection(tuple(chosen), where, event, everything)
+    change_tasks(folder, "restore", selection, reason, dry_run=dry_run)
 
 
 @app.command()
 def review(
-    pool: PoolArgument,
+    pool: PoolArgument = None,
+    pool_option: PoolOption = None,
     where: WhereOption = None,
     sample: Annotated[int | None, typer.Option(help="So many rows, as if drawn at random.", min=1)] = None,
     blind: Annotated[
@@ -266,16 +402,26 @@ def review(
     """Read rows one by one in a browser, and keep, remove or mark them by keyboard, until Ctrl-C."""
     from selfinstruct.terminal.curation import review_rows
 
-    review_rows(pool, where, sample, port, blind=blind)
+    review_rows(_this_pool(pool, pool_option), where, sample, port, blind=blind)
+
+
+def _formats() -> list[str]:
+    from selfinstruct.export.files import ALL
+    from selfinstruct.export.tables import NAMES
+
+    return [*NAMES, ALL]
 
 
 @app.command()
 def export(
-    pool: PoolArgument,
+    pool: PoolArgument = None,
+    pool_option: PoolOption = None,
     formats: Annotated[
         list[str] | None,
         typer.Option(
             "--format",
+            metavar="FORMAT",
+            autocompletion=_formats,
             help="alpaca, sharegpt, messages, prompt-completion, prompt-completion-plain, self-instruct, parquet, csv "
             "or all; repeatable.  [default: alpaca and messages]",
         ),
@@ -337,12 +483,16 @@ def export(
         tokenizer,
         read_exclusions(exclude or ()),
     )  # fmt: skip
-    export_files(pool, formats, out, options, push_to_hub)
+    export_files(_this_pool(pool, pool_option), formats, out, options, push_to_hub)
 
 
 @app.command()
 def report(
-    pool: Annotated[Path, typer.Argument(help="The pool's folder, or that of a version.", metavar="POOL")],
+    pool: Annotated[
+        Path | None,
+        typer.Argument(help="The pool's folder, or that of a version.  [default: outputs/pool]", metavar="POOL"),
+    ] = None,
+    pool_option: PoolOption = None,
     other: Annotated[
         Path | None, typer.Argument(help="Another pool or version, to compare with.", metavar="OTHER")
     ] = None,
@@ -364,12 +514,16 @@ def report(
     if (embeddings_url is None) != (embeddings_model is None):
         raise ConfigError("--embeddings-url and --embeddings-model: give both or neither")
     server = (embeddings_url, embeddings_model, embeddings_key_env) if embeddings_url and embeddings_model else None
-    write_report(pool, other, out, server)
+    folder, others = _pool_and_more(pool, pool_option, other)
+    if len(others) > 1:
+        raise ConfigError(f"a report compares two: {folder} and {others[0]}, or {folder} and {others[1]}")
+    write_report(folder, Path(others[0]) if others else None, out, server)
 
 
 @app.command()
 def publish(
-    pool: PoolArgument,
+    pool: PoolArgument = None,
+    pool_option: PoolOption = None,
     config: ConfigOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the version's manifest as JSON.")] = False,
 ) -> None:
@@ -377,12 +531,14 @@ def publish(
     from selfinstruct.config.reading import load
     from selfinstruct.terminal.outputs import publish_version
 
-    raise typer.Exit(publish_version(pool, load(config, {"pool": pool}), as_json=as_json))
+    loaded = load(config, {"pool": _one_pool(pool, pool_option)}, say)
+    raise typer.Exit(publish_version(loaded.pool, loaded, as_json=as_json))
 
 
 @app.command()
 def finetune(
-    pool: PoolArgument,
+    pool: PoolArgument = None,
+    pool_option: PoolOption = None,
     version: Annotated[int | None, typer.Option(help="Which version.  [default: the last published]")] = None,
     command: Annotated[
         str | None,
@@ -394,8 +550,8 @@ def finetune(
     from selfinstruct.config.reading import load
     from selfinstruct.terminal.outputs import train_version
 
-    wanted = command or load(config, {"pool": pool}).finetune.command
-    raise typer.Exit(train_version(pool, version, wanted))
+    loaded = load(config, {"pool": _one_pool(pool, pool_option)}, say)
+    raise typer.Exit(train_version(loaded.pool, version, command or loaded.finetune.command))
 
 
 @seeds_app.command("check")
@@ -465,10 +621,11 @@ def offline_server(
 
 @app.command()
 def schedule(
-    pool: Annotated[Path, typer.Option(help="The pool's folder.")],
     cron: Annotated[str, typer.Option(help="When, such as '0 2 * * *' for two o'clock each night.")],
-    more: Annotated[int | None, typer.Option(help="Tasks to add each time.", min=1)] = None,
-    target: Annotated[int | None, typer.Option(help="Or grow to this many in all.", min=1)] = None,
+    pool: PoolArgument = None,
+    pool_option: PoolOption = None,
+    more: Annotated[str | None, typer.Option(metavar="N", help="Tasks to add each time.")] = None,
+    target: Annotated[str | None, typer.Option(metavar="N", help="Or grow to this many in all.")] = None,
     seeds: Annotated[Path | None, typer.Option(help="Seed tasks of a new pool.")] = None,
     config: ConfigOption = None,
     timezone: Annotated[str, typer.Option(help="Of the cron expression, such as Europe/Zurich.")] = "UTC",
@@ -479,9 +636,8 @@ def schedule(
 
     if (more is None) == (target is None):
         raise ConfigError("give one of --more and --target")
-    load(
-        config, {"pool": pool, "seeds": seeds, "more": more, "target": target}
-    )  # its faults are told now, not at night
+    named = _one_pool(pool, pool_option)
+    loaded = load(config, {"pool": named, "seeds": seeds, "more": more, "target": target}, say)
     try:
         from flows.grow import GrowConfig
         from flows.schedule import schedule as serve
@@ -490,4 +646,6 @@ def schedule(
             raise
         raise ConfigError("the `flows` of the current folder hides the project's own; start this elsewhere") from error
 
-    serve(GrowConfig(pool=pool, more=more, target=target, seeds=seeds, file=config), cron, timezone)
+    serve(
+        GrowConfig(pool=loaded.pool, more=loaded.more, target=loaded.target, seeds=seeds, file=config), cron, timezone
+    )

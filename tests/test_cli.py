@@ -268,6 +268,137 @@ def test_each_bad_config_file_is_one_clear_line(
     assert err.count("\n") == 1, err
 
 
+@pytest.mark.parametrize(
+    ("line", "meant"),
+    [
+        ("genrate", "did you mean generate?"),
+        ("run", "did you mean generate?"),
+        ("stats outputs/pool", "did you mean status?"),
+        ("version", "did you mean --version?"),
+        ("seeds chek x", "did you mean check?"),
+        ("--target 5 generate", "comes after it: generate --target"),
+        ("generate --tagret 5", "did you mean --target?"),
+        ("generate --base_url http://localhost:8000/v1", "did you mean --base-url?"),
+        ("generate --max_tokens 256", "the length of one answer is max_tokens under [model]"),
+        ("generate --max-new-tokens 256", "the length of one answer is max_tokens under [model]"),
+        ("generate --temperature 0.7", "temperature under [model]"),
+        ("generate --top_p 0.9", "top_p under [model]"),
+        ("generate --judge", "the table [judge]"),
+        ("generate --num_instructions_to_generate 5", "did you mean --target?"),
+        ("generate --seed_tasks_path my.jsonl", "did you mean --seeds?"),
+        ("generate --seed my.jsonl", "did you mean --seeds my.jsonl?"),
+        ("generate --output_dir x", "did you mean --pool?"),
+        ("generate --format alpaca", "it goes with export"),
+        ("generate --backend ollama", "--base-url http://localhost:11434/v1"),
+        ("generate --target 99999999999999999999", "--target: this number is too large"),
+        ("generate --target -5", "--target: should be greater than or equal to 1"),
+        ("generate a --pool b", "POOL is a and --pool is b"),
+        ("generate --target", "requires an argument"),
+        ("export --format alpca", "did you mean alpaca?"),
+        ("export --limit 1e99", "a whole number is wanted"),
+        ("explain x", "name the pool and X"),
+        ("replay x", "--pool"),
+        ("offline-server --quirk duup=3%", "did you mean dup?"),
+    ],
+)
+def test_what_is_nearly_a_command_or_an_option_is_told_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, line: str, meant: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(*line.split()) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n"), err.startswith("error: ")) == ("", 1, True), err
+    assert meant in err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("arguments", [["--api-key", "sk-4f9d2c"], ["--api_key=sk-4f9d2c"], ["--token", "sk-4f9d2c"]])
+def test_a_key_on_the_command_line_is_never_said_again(
+    capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    assert run("generate", *arguments) == 2
+    err = capsys.readouterr().err
+    assert "OPENAI_API_KEY" in err
+    assert "4f9d2c" not in err
+
+
+def test_the_pool_is_an_argument_and_an_option_alike(
+    demo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = rows(demo, "SELECT id FROM tasks WHERE origin = 'generated'")[0][0]
+    shown: dict[str, set[str]] = {}
+    for named in ([demo], ["--pool", demo], [demo, "--pool", f"{demo}/"]):
+        for command, more in {
+            "generate": ["--target", "30", "--dry-run"], "status": ["--json"], "explain": [task],
+            "remove": [task, "--reason", "why", "--dry-run"], "restore": ["--all", "--dry-run"],
+            "export": ["--out", tmp_path / "x"], "report": ["--out", tmp_path / "r.html"],
+        }.items():  # fmt: skip
+            assert run(command, *named, *more) == 0, (command, named)
+            shown.setdefault(command, set()).add(capsys.readouterr().out)
+        assert run("judge", *named) == 2
+        assert f"{demo}: no instance of this pool was judged" in capsys.readouterr().err
+    assert {command: len(found) for command, found in shown.items()} == dict.fromkeys(shown, 1)
+    monkeypatch.setenv("SELFINSTRUCT_POOL", str(demo))
+    assert run("status", "--json") == 0
+    assert {capsys.readouterr().out} == shown["status"]
+    assert run("report", "--pool", demo, demo, tmp_path) == 2
+
+
+def test_a_file_in_the_place_of_a_pool_is_one_clear_line(
+    demo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seeds = jsonl(tmp_path / "mine.jsonl", GOOD)
+    for arguments, wanted in (
+        (["status", demo / "pool.db"], f"name {demo}"),
+        (["generate", demo / "pool.db"], f"name {demo}"),
+        (["generate", seeds], "--seeds"),
+    ):
+        assert run(*arguments) == 2
+        err = capsys.readouterr().err
+        assert wanted in err
+        assert err.count("\n") == 1, err
+
+
+def called(name: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The command as it is found on PATH under this name, or as a module."""
+    code = f"import sys; sys.argv[0] = {name!r}; from selfinstruct.__main__ import main; main()"
+    start = ["-m", "selfinstruct"] if name == "-m" else ["-c", code]
+    command = [sys.executable, *start, *arguments]
+    env = {**os.environ, **environment}
+    return subprocess.run(command, cwd=ROOT, env=env, check=False, capture_output=True, text=True)
+
+
+def test_the_version_and_the_name_by_which_it_was_called() -> None:
+    from selfinstruct import __version__
+
+    assert called("-m", "--version").stdout == f"selfinstruct {__version__}\n"
+    assert called("-m", "-h").stdout.startswith("Usage: python -m selfinstruct ")
+    assert called("/opt/bin/selfinstruct", "status", "-h").stdout.startswith("Usage: selfinstruct status ")
+
+
+def test_a_shell_completes_commands_options_and_choices() -> None:
+    def completed(*words: str) -> list[str]:
+        last = str(len(words) - 1)
+        asked = {"_SELFINSTRUCT_COMPLETE": "complete_bash", "COMP_WORDS": " ".join(words), "COMP_CWORD": last}
+        return called("selfinstruct", **asked).stdout.split()
+
+    assert completed("selfinstruct", "gen") == ["generate"]
+    assert "--base-url" in completed("selfinstruct", "generate", "--ba")
+    assert completed("selfinstruct", "generate", "--backend", "v") == ["vllm"]
+    assert "alpaca" in completed("selfinstruct", "export", "--format", "")
+    quiet = {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}  # the shell is then given, not looked for
+    script = called("-m", "--show-completion", "bash", **quiet).stdout
+    assert "_SELFINSTRUCT_COMPLETE=complete_bash" in script
+    assert "python -m" not in script
+
+
+def test_help_speaks_of_no_types_of_python(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in ("generate", "export", "report", "schedule"):
+        assert run(command, "-h") == 0
+        shown = capsys.readouterr().out
+        assert not [word for word in ("list[", "typing", "Literal", "Annotated", "None") if word in shown], shown
+
+
 def test_options_win_over_the_environment_and_that_over_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -82,6 +82,8 @@ def open_for_reading(folder: Path) -> sqlite3.Connection:
     """
     if not folder.exists():
         raise PoolError(f"{folder}: no such pool; `generate --pool {folder}` makes one")
+    if not folder.is_dir():
+        raise PoolError(_on_file(folder))
     if not is_pool(folder):
         raise PoolError(f"{folder}: this folder holds no pool (no pool.db in it)")
     path = folder / "pool.db"
@@ -145,7 +147,7 @@ class Pool:
             PoolInUse: another run is growing the pool.
         """
         if folder.exists() and not folder.is_dir():
-            raise PoolError(f"{folder}: this is a file; a pool is a folder")
+            raise PoolError(_on_file(folder))
         if folder.is_dir() and not (folder / "pool.db").exists() and _holds_something(folder):
             raise PoolError(f"{folder}: this folder holds other things and no pool; name a new or empty folder")
         database, lock_file = folder / "pool.db", folder / "pool.lock"
@@ -319,6 +321,11 @@ def last_goal(connection: sqlite3.Connection) -> tuple[int | None, int | None]:
     """(goal, more) of the last run; (None, None) before the first."""
     row = connection.execute("SELECT goal, more FROM runs ORDER BY id DESC LIMIT 1").fetchone()
     return (row["goal"], row["more"]) if row else (None, None)
+
+
+def _on_file(path: Path) -> str:
+    meant = f"name {path.parent}" if path.name.startswith("pool.") else "a file of seeds is named by --seeds"
+    return f"{path}: this is a file; a pool is a folder: {meant}"
 
 
 def _holds_something(folder: Path) -> bool:
