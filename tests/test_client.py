@@ -399,7 +399,7 @@ def test_a_request_that_always_fails_while_others_are_answered_is_given_up_and_o
     assert (got[0].kind, got[0].finish_reason) == ("failed", "server_error")
     assert "HTTP 500: the sampler fell over" in got[0].text
     assert [one.text for one in got[1:]] == ["fine"] * 150
-    assert len([body for body in server.bodies if body["messages"][0]["content"] == "stuck"]) in {8, 9}
+    assert len([body for body in server.bodies if body["messages"][0]["content"] == "stuck"]) in range(8, 13)
     assert not any("does not answer" in line for line in told)
 
 

@@ -215,7 +215,7 @@ def test_a_prompt_that_always_fails_is_final_once_nothing_else_is_left_to_ask(
 
     with Picky(refuse) as server:
         assert generate(tmp_path / "p", server.base_url) == 0
-    assert known.count(known[0]) in {8, 9}
+    assert known.count(known[0]) in range(8, 13)
     found = rows(tmp_path / "p", "SELECT evidence FROM rejections WHERE evidence LIKE '%the request failed%'")
     assert len(found) == 1
     assert "the sampler fell over" in found[0][0]
