@@ -128,6 +128,8 @@ class Calibration:
     fitted_agreement: Agreement
     is_reached: bool
     """Whether the fitted scores have the precision that is wanted."""
+    is_flat: bool
+    """Whether all have the same scores, so that the judge tells nothing apart."""
 
     def figures(self) -> dict[str, Any]:
         """All of it for programs."""
@@ -140,6 +142,7 @@ class Calibration:
             "fitted": dict(self.fitted),
             "fitted_agreement": self.fitted_agreement.figures(),
             "is_reached": self.is_reached,
+            "is_flat": self.is_flat,
         }
 
 
@@ -181,6 +184,7 @@ def calibrate(pool: Path, labels: Path, precision: float) -> Calibration:
         fitted=fitted,
         fitted_agreement=_agreement(pairs, fitted),
         is_reached=is_reached,
+        is_flat=len({tuple(sorted(scores.items())) for scores, _ in pairs}) == 1,
     )
 
 

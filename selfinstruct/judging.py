@@ -16,7 +16,7 @@ from typing import Any
 
 from selfinstruct.recipes.answers import read_object
 from selfinstruct.recipes.steps import Ask, Finished
-from selfinstruct.recipes.templates import fill
+from selfinstruct.recipes.templates import conversation
 from selfinstruct.records import (
     APART,
     BEST,
@@ -26,7 +26,6 @@ from selfinstruct.records import (
     InstanceCandidate,
     JudgeRules,
     JudgeVerdict,
-    Message,
     Prompt,
     Rejection,
     Request,
@@ -66,7 +65,10 @@ _SCORES = range(1, 6)
 _SPELLED = re.compile(r"\s*([1-5])(?:\.0+)?\s*(?:(?:/|of|out of)\s*5)?\s*")
 _SCORE = {
     "type": "object",
-    "properties": {"reason": {"type": "string"}, "score": {"type": "integer", "enum": list(range(1, 6))}},
+    "properties": {
+        "reason": {"type": "string", "minLength": 10, "maxLength": 500},
+        "score": {"type": "integer", "enum": list(range(1, 6))},
+    },
     "required": ["reason", "score"],
     "additionalProperties": False,
 }
@@ -78,7 +80,8 @@ def _schema(name: str, properties: Mapping[str, Any]) -> Schema:
 
 
 VERDICT = _schema("verdict", dict.fromkeys(QUESTIONS.values(), _SCORE))
-REVISION = _schema("revision", {key: {"type": "string"} for key in ("critique", "input", "output")})
+REVISION = _schema("revision", {key: {"type": "string", "maxLength": most}
+                                for key, most in (("critique", 1500), ("input", 4000), ("output", 8000))})  # fmt: skip
 
 Validate = Callable[[Sequence[InstanceCandidate], InstanceCandidate], InstanceCandidate | Rejection]
 """What the rules make of an instance beside those that stand: the instance that passes, or its rejection."""
@@ -212,7 +215,7 @@ def _is_invalid(verdicts: Iterable[JudgeVerdict]) -> bool:
 
 def judge_prompt(task: Task, instance: InstanceCandidate, index: int, settings: Settings) -> Prompt:
     """What the judge is asked about an instance."""
-    return Prompt(JUDGE, index, _messages(settings, JUDGE, {"row": _row(task, instance)}), VERDICT)
+    return Prompt(JUDGE, index, conversation(settings.prompts[JUDGE], {"row": _row(task, instance)}), VERDICT)
 
 
 def revise_prompt(
@@ -224,19 +227,12 @@ def revise_prompt(
         "principles": "\n".join(f"- {principle}" for principle in principles),
         "found": found,
     }
-    return Prompt(REVISE, instance.position, _messages(settings, REVISE, values), REVISION)
+    return Prompt(REVISE, instance.position, conversation(settings.prompts[REVISE], values), REVISION)
 
 
 def _row(task: Task, instance: InstanceCandidate) -> str:
     row = {"instruction": task.instruction, "input": instance.input, "output": instance.output}
     return json.dumps(row, ensure_ascii=False)
-
-
-def _messages(settings: Settings, name: str, values: Mapping[str, str]) -> tuple[Message, ...]:
-    return (
-        Message("system", fill(settings.prompts[f"{name}.system"], values).strip()),
-        Message("user", fill(settings.prompts[f"{name}.user"], values).strip()),
-    )
 
 
 def _read_verdict(
@@ -249,7 +245,9 @@ def _read_verdict(
         outcome = next((_REASONS[name] for name, (score, _) in read.items() if (score or 0) < least[name]), PASSED)
     else:
         failed = completion.kind == "failed"
-        why = f"the request failed: {completion.text}" if failed else "no score from 1 to 5 for each question"
+        why = (
+            f"the request failed: {completion.text}" if failed else "no reason and score from 1 to 5 for each question"
+        )
         outcome, read = UNREADABLE, dict.fromkeys(QUESTIONS, (None, ""))
         read["valid"] = (None, why)
     return JudgeVerdict(
@@ -265,7 +263,9 @@ def _score(said: Any) -> tuple[int | None, str] | None:
         value = int(found[1])
     if isinstance(value, bool) or not isinstance(value, int | float) or value not in _SCORES:
         return None
-    return int(value), storable(reason.strip()) if isinstance(reason, str) else ""
+    if not isinstance(reason, str) or not reason.strip():
+        return None
+    return int(value), storable(reason.strip())
 
 
 def _read_revision(task: Task, answer: tuple[Request, Completion] | None) -> InstanceCandidate | Rejection:

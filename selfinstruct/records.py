@@ -46,11 +46,14 @@ class Task:
     name: str = ""
 
 
+Role = Literal["system", "user", "assistant", "prompt"]
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """One turn of a conversation. A plain completion prompt is a single message of role `prompt`."""
 
-    role: Literal["system", "user", "assistant", "prompt"]
+    role: Role
     content: str
 
 

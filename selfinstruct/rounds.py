@@ -139,6 +139,29 @@ def plan_round(
     return requests
 
 
+def second_questions(
+    requests: Sequence[Request], completions: Mapping[str, Completion], settings: Settings, level: int = 0
+) -> list[Request]:
+    """What a round asks once more, in other words, after answers without a task, and has not asked yet.
+
+    `level` is how strongly the round was steered.
+    """
+    if settings.compat:
+        return []
+    settings = raised(settings, level)
+    asked = {request.index for request in requests}
+    prompts = [
+        RECIPES[settings.recipe].propose_again(request, completions[request.id], settings)
+        for request in requests
+        if request.id in completions
+    ]
+    return [
+        plan_request(prompt, settings, requests[0].round, None)
+        for prompt in prompts
+        if prompt and prompt.index not in asked
+    ]
+
+
 def _draw(
     generator: random.Random,
     settings: Settings,
@@ -301,11 +324,11 @@ def follow_up(
     if isinstance(step, Ask):
         return step
     settled = step
-    named, kept, rejected = settle_task(task, settled, settings, excluded)
+    named, kept, rejected = settle_task(task, settled, settings, seeds, excluded)
 
     def passed(standing: Sequence[InstanceCandidate], revised: InstanceCandidate) -> InstanceCandidate | Rejection:
         beside = Settled(settled.is_classification, (*standing, revised), labels=settled.labels)
-        _, left, faults = settle_task(task, beside, settings, excluded)
+        _, left, faults = settle_task(task, beside, settings, seeds, excluded)
         found: tuple[InstanceCandidate | Rejection, ...] = (*left, *faults)
         return next(one for one in found if one.request_id == revised.request_id)
 
@@ -334,7 +357,7 @@ def _recipe_step(
 
 
 def settle_task(
-    task: Task, settled: Settled, settings: Settings, excluded: Excluded | None = None
+    task: Task, settled: Settled, settings: Settings, seeds: Sequence[Task] = (), excluded: Excluded | None = None
 ) -> tuple[Task, tuple[InstanceCandidate, ...], tuple[Rejection, ...]]:
     """The task with its kind, the instances that pass the rules, and the rejections of all its other candidates."""
     named = Task(task.id, task.instruction, settled.is_classification)
@@ -344,7 +367,7 @@ def settle_task(
         candidates = settled.candidates
         if settings.personal_data == "mask":
             candidates = tuple(_masked(named, candidate) for candidate in candidates)
-        kept, rejected = judge_instances(named, candidates, settings, settled.labels, validators(settings))
+        kept, rejected = judge_instances(named, candidates, settings, settled.labels, validators(settings), seeds)
     if excluded is not None:
         near = {one: excluded.near_instance(task.instruction, one.input, one.output) for one in kept}
         kept = tuple(one for one in kept if near[one] is None)

@@ -192,7 +192,7 @@ def test_no_text_makes_the_vote_fail(texts: list[str]) -> None:
 def test_a_task_by_agreement(keeps_steps: bool, texts: list[str], kept: list[str], reasons: list[str]) -> None:
     def says(prompt: Prompt) -> str:
         if prompt.stage == "inputs":
-            return json.dumps({"needs_input": False, "inputs": []})
+            return json.dumps({"missing": "nothing", "inputs": []})
         return texts[prompt.index // 1_000_000]
 
     chosen = replace(settings(), agreement=AgreementRules(3, "0.5", keeps_steps))
@@ -207,7 +207,7 @@ def test_a_task_by_agreement(keeps_steps: bool, texts: list[str], kept: list[str
 
 def test_the_line_with_the_result_is_asked_for_only_where_answers_are_compared() -> None:
     def says(prompt: Prompt) -> str:
-        return json.dumps({"needs_input": False, "inputs": []}) if prompt.stage == "inputs" else "4"
+        return json.dumps({"missing": "nothing", "inputs": []}) if prompt.stage == "inputs" else "4"
 
     one = follow(says, settings())[1][-1]
     several = follow(says, replace(settings(), agreement=AgreementRules(2, "0.5", keeps_steps=True)))[1][-1]

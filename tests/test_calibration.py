@@ -233,7 +233,7 @@ def test_what_is_missing_is_one_clear_line(
     for arguments, fault in (
         (["judge", str(pool), "--calibrate", str(few)], "49 labels of judged instances; 50 are needed"),
         (["judge", str(pool), "--calibrate", str(foreign)], ":1: no task of"),
-        (["judge", str(pool), "--calibrate", str(tmp_path / "none")], "cannot be read"),
+        (["judge", str(pool), "--calibrate", str(tmp_path / "none")], "no such file"),
         (["judge", str(pool), "--precision", "0.9"], "--precision goes with --calibrate"),
         (["judge", str(pool), "--calibrate", str(few), "--precision", "95"], "up to 1"),
         (["judge", str(tmp_path / "unjudged")], "switch on judge.enabled"),

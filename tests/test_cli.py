@@ -645,7 +645,7 @@ def test_nothing_of_a_model_or_server_reaches_the_terminal_but_words(
         if "new_tasks" in str(body):
             told = [{"instruction": f"{text[:-1]} {place}-{n}.", "is_classification": False} for n in range(3)]
             return completion(json.dumps({"tasks": told}))
-        return completion('{"needs_input": false, "inputs": []}')
+        return completion('{"missing": "nothing", "inputs": []}')
 
     with ScriptedServer(answer) as server:  # type: ignore[arg-type]
         arguments = ["--pool", tmp_path / "p", "--base-url", server.base_url, "--target", "500"]

@@ -10,8 +10,12 @@ from aiohttp import web
 
 from selfinstruct import cli
 from selfinstruct.diversity.diagnosis import diagnosis
-from selfinstruct.records import canonical_json
-from tests.builders import proposals
+from selfinstruct.growth.underway import LEAST_ANSWERS, Endings, Pace
+from selfinstruct.recipes import chat
+from selfinstruct.recipes.steps import Finished
+from selfinstruct.records import JudgeVerdict, Task, canonical_json
+from selfinstruct.rounds import plan_request
+from tests.builders import proposals, settings, task
 from tests.servers import ScriptedServer, completion
 
 
@@ -22,7 +26,7 @@ def ended(pool: Path, answers: Any, capsys: pytest.CaptureFixture[str]) -> str:
         if "new_tasks" in str(body):
             return answers(place)
         if "task_inputs" in str(body):
-            return completion('{"needs_input": false, "inputs": []}')
+            return completion('{"missing": "nothing", "inputs": []}')
         return completion("As an AI language model, I cannot help with that request.")
 
     with ScriptedServer(answer) as server:
@@ -40,7 +44,7 @@ def ended(pool: Path, answers: Any, capsys: pytest.CaptureFixture[str]) -> str:
             "the model repeats itself",
         ),
         (proposals("Sort it."), "too_short", "instructions are too short"),
-        (proposals("Draw a picture of the old harbour at dawn."), "blocked_words", "tasks need more than text"),
+        (proposals("Draw a picture of the old harbour at dawn."), "beyond_text", "tasks need more than text"),
         ('{"tasks": [{"instruction": "Describe how bees', "cut_off", "raise max_tokens"),
         ("I would love to help you with that!", "unreadable", "not in the form that is asked for"),
         (proposals("[insert topic] is to be explained to a child."), "starts_with_punctuation", "starts_with_punct"),
@@ -74,3 +78,52 @@ def test_the_last_tasks_that_kept_nothing_say_why(tmp_path: Path, capsys: pytest
     line = ended(tmp_path / "p", fresh, capsys)
     assert line.startswith("almost no task keeps an instance: 0 of the last 100")
     assert "the model declines to answer" in line
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (proposals("The best part of patience is that it never turns around."), "recipe.prompts"),
+        (
+            proposals("It is concrete. Name the subject, the reader, the form, the limit."),
+            "the model recites its prompts",
+        ),
+        ('{"tasks": [{"instruction": "Describe how bees', "raise max_tokens"),
+    ],
+)
+def test_what_is_likely_wrong_is_said_after_the_first_round(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], answer: str, said: str
+) -> None:
+    async def says(*_: object) -> web.Response:
+        return completion(answer, "length" if answer.endswith("bees") else "stop")
+
+    with ScriptedServer(says) as server:
+        arguments = ["--pool", str(tmp_path / "p"), "--base-url", server.base_url, "--max-requests", "10"]
+        cli.run(["generate", *arguments, "--round-size", "4", "--concurrency", "2", "--target", "9"])
+    assert said in next(line for line in capsys.readouterr().err.splitlines() if line.startswith("of the first"))
+
+
+def test_a_judge_that_gives_all_the_same_scores_is_told_once() -> None:
+    def end(score: int, number: int) -> Finished:
+        verdict = JudgeVerdict("r", 0, 0, "t", f"j{number}", "passed", 5, "Fine.", 5, "Fine.", score, "Fine.")
+        return Finished(Task("t", "Name a river.", False), (), (), (verdict,))
+
+    flat, varied = Endings(), Endings()
+    told = [flat.note(end(5, number)) for number in range(40)]
+    assert [bool(one) for one in told] == [number == 29 for number in range(40)]
+    assert "all of 30 instances the scores 5 5 5" in told[29]
+    assert not any(varied.note(end(5 - (number == 7), number)) for number in range(40))
+
+
+def test_an_answer_that_takes_ten_times_as_long_as_others_is_told_once() -> None:
+    pace, asked = Pace(), chat.propose(settings(), [task("Name a river.", 1)], 0, None)
+    for number in range(LEAST_ANSWERS):
+        clock = iter((100.0, 104.0)).__next__
+        with pace.timed(plan_request(asked, settings(), number, None), clock):
+            pass
+    slow = plan_request(asked, settings(), 99, None)
+    with pace.timed(slow, lambda: 200.0):
+        assert pace.stragglers(239.0) == []
+        assert pace.stragglers(241.0) == [(slow, 41.0, 4.0)]
+        assert pace.stragglers(300.0) == []
+    assert pace.stragglers(999.0) == []

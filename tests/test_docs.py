@@ -448,11 +448,11 @@ def test_the_complete_example_loads_and_names_every_key(tmp_path: Path, monkeypa
     (tmp_path / "c.toml").write_text(example, encoding="utf-8")
     (tmp_path / "topics.txt").write_text("# wards\nnight shifts\n", encoding="utf-8")
     (tmp_path / "prompts").mkdir()
-    (tmp_path / "prompts" / "respond.system.txt").write_text("Be kind.", encoding="utf-8")
+    (tmp_path / "prompts" / "respond.txt").write_text("[system]\nBe kind.", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     found = load(Path("c.toml"), {})
     settings = pool_settings(found, "m")
-    assert (settings.topics, settings.prompts["respond.system"]) == (("night shifts",), "Be kind.")
+    assert (settings.topics, settings.prompts["respond"]) == (("night shifts",), "[system]\nBe kind.")
     assert settings.stages["respond"].model == "gpt-4o"
     assert "extra_body" in settings.stages["propose"].sampling
     assert "extra_body" not in settings.stages["respond"].sampling
@@ -496,16 +496,20 @@ def test_prompts_and_their_placeholders_are_those_of_the_recipes() -> None:
         for row in cells(section(CONFIGURATION, "## Guidance, topics and prompts"))
         for file in re.findall(r"`([^`]+)`", row[1])
     }
+    prompts = ROOT / "selfinstruct/recipes/prompts"
     files = {
-        (path.parent.name.replace(judging.JUDGE, "both"), path.name): path
-        for path in ROOT.glob("selfinstruct/recipes/prompts/*/*.txt")
+        (path.relative_to(prompts).parts[0].replace(judging.JUDGE, "both"), path.name): path
+        for pattern in ("*/*.txt", "*/standard/*.txt")
+        for path in prompts.glob(pattern)
     }
     assert set(found) == set(files)
     for recipe in (*RECIPES, "both"):
         for names in {frozenset(names) for (of, _), names in found.items() if of == recipe}:
             group = [files[key] for key, value in found.items() if key[0] == recipe and value == names]
             used = {
-                name for path in group for name in re.findall(r"\{\{(\w+)\??\}\}", path.read_text(encoding="utf-8"))
+                name
+                for path in group
+                for name in re.findall(r"\{\{(\w+)(?:\?|\|[^}]*)?\}\}", path.read_text(encoding="utf-8"))
             }
             assert used == names
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -88,13 +89,11 @@ def test_every_candidate_is_kept_or_rejected_once_and_order_is_kept(
 ) -> None:
     of = task(is_classification=classification)
     kept, rejections = judge_instances(of, given_candidates, settings(max_instances), labels)
-    ended = [(each.request_id, each.position, each.input, each.output) for each in kept]
-    ended += [(each.request_id, each.position, each.input, each.text) for each in rejections]
-    assert Counter(ended) == Counter(
-        (each.request_id, each.position, each.input, each.output) for each in given_candidates
-    )
+    ended = [(each.request_id, each.position, each.output) for each in kept]
+    ended += [(each.request_id, each.position, each.text) for each in rejections]
+    assert Counter(ended) == Counter((each.request_id, each.position, each.output) for each in given_candidates)
     remaining = iter(given_candidates)
-    assert all(any(each is other for other in remaining) for each in kept)
+    assert all(any(replace(other, input=each.input) == each for other in remaining) for each in kept)
     assert len(kept) <= max_instances
     assert all(each.evidence.encode() and each.kind == "instance" and each.task_id == of.id for each in rejections)
 
@@ -124,7 +123,7 @@ def test_an_empty_output_is_found(output: str) -> None:
     assert reason(PLAIN, "given", output) == "empty_output"
 
 
-@pytest.mark.parametrize("output", [".", "0", "-", "是", "😀", "a"])
+@pytest.mark.parametrize("output", ["0", "是", "😀", "a", "{}", "+"])
 def test_a_short_output_is_not_empty(output: str) -> None:
     assert reason(PLAIN, "given", output) is None
 

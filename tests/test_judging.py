@@ -19,7 +19,7 @@ from tests.builders import settings, task
 TASK = Task("t1", "Add up the two numbers that are given to you.", False)
 SEEDS = [task("Explain why the sky is blue in two sentences.")]
 RULES = JudgeRules(3, 3, 4, keeps_unreadable=False)
-PROMPTS = {f"{stage}.{part}": f"{stage} {{{{row}}}}" for stage in ("judge", "revise") for part in ("system", "user")}
+PROMPTS = {stage: f"[user]\n{stage} {{{{row}}}}" for stage in ("judge", "revise")}
 Says = Callable[[Prompt], str | Completion]
 
 
@@ -63,12 +63,12 @@ def model(judge: Callable[[dict[str, str], int], str | Completion], revise: str 
 
     def says(prompt: Prompt) -> str | Completion:
         if prompt.stage == "inputs":
-            return json.dumps({"needs_input": True, "inputs": [f"{number + 1} + 2" for number in range(inputs)]})
+            return json.dumps({"missing": "sums", "inputs": [f"{number + 1} + 2" for number in range(inputs)]})
         if prompt.stage == "respond":
             return str(10 * (prompt.index + 1))
         if prompt.stage == "revise":
             return revise
-        row = json.loads(prompt.messages[1].content.removeprefix("judge "))
+        row = json.loads(prompt.messages[-1].content.removeprefix("judge "))
         return judge(row, prompt.index)
 
     return says
@@ -115,7 +115,7 @@ def test_the_judge_sees_only_what_passed_the_rules() -> None:
 
     def says(prompt: Prompt) -> str | Completion:
         if prompt.stage == "inputs":
-            return '{"needs_input": true, "inputs": ["1 + 2", "https://example.com/a", "3 + 4"]}'
+            return '{"missing": "sums", "inputs": ["1 + 2", "https://example.com/a", "3 + 4"]}'
         return "" if (prompt.stage, prompt.index) == ("respond", 2) else model(judge)(prompt)
 
     end, _, _ = follow(says, judging())
@@ -126,11 +126,7 @@ def test_the_judge_sees_only_what_passed_the_rules() -> None:
 READABLE = [
     (scores(4, 3, 2), (4, 3, 2)),
     (f"<p>Here it is:</p>\n```json\n{scores(5, 4, 1)}\n```", (5, 4, 1)),
-    ('{"valid_task": 5, "suitable_input": "4", "correct_output": {"score": 4.0}}', (5, 4, 4)),
-    (
-        '{"valid_task": {"score": "5/5"}, "suitable_input": {"score": "3 of 5"}, "correct_output": "2 out of 5"}',
-        (5, 3, 2),
-    ),
+    (scores(5, 3, 4).replace(": 5", ': "5/5"').replace(": 3", ': "3 of 5"').replace(": 4", ": 4.0"), (5, 3, 4)),
 ]
 
 
@@ -142,6 +138,8 @@ def test_scores_are_read_as_models_write_them(said: str, expected: tuple[int, in
 
 UNREADABLE = [
     "",
+    '{"valid_task": 5, "suitable_input": 5, "correct_output": 5}',
+    scores().replace("because of valid_task", " "),
     "It is fine.",
     "{}",
     "[5, 5, 5]",
@@ -246,10 +244,10 @@ def test_a_revision_is_read_as_models_write_it(revision: str, kept: list[str]) -
 
 def test_a_reason_that_no_server_could_be_sent_does_no_harm() -> None:
     chosen = judging(principles=("Be right.",))
-    chosen = replace(chosen, prompts={**chosen.prompts, "revise.user": "{{row}} {{found}}"})
+    chosen = replace(chosen, prompts={**chosen.prompts, "revise": "[user]\n{{row}} {{found}}"})
     broken = scores(output=1).replace("because of correct_output", "\\ud800\\u0000 wrong")
     end, prompts, _ = follow(model(lambda *_: broken, REVISION, inputs=1), chosen)
-    asked = next(prompt for prompt in prompts if prompt.stage == "revise").messages[1].content
+    asked = next(prompt for prompt in prompts if prompt.stage == "revise").messages[-1].content
     assert asked.endswith("\ufffd\ufffd wrong")
     asked.encode()
     assert end.verdicts[0].output_reason == "\ufffd\ufffd wrong"
@@ -271,11 +269,11 @@ def test_a_verdict_on_another_text_is_no_verdict_on_this_one() -> None:
     chosen = judging()
     _, prompts, _ = follow(model(lambda *_: scores(), inputs=1), chosen)
     asked = {(one.stage, one.index): rounds.plan_request(one, chosen, 0, "t1") for one in prompts}
-    texts = {"inputs": '{"needs_input": true, "inputs": ["1 + 2"]}', "respond": "11", "judge": scores(output=1)}
+    texts = {"inputs": '{"missing": "sums", "inputs": ["1 + 2"]}', "respond": "11", "judge": scores(output=1)}
     answers = {key: Completion(asked[key].id, "answer", texts[key[0]], "stop") for key in asked}
     step = rounds.follow_up(TASK, answers, asked, chosen, SEEDS)
     assert isinstance(step, Ask)
-    assert '"output": "11"' in step.prompts[0].messages[1].content
+    assert '"output": "11"' in step.prompts[0].messages[-1].content
 
 
 @given(

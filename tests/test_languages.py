@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import sys
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +55,8 @@ def obedient() -> ScriptedServer:
         return {"instruction": joined, "is_classification": frame == 1}
 
     async def answer(_: int, path: str, body: dict[str, Any], __: web.Request) -> web.Response:
-        text = body["prompt"] if "prompt" in body else "\n".join(one["content"] for one in body["messages"])
+        turns = [one["content"] for one in body.get("messages", []) if one["role"] != "assistant"]
+        text = body["prompt"] if "prompt" in body else "\n".join(turns)
         said = "\n".join(line for line in text.splitlines() if not re.match(r"\{|\d+\. |Task: |Input: |Output: ", line))
         german = "in German" in said
         place = next(count)
@@ -70,13 +70,16 @@ def obedient() -> ScriptedServer:
         if form == "new_tasks":
             return completion(canonical_json({"tasks": [task(4 * place + more, german) for more in range(4)]}))
         if form == "task_inputs":
-            return completion('{"needs_input": false, "inputs": []}')
+            return completion('{"missing": "nothing", "inputs": []}')
         if form == "labelled_inputs":
             labels = ["Ja", "Nein"] if german else ["Yes", "No"]
-            return completion(canonical_json({"labels": labels, "needs_input": False, "inputs": []}))
+            return completion(canonical_json({"labels": labels, "inputs": []}))
         if form == "verdict":
-            doubt = {"reason": "", "score": 2 if "answer number" in text or "Antwort Nummer" in text else 5}
-            fine = {"reason": "", "score": 5}
+            doubt = {
+                "reason": "It could be more.",
+                "score": 2 if "answer number" in text or "Antwort Nummer" in text else 5,
+            }
+            fine = {"reason": "It is fine.", "score": 5}
             return completion(canonical_json({"valid_task": fine, "suitable_input": fine, "correct_output": doubt}))
         if form == "revision":
             better = f"Nun besser, Stück {place}." if german else f"Now better, piece {place}."
@@ -176,35 +179,24 @@ def test_a_model_that_obeys_is_accepted_as_often_in_german_as_in_english(
 
 
 @pytest.mark.parametrize("recipe", ["chat", "paper"])
-def test_without_a_language_prompts_are_as_they_always_were(recipe: str) -> None:
-    folder = resources.files("selfinstruct.recipes") / "prompts" / recipe
-    stored = settings(recipe).prompts
-    assert all(stored[path.name.removesuffix(".txt")] == path.read_text("utf-8") for path in folder.iterdir())
+def test_without_a_language_prompts_name_none_that_is_wanted(recipe: str) -> None:
+    prompts = settings(recipe).prompts
+    assert not any("{{language" in text or "wanted" in text for text in prompts.values())
+    assert (recipe != "chat") or "Write in the language of the examples." in prompts["propose"]
 
 
-def test_prompts_of_the_users_own_ask_for_the_language_too(tmp_path: Path) -> None:
-    (tmp_path / "respond.system.txt").write_text("Answer like a pirate.", encoding="utf-8")
-    (tmp_path / "propose.user.txt").write_text("{{demonstrations}}\nMore of these, please.", encoding="utf-8")
-    config = tmp_path / "c.toml"
-    config.write_text(f'[recipe]\nprompts = "{tmp_path}"\n[filters]\nlanguages = ["DE", "fr", "de"]', encoding="utf-8")
+def test_prompts_of_the_users_own_have_a_place_for_the_language(tmp_path: Path) -> None:
+    config, own = tmp_path / "c.toml", tmp_path / "own"
+    own.mkdir()
+    (own / "respond.txt").write_text("[user]\nIn {{language}}: {{instruction}} {{input}}", encoding="utf-8")
+    config.write_text(f'[recipe]\nprompts = "{own}"\n[filters]\nlanguages = ["DE", "fr", "de"]', encoding="utf-8")
     found = pool_settings(load(config, {}), "m")
     assert found.languages == ("de", "fr")
-    assert found.prompts["respond.system"].splitlines() == [
-        "Answer like a pirate.",
-        "Answer in German or in French, whichever the task is in, unless the task asks for another language.",
-    ]
-    assert "Write every task in German or in French, " in found.prompts["propose.system"]
-    assert found.prompts["propose.user"] == "{{demonstrations}}\nMore of these, please."
-    paper = tmp_path / "paper"
-    paper.mkdir()
-    (paper / "propose.txt").write_text("Tasks:\n{{demonstrations}}\n{{number}}.", encoding="utf-8")
-    (paper / "instances_input_first.txt").write_text("Task: {{instruction}}", encoding="utf-8")
-    config.write_text(f'[recipe]\nname = "paper"\nprompts = "{paper}"', encoding="utf-8")
-    found = pool_settings(load(config, {"language": ["ja"]}), "m")
-    assert found.prompts["propose"] == "Tasks:\n{{demonstrations}}\nThe next ones are written in Japanese:\n{{number}}."
-    assert found.prompts["instances_input_first"].splitlines()[::2] == [
-        "The last task is done in Japanese unless it asks for another language.", "Task: {{instruction}}",
-    ]  # fmt: skip
+    assert found.prompts["respond"] == "[user]\nIn German or French: {{instruction}} {{input}}"
+    assert "Write in German or French." in found.prompts["propose"]
+    (own / "propose.txt").write_text("[user]\n{{demonstrations}}\nMore of these, please.", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"propose\.txt: --language is not asked for; write \{\{language\}\}"):
+        pool_settings(load(config, {}), "m")
 
 
 def test_the_original_code_asks_in_no_other_language() -> None:

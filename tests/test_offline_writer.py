@@ -472,8 +472,8 @@ def test_a_stage_is_known_by_its_schema_or_by_the_marks_in_the_message() -> None
     line = json.dumps({"instruction": "Is the noun Singular or Plural?"})
     marked = {
         'Write 4 new tasks. Answer {"tasks": []}': "tasks",
-        f'{line}\nup to 2 inputs. Answer {{"needs_input": true, "inputs": []}}': "inputs",
-        f'{line}\nup to 2 inputs. Answer {{"labels": [], "needs_input": true, "inputs": []}}': "labels",
+        f'{line}\nup to 2 inputs. Answer {{"missing": "a noun", "inputs": []}}': "inputs",
+        f'{line}\nup to 2 inputs. Answer {{"labels": [], "inputs": []}}': "labels",
     }
     for message, key in marked.items():
         answers = [writer.chat(chat_body(message, seed=seed)).text for seed in range(20)]
@@ -490,7 +490,7 @@ def test_inputs_suit_the_task_and_its_answers_are_right() -> None:
         if answer.is_cut or "inputs" not in answer.text:
             continue
         value = json.loads(answer.text)
-        assert value["needs_input"] is True
+        assert value["missing"] != "nothing"
         assert len(value["inputs"]) <= 4
         for text in value["inputs"]:
             reply = writer.chat(chat_body(f"Round the number to the nearest ten.\n\n{text}", seed=seed)).text
@@ -506,7 +506,7 @@ def test_a_task_complete_in_itself_needs_no_input() -> None:
     answers = Counter(
         writer.chat(task_body("Find the weekday of 1 May 2000.", "task_inputs", seed=seed)).text for seed in range(100)
     )
-    assert answers['{"needs_input": false, "inputs": []}'] > 90
+    assert answers['{"missing": "nothing", "inputs": []}'] > 90
 
 
 def test_labelled_inputs_cover_the_labels() -> None:
@@ -517,7 +517,6 @@ def test_labelled_inputs_cover_the_labels() -> None:
             continue
         value = json.loads(answer.text)
         assert value["labels"] == ["Singular", "Plural"]
-        assert value["needs_input"] is True
         labels = {pair["label"] for pair in value["inputs"]}
         whole += labels == {"Singular", "Plural"}
         outside += not labels <= {"Singular", "Plural"}
@@ -716,7 +715,7 @@ def test_most_tasks_end_with_a_good_instance() -> None:
         if is_labelled:
             good += any(writer.check(instruction, item["input"], item["label"]) for item in items)
             continue
-        texts = items if value["needs_input"] else [""]
+        texts = items if value["missing"] != "nothing" else [""]
         replies = [
             (t, writer.chat(chat_body(f"{instruction}\n\n{t}" if t else instruction, seed=index)).text) for t in texts
         ]
@@ -775,7 +774,7 @@ def test_words_style_gives_distinct_instructions_without_end() -> None:
     assert len(set(texts)) == 2000
     assert all(8 <= len(text.split()) <= 24 for text in texts)
     body = task_body(texts[0], "task_inputs", seed=1)
-    assert json.loads(writer.chat(body, "words").text).keys() == {"needs_input", "inputs"}
+    assert json.loads(writer.chat(body, "words").text).keys() == {"missing", "inputs"}
     assert len(writer.chat(chat_body(texts[0]), "words").text.split()) <= 20
     listed = writer.complete({"model": "offline", "prompt": "Tasks:\n1."}, "words").text
     assert len(re.findall(r"(?m)^\d+\. ", "1." + listed)) == 16

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from selfinstruct.config.reading import load
+from selfinstruct.config.shaping import pool_settings
 from selfinstruct.recipes import chat
 from selfinstruct.recipes.answers import read_items, read_object, tidy_instruction
-from selfinstruct.recipes.languages import in_languages
 from selfinstruct.recipes.steps import Ask, Settled
 from selfinstruct.recipes.templates import fill
-from selfinstruct.records import Candidate, Completion, Prompt, Rejection, Request, Task
+from selfinstruct.records import Candidate, Completion, Prompt, Rejection, Request, Schema, Task
 from selfinstruct.rounds import plan_request
 from tests.builders import answer, settings, task
 
@@ -53,14 +53,18 @@ def step(of: Task, *texts: tuple[str, int, str], fault: chat.InputFault = lambda
     return chat.follow_up(of, answers, stage_requests, SETTINGS, fault)
 
 
-def inputs(*texts: Any, needs_input: bool | None = True) -> tuple[str, int, str]:
-    return ("inputs", 0, json.dumps({"needs_input": needs_input, "inputs": list(texts)}))
+def inputs(*texts: Any, missing: str = "a note") -> tuple[str, int, str]:
+    return ("inputs", 0, json.dumps({"missing": missing, "inputs": list(texts)}))
+
+
+def schema_name(schema: Schema | None) -> str:
+    return schema.name if schema else ""
 
 
 def test_the_propose_prompt_is_as_written_down() -> None:
     prompt = chat.propose(SETTINGS, SHOWN, 2, None)
     assert prompt.demonstrations == ("s1", "s2", "s3")
-    assert prompt.schema is chat.NEW_TASKS
+    assert schema_name(prompt.schema) == "new_tasks"
     is_golden("chat_propose.txt", prompt)
 
 
@@ -70,21 +74,21 @@ def test_guidance_and_topic_have_their_place_in_the_propose_prompt() -> None:
 
 
 def test_the_wanted_language_has_its_place_in_the_propose_prompt() -> None:
-    german = replace(SETTINGS, prompts=in_languages(SETTINGS.prompts, ["German"]))
+    german = pool_settings(load(None, {"language": ["de"]}), "m")
     is_golden("chat_propose_german.txt", chat.propose(german, SHOWN, 0, None))
 
 
 def test_the_inputs_prompt_is_as_written_down() -> None:
     first = step(OPEN)
     assert isinstance(first, Ask)
-    assert first.prompts[0].schema is chat.TASK_INPUTS
+    assert schema_name(first.prompts[0].schema) == "task_inputs"
     is_golden("chat_inputs.txt", first.prompts[0])
 
 
 def test_the_labelled_inputs_prompt_is_as_written_down() -> None:
     first = step(LABELLED)
     assert isinstance(first, Ask)
-    assert first.prompts[0].schema is chat.LABELLED_INPUTS
+    assert schema_name(first.prompts[0].schema) == "labelled_inputs"
     is_golden("chat_labelled_inputs.txt", first.prompts[0])
 
 
@@ -92,7 +96,7 @@ def test_the_respond_prompt_is_what_a_user_would_send() -> None:
     then = step(OPEN, inputs("It rained all day, {{and}} we stayed in."))
     assert isinstance(then, Ask)
     is_golden("chat_respond.txt", then.prompts[0])
-    without = step(OPEN, inputs(needs_input=False))
+    without = step(OPEN, inputs(missing="nothing"))
     assert isinstance(without, Ask)
     assert without.prompts[0].messages[-1].content == OPEN.instruction
 
@@ -101,6 +105,7 @@ def test_what_is_the_same_for_all_requests_of_a_stage_comes_first() -> None:
     one = chat.propose(SETTINGS, SHOWN, 0, "a")
     other = chat.propose(SETTINGS, SHOWN[:1], 1, "b")
     assert one.messages[0] == other.messages[0]
+    assert len(one.messages[0].content) > 1000
 
 
 GOOD = (
@@ -179,7 +184,7 @@ def test_inputs_that_are_no_good_are_rejected_before_an_answer_is_paid_for() -> 
 
 
 def test_inputs_beside_the_word_that_none_is_needed_do_not_vanish() -> None:
-    then = step(OPEN, inputs("One.", needs_input=False))
+    then = step(OPEN, inputs("One.", missing="Nothing."))
     assert isinstance(then, Ask)
     assert [one.input for one in then.waiting] == [""]
     assert [one.reason for one in then.rejections] == ["input_not_needed"]
@@ -187,7 +192,7 @@ def test_inputs_beside_the_word_that_none_is_needed_do_not_vanish() -> None:
 
 def test_cases_of_a_classification_come_label_first_and_need_no_answer() -> None:
     text = json.dumps({
-        "labels": ["spam", "not spam"], "needs_input": True,
+        "labels": ["spam", "not spam"],
         "inputs": [{"label": "spam", "input": "Win!"}, {"label": "not spam", "input": "See you at six."}],
     })  # fmt: skip
     end = step(LABELLED, ("inputs", 0, text))
@@ -197,13 +202,76 @@ def test_cases_of_a_classification_come_label_first_and_need_no_answer() -> None
 
 
 def test_a_classification_that_needs_no_case_is_answered() -> None:
-    then = step(LABELLED, ("inputs", 0, '{"labels": ["yes", "no"], "needs_input": false, "inputs": []}'))
+    then = step(LABELLED, ("inputs", 0, '{"labels": ["yes", "no"], "inputs": []}'))
     assert isinstance(then, Ask)
-    end = step(
-        LABELLED, ("inputs", 0, '{"labels": ["yes", "no"], "needs_input": false, "inputs": []}'), ("respond", 0, "yes")
-    )
+    end = step(LABELLED, ("inputs", 0, '{"labels": ["yes", "no"], "inputs": []}'), ("respond", 0, "yes"))
     assert isinstance(end, Settled)
     assert ([one.output for one in end.candidates], end.labels) == (["yes"], ("yes", "no"))
+
+
+def test_what_has_no_two_short_labels_goes_on_as_an_ordinary_task() -> None:
+    labels = json.dumps({"labels": ["Yes", "yes", "a label that goes on for very much longer than any"], "inputs": []})
+    then = step(LABELLED, ("inputs", 0, labels))
+    assert isinstance(then, Ask)
+    assert [(one.stage, one.index) for one in then.prompts] == [("inputs", 1)]
+    assert schema_name(then.prompts[0].schema) == "task_inputs"
+    ordinary = ("inputs", 1, inputs("Win a boat!")[2])
+    assert isinstance(step(LABELLED, ("inputs", 0, labels), ordinary), Ask)
+    end = step(LABELLED, ("inputs", 0, labels), ordinary, ("respond", 0, "It is spam."))
+    assert isinstance(end, Settled)
+    assert (end.is_classification, [one.output for one in end.candidates]) == (False, ["It is spam."])
+
+
+@pytest.mark.parametrize(
+    ("of", "text"),
+    [
+        (OPEN, '{"missing": "notes", "inputs": ["One.", "Tw'),
+        (LABELLED, '{"labels": ["spam", "not spam"], "inputs": [{"label": "spam", "input": "One."}, {"label": "sp'),
+    ],
+)
+def test_whole_cases_of_a_cut_answer_are_kept(of: Task, text: str) -> None:
+    requests = {("inputs", 0): asked(Prompt("inputs", 0, ()), of)}
+    answers = {("inputs", 0): answer(requests["inputs", 0], text, "length")}
+    then = chat.follow_up(of, answers, requests, SETTINGS, lambda *_: None)
+    kept = then.waiting if isinstance(then, Ask) else then.candidates
+    assert [one.input for one in kept] == ["One."]
+    assert [one.reason for one in then.rejections] == ["cut_off"]
+
+
+def test_an_instruction_is_answered_without_the_inputs_that_are_at_fault_unless_it_needs_one() -> None:
+    def fault(_: Task, text: str) -> tuple[str, str] | None:
+        return ("placeholder", "") if text == "bad" else None
+
+    then = step(OPEN, inputs("bad"), fault=fault)
+    assert isinstance(then, Ask)
+    assert [(one.input, one.position) for one in then.waiting] == [("", 1)]
+    assert [(one.reason, one.position) for one in then.rejections] == [("placeholder", 0)]
+    end = step(OPEN, inputs("bad"), fault=lambda *_: ("no_material", ""))
+    assert isinstance(end, Settled)
+    assert [(one.reason, one.input) for one in end.rejections] == [("no_material", "bad"), ("no_material", "")]
+
+
+def test_a_list_without_a_task_is_asked_for_once_more_in_other_words() -> None:
+    request = asked(chat.propose(SETTINGS, SHOWN, 0, None))
+    again = chat.propose_again(request, answer(request, '{"tasks": []}'), SETTINGS)
+    assert again is not None
+    assert (again.index, again.messages[:-2]) == (SETTINGS.round_size, request.messages)
+    assert [message.role for message in again.messages] == ["system", "user", "assistant", "user", "assistant", "user"]
+    second = asked(again)
+    assert chat.propose_again(second, answer(second, '{"tasks": []}'), SETTINGS) is None
+    assert chat.propose_again(request, answer(request, GOOD), SETTINGS) is None
+    empty = chat.read_proposals(request, answer(request, '{"tasks": []}'), SETTINGS)[0]
+    assert isinstance(empty, Rejection)
+    assert (empty.reason, empty.evidence) == ("unreadable", "the list of tasks is empty")
+
+
+def test_every_list_and_text_in_the_schemas_has_a_bound() -> None:
+    firsts = [one.prompts[0] for one in (step(LABELLED), step(OPEN)) if isinstance(one, Ask)]
+    found = [json.dumps(one.schema.body) for one in (chat.propose(SETTINGS, SHOWN, 0, None), *firsts) if one.schema]
+    assert len(found) == 3
+    for schema in found:
+        assert schema.count('"array"') == schema.count('"maxItems"') == schema.count('"minItems"')
+        assert schema.count('"string"') == schema.count('"maxLength"')
 
 
 @pytest.mark.parametrize("of", [OPEN, LABELLED])
@@ -221,7 +289,7 @@ def test_no_answer_whatever_raises_or_vanishes(text: str, cut: bool) -> None:
         assert isinstance(step(of, ("inputs", 0, text)), Ask | Settled)
 
 
-KEYS = st.sampled_from(["tasks", "inputs", "labels", "instruction", "label", "input", "needs_input"])
+KEYS = st.sampled_from(["tasks", "inputs", "labels", "instruction", "label", "input", "missing"])
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(KEYS, inner),

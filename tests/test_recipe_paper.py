@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from selfinstruct.config.reading import load
+from selfinstruct.config.shaping import pool_settings
 from selfinstruct.recipes import compat, paper
-from selfinstruct.recipes.languages import in_languages
 from selfinstruct.recipes.steps import Ask, Settled
 from selfinstruct.records import (
     Candidate,
@@ -173,7 +174,8 @@ def test_guidance_and_topic_get_their_lines() -> None:
 
 
 def test_the_wanted_language_is_said_right_before_the_list_goes_on() -> None:
-    prompt = paper.propose(settings(prompts=in_languages(SETTINGS.prompts, ["German", "French"])), SEEDS[:2], 0, None)
+    german = pool_settings(load(None, {"recipe": "paper", "language": ["de", "fr"]}), "m")
+    prompt = paper.propose(german, SEEDS[:2], 0, None)
     is_golden("paper_propose_german_french.txt", words(prompt))
 
 

@@ -294,7 +294,7 @@ def test_broken_text_has_the_same_evidence_after_a_resume(tmp_path: Path) -> Non
                 '{"tasks": [{"instruction": "List five tools that a carpenter uses.", "is_classification": false}]}'
             )
         if "task_inputs" in str(body):
-            return completion('{"needs_input": false, "inputs": []}')
+            return completion('{"missing": "nothing", "inputs": []}')
         return completion("The water is calm and the boats are blue.")
 
     evidence = []

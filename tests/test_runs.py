@@ -75,7 +75,9 @@ def test_each_stage_may_have_a_model_and_a_server_of_its_own(tmp_path: Path) -> 
 def test_guidance_topics_and_prompts_of_the_users_reach_the_requests(tmp_path: Path) -> None:
     (tmp_path / "topics.txt").write_text("# subjects\nbees\nbridges\n\n", encoding="utf-8")
     (tmp_path / "prompts").mkdir()
-    (tmp_path / "prompts" / "respond.system.txt").write_text("Answer like a pirate.", encoding="utf-8")
+    (tmp_path / "prompts" / "respond.txt").write_text(
+        "[user]\nAnswer like a pirate. {{instruction}}\n\n{{input?}}", encoding="utf-8"
+    )
     text = f"""
         [recipe]
         guidance = "Everything is about the harbour."
@@ -94,7 +96,7 @@ def test_guidance_topics_and_prompts_of_the_users_reach_the_requests(tmp_path: P
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [
-        ('[recipe]\nprompts = "nowhere"', "nowhere is no folder"),
+        ('[recipe]\nprompts = "nowhere"', "nowhere is not a folder, nor a set of prompts"),
         ('[recipe]\ntopics = "nowhere.txt"', "nowhere.txt"),
         ("[filters]\nmin_words = 9\nmax_words = 3", "min_words is larger"),
         ('[filters]\ntokenizer = "letters"', "known: unicode, rouge_score"),
@@ -106,8 +108,8 @@ def test_bad_values_are_named(tmp_path: Path, text: str, wanted: str) -> None:
 
 
 def test_a_prompt_the_recipe_does_not_have_is_named(tmp_path: Path) -> None:
-    (tmp_path / "respnd.system.txt").write_text("x")
-    with pytest.raises(ConfigError, match=r"respond\.system\.txt"):
+    (tmp_path / "respnd.txt").write_text("[user]\nx")
+    with pytest.raises(ConfigError, match=r"respnd\.txt: the recipe chat has no such prompt; it has .*respond\.txt"):
         pool_settings(load(config_file(tmp_path, f'[recipe]\nprompts = "{tmp_path}"'), {}), "m")
 
 

@@ -73,7 +73,7 @@ def test_the_cheapest_run_first_whatever_the_order_of_the_list(tmp_path: Path) -
         ("jsn", "unknown validator 'jsn'"),
         ("regex:", "needs a pattern"),
         ("regex:(", "no regular expression"),
-        ("nowhere.py:f", "nowhere.py cannot be read"),
+        ("nowhere.py:f", "nowhere.py: no such file"),
         ("FOLDER/c.py:absent", "has no function absent"),
         ("FOLDER/broken.py:f", "broken.py:2 cannot be loaded: SyntaxError"),
         ("FOLDER/raises.py:f", "ZeroDivisionError"),

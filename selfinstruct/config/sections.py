@@ -21,6 +21,7 @@ from selfinstruct.records import PersonalData
 from selfinstruct.validators import DEFAULT
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+STANDARD = "standard"
 
 
 def _share(value: Any) -> str:
@@ -85,8 +86,9 @@ class RecipeSection(Section):
     guidance: str = ""
     topics: Path | None = None
     """A text file, one topic or persona a line; each propose request draws one."""
-    prompts: Path | None = None
-    """A folder whose files replace prompts of the recipe by name."""
+    prompts: str = STANDARD
+    """`standard`; `small` for models below some 0.5 billion parameters; or a folder of files that replace the standard
+    prompts by name."""
     compat: bool = False
     tasks_per_request: Whole = Field(6, ge=1, le=50)
     inputs_per_task: Whole = Field(2, ge=1, le=5)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from selfinstruct import judging
 from selfinstruct.config.own_checks import resolve
 from selfinstruct.config.reading import Config
 from selfinstruct.config.roles import stage_models, stages_in_use
-from selfinstruct.config.sections import AgreementSection, JudgeSection, RecipeSection
+from selfinstruct.config.sections import STANDARD, AgreementSection, JudgeSection
 from selfinstruct.errors import ConfigError
 from selfinstruct.filters.language import language_names
 from selfinstruct.given_files import read_text
-from selfinstruct.recipes.languages import in_languages
+from selfinstruct.recipes.languages import in_languages, speaks_of_language
 from selfinstruct.records import AgreementRules, Exclusion, JudgeRules, Radar, Settings
 
 
@@ -79,35 +80,42 @@ def _agreement_rules(section: AgreementSection) -> AgreementRules | None:
 
 
 def _prompts(config: Config) -> dict[str, str]:
-    """The prompts in use by name: those of the recipe and, where it is on, of the judge."""
-    section = config.recipe
+    """The prompts in use by name: those of the recipe and, where it is on, of the judge; the chosen ones among them."""
     packaged = resources.files("selfinstruct.recipes") / "prompts"
-    prompts = {
-        entry.name.removesuffix(".txt"): entry.read_text(encoding="utf-8")
-        for folder in (section.name, judging.JUDGE)
-        for entry in sorted((packaged / folder).iterdir(), key=lambda entry: entry.name)
-        if entry.name.endswith(".txt")
-    }
-    return {
-        name: text
-        for name, text in _with_own_prompts(section, prompts).items()
-        if config.judge.enabled or name.partition(".")[0] not in judging.STAGES
-    }
-
-
-def _with_own_prompts(section: RecipeSection, prompts: dict[str, str]) -> dict[str, str]:
-    if section.prompts is None:
-        return prompts
-    if not section.prompts.is_dir():
-        raise ConfigError(
-            f"recipe.prompts: {section.prompts} is no folder; it is to hold files such as {next(iter(prompts))}.txt"
-        )
-    for path in sorted(section.prompts.glob("*.txt")):
-        if path.stem not in prompts:
+    section, of_recipe = config.recipe, packaged / config.recipe.name
+    sets = sorted(entry.name for entry in of_recipe.iterdir() if entry.is_dir())
+    prompts = _texts(of_recipe / STANDARD if sets else of_recipe) | _texts(packaged / judging.JUDGE)
+    if section.prompts != STANDARD:
+        chosen = of_recipe / section.prompts if section.prompts in sets else Path(section.prompts)
+        if not chosen.is_dir():
+            raise ConfigError(
+                f"recipe.prompts: {section.prompts} is not a folder, nor a set of prompts of the recipe {section.name} "
+                f"({', '.join(sets or [STANDARD])}); a folder holds files such as {next(iter(prompts))}.txt"
+            )
+        found = _texts(chosen)
+        if unknown := found.keys() - prompts.keys():
             names = ", ".join(f"{name}.txt" for name in prompts)
-            raise ConfigError(f"{path}: the recipe {section.name} has no such prompt; it has {names}")
-        prompts[path.stem] = read_text(path, "a prompt")
-    return prompts
+            raise ConfigError(
+                f"{chosen}/{min(unknown)}.txt: the recipe {section.name} has no such prompt; it has {names}"
+            )
+        if config.filters.languages and (
+            mute := [one for one in found if speaks_of_language(prompts[one]) and not speaks_of_language(found[one])]
+        ):
+            raise ConfigError(
+                f"{chosen}/{mute[0]}.txt: --language is not asked for; write {{{{language}}}} where it belongs"
+            )
+        prompts |= found
+    return {name: text for name, text in prompts.items() if config.judge.enabled or name not in judging.STAGES}
+
+
+def _texts(folder: Traversable) -> dict[str, str]:
+    files = sorted((entry for entry in folder.iterdir() if entry.name.endswith(".txt")), key=lambda entry: entry.name)
+    return {
+        entry.name.removesuffix(".txt"): read_text(entry, "a prompt")
+        if isinstance(entry, Path)
+        else entry.read_text("utf-8")
+        for entry in files
+    }
 
 
 def _topics(path: Path | None) -> tuple[str, ...]:

@@ -72,3 +72,23 @@ def mostly(reasons: Mapping[str, int]) -> str:
     """The most frequent reasons with their counts, and what they mean; empty where nothing was rejected."""
     most = ", ".join(f"{reason} {count:,}" for reason, count in Counter(reasons).most_common(3))
     return f"(mostly rejected: {most}): {diagnosis(reasons)}" if most else ""
+
+
+_PREVAILS = 0.6
+_FIRST_SIGNS = {
+    "copy_of_demonstration": "the model copies what it is shown; its server may lack a chat template or the first "
+    'token (BOS), or the model is too small: try recipe.prompts = "small", or --recipe paper for a base model',
+    "no_request": "the model writes texts that ask nothing; it may be too small or a base model: "
+    'try recipe.prompts = "small", or --recipe paper',
+    "prompt_echo": 'the model recites its prompts: try recipe.prompts = "small", or a larger model',
+}
+
+
+def first_signs(accepted: int, rejected: Mapping[str, int]) -> str:
+    """What is likely wrong where one kind of fault prevails in the first round of a run; empty where none does."""
+    judged = accepted + sum(rejected.values())
+    reason, count = max(rejected.items(), key=lambda one: one[1], default=("", 0))
+    if not count or count < _PREVAILS * judged:
+        return ""
+    meaning = _FIRST_SIGNS.get(reason) or diagnosis({reason: count})
+    return f"of the first {judged:,} items {count:,} are {reason}: {meaning}"

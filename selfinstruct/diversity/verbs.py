@@ -23,6 +23,12 @@ _QUOTED = re.compile(r"[\"“”][^\"“”]*[\"“”]|(?<!\w)'[^']*'(?!\w)")
 _LETTER = re.compile(r"[^\W\d_]")
 _UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
 _POLITE_CJK = re.compile(r"^(?:请你|请您|请|請|麻烦你|麻烦|帮我|帮忙|給|给我|为我|為我)+")
+_WISH = re.compile(
+    r"\?|\b(?:please|tell me|help me|i (?:need|want|would like)|i'd like|let's|try)\b"
+    r"|\byou (?:should|must|have to|need to|are to|will)\b"
+    r"|^(?:true or false|yes or no|fact or opinion)\b|^[\w ,]+:",
+    re.IGNORECASE,
+)
 _ENDS = frozenset(".?!;\n")
 _BREAKS = frozenset(',:()"“”—–-') | _ENDS
 
@@ -330,3 +336,11 @@ def _singular(noun: str) -> str:
     if noun.endswith(("sses", "shes", "ches", "xes")):
         return noun[:-2]
     return noun.removesuffix("s")
+
+
+def asks(instruction: str) -> bool:
+    """Whether an instruction asks for anything: by an order, a question or a title; True where it is not English."""
+    text = instruction.replace("’", "'")
+    if not is_english(text):
+        return True
+    return bool(_WISH.search(text)) or _request(_TOKEN.findall(_CODE.sub("_", _QUOTED.sub(" _ ", text)))) is not None

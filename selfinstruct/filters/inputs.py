@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from selfinstruct.filters.echoes import prompt_echo
 from selfinstruct.filters.instances import attachment, broken_text, cut_off, merged_tasks, placeholder
+from selfinstruct.filters.material import fault_of_material
 from selfinstruct.filters.personal_data import personal_data
 from selfinstruct.filters.wording import Fault, plain
 from selfinstruct.records import InstanceCandidate, Settings, Task
@@ -13,8 +15,9 @@ _RULES = (broken_text, cut_off, placeholder, merged_tasks, attachment)
 
 
 def fault_of_input(task: Task, text: str, settings: Settings) -> Fault | None:
-    """What is wrong with an input whatever the output will be; None when nothing is."""
+    """What is wrong with an input whatever the output will be; of an empty one, that the instruction needs another."""
     candidate = InstanceCandidate("", 0, plain(text), "An answer.")
     task = replace(task, instruction=plain(task.instruction))
     fault = next((fault for rule in _RULES if (fault := rule(task, candidate, ()))), None)
+    fault = fault or fault_of_material(task.instruction, candidate.input) or prompt_echo(text, settings.prompts)
     return personal_data(text) if fault is None and settings.personal_data == "reject" else fault

@@ -9,10 +9,12 @@ from dataclasses import replace
 import regex
 
 from selfinstruct.filters import wording
+from selfinstruct.filters.echoes import copied_instance, prompt_echo
 from selfinstruct.filters.holes import hole_left_in, hole_to_fill, speaks_of_holes
 from selfinstruct.filters.labels import is_one_of, same_label, stated_labels
+from selfinstruct.filters.material import NEEDLESS, fault_of_material, letterless, no_material, repeated_by_output
 from selfinstruct.filters.merged import own_instance
-from selfinstruct.filters.refusals import refused
+from selfinstruct.filters.refusals import asks_back, refused
 from selfinstruct.filters.wording import Fault, comparable, excerpt, plain
 from selfinstruct.novelty.tokens import visible
 from selfinstruct.records import Instance, InstanceCandidate, Rejection, Settings, Task
@@ -102,23 +104,25 @@ def judge_instances(
     settings: Settings,
     labels: tuple[str, ...] = (),
     validators: Sequence[Validator] = (),
+    seeds: Sequence[Task] = (),
 ) -> tuple[tuple[InstanceCandidate, ...], tuple[Rejection, ...]]:
     """The candidates that become instances of the task, in their order, and one rejection for each of the others.
 
     Each candidate is judged by itself first, by the rules that always hold and then by the validators in their order;
     those left are judged together, so that a faulty one neither contradicts nor displaces a good one. `labels` are the
-    labels of a classification, where the recipe knows them; otherwise those that the instruction states are used.
+    labels of a classification, where the recipe knows them; otherwise those that the instruction states are used. An
+    input that is none is dropped where the instruction needs none. What copies one of the `seeds` is rejected.
     """
     brief = replace(task, instruction=plain(task.instruction))
     if task.is_classification and not labels:
         labels = stated_labels(brief.instruction)
     faults: dict[int, Fault] = {}
+    candidates = list(candidates)
     for index, candidate in enumerate(candidates):
-        seen = replace(candidate, input=plain(candidate.input), output=plain(candidate.output))
-        fault = next((found for rule in INSTANCE_RULES if (found := rule(brief, seen, labels))), None)
-        if fault is None:
-            instance = Instance(candidate.input, candidate.output)
-            fault = next((found for validator in validators if (found := validator(task, instance))), None)
+        fault = _fault(brief, candidate, labels, settings, validators, seeds)
+        if fault and fault.reason in NEEDLESS and not task.is_classification and not no_material(brief.instruction, ""):
+            candidates[index] = replace(candidate, input="")
+            fault = _fault(brief, candidates[index], labels, settings, validators, seeds)
         if fault is not None:
             faults[index] = fault
     together: tuple[Callable[[_Open], dict[int, Fault]], ...] = (
@@ -131,6 +135,25 @@ def judge_instances(
         faults |= rule({index: each for index, each in enumerate(candidates) if index not in faults})
     kept = tuple(each for index, each in enumerate(candidates) if index not in faults)
     return kept, tuple(reject_instance(task, candidates[index], faults[index]) for index in sorted(faults))
+
+
+def _fault(
+    task: Task,
+    candidate: InstanceCandidate,
+    labels: tuple[str, ...],
+    settings: Settings,
+    validators: Sequence[Validator],
+    seeds: Sequence[Task],
+) -> Fault | None:
+    """The first fault of a candidate by itself."""
+    seen = replace(candidate, input=plain(candidate.input), output=plain(candidate.output))
+    instance = Instance(candidate.input, candidate.output)
+    return (
+        next((found for rule in INSTANCE_RULES if (found := rule(task, seen, labels))), None)
+        or prompt_echo(f"{seen.input}\n{seen.output}", settings.prompts)
+        or copied_instance(seen.input, seen.output, seeds)
+        or next((found for validator in validators if (found := validator(task, instance))), None)
+    )
 
 
 def broken_text(task: Task, candidate: InstanceCandidate, labels: tuple[str, ...]) -> Fault | None:
@@ -231,13 +254,30 @@ def attachment(task: Task, candidate: InstanceCandidate, labels: tuple[str, ...]
     return None
 
 
+def no_such_material(task: Task, candidate: InstanceCandidate, labels: tuple[str, ...]) -> Fault | None:
+    """The fault of an input as material, or of a missing one; `letterless` for an output without letter or digit."""
+    return (
+        fault_of_material(task.instruction, candidate.input)
+        or repeated_by_output(task.instruction, candidate.input, candidate.output)
+        or letterless("output", candidate.output, task.instruction)
+    )
+
+
+def asks_for_input(task: Task, candidate: InstanceCandidate, labels: tuple[str, ...]) -> Fault | None:
+    """`asks_for_input` for a short output that asks for the material or for details instead of answering."""
+    found = asks_back(task.instruction, candidate.input, candidate.output)
+    return Fault("asks_for_input", f'"{excerpt(found)}"') if found else None
+
+
 INSTANCE_RULES: tuple[InstanceRule, ...] = (
     broken_text,
     empty_output,
     cut_off,
     same_as_input,
     placeholder,
+    no_such_material,
     refusal,
+    asks_for_input,
     merged_tasks,
     attachment,
 )

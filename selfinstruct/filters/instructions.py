@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterable
 
 import regex
 
+from selfinstruct.diversity.verbs import asks
 from selfinstruct.filters.beyond_text import beyond_text
+from selfinstruct.filters.echoes import prompt_echo
 from selfinstruct.filters.holes import hole_to_fill, named_hole, speaks_of_holes
 from selfinstruct.filters.language import wrong_language
 from selfinstruct.filters.merged import merged_tasks
@@ -27,6 +29,7 @@ __all__ = [
     "fault_of_instruction",
     "instruction_rules",
     "merged_tasks",
+    "no_request",
     "personal_data",
     "placeholder",
     "starts_with_punctuation",
@@ -62,9 +65,11 @@ def instruction_rules(settings: Settings) -> tuple[InstructionRule, ...]:
         too_long(settings.max_words),
         blocked_words(settings.blocked_words),
         unfinished(),
+        no_request,
         placeholder(),
         merged_tasks(),
         beyond_text(),
+        lambda text: prompt_echo(text, settings.prompts),
         *((personal_data,) if settings.personal_data == "reject" else ()),
         *((wrong_language(settings.languages),) if settings.languages else ()),
     )
@@ -139,6 +144,11 @@ def blocked_words(words: Iterable[str]) -> InstructionRule:
         return Fault("blocked_words", f'"{excerpt(found[0])}"') if found else None
 
     return check
+
+
+def no_request(text: str) -> Fault | None:
+    """`no_request` for an English text that neither orders nor asks anything."""
+    return None if asks(text) else Fault("no_request", f'"{excerpt(text)}"')
 
 
 def placeholder() -> InstructionRule:

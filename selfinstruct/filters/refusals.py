@@ -1,4 +1,4 @@
-"""Answers in which a model declines instead of answering."""
+"""Answers in which a model declines, or asks back, instead of answering."""
 
 from __future__ import annotations
 
@@ -86,3 +86,30 @@ def refused(instruction: str, given: str, output: str) -> str | None:
         return None
     found = _DECLINES.search(output)
     return found[0] if found else None
+
+
+_ASKS_BACK = regex.compile(
+    r"^\W*(?:(?:sure|certainly|of\s+course|okay|ok|yes|absolutely|great|hello|hi)\b[^.?!\n]{0,60}[.,!:]?\s+)?"
+    r"(?:i(?:['’]?m|\s+am)\s+(?:here|ready|happy)\s+to\s+(?:help|assist)\b"
+    r"|(?:i['’]?d\s+be\s+happy\s+to\s+help[^.?!\n]{0,60}[.!,]\s+)?(?:to\s+[^.?!\n]{3,80},\s+)?"
+    r"(?:(?:could|can|would|will)\s+you\s+(?:please\s+)?|please\s+|kindly\s+|you\s+(?:need|have)\s+to\s+"
+    r"|i\s+(?:will\s+|would\s+|['’]?ll\s+)?need\s+(?:you\s+to\s+)?)"
+    r"(?:provide|share|give|send|specify|paste|upload|tell|enter|supply|clarify|more|the|some|a\s+few)\b"
+    r"[^.?!\n]{0,120}\b(?:text|sentences?|paragraph|passage|article|list|table|data(?:base|set)?|code|function|file|image"
+    r"|document|details?|information|context|content|input|question|instructions?|task|numbers?|values?|words?|condition"
+    r"|prompt|example|you(?:['’]d)?\s+(?:want|would\s+like|need))\b)",
+    regex.IGNORECASE,
+)
+_MAY_ASK = regex.compile(
+    r"\b(?:e-?mails?|letters?|messages?|repl(?:y|ies)|respon\w*|ask\w*|questions?|requests?|polite\w*|customers?|forms?|surveys?"
+    r"|dialogues?|scripts?|prompts?|invit\w*|announce\w*|notices?|sentences?|phrases?|say|write\s+an?\s+instruction\w*)\b",
+    regex.IGNORECASE,
+)
+
+
+def asks_back(instruction: str, given: str, output: str) -> str | None:
+    """How a short output asks for the material or for details, in its words; None where it does not, or may."""
+    if len(output.split()) > 60 or _MAY_ASK.search(instruction):
+        return None
+    found = _ASKS_BACK.search(output)
+    return found[0] if found and found[0] not in given else None

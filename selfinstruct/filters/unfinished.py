@@ -33,6 +33,8 @@ _HARD_END = regex.compile(
     r"|(?P<word>以及|或者|关于|并且|例如|比如|包括)$"
 )
 _SOFT_END = regex.compile(r"(?:^|\s)(?P<word>of|with|for|to|in|on|at|by|from|about)$")
+_NAMED_END = regex.compile(r"(?:^|\s)(?P<word>called|considered\s+to\s+be|(?:known|referred\s+to|defined)\s+as)[.]?$")
+_ASKED_FOR = regex.compile(r"\b(?:what|how|which|who|whom|whatever)\b", regex.IGNORECASE)
 _RELATIVE = regex.compile(
     r"\b(?:what|which|who|whom|whose|that|where|when|how|you|they|we|i|he|she|it|one|people|someone|something|thing|things"
     r"|to\s+\p{L}+)\b",
@@ -126,6 +128,8 @@ def _open_word(text: str) -> str | None:
     if found := _HARD_END.search(text):
         separable = found["word"] == "an" and _GERMAN.search(text)
         return None if separable else f'ends with "{found["word"]}"'
+    if (found := _NAMED_END.search(text)) and not _ASKED_FOR.search(text[: found.start()]):
+        return f'ends with "{found["word"]}"'
     if (found := _SOFT_END.search(text)) and not _RELATIVE.search(text[: found.start()]):
         return f'ends with "{found["word"]}"'
     return None

@@ -16,10 +16,11 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from selfinstruct import judging, rounds
+from selfinstruct.diversity.diagnosis import first_signs
 from selfinstruct.errors import AccessError, BudgetError
 from selfinstruct.growth.journal import Journal
 from selfinstruct.growth.turns import Turns
-from selfinstruct.growth.underway import Children, Endings, Generated, Round, gather, ran_dry, waits_for
+from selfinstruct.growth.underway import Children, Endings, Generated, Pace, Round, gather, ran_dry, waits_for
 from selfinstruct.growth.watch import Watch
 from selfinstruct.llm.progress import Progress
 from selfinstruct.llm.slots import Halted
@@ -125,6 +126,7 @@ class Growth:
         self.reasons: Counter[str] = Counter()
         """Of rejected instructions."""
         self._endings = Endings()
+        self._pace = Pace()
         self._min_acceptance = min_acceptance
         self._max_minutes = max_minutes
         self._dry: Outcome | None = None
@@ -194,9 +196,15 @@ class Growth:
         round_.requests = requests
 
     async def prompt(self, round_: Round) -> None:
-        """Get a final answer to each of a round's requests."""
+        """Get a final answer to each of a round's requests, and to those that are asked once more in other words."""
         await self._turns.of_round(round_)
         await gather(self._answer(request, round_.completions) for request in round_.requests)
+        settings = self._today(round_.settings)
+        if again := rounds.second_questions(round_.requests, round_.completions, settings, round_.level):
+            await self.journal.write([statements.add_request(request) for request in again])
+            round_.requests += again
+            await gather(self._answer(request, round_.completions) for request in again)
+        round_.is_answered = True
 
     async def filter(self, round_: Round) -> Sequence[rounds.Verdict]:
         """Read the round's answers, once, then judge candidates in order as far as the goal asks."""
@@ -290,9 +298,20 @@ class Growth:
             await asyncio.sleep(LOOK_S)
             since = 0.0 if seen != self.journal.completions else since + LOOK_S
             seen = self.journal.completions
+            for request, took_s, usual_s in self._pace.stragglers(self._loop.time()):
+                self._tell(self._waits_for(request, took_s, usual_s))
             if since and since % SILENCE_S < LOOK_S:
                 said = [waits_for(progress) for progress in self.progress()]
                 self._tell(f"no answer for {since:.0f} s: {'; '.join(filter(None, said)) or 'nothing is being asked'}")
+
+    def _waits_for(self, request: Request, took_s: float, usual_s: float) -> str:
+        """What is said of a request that takes much longer than others, and what waits for it."""
+        usual = f"{request.stage} request: no answer for {took_s:.0f} s, where {usual_s:.0f} s are usual"
+        round_ = self.rounds.get(request.round) if request.task_id is None and request.round is not None else None
+        if round_ is None:
+            return f"{usual}; its task waits for it"
+        there = f"{len(round_.completions)} of {len(round_.requests)}"
+        return f"{usual}; round {round_.number} waits for it with {there} answers"
 
     def progress(self) -> list[Progress]:
         """What each client is doing."""
@@ -322,6 +341,11 @@ class Growth:
                 is_read=opened.state == "judging", level=opened.level,
             )  # fmt: skip
             self.rounds[opened.number] = round_
+            settings = self._today(round_.settings)
+            has_all = all(request.id in round_.completions for request in round_.requests)
+            round_.is_answered = has_all and not rounds.second_questions(
+                round_.requests, round_.completions, settings, round_.level
+            )
             if not round_.is_answered:
                 children.start(self._guard(self._ask_again(steps, round_, opened)))
         self._unfinished.extend(self._resumed.tasks)
@@ -394,6 +418,8 @@ class Growth:
             self._rejected.append(round_.rejected)
             del self.rounds[number]
             self.judging += 1
+            if len(self._rejected) == 1 and (hint := first_signs(round_.accepted, round_.rejected)):
+                self._tell(hint)
             if self.tells_rounds:
                 self._tell(
                     f"round {number}: {self.accepted_by_round[-1]} tasks accepted, "
@@ -474,7 +500,8 @@ class Growth:
         self.done += bool(step.instances)
         self._taken_up -= not step.instances
         self._ended += 1
-        self._endings.note(step)
+        if warning := self._endings.note(step):
+            self._tell(warning)
         self._changed.set()
         if is_begun:
             self._turns.end_task()
@@ -487,7 +514,8 @@ class Growth:
         place = stages.index(request.stage) if request.stage in stages else 0
         priority = -place if place else -len(stages)
         try:
-            answer = await self._clients[request.stage].complete(request, priority, self.journal.completion)
+            with self._pace.timed(request, self._loop.time):
+                answer = await self._clients[request.stage].complete(request, priority, self.journal.completion)
         except (AccessError, BudgetError) as error:
             self.halt(Outcome(error.exit_code, str(error)))
             raise Halted from error

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from bisect import bisect_left, bisect_right
-from collections import Counter, deque
-from collections.abc import Awaitable, Coroutine, Iterable, Sequence
+from collections import Counter, defaultdict, deque
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from statistics import median
 from typing import Any, overload
 
 from selfinstruct.diversity.diagnosis import mostly
@@ -14,6 +17,12 @@ from selfinstruct.llm.progress import Progress
 from selfinstruct.llm.slots import Halted
 from selfinstruct.recipes.steps import Finished
 from selfinstruct.records import Candidate, Completion, Request, Settings, Task
+
+TIMES_THE_MEDIAN, LEAST_S, LEAST_ANSWERS = 10, 30.0, 10
+"""When a request is a straggler: so many times its stage's median, at least so long, after so many answers."""
+VERDICTS = 30
+"""After how many of them it is looked whether a judge tells instances apart."""
+NO_JUDGE = "it does not tell good rows from bad, so its scores mean nothing; use a larger model under [stages.judge]"
 
 
 @dataclass(slots=True)
@@ -35,16 +44,13 @@ class Round:
     """By this run, with what could not be read: how often for which reason."""
     level: int = 0
     """How strongly it is steered away from what the pool has too much of."""
+    is_answered: bool = False
+    """Every question of the round has its final answer."""
 
     @property
     def judged(self) -> int:
         """By this run."""
         return self.accepted + self.rejected.total()
-
-    @property
-    def is_answered(self) -> bool:
-        """Every request has its final answer."""
-        return bool(self.requests) and all(request.id in self.completions for request in self.requests)
 
 
 class Generated(Sequence[Task]):
@@ -92,12 +98,22 @@ class Endings:
         self._last: deque[tuple[bool, Counter[str]]] = deque(maxlen=window)
         self.reasons: Counter[str] = Counter()
         """Of the rejected instances of all of them."""
+        self._scores: list[tuple[int | None, int | None, int | None]] = []
+        self._told = False
 
-    def note(self, end: Finished) -> None:
-        """Count one more."""
+    def note(self, end: Finished) -> str:
+        """Count one more; a warning, once, where a judge gives all instances the same scores."""
         rejected = Counter(rejection.reason for rejection in end.rejections)
         self._last.append((bool(end.instances), rejected))
         self.reasons += rejected
+        self._scores += [(one.valid, one.input, one.output) for one in end.verdicts if one.valid is not None]
+        if len(self._scores) < VERDICTS or self._told:
+            return ""
+        self._told, same = True, len(set(self._scores)) == 1
+        scores = " ".join(map(str, self._scores[0]))
+        return (
+            f"the judge has given all of {len(self._scores)} instances the scores {scores}: {NO_JUDGE}" if same else ""
+        )
 
     def fault(self, least: float) -> str:
         """What is wrong when less than this share of the last ones, or none, kept an instance; else empty."""
@@ -109,6 +125,36 @@ class Endings:
             f"almost no task keeps an instance: {kept:,} of the last {most:,} {said}; "
             "`explain` with such a reason shows some"
         )
+
+
+class Pace:
+    """How long answers take, by stage, so that the one is seen that takes far longer than the others."""
+
+    def __init__(self) -> None:
+        self._took: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=200))
+        self._since: dict[str, tuple[Request, float]] = {}
+        self._told: set[str] = set()
+
+    @contextmanager
+    def timed(self, request: Request, now: Callable[[], float]) -> Iterator[None]:
+        """Note how long the answer to a request takes; `now` is in seconds."""
+        self._since[request.id] = (request, now())
+        try:
+            yield
+            self._took[request.stage].append(now() - self._since[request.id][1])
+        finally:
+            del self._since[request.id]
+
+    def stragglers(self, now: float) -> list[tuple[Request, float, float]]:
+        """Requests that take ten times the median of their stage, each once: with the seconds so far and the median."""
+        found = []
+        for request, since in self._since.values():
+            took = self._took[request.stage]
+            usual = median(took) if len(took) >= LEAST_ANSWERS else math.inf
+            if request.id not in self._told and now - since > max(TIMES_THE_MEDIAN * usual, LEAST_S):
+                self._told.add(request.id)
+                found.append((request, now - since, usual))
+        return found
 
 
 class Children:

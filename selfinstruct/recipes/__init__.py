@@ -29,6 +29,8 @@ class Recipe:
     read_proposals: Callable[[Request, Completion, Settings], list[Candidate | Rejection]]
     follow_up: Callable[[Task, Answers, Asked, Settings, Sequence[Task], chat.InputFault], Ask | Settled]
     """(task, answers so far, their requests, settings, the pool's seeds, faults of inputs) -> what comes next."""
+    propose_again: Callable[[Request, Completion, Settings], Prompt | None] = lambda *_: None
+    """What is asked once more after an answer without a task; None: nothing."""
 
 
 def _chat_follow_up(
@@ -47,7 +49,14 @@ def _paper_follow_up(
 
 RECIPES = {
     "chat": Recipe(
-        "chat", chat.API, chat.STAGES, chat.DEFAULT_SAMPLING, chat.propose, chat.read_proposals, _chat_follow_up
+        "chat",
+        chat.API,
+        chat.STAGES,
+        chat.DEFAULT_SAMPLING,
+        chat.propose,
+        chat.read_proposals,
+        _chat_follow_up,
+        chat.propose_again,
     ),
     "paper": Recipe(
         "paper", paper.API, paper.STAGES, paper.DEFAULT_SAMPLING, paper.propose, paper.read_proposals, _paper_follow_up

@@ -9,15 +9,16 @@ several times, and the one that most of them give is taken.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ValidationError
 
 from selfinstruct.recipes.agreement import agreed, is_definite, is_enough, output_of
 from selfinstruct.recipes.answers import read_items, read_object, tidy_instruction
 from selfinstruct.recipes.steps import Ask, Settled
-from selfinstruct.recipes.templates import fill
+from selfinstruct.recipes.templates import conversation
 from selfinstruct.records import (
     APART,
     PROPOSE,
@@ -46,7 +47,13 @@ DEFAULT_SAMPLING: Mapping[str, Mapping[str, Any]] = {
 }
 
 InputFault = Callable[[Task, str], tuple[str, str] | None]
-"""Why an input is not worth an answer, as (reason, evidence)."""
+"""Why an input is not worth an answer, as (reason, evidence); of an empty one, why the instruction needs another."""
+
+_LABEL_WORDS = 8
+_NOTHING = re.compile(
+    r"\W*(?:nothing(?: is missing| else)?|none|no|n/?a|not needed|nichts|rien|nada|niente|无|無|没有)\W*", re.IGNORECASE
+)
+"""What a model says is missing where nothing is."""
 
 
 def _object(properties: Mapping[str, Any]) -> dict[str, Any]:
@@ -58,23 +65,32 @@ def _object(properties: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-_TEXT = {"type": "string"}
 _FLAG = {"type": "boolean"}
-NEW_TASKS = Schema(
-    "new_tasks",
-    _object({"tasks": {"type": "array", "items": _object({"instruction": _TEXT, "is_classification": _FLAG})}}),
-)
-TASK_INPUTS = Schema("task_inputs", _object({"needs_input": _FLAG, "inputs": {"type": "array", "items": _TEXT}}))
-LABELLED_INPUTS = Schema(
-    "labelled_inputs",
-    _object(
-        {
-            "labels": {"type": "array", "items": _TEXT},
-            "needs_input": _FLAG,
-            "inputs": {"type": "array", "items": _object({"label": _TEXT, "input": _TEXT})},
-        }
-    ),
-)
+
+
+def _text(most: int, least: int = 0) -> dict[str, Any]:
+    """A string of so many characters. Without a bound, small models write on to the end of their tokens."""
+    return {"type": "string", "minLength": least, "maxLength": most}
+
+
+def _list(items: Mapping[str, Any], most: int, least: int = 0) -> dict[str, Any]:
+    return {"type": "array", "items": dict(items), "minItems": least, "maxItems": most}
+
+
+def _new_tasks(settings: Settings) -> Schema:
+    task = _object({"instruction": _text(1000, 1), "is_classification": _FLAG})
+    return Schema("new_tasks", _object({"tasks": _list(task, settings.tasks_per_request, settings.tasks_per_request)}))
+
+
+def _task_inputs(settings: Settings) -> Schema:
+    inputs = _list(_text(1500, 1), settings.inputs_per_task)
+    return Schema("task_inputs", _object({"missing": _text(200, 1), "inputs": inputs}))
+
+
+def _labelled_inputs(settings: Settings) -> Schema:
+    case = _object({"label": _text(80, 1), "input": _text(1000, 1)})
+    labels = _list(_text(80, 1), 20, 2)
+    return Schema("labelled_inputs", _object({"labels": labels, "inputs": _list(case, settings.inputs_per_task)}))
 
 
 def _as_text(value: Any) -> Any:
@@ -87,7 +103,6 @@ def _as_text(value: Any) -> Any:
 
 
 Text = Annotated[str, BeforeValidator(_as_text)]
-Form = TypeVar("Form", bound=BaseModel)
 
 
 class _NewTask(BaseModel):
@@ -95,34 +110,37 @@ class _NewTask(BaseModel):
     is_classification: bool | None = None
 
 
-class _Inputs(BaseModel):
-    needs_input: bool | None = None
-    inputs: list[Text]
+class _Case(BaseModel):
+    """An input, behind its label in a classification."""
 
-
-class _LabelledInput(BaseModel):
-    label: Text
+    label: Text = ""
     input: Text = ""
 
 
-class _LabelledInputs(BaseModel):
+def _as_case(value: Any) -> Any:
+    """An input without a label, whatever a model put in its place, as a case."""
+    return value if isinstance(value, dict) and value.keys() & {"label", "input"} else {"input": value}
+
+
+class _Material(BaseModel):
+    """What an instruction works on, as far as the answer goes."""
+
+    missing: Text = ""
     labels: list[Text] = []
-    needs_input: bool | None = None
-    inputs: list[_LabelledInput]
+    inputs: list[Annotated[_Case, BeforeValidator(_as_case)]]
+    broken: str = ""
+    """The rest of an answer that breaks off."""
 
 
 def propose(
     settings: Settings, demonstrations: Sequence[Task], index: int, topic: str | None, verbs: Sequence[str] = ()
 ) -> Prompt:
     """The prompt of one propose request. `verbs` are those that new tasks are asked to begin with."""
-    shown = [
-        json.dumps({"instruction": task.instruction, "is_classification": bool(task.is_classification)},
-                   ensure_ascii=False)
-        for task in demonstrations
-    ]  # fmt: skip
+    shown = [{"instruction": task.instruction, "is_classification": bool(task.is_classification)}
+             for task in demonstrations]  # fmt: skip
     values = {
         "shown": str(len(shown)),
-        "demonstrations": "\n".join(shown),
+        "demonstrations": json.dumps({"tasks": shown}, ensure_ascii=False),
         "number": str(settings.tasks_per_request),
         "topic": topic or "",
         "verbs": ", ".join(verbs),
@@ -131,10 +149,23 @@ def propose(
     return Prompt(
         stage=PROPOSE,
         index=index,
-        messages=_messages(settings, PROPOSE, values),
-        schema=NEW_TASKS,
+        messages=conversation(settings.prompts[PROPOSE], values),
+        schema=_new_tasks(settings),
         demonstrations=tuple(task.id for task in demonstrations),
     )
+
+
+def propose_again(request: Request, completion: Completion, settings: Settings) -> Prompt | None:
+    """A second question after an answer whose list holds no task, in other words; None where none is due."""
+    items = read_items(completion.text, "tasks") if completion.kind == "answer" else None
+    if request.index >= settings.round_size or items is None or items.whole or items.broken:
+        return None
+    messages = conversation(settings.prompts["again"], {"number": str(settings.tasks_per_request)})
+    return Prompt(
+        PROPOSE, request.index + settings.round_size,
+        (*request.messages, Message("assistant", json.dumps({"tasks": []})), *messages),
+        request.schema, request.demonstrations, request.left_out, request.topic, request.verbs,
+    )  # fmt: skip
 
 
 def read_proposals(request: Request, completion: Completion, settings: Settings) -> list[Candidate | Rejection]:
@@ -144,7 +175,8 @@ def read_proposals(request: Request, completion: Completion, settings: Settings)
         return [_unreadable(request, 0, "", f"the request failed: {completion.text}", "instruction")]
     items = read_items(completion.text, "tasks")
     if items is None or not (items.whole or items.broken):
-        return [_unreadable(request, 0, completion.text, "no list of tasks in the answer", "instruction")]
+        why = "no list of tasks in the answer" if items is None else "the list of tasks is empty"
+        return [_unreadable(request, 0, completion.text, why, "instruction")]
     found: list[Candidate | Rejection] = []
     for position, item in enumerate(items.whole):
         try:
@@ -177,28 +209,23 @@ def follow_up(
     """
     inputs = answers.get((INPUTS, 0))
     if inputs is None:
-        return Ask((_inputs_prompt(task, settings),), task.is_classification)
-    asked = requests[INPUTS, 0]
-    if inputs.kind == "failed":
-        fault = _unreadable(asked, 0, "", f"the request failed: {inputs.text}", "instance", task)
-        return Settled(bool(task.is_classification), (), (fault,))
-    if task.is_classification:
-        return _after_labelled_inputs(task, asked, inputs, answers, settings, input_fault)
-    read = _read(_Inputs, inputs.text)
+        return Ask((_inputs_prompt(task, settings, labelled=bool(task.is_classification)),), task.is_classification)
+    if not task.is_classification:
+        return _after_inputs(task, requests[INPUTS, 0], inputs, answers, settings, input_fault)
+    read = _read_material(inputs)
+    labels = () if isinstance(read, str) else _labels(read)
     if isinstance(read, str):
-        return Settled(False, (), (_unreadable(asked, 0, inputs.text, read, "instance", task),))
-    texts = [text for text in read.inputs if text] if read.needs_input is not False else []
-    unneeded = [text for text in read.inputs if text] if read.needs_input is False else []
-    candidates, rejections = _sift(task, asked, texts or [""], settings, input_fault)
-    rejections += [
-        Rejection("instance", "input_not_needed", asked.id, len(texts or [""]) + place, "", input=text,
-                  evidence="the model said that no input is needed", task_id=task.id, source=asked.source)
-        for place, text in enumerate(unneeded)
-    ]  # fmt: skip
-    return _after_responses(task, candidates, rejections, answers, settings, ())
+        fault = _unreadable(requests[INPUTS, 0], 0, inputs.text, read, "instance", task)
+        return Settled(True, (), (fault,))
+    if len(labels) > 1:
+        return _after_labelled_inputs(task, requests[INPUTS, 0], inputs, read, labels, answers, settings, input_fault)
+    ordinary = answers.get((INPUTS, 1))  # what has no labels to choose from is no classification
+    if ordinary is None:
+        return Ask((_inputs_prompt(task, settings, 1, labelled=False),), task.is_classification)
+    return _after_inputs(task, requests[INPUTS, 1], ordinary, answers, settings, input_fault)
 
 
-def _after_labelled_inputs(
+def _after_inputs(
     task: Task,
     asked: Request,
     inputs: Completion,
@@ -206,19 +233,49 @@ def _after_labelled_inputs(
     settings: Settings,
     input_fault: InputFault,
 ) -> Ask | Settled:
-    read = _read(_LabelledInputs, inputs.text)
+    read = _read_material(inputs)
     if isinstance(read, str):
-        return Settled(True, (), (_unreadable(asked, 0, inputs.text, read, "instance", task),))
-    labels = tuple(dict.fromkeys(label for label in read.labels if label))
+        return Settled(False, (), (_unreadable(asked, 0, inputs.text, read, "instance", task),))
+    given = [case.input for case in read.inputs if case.input]
+    texts = [] if _NOTHING.fullmatch(read.missing) else given
+    candidates, rejections = _sift(task, asked, texts, settings, input_fault)
+    rejections += [
+        Rejection("instance", "input_not_needed", asked.id, place, "", input=text,
+                  evidence="the model said that no input is needed", task_id=task.id, source=asked.source)
+        for place, text in enumerate(given[len(texts) :], len(texts) + 1)
+    ]  # fmt: skip
+    rejections += _broken_off(task, asked, inputs, read)
+    return _after_responses(task, candidates, rejections, answers, settings, (), is_classification=False)
+
+
+def _after_labelled_inputs(
+    task: Task,
+    asked: Request,
+    inputs: Completion,
+    read: _Material,
+    labels: tuple[str, ...],
+    answers: Mapping[tuple[str, int], Completion],
+    settings: Settings,
+    input_fault: InputFault,
+) -> Ask | Settled:
+    rejections = _broken_off(task, asked, inputs, read)
     cases = [case for case in read.inputs if case.input]
-    if not cases:
-        candidates, rejections = _sift(task, asked, [""], settings, input_fault)
-        return _after_responses(task, candidates, rejections, answers, settings, labels)
+    if not cases and not read.broken:
+        candidates, faulty = _sift(task, asked, [], settings, input_fault)
+        return _after_responses(
+            task, candidates, faulty + rejections, answers, settings, labels, is_classification=True
+        )
     found = tuple(
-        InstanceCandidate(asked.id, position, case.input, case.label, inputs.finish_reason, asked.source)
+        InstanceCandidate(asked.id, position, case.input, case.label, "stop", asked.source)
         for position, case in enumerate(cases)
     )
-    return Settled(True, found, (), labels)
+    return Settled(True, found, tuple(rejections), labels)
+
+
+def _labels(read: _Material) -> tuple[str, ...]:
+    """The short labels, each once."""
+    short = [label for label in read.labels if label and len(label.split()) <= _LABEL_WORDS]
+    return tuple({label.casefold(): label for label in reversed(short)}.values())[::-1]
 
 
 def _after_responses(
@@ -228,6 +285,8 @@ def _after_responses(
     answers: Mapping[tuple[str, int], Completion],
     settings: Settings,
     labels: tuple[str, ...],
+    *,
+    is_classification: bool,
 ) -> Ask | Settled:
     """Ask for the outputs that are not there yet; settled when all are."""
     wanted = [candidate for candidate in candidates if (RESPOND, candidate.position) not in answers]
@@ -264,7 +323,7 @@ def _after_responses(
             InstanceCandidate(candidate.request_id, candidate.position, candidate.input, completion.text.strip(),
                               completion.finish_reason, candidate.source)
         )  # fmt: skip
-    return Settled(bool(task.is_classification), tuple(answered), tuple(rejections), labels)
+    return Settled(is_classification, tuple(answered), tuple(rejections), labels)
 
 
 def _samples(
@@ -297,11 +356,16 @@ def _by_agreement(
 def _sift(
     task: Task, asked: Request, texts: Sequence[str], settings: Settings, input_fault: InputFault
 ) -> tuple[list[InstanceCandidate], list[Rejection]]:
-    """Inputs worth an answer, and those that are not, before anything is paid for them."""
+    """Inputs worth an answer, and those that are not, before anything is paid for them.
+
+    Where none is, the instruction is answered without one, unless it speaks of material that it does not hold.
+    """
     candidates: list[InstanceCandidate] = []
     rejections: list[Rejection] = []
-    for position, text in enumerate(texts):
-        fault = input_fault(task, text) if text else None
+    for position, text in enumerate((*texts, "")):
+        if not text and candidates:
+            break
+        fault = input_fault(task, text)
         if fault is None and any(text == earlier.input for earlier in candidates):
             fault = ("duplicate", "the same input was given before")
         if fault is None and len(candidates) == settings.max_instances:
@@ -316,38 +380,45 @@ def _sift(
     return candidates, rejections
 
 
-def _inputs_prompt(task: Task, settings: Settings) -> Prompt:
-    name, schema = ("labelled_inputs", LABELLED_INPUTS) if task.is_classification else (INPUTS, TASK_INPUTS)
-    values = {
-        "task": json.dumps({"instruction": task.instruction}, ensure_ascii=False),
-        "number": str(settings.inputs_per_task),
-    }
-    return Prompt(INPUTS, 0, _messages(settings, name, values), schema)
+def _inputs_prompt(task: Task, settings: Settings, index: int = 0, *, labelled: bool) -> Prompt:
+    name, schema = ("labelled_inputs", _labelled_inputs) if labelled else (INPUTS, _task_inputs)
+    values = {"instruction": task.instruction, "number": str(settings.inputs_per_task)}
+    return Prompt(INPUTS, index, conversation(settings.prompts[name], values), schema(settings))
 
 
 def _respond_prompt(task: Task, candidate: InstanceCandidate, settings: Settings, number: int = 0) -> Prompt:
     steps = settings.prompts.get("steps", "").strip() if settings.agreement is not None else ""
     values = {"instruction": task.instruction, "input": candidate.input, "steps": steps}
-    return Prompt(RESPOND, candidate.position + APART * number, _messages(settings, RESPOND, values))
+    messages = conversation(settings.prompts[RESPOND], values)
+    return Prompt(RESPOND, candidate.position + APART * number, messages)
 
 
-def _messages(settings: Settings, name: str, values: Mapping[str, str]) -> tuple[Message, ...]:
-    """The two messages of a stage: what is the same for all its requests comes first, so that servers can cache it."""
-    return (
-        Message("system", fill(settings.prompts[f"{name}.system"], values).strip()),
-        Message("user", fill(settings.prompts[f"{name}.user"], values).strip()),
-    )
-
-
-def _read(form: type[Form], text: str) -> Form | str:
-    """The answer in its form, or what is wrong with it."""
-    value = read_object(text)
-    if value is None:
-        return "no JSON object in the answer"
+def _read_material(completion: Completion) -> _Material | str:
+    """What an answer to the question of inputs holds, or what is wrong with it; of one that is cut, its whole cases."""
+    if completion.kind == "failed":
+        return f"the request failed: {completion.text}"
+    value = read_object(completion.text)
+    if value is None or "inputs" not in value:
+        cases, labels = (read_items(completion.text, key) for key in ("inputs", "labels"))
+        if cases is None or not (cases.whole or cases.broken):
+            return "no JSON object with a list of inputs in the answer"
+        value = {"inputs": cases.whole, "labels": labels.whole if labels else [], "broken": cases.broken}
     try:
-        return form.model_validate(value)
+        return _Material.model_validate(value)
     except ValidationError as error:
         return _first_fault(error)
+
+
+def _broken_off(task: Task, asked: Request, inputs: Completion, read: _Material) -> list[Rejection]:
+    """The case in whose middle an answer ends."""
+    if not read.broken:
+        return []
+    reason = "cut_off" if inputs.finish_reason == "length" else "unreadable"
+    evidence = f"the list breaks off (finish reason {inputs.finish_reason})"
+    return [
+        Rejection("instance", reason, asked.id, len(read.inputs) + 1, read.broken, evidence=evidence,
+                  task_id=task.id, source=asked.source)
+    ]  # fmt: skip
 
 
 def _first_fault(error: ValidationError) -> str:

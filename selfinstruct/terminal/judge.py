@@ -34,6 +34,8 @@ def show_judge(pool: Path, labels: Path | None, precision: float | None, *, as_j
         return
     unjudged = f"{calibration.unjudged:,} more are of instances without a verdict" if calibration.unjudged else ""
     line("labels", calibration.labels, unjudged)
+    if calibration.is_flat:
+        line("does not discriminate", "", "the judge gave all labelled instances the same scores; use a larger model")
     _show_agreement("minimum scores now", calibration.minimums, calibration.agreement)
     for name, one in calibration.by_question.items():
         kappa = "not defined" if one.kappa is None else f"{one.kappa:.3f}"

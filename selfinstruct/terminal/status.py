@@ -89,7 +89,7 @@ def _became(status: dict[str, Any]) -> Iterator[Line]:
     yield from yield_lines(status)
     yield from judging_lines(status)
     if status["acceptance_rate"] is not None:
-        yield "acceptance", f"{status['acceptance_rate']:.0%}", "of judged instructions"
+        yield "novel, well-formed", f"{status['acceptance_rate']:.0%}", "of judged instructions; answers are not in it"
     if (radar := status["radar"]) and radar["alarms"]:
         of = f"rounds {radar['first_round']} to {radar['last_round']}: {', '.join(radar['alarms'])}"
         if radar["alarms"] == ["acceptance"] and not is_repeating(status["rejections"]):

@@ -41,7 +41,7 @@ _STAGE_OF_SCHEMA = {
 }
 _STAGE_OF_MARK = {
     '{"labels":': "labelled",
-    '{"needs_input":': "inputs",
+    '{"missing":': "inputs",
     '{"tasks":': "propose",
     '{"valid_task":': "judge",
     '{"critique":': "revise",
@@ -63,19 +63,22 @@ def chat(body: Mapping[str, Any], style: Style = "tasks", quirks: Quirks | None 
     rng, voice = generator(body), voice_of(style, quirks)
     message = _last_user_message(body["messages"])
     form = body.get("response_format") or {"type": "text"}
-    stage = _STAGE_OF_SCHEMA.get(_schema_name(form)) or _marked_stage(message)
+    stage = _STAGE_OF_SCHEMA.get(_schema_name(form)) or _marked_stage(body["messages"])
     if stage == "respond":
         instruction, text = _instruction_and_input(message)
         return Text(voice.respond(instruction, text, rng))
     answer: dict[str, Any]
     if stage == "propose":
-        answer = _new_tasks(voice, message, rng)
+        answer = _new_tasks(voice, body["messages"], message, rng)
     elif stage == "judge":
         answer = voice.verdict(row_in(message), rng)
     elif stage == "revise":
         answer = voice.revision(row_in(message), rng)
     else:
-        answer = _inputs(voice, message, rng, labelled=stage == "labelled")
+        first = _text_of(body["messages"][0])
+        count = _number(r"(\d{1,4}) times|up to (\d{1,4}) (?:labels|inputs)", first, 3)
+        given = (_shown_instructions(body["messages"][-1:]) or [message.removeprefix("Instruction:").strip()])[-1]
+        answer = _inputs(voice, given, count, rng, labelled=stage == "labelled")
     if style == "words" or quirks is not None:
         return Text(json.dumps(answer, ensure_ascii=False))
     return _as_json(answer, rng, free=form.get("type") == "text")
@@ -107,60 +110,66 @@ def generator(body: Mapping[str, Any], purpose: str = MODEL) -> random.Random:
 
 
 def _last_user_message(messages: Sequence[Mapping[str, Any]]) -> str:
-    content = next((message["content"] for message in reversed(messages) if message["role"] == "user"), "")
-    if isinstance(content, str):
-        return content
-    return "".join(part.get("text", "") for part in content)
+    return next((_text_of(message) for message in reversed(messages) if message["role"] == "user"), "")
+
+
+def _text_of(message: Mapping[str, Any]) -> str:
+    content = message["content"]
+    return content if isinstance(content, str) else "".join(part.get("text", "") for part in content)
 
 
 def _schema_name(form: Mapping[str, Any]) -> str:
     return str(form["json_schema"]["name"]) if form.get("type") == "json_schema" else ""
 
 
-def _marked_stage(message: str) -> str:
-    return next((stage for mark, stage in _STAGE_OF_MARK.items() if mark in message), "respond")
+def _marked_stage(messages: Sequence[Mapping[str, Any]]) -> str:
+    """By how the answers in earlier turns begin, else by the form that the last message shows."""
+    shown = next((_text_of(message) for message in messages if message["role"] == "assistant"), "")
+    last = _last_user_message(messages)
+    marks = _STAGE_OF_MARK.items()
+    return next((stage for mark, stage in marks if shown.startswith(mark) or (not shown and mark in last)), "respond")
 
 
 def _number(pattern: str, message: str, default: int) -> int:
     found = re.search(pattern, message)
-    return min(int(found[1]), _MAX_ITEMS) if found else default
+    return min(int(next(filter(None, found.groups()))), _MAX_ITEMS) if found else default
 
 
-def _shown_instructions(message: str) -> list[str]:
-    """The instructions of the lines that are JSON objects with one."""
+def _shown_instructions(messages: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The instructions that earlier turns of the conversation list, or the lines of the last one."""
+    shown = next((_text_of(message) for message in messages if message["role"] == "assistant"), "")
     found = []
-    for line in message.splitlines():
-        if line.lstrip().startswith("{") and '"instruction"' in line:
+    for text in [shown] if shown else _last_user_message(messages).splitlines():
+        if text.lstrip().startswith("{") and '"instruction"' in text:
             try:
-                value = json.loads(line)
+                value = json.loads(text)
             except (ValueError, RecursionError):
                 continue
-            if isinstance(value.get("instruction"), str):
-                found.append(value["instruction"])
+            found += [
+                one["instruction"] for one in value.get("tasks", [value]) if isinstance(one.get("instruction"), str)
+            ]
     return found
 
 
 def _begin_with(message: str) -> list[str]:
     """The words that new tasks are asked to begin with."""
-    found = re.search(r"(?:begin some|Some) of the (?:new|next) ones (?:begin )?with: (.+)$", message, re.MULTILINE)
+    found = re.search(r"(?:[Bb]egin some|Some) of the (?:new|next) ones (?:begin )?with: (.+)$", message, re.MULTILINE)
     return [word.strip() for word in found[1].split(",")] if found else []
 
 
-def _new_tasks(voice: Voice, message: str, rng: random.Random) -> dict[str, Any]:
-    count = _number(r"Write (\d{1,4}) new task", message, 6)
-    tasks = voice.propose(_shown_instructions(message), count, rng, _begin_with(message))
+def _new_tasks(voice: Voice, messages: Sequence[Mapping[str, Any]], wish: str, rng: random.Random) -> dict[str, Any]:
+    count = _number(r"Write (\d{1,4}) (?:new |more )?tasks", wish, 6)
+    tasks = voice.propose(_shown_instructions(messages), count, rng, _begin_with(wish))
     return {"tasks": [task._asdict() for task in tasks]}
 
 
-def _inputs(voice: Voice, message: str, rng: random.Random, labelled: bool) -> dict[str, Any]:
-    count = _number(r"up to (\d{1,4}) input", message, 3)
-    instruction = (_shown_instructions(message) or [message])[-1]
+def _inputs(voice: Voice, instruction: str, count: int, rng: random.Random, labelled: bool) -> dict[str, Any]:
     if not labelled:
         needs, inputs = voice.inputs(instruction, count, rng)
-        return {"needs_input": needs, "inputs": inputs}
-    labels, needs, pairs = voice.labelled(instruction, count, rng)
+        return {"missing": "what it works on" if needs else "nothing", "inputs": inputs}
+    labels, _, pairs = voice.labelled(instruction, count, rng)
     inputs_with_labels = [{"label": label, "input": text} for label, text in pairs]
-    return {"labels": list(labels), "needs_input": needs, "inputs": inputs_with_labels}
+    return {"labels": list(labels), "inputs": inputs_with_labels}
 
 
 def _as_json(answer: dict[str, Any], rng: random.Random, free: bool) -> Text:
