@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: generate test test-slow test-browser test-trainers test-prefect test-vllm coverage check bench soak clean
+.PHONY: generate test test-slow test-browser test-trainers test-prefect test-vllm test-models coverage check bench prompts soak clean
 
 generate: .venv/installed  ## grow outputs/demo to 200 tasks with the built-in model, and export it
 	@$(BIN)/python -m selfinstruct generate --pool outputs/demo --target 200
@@ -37,12 +37,22 @@ test-vllm: .venv/installed-dev  ## the server that is started for you, on a real
 	@tests/vllm/build_env.sh .venv-vllm
 	@SELFINSTRUCT_VLLM_PYTHON=$(CURDIR)/.venv-vllm/bin/python $(BIN)/python -m pytest -q tests/vllm
 
+MODELS ?= $(HOME)/.cache/selfinstruct-test-models
+
+test-models: .venv/installed-dev  ## real models of some hundred million parameters, through the real vLLM; kept in MODELS
+	@tests/vllm/build_env.sh .venv-vllm
+	@.venv-vllm/bin/python tests/models/fetch.py $(MODELS) smollm2 gemma
+	@SELFINSTRUCT_MODELS=$(MODELS) SELFINSTRUCT_VLLM_PYTHON=$(CURDIR)/.venv-vllm/bin/python $(BIN)/python -m pytest -q tests/models
+
 bench: .venv/installed-dev  ## figures quoted in the README
 	$(BIN)/python benchmarks/novelty.py
 	$(BIN)/python benchmarks/load.py --memory
 	$(BIN)/python benchmarks/export.py
 	$(BIN)/python benchmarks/prefect_overhead.py
 	$(BIN)/python benchmarks/decontamination.py
+
+prompts: .venv/installed-dev  ## how the built-in prompts do on the server at URL=...
+	@$(BIN)/python benchmarks/prompts.py --base-url $(URL)
 
 soak: .venv/installed-dev  ## the long tests with their full counts: an hour
 	@tests/vllm/build_env.sh .venv-vllm

@@ -1,0 +1,132 @@
+"""Real models of some hundred million parameters, served by the real vLLM: structure, sums and bounds, not content."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from selfinstruct.filters.echoes import prompt_echo
+from selfinstruct.store.reading import status
+from tests.builders import ROOT, rows
+from tests.vllm.serving import ARGS, HERE
+
+if "SELFINSTRUCT_MODELS" not in os.environ or "SELFINSTRUCT_VLLM_PYTHON" not in os.environ:
+    pytest.skip("REAL MODELS NOT TESTED: make test-models does", allow_module_level=True)
+
+pytestmark = pytest.mark.timeout(900)
+MODELS = Path(os.environ.get("SELFINSTRUCT_MODELS", ""))
+CONFIG = """
+round_size = 4
+lookahead = 2
+concurrency = 16
+[recipe]
+name = "{recipe}"
+{more}
+[model]
+backend = "vllm"
+name = "{model}"
+temperature = 0.7
+max_tokens = 500
+extra_body = {{min_p = 0.1}}
+[vllm]
+command = {command}
+args = {args}
+model = "{folder}"
+start_timeout_s = 600
+"""
+
+
+def grown(folder: Path, model: str, recipe: str, more: str = "", requests: int = 60) -> tuple[Path, int, str]:
+    """A pool grown by `generate` as a user would call it, its exit code, and what it said."""
+    command = [os.environ["SELFINSTRUCT_VLLM_PYTHON"], str(HERE / "serve.py")]
+    args = [*ARGS, "--kv-cache-memory-bytes", "512M"]
+    args[args.index("bfloat16")] = "float32"  # not every processor has instructions for the other
+    text = CONFIG.format(
+        recipe=recipe, more=more, model=model, command=json.dumps(command), args=json.dumps(args),
+        folder=MODELS / model,
+    )  # fmt: skip
+    (folder / "c.toml").write_text(text, encoding="utf-8")
+    pool = folder / "pool"
+    run = [sys.executable, "-m", "selfinstruct", "generate", "--pool", str(pool), "--config", str(folder / "c.toml")]
+    bounds = ["--target", "8", "--max-requests", str(requests), "--min-acceptance", "0"]
+    done = subprocess.run([*run, *bounds], cwd=ROOT, capture_output=True, text=True, check=False)
+    return pool, done.returncode, done.stderr
+
+
+def check(pool: Path) -> dict[str, Any]:
+    """What holds whatever a model writes; the pool's figures."""
+    now = status(pool)
+    ended = now["tasks"] + now["tasks_pending"] + now["tasks_without_instances"] + now["instances"] + now["waiting"]
+    assert now["candidates"] == ended + sum(now["rejections"].values())
+    prompts = json.loads(rows(pool, "SELECT settings FROM configurations")[0][0])["prompts"]
+    seeds = {text for row in rows(pool, SEED_ROWS) for text in row if len(text.split()) >= 5}
+    for instruction, given, output in rows(pool, GENERATED_ROWS):
+        assert any(map(str.isalnum, output))
+        assert not given or any(map(str.isalnum, given))
+        assert seeds.isdisjoint({given, output})
+        assert not any(prompt_echo(text, prompts) for text in (instruction, given, output))
+    return now
+
+
+SEED_ROWS = "SELECT i.input, i.output FROM instances i JOIN tasks t ON t.id = i.task_id WHERE t.origin = 'seed'"
+GENERATED_ROWS = (
+    "SELECT t.instruction, i.input, i.output FROM instances i JOIN tasks t ON t.id = i.task_id "
+    "WHERE t.origin = 'generated'"
+)
+LENGTHS = (
+    "SELECT r.stage, c.finish_reason, c.completion_tokens, c.text "
+    "FROM completions c JOIN requests r ON r.id = c.request_id"
+)
+
+
+def replayed(pool: Path, folder: Path, recipe: str) -> Path:
+    """The same answers judged again."""
+    run = [sys.executable, "-m", "selfinstruct", "replay", str(pool), "--pool", str(folder / "again")]
+    subprocess.run([*run, "--config", str(folder / "c.toml")], cwd=ROOT, capture_output=True, check=True)
+    return folder / "again"
+
+
+def test_a_small_model_asked_by_chat_keeps_to_forms_and_bounds(tmp_path: Path) -> None:
+    pool, code, said = grown(tmp_path, "smollm2", "chat", 'prompts = "small"')
+    assert code in {0, 3}, said
+    now = check(pool)
+    assert now["tasks"] + now["tasks_without_instances"] > 0, said
+    answers = rows(pool, LENGTHS)
+    structured = [answer for answer in answers if answer[0] in {"propose", "inputs"}]
+    tokens = sum(answer[2] for answer in answers)
+    cut = sum(answer[2] for answer in structured if answer[1] == "length")
+    assert cut < 0.15 * tokens
+    assert all(json.loads(text) for _, finish, _, text in structured if finish == "stop")
+    assert decisions(replayed(pool, tmp_path, "chat")) == decisions(pool)
+
+
+def test_a_small_model_as_judge_gives_a_reason_with_each_score(tmp_path: Path) -> None:
+    pool, code, said = grown(tmp_path, "smollm2", "chat", 'prompts = "small"\n[judge]\nenabled = true')
+    assert code in {0, 3, 4}, said
+    check(pool)
+    verdicts = rows(pool, "SELECT outcome, valid, valid_reason FROM verdicts")
+    assert all(reason for outcome, _, reason in verdicts if outcome != "judge_unreadable")
+    assert all(valid in range(1, 6) for outcome, valid, _ in verdicts if outcome != "judge_unreadable")
+
+
+def test_a_base_model_goes_on_with_the_list_of_the_paper(tmp_path: Path) -> None:
+    pool, code, said = grown(tmp_path, "gemma", "paper")
+    assert code in {0, 3}, said
+    now = check(pool)
+    assert now["rejections"].get("copy_of_demonstration", 0) < 0.3 * now["candidates"]
+    assert decisions(replayed(pool, tmp_path, "paper")) == decisions(pool)
+
+
+def decisions(pool: Path) -> tuple[list[Any], list[Any]]:
+    """Accepted instructions in their order, and rejections with their reasons."""
+    accepted = "SELECT instruction FROM tasks WHERE origin = 'generated' ORDER BY position"
+    rejected = "SELECT reason, text FROM rejections WHERE kind = 'instruction' ORDER BY reason, text"
+    with sqlite3.connect(pool / "pool.db") as connection:
+        return connection.execute(accepted).fetchall(), connection.execute(rejected).fetchall()
