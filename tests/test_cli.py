@@ -436,6 +436,23 @@ def test_a_pool_of_a_later_version_is_refused(demo: Path, tmp_path: Path, capsys
         assert "later version" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("table", ["meta (x)", "meta (key, value)", "other (x)"])
+def test_a_database_of_another_program_is_one_clear_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], table: str
+) -> None:
+    (tmp_path / "p").mkdir()
+    with sqlite3.connect(tmp_path / "p" / "pool.db") as connection:
+        connection.execute(f"CREATE TABLE {table}")
+    connection.close()
+    before = (tmp_path / "p" / "pool.db").read_bytes()
+    for command in ("status", "export", "generate"):
+        assert run(command, tmp_path / "p") == 2
+        err = capsys.readouterr().err
+        assert "no pool" in err, err
+        assert err.count("\n") == 1, err
+    assert (tmp_path / "p" / "pool.db").read_bytes() == before
+
+
 def test_a_file_that_is_no_database_is_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "p").mkdir()
     (tmp_path / "p" / "pool.db").write_text("Dear diary, " * 100)

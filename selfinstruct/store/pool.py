@@ -70,8 +70,19 @@ def _opened(address: str) -> sqlite3.Connection:
 
 
 def read_meta(connection: sqlite3.Connection) -> dict[str, str]:
-    """The pool's own facts: schema_version, seed, seeds, offline."""
-    return dict(connection.execute("SELECT key, value FROM meta"))
+    """The pool's own facts: schema_version, seed, seeds, offline.
+
+    Raises:
+        PoolError: it has none, so that this is the database of some other program.
+    """
+    try:
+        meta = dict(connection.execute("SELECT key, value FROM meta"))
+    except sqlite3.OperationalError:
+        meta = {}
+    if not str(meta.get("schema_version")).isdigit():
+        path = connection.execute("PRAGMA database_list").fetchone()[2]
+        raise PoolError(f"{path}: this database is no pool (no version of a schema in it); name another folder")
+    return meta
 
 
 def open_for_reading(folder: Path) -> sqlite3.Connection:
@@ -91,6 +102,15 @@ def open_for_reading(folder: Path) -> sqlite3.Connection:
     connection.row_factory = sqlite3.Row
     _bring_up_to_date(read_meta(connection), path)
     return connection
+
+
+def _meta_of(path: Path) -> dict[str, str] | None:
+    """The facts of the pool in a database; None where there is nothing in it yet. Raises: PoolError."""
+    if not path.is_file() or path.stat().st_size == 0:
+        return None
+    with contextlib.closing(_reader(path)) as connection:
+        is_empty = connection.execute("SELECT 1 FROM sqlite_master").fetchone() is None
+        return None if is_empty else read_meta(connection)
 
 
 def _bring_up_to_date(meta: dict[str, str], path: Path) -> None:
@@ -169,8 +189,8 @@ class Pool:
             os.close(lock)  # whoever had it has just cleared it away, since no pool came of it
         pool = cls(folder, lock, made)
         try:
-            if is_pool(folder):
-                _bring_up_to_date(pool.meta, pool.path)
+            if (meta := _meta_of(pool.path)) is not None:
+                _bring_up_to_date(meta, pool.path)
         except BaseException:
             pool.close()
             raise
