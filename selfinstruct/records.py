@@ -138,6 +138,11 @@ class Completion:
     """What the model thought aloud; never part of a candidate."""
     source: int = 0
 
+    @property
+    def is_free(self) -> bool:
+        """Whether nothing was charged, since the server refused; what it answered without saying a cost is not."""
+        return self.kind == "failed" and not self.body
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:

@@ -36,6 +36,7 @@ from selfinstruct.errors import ConfigError, nearest, plain_form, unknown
 from selfinstruct.given_files import read_text
 from selfinstruct.llm.budget import Limits
 from selfinstruct.recipes import RECIPES
+from selfinstruct.records import storable
 
 OFFLINE_MODEL = "offline"
 DEFAULT_TARGET = 200
@@ -222,6 +223,8 @@ def load(path: Path | None, options: Mapping[str, Any], tell: Callable[[str], No
     """
     tree: dict[str, Any] = {}
     for option, value in options.items():
+        if isinstance(value, str) and storable(value) != value:
+            raise ConfigError(f"--{option.replace('_', '-')}: this is no text in UTF-8: {value!r}")
         if value is not None and value != ():
             set_option(tree, option, list(value) if isinstance(value, tuple | list) else value)
     given = copy.deepcopy(tree)

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from selfinstruct import judging, rounds
 from selfinstruct.diversity.diagnosis import first_signs
 from selfinstruct.errors import AccessError, BudgetError
+from selfinstruct.growth.heard import Heard
 from selfinstruct.growth.journal import Journal
 from selfinstruct.growth.turns import Turns
 from selfinstruct.growth.underway import Children, Endings, Generated, Pace, Round, gather, ran_dry, waits_for
@@ -127,6 +128,7 @@ class Growth:
         """Of rejected instructions."""
         self._endings = Endings()
         self._pace = Pace()
+        self._heard = Heard(settings.round_size, tell)
         self._min_acceptance = min_acceptance
         self._max_minutes = max_minutes
         self._dry: Outcome | None = None
@@ -284,7 +286,10 @@ class Growth:
             self._stop_sending()
             await children.wait(self._grace_s())
             children.raise_first()
-            return self._halted if self._halted and not self.is_reached else outcome
+            outcome = self._halted if self._halted and not self.is_reached else outcome
+            if outcome.exit_code != 4 and (cut := self._heard.cut()):
+                self._tell(cut)
+            return outcome
         finally:
             watch.cancel()
             await children.cancel()
@@ -433,7 +438,7 @@ class Growth:
         """The end of a run that no longer finds anything new or keeps anything, with what rejected the most."""
         least = self._min_acceptance
         fault = self._endings.fault(least) or ran_dry(self.window, sum(self._rejected, Counter()), least)
-        return Outcome(4, fault) if fault else None
+        return Outcome(4, "; ".join(filter(None, (fault, self._heard.cut())))) if fault else None
 
     def _send_ahead(self, steps: Steps, children: Children) -> None:
         """Start the rounds that may be planned now and are expected to be needed.
@@ -520,6 +525,9 @@ class Growth:
             self.halt(Outcome(error.exit_code, str(error)))
             raise Halted from error
         completions[request.id] = answer
+        self._heard.note(request, answer)
+        if silence := self._heard.silence():
+            self.halt(Outcome(4, silence))
         self._turns.serve()
 
     def _may_begin_task(self, requests: Sequence[Request], others: int) -> bool:

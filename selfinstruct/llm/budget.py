@@ -135,7 +135,7 @@ class Budget:
             tokens = completion.prompt_tokens + completion.completion_tokens
             used = (completion.prompt_tokens, completion.completion_tokens, completion.cached_tokens)
             picodollars = price.cost(*used) if price else 0
-        elif completion is not None and completion.kind == "failed":
+        elif completion is not None and completion.is_free:
             tokens = picodollars = 0
         self.tokens += tokens - taken.tokens
         self.picodollars += picodollars - taken.picodollars

@@ -17,6 +17,7 @@ from typing import Any
 
 from selfinstruct.errors import AccessError
 from selfinstruct.llm import wire
+from selfinstruct.llm.answers import InnerError, NoAnswer, may_be_a_hiccup, read_answer
 from selfinstruct.llm.endpoint import Endpoint, EndpointConfig, listed
 from selfinstruct.llm.limits import Clock
 from selfinstruct.llm.meter import Meter
@@ -26,13 +27,15 @@ from selfinstruct.llm.routing import Ask, Router, Tell
 from selfinstruct.llm.said import said
 from selfinstruct.llm.slots import Halted, Slots
 from selfinstruct.llm.urls import without_credentials
-from selfinstruct.llm.wire import Capabilities, Lost, NoAnswer, Reply, Trouble
+from selfinstruct.llm.wire import Capabilities, Lost, Reply, Trouble
 from selfinstruct.records import Completion, Request, canonical_json
 
 __all__ = ["Client", "EndpointConfig", "Halted", "Meter", "Progress", "without_credentials"]
 
 TOO_MANY_FAULTS = 8
 """Failures of one request, while its endpoint answers others, after which it is given up as `failed`."""
+MOST_HICCUPS = 2
+"""So often a request is asked again whose answer is empty or has an unknown form: each attempt is paid for."""
 _ENOUGH_MALFORMED = 2
 """Answers not of the wanted form, after which a weaker form is asked for."""
 _SAID_S = 5.0
@@ -238,20 +241,26 @@ class Client:
         body = wire.body_of(request, capabilities)
         reply = await endpoint.ask(wire.path_of(request), body)
         if isinstance(reply, Lost):
-            if reply.kind == "refused":
-                return Trouble("unreachable", reply.why, paid=failed(request, endpoint.url, "unreachable", reply.why))
-            if reply.kind == "left":
-                return Trouble("left", reply.why, paid=failed(request, endpoint.url, "unreachable", reply.why))
-            return Trouble("late" if reply.kind == "late" else "failed", reply.why)
+            return _of_loss(reply, failed(request, endpoint.url, "unreachable", reply.why))
         if reply.status >= 300:
             return self._read_refusal(endpoint, ask, base, capabilities, body, reply)
-        sent = wire.sent_form(request, body)
-        latency_s = self._clock() - sent_at
+        sent, latency_s = wire.sent_form(request, body), self._clock() - sent_at
         try:
-            answer = wire.read_answer(request, reply.content, endpoint=endpoint.url, sent=sent, latency_s=latency_s)
+            answer = read_answer(request, reply, endpoint=endpoint.url, sent=sent, latency_s=latency_s)
+        except InnerError as inner:
+            refusal = self._read_refusal(endpoint, ask, base, capabilities, body, inner.reply)
+            return _charged(refusal, inner.usage, reply)
         except NoAnswer as no:
-            paid = failed(request, endpoint.url, "no_answer", str(no))
-            return Trouble("failed", str(no), paid=None if no.usage is None else replace(paid, **no.usage))
+            trouble = Trouble("failed", str(no), paid=failed(request, endpoint.url, "no_answer", str(no)))
+            return _charged(trouble, no.usage, reply)
+        return self._heard(endpoint, ask, answer)
+
+    def _heard(self, endpoint: Endpoint, ask: Ask, answer: Completion) -> Completion | Trouble:
+        """An answer, unless it is worth another try; that requests like this one are answered is noted."""
+        request = ask.request
+        if ask.hiccups < MOST_HICCUPS and (why := may_be_a_hiccup(answer, request)):
+            ask.hiccups += 1
+            return Trouble("malformed", why, paid=answer)
         self._answered.add(_kind_of_question(request))
         if ask.form not in endpoint.settled:
             endpoint.settled.add(ask.form)
@@ -352,6 +361,21 @@ class Client:
         except TimeoutError:
             return
         raise Halted
+
+
+def _of_loss(lost: Lost, unsent: Completion) -> Trouble:
+    """What it means that no response came; `unsent` is what an attempt costs that reached nobody."""
+    if lost.kind in {"refused", "left"}:
+        return Trouble("left" if lost.kind == "left" else "unreachable", lost.why, paid=unsent)
+    return Trouble("late" if lost.kind == "late" else "failed", lost.why)
+
+
+def _charged(outcome: Completion | Trouble, usage: Mapping[str, Any] | None, reply: Reply) -> Completion | Trouble:
+    """What became of an attempt, with what a server charged that answered with status 200; None: nobody knows."""
+    if isinstance(outcome, Completion):
+        return replace(outcome, **(usage or {}), body=reply.content)
+    paid = outcome.paid
+    return replace(outcome, paid=None if usage is None or paid is None else replace(paid, **usage))
 
 
 async def _closed(endpoint: Endpoint, listing: Reply, model: str | None) -> Reply | None:

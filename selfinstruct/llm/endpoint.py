@@ -30,6 +30,7 @@ from selfinstruct.llm.urls import (
     spellings,
 )
 from selfinstruct.llm.wire import Capabilities, Lost, Reply
+from selfinstruct.records import storable
 
 CONNECT_S = 10.0
 TRIAL_S = 10.0
@@ -37,6 +38,10 @@ TRIAL_S = 10.0
 _KEEPALIVE_S = 4.0  # uvicorn, and so vLLM, hangs up after 5
 _NO_KEYS = {"none", "empty"}
 _CREDENTIALS = re.compile(rb"\b(Bearer|Basic)\s+[^\s\"'<>\\,;]+", re.IGNORECASE)
+MOST_BYTES = 32 * 2**20
+"""Of a body, decoded. No answer is as long; beyond is something else, or a compressed one that never ends."""
+_OF_THE_WAY = {"content-encoding", "content-length", "transfer-encoding"}
+"""Headers that no longer hold once a body is read and decoded."""
 _LONG = 12
 """A secret of fewer characters may be a word of an answer, so only error texts are rid of it."""
 _MOST_REDIRECTS = 3
@@ -72,6 +77,28 @@ class EndpointConfig:
 
     def __repr__(self) -> str:
         return f"EndpointConfig({address(self.base_url).shown!r})"
+
+
+class _TooLong(httpx2.RequestError):
+    """A body goes on beyond what is read of it."""
+
+
+class _Bounded(openai.DefaultAioHttpClient):
+    """Reads every body whole, decoded piece by piece, and none beyond `MOST_BYTES`."""
+
+    async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
+        """What comes back, with its body."""
+        response = await super().send(request, **{**options, "stream": True})
+        body = bytearray()
+        try:
+            async for piece in response.aiter_bytes():
+                body += piece
+                if len(body) > MOST_BYTES:
+                    raise _TooLong(f"a body of more than {MOST_BYTES >> 20} MiB", request=request)
+        finally:
+            await response.aclose()
+        headers = [(name, value) for name, value in response.headers.multi_items() if name not in _OF_THE_WAY]
+        return httpx2.Response(response.status_code, headers=headers, content=bytes(body), request=request)
 
 
 class Endpoint:
@@ -263,6 +290,8 @@ class Endpoint:
             return Lost("refused", self.without_secrets(why))
         if isinstance(root, aiohttp.ConnectionTimeoutError):
             return Lost("refused", f"no connection within {CONNECT_S:.0f} s")
+        if isinstance(root, _TooLong):
+            return Lost("cut", str(root))
         if isinstance(root, TimeoutError | httpx2.TimeoutException):
             return Lost("late", f"no answer within {self._deadline_s - CONNECT_S:g} s")
         return Lost("cut", self.without_secrets(f"connection lost ({root or type(root).__name__})"))
@@ -293,12 +322,13 @@ class Endpoint:
 
 
 def listed(reply: Reply) -> list[dict[str, Any]]:
-    """The models in a reply to GET /models; empty where it does not say."""
+    """The models in a reply to GET /models, but those of broken names; empty where it does not say."""
     try:
         cards = json.loads(reply.content)["data"]
     except (ValueError, LookupError, TypeError, RecursionError):
         return []
-    return [card for card in cards if isinstance(card, dict)] if isinstance(cards, list) else []
+    cards = [card for card in cards if isinstance(card, dict)] if isinstance(cards, list) else []
+    return [card for card in cards if storable(str(card.get("id"))) == str(card.get("id"))]
 
 
 def _http_client(limits: httpx2.Limits, timeout: httpx2.Timeout, *, uses_proxies: bool) -> httpx2.AsyncClient:
@@ -313,9 +343,7 @@ def _http_client(limits: httpx2.Limits, timeout: httpx2.Timeout, *, uses_proxies
         name = "SSL_CERT_FILE" if os.environ.get("SSL_CERT_FILE") else "SSL_CERT_DIR"
         raise ConfigError(f"{name}: {os.environ.get(name)!r} cannot be read as certificates ({error})") from None
     try:
-        return openai.DefaultAioHttpClient(
-            limits=limits, timeout=timeout, verify=trusted, trust_env=uses_proxies, follow_redirects=False
-        )
+        return _Bounded(limits=limits, timeout=timeout, verify=trusted, trust_env=uses_proxies, follow_redirects=False)
     except (ValueError, httpx2.InvalidURL):
         names = [name for name in os.environ if name.lower() in _PROXIES and os.environ[name]]
         raise ConfigError(

@@ -43,6 +43,8 @@ class Ask(Ticket):
         """When it failed last; before that, when it was first sent."""
         self.is_alone = False
         """Whether, when it failed last, all else had been answered or had failed too."""
+        self.hiccups = 0
+        """How often its answer was empty or of an unknown form."""
         self.malformed = 0
         """How often in a row what the model wrote was not of the wanted form."""
         self.structure: Structure | None = None
@@ -223,7 +225,7 @@ class Router:
         if self._tokens is None or paid is None:
             return
         used = paid.prompt_tokens + paid.completion_tokens
-        if used or paid.kind == "failed":
+        if used or paid.is_free:
             self._tokens.put_back(ask.tokens - used)
 
     def _is_alive(self, endpoint: Endpoint, sent_at: float) -> None:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal
 
-from selfinstruct.records import Completion, Request, canonical_json, storable
+from selfinstruct.records import Completion, Request, canonical_json
 
 Structure = Literal["json_schema", "json_object", "plain"]
 _WEAKER: dict[Structure, Structure] = {"json_schema": "json_object", "json_object": "plain"}
@@ -32,8 +32,6 @@ _OF_ROLES = re.compile(
 )
 """Said where a chat template has no place for a system message."""
 _OPTIONAL = ("seed", "temperature", "top_p", "presence_penalty", "frequency_penalty", "stop")
-_THINK, _THOUGHT = "<think>", "</think>"
-_THOUGHT_APART = re.compile(rf"^[ \t]*{_THOUGHT}|{_THOUGHT}[ \t\r]*$", re.MULTILINE)
 
 
 _LONGEST_WAIT_S = 30 * 86400.0
@@ -88,8 +86,8 @@ class Trouble:
         "throttled", "overloaded", "late", "unreachable", "failed", "busy", "malformed", "form", "left", "unanswerable"
     ]  # fmt: skip
     """429; 503; no answer in time; no connection; another fault of the server or the way; 408 and the like; what the
-    model wrote was not of the wanted form, and the server keeps it; the server wants another form; the endpoint is of
-    no use any more; nothing of this kind has been answered, so the configuration is at fault."""
+    model wrote is nothing, or not of the wanted form, and the server keeps it; the server wants another form; the
+    endpoint is of no use any more; nothing of this kind has been answered, so the configuration is at fault."""
     why: str
     retry_after_s: float | None = None
     paid: Completion | None = None
@@ -262,85 +260,3 @@ def retry_after_s(headers: Mapping[str, str], now: float) -> float | None:
         if math.isfinite(seconds):
             return min(_LONGEST_WAIT_S, max(0.0, seconds))
     return None
-
-
-class NoAnswer(Exception):  # noqa: N818 - it is what happened, not a fault of the program
-    """A response with status 200 that holds no answer: cut, not JSON, without choices, or aborted."""
-
-    def __init__(self, why: str, usage: Mapping[str, Any] | None = None) -> None:
-        super().__init__(why)
-        self.usage = usage
-        """What it was charged at, as far as it says; None: it does not say."""
-
-
-def read_answer(request: Request, raw: bytes, *, endpoint: str, sent: str, latency_s: float) -> Completion:
-    """The completion in a response body.
-
-    Raises:
-        NoAnswer: the body is no whole answer; asking again may help.
-    """
-    try:
-        body = json.loads(raw)
-    except (ValueError, RecursionError):
-        raise NoAnswer(f"not an answer: {_head(raw)}") from None
-    usage = _usage(body)
-    try:
-        choice = body["choices"][0]
-        finish = str(choice.get("finish_reason") or "stop")
-        if request.api == "chat":
-            message = choice["message"]
-            text = message.get("content") or ""
-            reasoning = message.get("reasoning_content") or message.get("reasoning") or ""
-        else:
-            text, reasoning = choice["text"], ""
-    except (LookupError, TypeError, AttributeError):
-        raise NoAnswer(f"not an answer: {_head(raw)}", usage) from None
-    if not isinstance(text, str) or finish in {"abort", "error"}:
-        raise NoAnswer(f"finish reason {finish}", usage)
-    thought, text = _without_thinking(text, may_be_opened=request.api == "chat" and not reasoning)
-    reasoning = reasoning or thought
-    return Completion(
-        request_id=request.id,
-        kind="failed" if finish == "content_filter" else "answer",
-        text=storable(text),
-        finish_reason=finish,
-        **(usage or {}),
-        latency_s=round(latency_s, 4),
-        endpoint=endpoint,
-        sent=sent,
-        body=raw,
-        reasoning=storable(str(reasoning)),
-        source=request.source,
-    )
-
-
-def _without_thinking(text: str, *, may_be_opened: bool) -> tuple[str, str]:
-    """What a model thought before its answer, and the answer; empty where the thinking never ends.
-
-    `may_be_opened`: the chat template may have written `<think>` itself, so that only the closing tag is in the text.
-    It then begins or ends a line and is the first such tag; within a line, or behind an opening one, it is spoken of.
-    """
-    begun = text.lstrip()
-    if begun.startswith(_THINK):
-        thought, _, answer = begun.removeprefix(_THINK).partition(_THOUGHT)
-        return thought.strip(), answer.lstrip()
-    end = _THOUGHT_APART.search(text) if may_be_opened else None
-    if end is None or _THINK in text[: end.start()]:
-        return "", text
-    return text[: end.start()].strip(), text[end.end() :].lstrip()
-
-
-def _usage(body: Any) -> dict[str, int] | None:
-    """Token counts of an answer by their names in a completion; None where it has none."""
-    usage = body.get("usage") if isinstance(body, dict) else None
-    if not isinstance(usage, dict):
-        return None
-    details = usage.get("prompt_tokens_details")
-    cached = details.get("cached_tokens") if isinstance(details, dict) else 0
-    counts = usage.get("prompt_tokens"), usage.get("completion_tokens"), cached
-    numbers = [count if isinstance(count, int) and count > 0 else 0 for count in counts]
-    return dict(zip(("prompt_tokens", "completion_tokens", "cached_tokens"), numbers, strict=True))
-
-
-def _head(raw: bytes) -> str:
-    return repr(" ".join(raw[:400].decode("utf-8", "replace").split())[:80])

@@ -103,7 +103,8 @@ REPLAYED = "replayed"
 
 def end_run(run: int, ended_at: str, exit_code: int, outcome: str) -> Statement:
     """How a run ended."""
-    return "UPDATE runs SET ended_at = ?, exit_code = ?, outcome = ? WHERE id = ?", (ended_at, exit_code, outcome, run)
+    sql = "UPDATE runs SET ended_at = ?, exit_code = ?, outcome = ? WHERE id = ?"
+    return sql, (ended_at, exit_code, storable(outcome), run)
 
 
 def note_restarts(run: int, times: int) -> Statement:

@@ -52,14 +52,20 @@ class Writer:
 
     def _run(self) -> None:
         error: Exception | None = None
+        connection: sqlite3.Connection | None = None
+        try:
+            connection = connect(self._path)
+        except sqlite3.Error as fault:
+            error = fault
         open_ = True
-        with contextlib.closing(connect(self._path)) as connection:
-            while open_:
-                group, open_ = self._next_group()
-                if group and error is None:
-                    error = _commit(connection, [statements for statements, _ in group])
-                if group:
-                    self._notify([token for _, token in group], error)
+        while open_:
+            group, open_ = self._next_group()
+            if group and connection is not None and error is None:
+                error = _commit(connection, [statements for statements, _ in group])
+            if group:
+                self._notify([token for _, token in group], error)
+        if connection is not None:
+            connection.close()
 
     def _next_group(self) -> tuple[list[tuple[Sequence[Statement], Any]], bool]:
         group = []
@@ -82,7 +88,7 @@ def _commit(connection: sqlite3.Connection, transactions: list[Sequence[Statemen
             for sql, values in statements:
                 connection.execute(sql, values)
         connection.execute("COMMIT")
-    except sqlite3.Error as error:
+    except (sqlite3.Error, OverflowError, TypeError, ValueError) as error:  # also of values that no database holds
         with contextlib.suppress(sqlite3.Error):
             connection.execute("ROLLBACK")
         return error
