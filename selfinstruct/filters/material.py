@@ -73,10 +73,7 @@ _WRITES_CODE = regex.compile(
     regex.IGNORECASE | regex.DOTALL,
 )
 _HELD = regex.compile(r"[:：]\s*\S|[\"“”„«`].{2,}[\"“”»`]|\n\s*\S|'[^']{6,}'|「.+」|《.+》", regex.DOTALL)
-_TELLS = frozenset({
-    "what", "how", "why", "who", "where", "when", "which", "explain", "describe", "discuss", "define", "write",
-    "compose", "create", "generate", "list", "name",
-})  # fmt: skip
+_TELLS = frozenset({"what", "how", "why", "who", "where", "when", "explain", "define", "write", "compose", "create"})
 """Requests to tell something; an answer to one repeats no material."""
 _SIGN = regex.compile(
     r"\b(?:operators?|symbols?|signs?|punctuat\w*|characters?|marks?|emojis?|emoticons?|brackets?|notation|pattern|ascii|draw\w*"
