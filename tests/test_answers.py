@@ -192,6 +192,7 @@ def test_no_row_is_lost_because_a_server_hiccuped(tmp_path: Path, plain: bytes) 
     ("body", "wanted"),
     [
         ({"error": {"code": 402, "message": "Insufficient credits"}}, "Insufficient credits"),
+        ({"error": {"code": 402}}, "HTTP 402 Payment Required"),
         ({"choices": [{"message": {"content": None}, "error": {"code": "402", "message": "pay"}}]}, "pay"),
         ({"base_resp": {"status_code": 1008, "status_msg": "insufficient balance"}}, "insufficient balance"),
         ({"error": {"code": 401, "message": "No auth"}}, "OPENAI_API_KEY"),

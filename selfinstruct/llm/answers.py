@@ -250,7 +250,7 @@ def _look_for_errors(
 
 
 def _errors(value: Any) -> Iterator[dict[str, Any]]:
-    """The errors that a value tells of, each with its words as `message`."""
+    """The errors that a value tells of, each with its words as `message`, which may be empty."""
     if isinstance(value, list):
         for one in value[:1]:
             yield from _errors(one)
@@ -260,7 +260,7 @@ def _errors(value: Any) -> Iterator[dict[str, Any]]:
         codes = [value[name] for name in _CODES if value.get(name) is not None]
         words = next((value[name] for name in _WORDS if isinstance(value.get(name), str)), "")
         if any(str(code).strip().lower() not in _NO_ERROR for code in codes) or (words and not codes):
-            yield {**value, "message": words or canonical_json(codes)}
+            yield {**value, "message": words}
 
 
 def _status(error: Mapping[str, Any], heard: Said) -> int:
