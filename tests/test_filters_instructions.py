@@ -178,7 +178,14 @@ def test_texts_of_four_words_are_long_enough(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "hit"), [("a " * 150, False), ("a " * 151, True), ("字" * 225, False), ("字" * 226, True)]
+    ("text", "hit"),
+    [
+        ("a " * 150, False),
+        ("a " * 151, True),
+        ("字" * 225, False),
+        ("字" * 226, True),
+        ("A line: " + "* " * 9000, True),
+    ],
 )
 def test_long_texts_are_found(text: str, hit: bool) -> None:
     assert (too_long(150)(text) is not None) == hit

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfinstruct.filters.instances import judge_instances
-from selfinstruct.filters.instructions import fault_of_instruction, instruction_rules
-from selfinstruct.filters.personal_data import mask
-from selfinstruct.records import Instance, InstanceCandidate, Task
+from selfinstruct.records import Instance, Task
 from selfinstruct.validators import BUILT_IN, validators
 from selfinstruct.validators.languages import asked_language
 from tests.builders import settings
@@ -498,64 +494,3 @@ def test_a_validator_that_fails_rejects_the_row_and_says_so(name: str) -> None:
     assert found is not None
     assert found.reason == "validator_error"
     assert "TypeError" in found.evidence
-
-
-UNITS = (
-    "1 + ",
-    "1, ",
-    "( ",
-    "a ",
-    "x 1 ",
-    "= 1 ",
-    "\n",
-    "- ",
-    "1.\n",
-    "```\n",
-    '"',
-    "的",
-    "def f(:\n",
-    "[",
-    '{"a":',
-    "a@b.",
-    "|a|\n",
-    "```python\n",
-    "~~~a\n",
-    "(",
-    "“",
-    "«",
-    "「",
-    " ",
-    ".",
-    "。",
-    "0 30 ",
-    "lee@a.com ",
-    "def ",
-)
-HEADS = ("", "# Instruction", "no", "image", "yes, ")
-
-
-@pytest.mark.parametrize("name", BUILT_IN)
-def test_no_repeated_text_takes_a_validator_long(name: str) -> None:
-    check = BUILT_IN[name]
-    for unit, head in itertools.product(UNITS, ("", "1. ", "```python\n")):
-        long = f"{head}{unit * (50_000 // len(unit))}\n" + "```" * head.startswith("`")
-        started = time.process_time()
-        check(Task("t", "Tell me about it as JSON, in French.", False), Instance("", long))
-        check(Task("t", f"Calculate {long[:2000]}", False), Instance("", "5 = 5"))
-        check(Task("t", "Find the average of the numbers.", False), Instance(long, "5"))
-        assert time.process_time() - started < 1.5, (head, unit)
-
-
-@pytest.mark.parametrize("head", HEADS)
-def test_no_repeated_text_takes_the_other_rules_long(head: str) -> None:
-    of_instructions = instruction_rules(settings(personal_data="reject"))
-    task = Task("t", "Answer with yes or no: is it about it?", True)
-    for unit in UNITS:
-        long = f"{head}{unit * (50_000 // len(unit))}!"
-        started = time.process_time()
-        judge_instances(
-            task, [InstanceCandidate("r", 0, long, "yes"), InstanceCandidate("r", 1, "x", long)], settings()
-        )
-        fault_of_instruction(long, of_instructions)
-        mask(long)
-        assert time.process_time() - started < 3, unit

@@ -15,7 +15,16 @@ from selfinstruct.filters.language import wrong_language
 from selfinstruct.filters.merged import merged_tasks
 from selfinstruct.filters.personal_data import personal_data
 from selfinstruct.filters.unfinished import unfinished
-from selfinstruct.filters.wording import UNSPACED, Fault, broken_text, comparable, excerpt, plain, word_count
+from selfinstruct.filters.wording import (
+    LONGEST_WORD,
+    UNSPACED,
+    Fault,
+    broken_text,
+    comparable,
+    excerpt,
+    plain,
+    word_count,
+)
 from selfinstruct.novelty.tokens import visible
 from selfinstruct.records import Settings
 
@@ -113,9 +122,15 @@ def too_short(min_words: int) -> InstructionRule:
 
 
 def too_long(max_words: int) -> InstructionRule:
-    """A check that finds texts of more words, `too_long`; `word_count` says what a word is."""
+    """A check that finds texts of more words, `too_long`; `word_count` says what a word is.
+
+    Signs that are no words count by their characters, so that no line of stars is short.
+    """
+    most = max_words * LONGEST_WORD
 
     def check(text: str) -> Fault | None:
+        if len(text) > most:
+            return Fault("too_long", f"{len(text):,} characters, at most {most:,} wanted")
         words = word_count(text)
         return Fault("too_long", f"{float(words):.1f} words, at most {max_words} wanted") if words > max_words else None
 

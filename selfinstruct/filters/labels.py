@@ -53,6 +53,10 @@ _OPEN_ENDED = regex.compile(
 _PARTS = regex.compile(r"[,;/、，；\n]|(?<!\s)\s+and\s+")
 
 
+_LONGEST = 10_000
+"""Characters of an instruction whose labels are looked for."""
+
+
 def stated_labels(instruction: str) -> tuple[str, ...]:
     """The labels that an instruction lists as the only answers, in its order; empty where that is not beyond doubt.
 
@@ -60,7 +64,7 @@ def stated_labels(instruction: str) -> tuple[str, ...]:
     letters and digits, and everyday ones ("yes or no"), each behind a word that asks for them. Nothing is found where
     the instruction goes on to ask for a reason, gives a range or says that the labels are examples.
     """
-    if _OPEN_ENDED.search(instruction):
+    if len(instruction) > _LONGEST or _OPEN_ENDED.search(instruction):
         return ()
     lists = [found["list"] for pattern in _PATTERNS for found in pattern.finditer(instruction)]
     if len({comparable(each) for each in lists}) != 1:

@@ -113,7 +113,8 @@ _TOKEN = regex.compile(
 )
 _PRIVATE_KEY = regex.compile(r"-----BEGIN (?:[A-Z]{2,10} )?PRIVATE KEY(?: BLOCK)?-----\s++")
 _KEY_END = "-----END"
-_KEY_BODY = regex.compile(r"[\w+/=\s:,.-]{60,4000}+")
+_KEY_BODY = regex.compile(r"[\w+/=\s:,.-]{60,}+")
+_LONGEST_KEY = 4000
 _ASSIGNED = regex.compile(
     r"(?:key|secret|token|passw(?:or)?d|credentials?)\b[\"']?\s*(?::|=|\bis\b)"
     r"\s*[\"'`]?(?P<value>[A-Za-z0-9+/_=-]{20,200})(?![A-Za-z0-9])|\bBearer\s+(?P<value>[A-Za-z0-9+/_=.-]{24,400})",
@@ -271,7 +272,8 @@ def _private_keys(text: str) -> Iterator[Found]:
     for begun in _PRIVATE_KEY.finditer(text) if "PRIVATE KEY" in text else ():
         place = bisect(ends, begun.end() + 59)
         end = ends[place] if place < len(ends) else len(text)
-        if begun.start() < behind or not _KEY_BODY.fullmatch(text, begun.end(), end):
+        is_near = begun.start() >= behind and end - begun.end() <= _LONGEST_KEY
+        if not is_near or not _KEY_BODY.fullmatch(text, begun.end(), end):
             continue
         body = text[begun.end() : end]
         behind = min(end + len(_KEY_END), len(text))

@@ -29,7 +29,7 @@ _SOUTH_EAST_ASIAN = regex.compile(r"[\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]+")
 _GRAPHEME = regex.compile(r"\X")
 _UNSPACED = regex.compile(f"[{UNSPACED}]")
 _HAS_CONTENT = regex.compile(r"[\p{L}\p{N}\p{S}]")
-_LONGEST_WORD = 40
+LONGEST_WORD = 40
 
 _CONTROL = regex.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f]|\r(?!\n)|[\ud800-\udfff]")
 _SPACE = r"(?:\r\n|[^\S\r\x0b\x0c\x1c-\x1f])"
@@ -59,7 +59,7 @@ def word_count(text: str) -> Fraction:
 
 def _words(text: str) -> int:
     words = text.split()
-    return sum(-(-len(word) // _LONGEST_WORD) for word in words if word[0].isalnum() or _HAS_CONTENT.search(word))
+    return sum(-(-len(word) // LONGEST_WORD) for word in words if word[0].isalnum() or _HAS_CONTENT.search(word))
 
 
 def plain(text: str) -> str:

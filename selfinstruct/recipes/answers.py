@@ -21,12 +21,17 @@ class Items:
 
 
 def read_object(text: str) -> dict[str, Any] | None:
-    """The first JSON object in a text, whatever stands around it; None when there is none that is whole."""
-    for start in (found.start() for found in re.finditer(r"\{", text)):
+    """The first JSON object in a text, whatever stands around it; None when there is none that is whole.
+
+    Nor is one looked for within what is nested too deeply: from each of its braces that would take as long again.
+    """
+    for start in (found.start() for found in re.finditer(r"\{(?=\s*[\"}])", text)):
         try:
             value, _ = _DECODER.raw_decode(text, start)
-        except (json.JSONDecodeError, RecursionError):
+        except json.JSONDecodeError:
             continue
+        except RecursionError:
+            return None
         return value if isinstance(value, dict) else None
     return None
 

@@ -1,0 +1,126 @@
+"""No text takes a check, a filter, a validator or a reader long: 100 kB of anything within a second of computing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from zlib import crc32
+
+import pytest
+
+from selfinstruct.filters.inputs import fault_of_input
+from selfinstruct.filters.instances import INSTANCE_RULES
+from selfinstruct.filters.instructions import copy_of_demonstration, fault_of_instruction, instruction_rules
+from selfinstruct.filters.labels import is_one_of, stated_labels
+from selfinstruct.filters.personal_data import mask
+from selfinstruct.novelty.tokens import TOKENIZERS, pieces
+from selfinstruct.recipes import RECIPES, compat
+from selfinstruct.recipes.answers import read_items, read_object, tidy_instruction
+from selfinstruct.records import Completion, Instance, InstanceCandidate, Message, Request, Task
+from selfinstruct.validators import BUILT_IN
+from tests.builders import settings
+
+LENGTH = 100_000
+UNITS = (
+    # One character.
+    *"*-=#._:;,!?/\\|<>&@$~%^+([{)]}\"'“「`aA1 \t\n的한…é",
+    # Of several code points.
+    "กี", "e\u0301", "\u0301", "👨\u200d👩\u200d👧", "\u200b", "\r\n", "\ud800",
+    # Words, numbers, items.
+    "a b ", "Aa ", "the ", "word ", "1. ", "1, ", "1 + ", "= 1 ", "x 1 ", "0 30 ", "1+1=", "1234-", "12. ", "a. ",
+    "a? ", "yes or ", '"a", ',
+    "AB12 ", "+1 ", "1、中", "1. a\n", "- a\n", "# a\n", "> ", "*\n", "- ", "a\n\n", "|a|\n",
+    # What patterns look for, again and again.
+    "-----BEGIN PRIVATE KEY-----\n", "-----BEGIN PRIVATE KEY-----\nA1b2C3d4\n", "eyJaaaaaaaaaa.", "sk-", "key=", "tel ",
+    "a@b.", "lee@a.com ",
+    "http://a ", "Task: ", "Task 1:\n", "Instruction ", "Example 2\n", "Input:\n", "\nOutput:", ". input: a",
+    '{"a":', '{"instruction": ',
+    "<a>", "[a](", "```\n", "```python\n", "~~~a\n", "def f(:\n", "SELECT ", "not ", "User:\n", "Write a poem. ",
+    "open the ",
+    "send a b ", "and then ", "draw a ", "describe the ", "image ", "translate it into ", "as an ",
+    "i'm a ", "ai language ", "sorry, ",
+    "*1a <&\\\"'`[({.-=#\n",
+)  # fmt: skip
+ASKED = (
+    "Tell me about it as JSON, in French.",
+    "Write a Python function as XML.",
+    "Find the average of the numbers.",
+    "Is it yes or no?",
+)
+SETTINGS = settings(personal_data="reject", blocked_words=("map", "go to"))
+
+
+def of_instance(ask: Callable[[Task, str, str], object], field: str) -> Callable[[str], object]:
+    """A check of instances with a text in this field, of one of several tasks by how the text begins."""
+
+    def check(text: str) -> None:
+        asked = ASKED[crc32(text[:32].encode("utf-8", "surrogatepass")) % len(ASKED)]
+        task = Task("t", text if field == "instruction" else asked, True)
+        ask(task, text if field == "input" else "5", text if field == "output" else "1 + 2 = 3, yes.")
+
+    return check
+
+
+def candidate(given: str, output: str) -> InstanceCandidate:
+    return InstanceCandidate("r", 0, given, output)
+
+
+def read(recipe: str, text: str, *, as_compat: bool = False) -> None:
+    """Read a text as an answer to a propose request."""
+    request = Request("r", "propose", 0, None, 0, "chat", "m", {}, (Message("user", "Go on."),), None, ())
+    of = settings(recipe, compat=as_compat)
+    reader = compat.read_proposals if as_compat else RECIPES[recipe].read_proposals
+    list(reader(request, Completion("r", "answer", text, "stop"), of))
+
+
+OF_TEXTS: dict[str, Callable[[str], object]] = {
+    **{f"{rule.__qualname__.split('.')[0]} of instructions": rule for rule in instruction_rules(SETTINGS)},
+    "all of instructions": lambda text: fault_of_instruction(text, instruction_rules(SETTINGS)),
+    "copy_of_demonstration": lambda text: copy_of_demonstration(text, ["Sort it.", text]),
+    "compat of instructions": compat.fault_of_instruction,
+    "all of an input": lambda text: fault_of_input(Task("t", "Sort it.", None), text, SETTINGS),
+    "mask": mask,
+    "stated_labels": stated_labels,
+    "is_one_of": lambda text: is_one_of(text, ("Yes", "No")),
+    **{f"tokens of {name}": tokenizer for name, tokenizer in TOKENIZERS.items()},
+    "pieces": pieces,
+    **{f"reader of {name}": lambda text, name=name: read(name, text) for name in RECIPES},
+    "reader of compat": lambda text: read("paper", text, as_compat=True),
+    "read_object": read_object,
+    "read_items": lambda text: read_items(text, "tasks"),
+    "tidy_instruction": tidy_instruction,
+}
+OF_INSTANCES: dict[str, Callable[[Task, str, str], object]] = {
+    **{
+        f"{rule.__name__} of instances": lambda task, given, output, rule=rule: rule(
+            task, candidate(given, output), ("Yes", "No")
+        )
+        for rule in INSTANCE_RULES
+    },
+    **{
+        f"validator {name}": lambda task, given, output, check=check: check(task, Instance(given, output))
+        for name, check in BUILT_IN.items()
+    },
+}
+CHECKS = OF_TEXTS | {
+    f"{name}, {field}": of_instance(ask, field)
+    for name, ask in OF_INSTANCES.items()
+    for field in ("instruction", "input", "output")
+}
+
+
+def seconds(check: Callable[[str], object], unit: str, length: int) -> float:
+    """How long a check computes over two texts of this length."""
+    body = (unit * (length // len(unit) + 1))[:length]
+    started = time.process_time()
+    check(body)
+    check(f"Calculate {body}\nx:")
+    return time.process_time() - started
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_no_text_takes_long(name: str) -> None:
+    for unit in UNITS:
+        # What is done with a tenth so soon could not take so long with the whole even if it were quadratic.
+        if seconds(CHECKS[name], unit, LENGTH // 10) > 0.01:
+            assert seconds(CHECKS[name], unit, LENGTH) < 2, unit
