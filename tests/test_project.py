@@ -134,11 +134,6 @@ def test_a_long_test_that_did_not_run_is_no_success() -> None:
     assert "not passed" in found.stderr
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "selfinstruct").rglob("*.py")), ids=lambda path: path.name)
-def test_files_stay_readable_in_size(path: Path) -> None:
-    assert len(path.read_text("utf-8").splitlines()) <= 500, "a module is one idea; split it"
-
-
 def test_nothing_committed_names_a_place_of_this_machine() -> None:
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True).stdout.split()
     for name in tracked:
