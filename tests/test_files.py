@@ -28,7 +28,7 @@ from selfinstruct.store.files import whole_file
 if sys.argv[2] == "named":
     del os.O_TMPFILE  # as on a system that has no files without a name
 
-def write(_):
+def write(*_):
     try:
         with whole_file(Path(sys.argv[1])) as file:
             file.write("half")
