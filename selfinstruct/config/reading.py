@@ -194,10 +194,16 @@ class Config(BaseSettings):
 
     @property
     def is_offline(self) -> bool:
-        """Nothing names another model: the built-in one is meant."""
+        """Nothing names another model, for all stages or for one: the built-in one is meant."""
         if self.model.backend is not None:
             return self.model.backend == "offline"
-        return not self.model.name and not self.model.base_url
+        roles = (self.model, *self.stages.values())
+        return all(role.name in {None, OFFLINE_MODEL} and not role.base_url for role in roles)
+
+    @property
+    def names_a_model(self) -> bool:
+        """Somebody chose what answers, be it the built-in model; else a run only shows how it works."""
+        return not self.is_offline or self.model.backend is not None or self.model.name is not None
 
     @property
     def model_name(self) -> str | None:
@@ -214,7 +220,7 @@ def set_option(tree: dict[str, Any], option: str, value: Any) -> None:
 
 
 def load(path: Path | None, options: Mapping[str, Any], tell: Callable[[str], None] | None = None) -> Config:
-    """The configuration from options (None: not given), environment, config file and defaults.
+    """The configuration from options (None or an empty list: not given), environment, config file and defaults.
 
     `tell` hears of variables that look like settings and are none.
 
@@ -225,7 +231,7 @@ def load(path: Path | None, options: Mapping[str, Any], tell: Callable[[str], No
     for option, value in options.items():
         if isinstance(value, str) and storable(value) != value:
             raise ConfigError(f"--{option.replace('_', '-')}: this is no text in UTF-8: {value!r}")
-        if value is not None and value != ():
+        if value is not None and value not in ((), []):
             set_option(tree, option, list(value) if isinstance(value, tuple | list) else value)
     given = copy.deepcopy(tree)
     for one, other in (("target", "more"), ("more", "target")):

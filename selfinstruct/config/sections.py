@@ -109,7 +109,7 @@ Backend = Literal["offline", "openai", "vllm"]
 class Role(Section):
     """A model and where it is served."""
 
-    name: str | None = None
+    name: str | None = Field(None, min_length=1)
     base_url: tuple[str, ...] = ()
     api_key_env: str = "OPENAI_API_KEY"
     extra_body: dict[str, Any] = {}

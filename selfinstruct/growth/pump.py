@@ -102,6 +102,8 @@ class Growth:
         suffices: Suffices = lambda *_: True,
     ) -> None:
         self.settings = settings
+        self.models = ""
+        """What answers, and where, for people."""
         self.goal = goal
         self.seeds = contents.seeds
         self.generated = Generated(contents.generated)

@@ -18,6 +18,7 @@ from selfinstruct.llm.meter import Meter
 from selfinstruct.llm.slots import Slots
 from selfinstruct.llm.wire import Capabilities
 from selfinstruct.recipes import RECIPES
+from selfinstruct.records import Settings
 
 Tell = Callable[[str], None]
 
@@ -47,6 +48,18 @@ class Models:
     """By stage in use."""
     concurrency: int
     """The most requests that will be in flight."""
+
+    def in_words(self, settings: Settings, *, is_offline: bool) -> str:
+        """What answers, and where: gpt-4o-mini at https://api.openai.com/v1."""
+        if is_offline:
+            return "the built-in offline model"
+        stages: dict[str, list[str]] = {}
+        for stage, served in settings.stages.items():
+            where = " and ".join(endpoint.url for endpoint in self.clients[stage].endpoints)
+            stages.setdefault(f"{served.model} at {where}", []).append(stage)
+        if len(stages) == 1:
+            return next(iter(stages))
+        return "; ".join(f"{what} ({', '.join(names)})" for what, names in stages.items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +101,8 @@ async def serve(
         for client in used.values():
             found = await client.check(config.model_name)
             listed = listed or found
-        name = config.model_name or _only_model(listed)
+        names = [role_of(config, stage).name for stage in stages_in_use(config)]
+        name = config.model_name or (names[0] if names[0] and all(names) else _only_model(listed))
         most = max(client.slots.most for client in used.values())
         lengths = _context_lengths(clients, config, name)
         fitted = [length for stage in RECIPES[config.recipe.name].stages if (length := lengths[stage]) is not None]

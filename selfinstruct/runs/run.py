@@ -76,11 +76,13 @@ async def _run(pool: Pool, config: Config, tell: Tell, steps: Steps, started: St
         if contents is None:
             pool.create(seeds, config.seed, offline=_is_offline(config))
             contents = pool.load()
+        goal = _goal(pool, config, contents.done, job)
+        answers = models.in_words(settings, is_offline=config.is_offline)
+        tell(f"growing {pool.folder} from {contents.done:,} to {goal.tasks:,} tasks with {answers}")
         keep_exclusions(pool, exclusions)
         excluded = excluded_by(pool)
         await asyncio.to_thread(lambda: _tell_of_seeds(seeds or pool.seeds(), excluded(settings), tell))
         await asyncio.to_thread(lambda: tell_of_languages(seeds or pool.seeds(), settings, tell))
-        goal = _goal(pool, config, contents.done, job)
         budget.goes_on(*pool.attempts())
         _tell_changes(contents.last_settings, settings, contents.next_round, tell)
         if goal.goes_on:
@@ -95,6 +97,7 @@ async def _run(pool: Pool, config: Config, tell: Tell, steps: Steps, started: St
             models.clients, goal.tasks, number, tell, config.min_acceptance, config.budget.max_minutes,
             max(64, 4 * models.concurrency), excluded, budget.suffices,
         )  # fmt: skip
+        pump.models = answers
         pumps.append(pump)
         started(pump)
         outcome = Outcome(130, "interrupted")
