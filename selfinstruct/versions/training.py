@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -144,10 +142,7 @@ def _run(words: list[str], log: Path, lock: int, stopped: Callable[[], bool]) ->
     The supervisor ends the command and all that came of it when we end, whatever ends us; it holds the lock as long.
     """
     with log.open("wb") as output:
-        process = subprocess.Popen(  # noqa: S603 - the user's own command
-            [sys.executable, "-I", supervisor.__file__, *words],
-            stdin=subprocess.PIPE, stdout=output, stderr=output, start_new_session=True, pass_fds=(lock,),
-        )  # fmt: skip
+        process = supervisor.start(words, stdout=output, stderr=output, pass_fds=(lock,))
     try:
         while not stopped():
             try:
@@ -156,21 +151,7 @@ def _run(words: list[str], log: Path, lock: int, stopped: Callable[[], bool]) ->
                 continue
         return None
     finally:
-        _end(process)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Ask the command to end, and have killed what is left of it after a while, or when we are interrupted again."""
-    assert process.stdin is not None  # noqa: S101 - for the type checker; it is a pipe
-    try:
-        if process.poll() is None:
-            os.write(process.stdin.fileno(), b"t")
-            process.wait(GRACE_S)
-    except (BrokenPipeError, subprocess.TimeoutExpired):
-        pass
-    finally:
-        process.stdin.close()
-        process.wait()
+        supervisor.end(process, GRACE_S)
 
 
 def _log(folder: Path, number: int) -> Path:

@@ -13,7 +13,6 @@ import os
 import secrets
 import shlex
 import subprocess
-import sys
 import time
 from collections import deque
 from collections.abc import Callable
@@ -193,10 +192,7 @@ class VllmServer:
                 log.write(f"--- {shlex.join(command)}\n".encode())
                 log.flush()
                 self._log.begin()
-                return subprocess.Popen(  # noqa: S603 - the user's own command
-                    [sys.executable, "-I", supervisor.__file__, *command],
-                    stdin=subprocess.PIPE, stdout=log, stderr=log, env=env, start_new_session=True,
-                )  # fmt: skip
+                return supervisor.start(command, stdout=log, stderr=log, env=env)
         except OSError as error:
             raise _Failed(ConfigError(f"{error.filename or self._log.path}: {error.strerror}")) from error
 

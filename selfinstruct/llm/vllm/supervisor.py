@@ -11,6 +11,7 @@ Standard library only, and run by its path: it starts in milliseconds and shares
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import select
@@ -19,10 +20,31 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 _SET_DEATH_SIGNAL, _SET_CHILD_SUBREAPER = 1, 36  # <linux/prctl.h>
 _NOT_STARTED = 127
 """As a shell has it: there is no such command."""
+
+
+def start(command: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
+    """Start a command under a supervisor: it and all that comes of it end when this process does, however it does."""
+    return subprocess.Popen(  # noqa: S603 - the caller's own command
+        [sys.executable, "-I", __file__, *command], stdin=subprocess.PIPE, start_new_session=True, **options
+    )
+
+
+def end(supervisor: subprocess.Popen[bytes], grace_s: float) -> None:
+    """Ask a command to end; what is left of it after so many seconds, or at an interruption, is killed."""
+    assert supervisor.stdin is not None  # noqa: S101 - for the type checker; it is a pipe
+    try:
+        if supervisor.poll() is None:
+            with contextlib.suppress(BrokenPipeError, subprocess.TimeoutExpired):
+                os.write(supervisor.stdin.fileno(), b"t")
+                supervisor.wait(grace_s)
+    finally:
+        supervisor.stdin.close()
+        supervisor.wait()
 
 
 def _ask_kernel(option: int, value: int) -> None:
