@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import os
 import re
+import shlex
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from prefect.artifacts import (
 )
 
 from selfinstruct.growth.pump import Growth, Outcome
+from selfinstruct.store import reading, training
 from selfinstruct.store.ledger import RoundFigures
 from selfinstruct.versions.changelog import plain
 
@@ -28,6 +30,8 @@ UPDATE_S = 30.0
 """The least time between two updates of the progress: each makes two events, which Prefect keeps for a week."""
 MOST_ROUNDS = 200
 """Rounds in the table, the newest."""
+SAMPLES = 5
+"""Rows that a summary shows."""
 
 
 def label(pool: Path) -> str:
@@ -106,9 +110,13 @@ async def show_rounds(pool: Path, rounds: Sequence[RoundFigures]) -> None:
         await acreate_table_artifact(table, key(pool, "rounds"), note)
 
 
-async def show_summary(pool: Path, outcome: Outcome, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
-    """What the run accepted, rejected and spent, and where the files are."""
-    await show_text(pool, "summary", summary(pool, outcome, before, after))
+async def show_summary(
+    pool: Path, outcome: Outcome, models: str, before: Mapping[str, Any], after: Mapping[str, Any]
+) -> None:
+    """What the run was answered by, accepted, rejected and spent, some rows, where the files are, what to do next."""
+    with reading.snapshot(pool) as connection:
+        rows = training.some_rows(connection, SAMPLES)
+    await show_text(pool, "summary", summary(pool, outcome, models, before, after, rows))
 
 
 async def show_text(pool: Path, what: str, text: str) -> None:
@@ -117,8 +125,15 @@ async def show_text(pool: Path, what: str, text: str) -> None:
         await acreate_markdown_artifact(text, key(pool, what))
 
 
-def summary(pool: Path, outcome: Outcome, before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
-    """A run in Markdown: the status before it against the status after it."""
+def summary(
+    pool: Path,
+    outcome: Outcome,
+    models: str,
+    before: Mapping[str, Any],
+    after: Mapping[str, Any],
+    rows: Sequence[training.Row],
+) -> str:
+    """A run in Markdown: the status before it beside the status after it, rows of the pool, and where to go on."""
 
     def gain(name: str) -> int:
         return int(after[name]) - int(before.get(name, 0))
@@ -132,6 +147,8 @@ def summary(pool: Path, outcome: Outcome, before: Mapping[str, Any], after: Mapp
         f"# {plain(pool.name)}",
         "",
         plain(outcome.reason),
+        "",
+        f"Answered by {plain(models)}." if models else "Nothing was asked of a model.",
         "",
         "| | this run | in all |",
         "|---|---:|---:|",
@@ -151,14 +168,37 @@ def summary(pool: Path, outcome: Outcome, before: Mapping[str, Any], after: Mapp
         f"| rejections | {sum(reasons.values()):,} | {sum(after['rejections'].values()):,} |",
         *(f"| {plain(reason)} | {count:,} | {after['rejections'][reason]:,} |" for reason, count in reasons.items()),
         "",
+        *_samples(rows),
         "Files:",
         "",
         *(f"- {link(path)}" for path in (pool / "pool.db", pool / "export", pool / "versions" / "latest")
           if path.exists()),
         "",
-        f"`python -m selfinstruct status {pool}` says more, `explain` why something was rejected.",
+        "What to look at next:",
+        "",
+        *(f"- `python -m selfinstruct {command}`: {why}" for command, why in _next(pool, reasons)),
     ]  # fmt: skip
     return "\n".join(lines)
+
+
+def _samples(rows: Sequence[training.Row]) -> list[str]:
+    """Rows as a table, shortened."""
+    if not rows:
+        return []
+    head = ["Some rows:", "", "| instruction | input | output |", "|---|---|---|"]
+    texts = ((row.instruction, row.instance.input, row.instance.output) for row in rows)
+    return [*head, *(f"| {' | '.join(plain(text) for text in each)} |" for each in texts), ""]
+
+
+def _next(pool: Path, reasons: Mapping[str, int]) -> list[tuple[str, str]]:
+    """Commands that show more of a run that rejected this, most first."""
+    name = shlex.quote(str(pool))
+    most = next(iter(reasons), None)
+    explain = [(f"explain {name} {most}", "what was rejected most, with what it resembles")] if most else []
+    return [
+        *explain, (f"review {name}", "rows one by one, to keep or remove"),
+        (f"report {name}", "how varied the pool is, in figures"), (f"status {name}", "the pool now"),
+    ]  # fmt: skip
 
 
 def link(path: Path) -> str:

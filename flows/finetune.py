@@ -9,8 +9,9 @@ from typing import Any
 
 from prefect import State, flow, get_run_logger
 from prefect.states import Completed
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from flows.parameters import MOST, NO_KEY, Command, Parameters, run_name
 from flows.reporting import keep_errors_short, keys
 from flows.signals import Terminated, terminated_state, until_terminated
 from selfinstruct.config.reading import load
@@ -19,21 +20,17 @@ from selfinstruct.versions.shelf import version
 from selfinstruct.versions.training import GRACE_S, Training, as_line, train
 
 
-class FinetuneConfig(BaseModel):
+class FinetuneConfig(Parameters):
     """Which version is trained on, and by what. Prefect stores it and shows it: it holds no key."""
 
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
-
-    pool: Path = Field(description="The pool's folder.")
-    version: int | None = Field(None, ge=1, description="Its number; the last published one if none is given.")
+    version: int | None = Field(None, ge=1, le=MOST, description="Its number; the last published one if none is given.")
     file: Path | None = Field(None, description="A TOML file with the table finetune.")
-    command: str | None = Field(None, description="What to run, instead of the file's finetune.command.")
-    secrets: dict[str, str] = Field(
-        {}, description="Keys: environment variable -> name of the Prefect Secret block that holds its value."
+    command: Command | None = Field(
+        None, description="What to run, instead of the file's finetune.command.", json_schema_extra=NO_KEY
     )
 
 
-@flow(name="finetune", validate_parameters=True)
+@flow(name="finetune", flow_run_name=run_name, validate_parameters=True)
 async def finetune(config: FinetuneConfig) -> State[Any]:
     """Run the fine-tuning command for a version, unless it was done before. A run that failed can be retried."""
     keep_errors_short()

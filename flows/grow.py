@@ -6,19 +6,20 @@ Prefect would not find there what `GrowConfig` is.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Any, Literal, Self
 
 from prefect import State, flow, get_run_logger
 from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from flows import artifacts
+from flows.parameters import MOST, Parameters, Url, run_name
 from flows.reporting import keep_errors_short, keys
 from flows.signals import Terminated, terminated_state, until_terminated
 from flows.steps import TASKS
-from selfinstruct.config.reading import load
-from selfinstruct.errors import PoolInUse, SelfInstructError
+from selfinstruct.config.reading import Config, load
+from selfinstruct.errors import ConfigError, PoolInUse, SelfInstructError
 from selfinstruct.growth.pump import Growth, Outcome
 from selfinstruct.runs.run import Started, run
 from selfinstruct.store.ledger import round_figures
@@ -31,31 +32,22 @@ GRACE_S = 3.0
 """How long requests in flight are awaited at a SIGTERM; those that take longer are asked again by the next run."""
 
 
-Url = Annotated[str, Field(pattern=r"^https?://[^/@?#\s]+(/[^?#\s]*)?$")]
-"""A pattern, not a check of our own: Prefect's server holds parameters against it before it stores them."""
-
-
-class GrowConfig(BaseModel):
+class GrowConfig(Parameters):
     """What a run is asked to do. Prefect stores it and shows it: it holds no key."""
 
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
-
-    pool: Path = Field(description="The pool's folder.")
-    more: int | None = Field(None, ge=1, description="Add this many tasks.")
-    target: int | None = Field(None, ge=1, description="Or grow to this many in all.")
+    more: int | None = Field(None, ge=1, le=MOST, description="Add this many tasks.")
+    target: int | None = Field(None, ge=1, le=MOST, description="Or grow to this many in all.")
     file: Path | None = Field(None, description="A TOML file with every other setting, as for --config.")
     seeds: Path | None = Field(None, description="Seed tasks of a new pool.")
-    model: str | None = Field(None, description="The model's name at the server.")
+    backend: Literal["offline", "openai", "vllm"] | None = Field(None, description="As --backend.")
+    model: str | None = Field(None, min_length=1, description="The model's name at the server.")
     base_url: list[Url] = Field(
         [],
         description="Where the model is served; several share the work. With no user, password or query in it, which "
         "Prefect would store: a key comes from the environment or a Secret block.",
     )
-    max_usd: float | None = Field(None, gt=0, description="Spend at most this many US dollars in a run.")
-    max_minutes: float | None = Field(None, gt=0, description="Send nothing more after this many minutes.")
-    secrets: dict[str, str] = Field(
-        {}, description="Keys: environment variable -> name of the Prefect Secret block that holds its value."
-    )
+    max_usd: float | None = Field(None, gt=0, le=MOST, description="Spend at most this many US dollars in a run.")
+    max_minutes: float | None = Field(None, gt=0, le=MOST, description="Send nothing more after this many minutes.")
 
     @model_validator(mode="after")
     def _one_amount(self) -> Self:
@@ -64,7 +56,23 @@ class GrowConfig(BaseModel):
         return self
 
 
-@flow(name="grow", validate_parameters=True)
+def configuration(config: GrowConfig) -> Config:
+    """The configuration of a run: its parameters as far as they were given, over the environment and the file.
+
+    Raises:
+        ConfigError: a setting is wrong, or nothing says which model is meant; a schedule never takes the built-in one
+            by itself.
+    """
+    found = load(config.file, config.model_dump(exclude={"file", "secrets"}, exclude_unset=True))
+    if not found.names_a_model:
+        raise ConfigError(
+            "no model is named; give --model or --base-url (model or base_url in the parameters, the config file or "
+            "the environment), or --backend offline if the built-in model is meant"
+        )
+    return found
+
+
+@flow(name="grow", flow_run_name=run_name, validate_parameters=True)
 async def grow(config: GrowConfig) -> State[Any]:
     """Grow a pool by so many tasks, or to so many.
 
@@ -90,7 +98,8 @@ async def grow(config: GrowConfig) -> State[Any]:
     if is_pool(config.pool):  # a failed start leaves none
         if first_rounds:
             await artifacts.show_rounds(config.pool, round_figures(config.pool, first_rounds[0]))
-        await artifacts.show_summary(config.pool, outcome, before, status(config.pool))
+        models = growths[0].models if growths else ""
+        await artifacts.show_summary(config.pool, outcome, models, before, status(config.pool))
     if outcome.exit_code not in STOPPED_BY_ITSELF:
         raise SelfInstructError(outcome.reason)
     done = {"pool": str(config.pool), "exit_code": outcome.exit_code, "reason": outcome.reason}
@@ -98,11 +107,10 @@ async def grow(config: GrowConfig) -> State[Any]:
 
 
 async def _grow(config: GrowConfig, seen: Sequence[Started]) -> Outcome:
-    options = config.model_dump(exclude={"file", "secrets"})
     logger = get_run_logger()
 
     def begun(growth: Growth) -> None:
         for one in seen:
             one(growth)
 
-    return await run(load(config.file, options), lambda line: logger.info("%s", line), TASKS, begun, flow_run.id)
+    return await run(configuration(config), lambda line: logger.info("%s", line), TASKS, begun, flow_run.id)

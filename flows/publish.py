@@ -10,36 +10,31 @@ from prefect import State, flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.deployments import arun_deployment
 from prefect.exceptions import ObjectNotFound
-from prefect.states import Completed
-from pydantic import BaseModel, ConfigDict, Field
+from prefect.states import Cancelled, Completed
+from pydantic import Field
 
 from flows import artifacts
 from flows.finetune import FinetuneConfig, finetune
+from flows.parameters import Parameters, run_name
 from flows.reporting import keep_errors_short
 from selfinstruct.config.reading import load
-from selfinstruct.errors import ConfigError
+from selfinstruct.errors import ConfigError, PoolInUse
 from selfinstruct.versions.changelog import plain
 from selfinstruct.versions.publishing import CHANGELOG, Published, as_line
 from selfinstruct.versions.publishing import publish as publish_version
 from selfinstruct.versions.training import was_tried
 
 
-class PublishConfig(BaseModel):
+class PublishConfig(Parameters):
     """What is published, and what is started then. Prefect stores it and shows it: it holds no key."""
 
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
-
-    pool: Path = Field(description="The pool's folder.")
     file: Path | None = Field(None, description="A TOML file with the tables publish and finetune.")
     deployment: str | None = Field(
         None, description="A deployment of the flow finetune that is started for a new version, instead of here."
     )
-    secrets: dict[str, str] = Field(
-        {}, description="Keys for the command: environment variable -> name of the Prefect Secret block with its value."
-    )
 
 
-@flow(name="publish", validate_parameters=True)
+@flow(name="publish", flow_run_name=run_name, validate_parameters=True)
 async def publish(config: PublishConfig) -> State[Any]:
     """Make a version of what the pool has if the gate lets it pass, and fine-tune on it once."""
     keep_errors_short()
@@ -50,7 +45,10 @@ async def publish(config: PublishConfig) -> State[Any]:
     async def make() -> None:
         published.append(await asyncio.to_thread(publish_version, config.pool, settings.publish))
 
-    await make()
+    try:
+        await make()
+    except PoolInUse as error:
+        return Cancelled(message=f"left out: {error}")
     one, line = published[0].version, as_line(published[0])
     get_run_logger().info("%s", line)
     changes = (one.folder / CHANGELOG).read_text(encoding="utf-8")

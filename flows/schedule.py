@@ -3,40 +3,82 @@
 from __future__ import annotations
 
 import asyncio
-import sys
+import contextlib
+import multiprocessing
+from collections.abc import Mapping
+from typing import Any
 
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
 from prefect.client.schemas.schedules import CronSchedule
+from prefect.runner import Runner
 from prefect.settings import PREFECT_API_URL
 from pydantic import ValidationError
 
 from flows.artifacts import label
-from flows.grow import GrowConfig, grow
+from flows.grow import GrowConfig, configuration, grow
+from flows.server import serve_beside_own_server
 from selfinstruct.errors import AccessError, ConfigError
+from selfinstruct.seeds.shipped import seed_file
+from selfinstruct.terminal.words import say
 
 
-def schedule(config: GrowConfig, cron: str, timezone: str) -> None:
-    """Serve the flow on a cron schedule until Ctrl-C. A run that is due while another works is left out.
+def schedule(options: Mapping[str, Any], cron: str, timezone: str) -> int:
+    """Serve the flow with these parameters on a cron schedule until Ctrl-C or SIGTERM; the exit code.
+
+    Each pool has a deployment of its own. A run that is due while another one grows the pool finds it locked, and is
+    left out.
 
     Raises:
-        ConfigError: the cron expression or the time zone is none.
-        AccessError: PREFECT_API_URL names a server that does not answer.
+        ConfigError: a parameter, the cron expression or the time zone is wrong, or no model is named.
+        AccessError: PREFECT_API_URL names a server that does not answer, or none is named and it cannot be started.
     """
+    config = _parameters(options)
+    configuration(config)  # its faults are told now, not at night
     times = _times(cron, timezone)
-    asyncio.run(_check_server())
-    paths = {name: path.resolve() for name in ("pool", "seeds", "file") if (path := getattr(config, name))}
+    files = {"pool": config.pool, "seeds": config.seeds and seed_file(config.seeds), "file": config.file}
+    paths = {name: path.resolve() for name, path in files.items() if path}
     config = config.model_copy(update=paths)  # its runs may start in another folder
-    shown = config.model_dump_json(exclude_defaults=True)
+    url = PREFECT_API_URL.value()
+    if not url:
+        return serve_beside_own_server(config.pool)
+    asyncio.run(_check_server(url))
     name = label(config.pool)
-    print(f"serving grow/{name} at {cron!r} ({timezone}): {shown}", file=sys.stderr)
-    grow.serve(
-        name=name,
-        schedules=[times],
-        parameters={"config": config.model_dump(mode="json", exclude_defaults=True)},
-        global_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW),
-        print_starting_message=False,
+    say(f"serving grow/{name} at {cron!r} ({timezone}): {config.model_dump_json(exclude_unset=True)}")
+    runner = _Runner(name=name)
+    runner.add_flow(
+        grow, name=name, schedules=[times], parameters={"config": config.model_dump(mode="json", exclude_unset=True)}
     )
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(runner.until_ended())
+    return 0
+
+
+class _Runner(Runner):
+    """Prefect's own ends at once at a SIGTERM, and leaves runs to themselves; this one ends as at Ctrl-C."""
+
+    async def until_ended(self) -> None:
+        """Serve until a SIGTERM."""
+        self._serving = asyncio.ensure_future(self.start())
+        self._here = asyncio.get_running_loop()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._serving
+
+    def handle_sigterm(self, *_: Any, **__: Any) -> None:
+        """Let what is running stop in good order, then end. Prefect would wait for it."""
+        for run in multiprocessing.active_children():
+            run.terminate()
+        self._here.call_soon_threadsafe(self._serving.cancel)
+
+
+def _parameters(options: Mapping[str, Any]) -> GrowConfig:
+    """The parameters of a run from options of the command line (None: not given)."""
+    try:
+        return GrowConfig.model_validate({name: value for name, value in options.items() if value not in (None, [])})
+    except ValidationError as error:
+        fault = error.errors(include_input=False, include_url=False)[0]
+        option = str(fault["loc"][0]).replace("_", "-") if fault["loc"] else ""
+        words = fault["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"--{'config' if option == 'file' else option}: {words}" if option else words) from error
 
 
 def _times(cron: str, timezone: str) -> CronSchedule:
@@ -50,15 +92,12 @@ def _times(cron: str, timezone: str) -> CronSchedule:
         ) from error
 
 
-async def _check_server() -> None:
-    """Make sure that the Prefect server answers, if one is named; without one, Prefect starts its own.
+async def _check_server(url: str) -> None:
+    """Make sure that the Prefect server which is named answers.
 
     Raises:
         AccessError: it does not.
     """
-    url = PREFECT_API_URL.value()
-    if not url:
-        return
     async with get_client() as client:
         error = await client.api_healthcheck()
     if error is not None:

@@ -144,6 +144,19 @@ ExcludeOption = Annotated[
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", metavar="FILE", help="A TOML file with any of these settings and more.")
 ]
+BackendOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="offline|openai|vllm",
+        autocompletion=lambda: ["offline", "openai", "vllm"],
+        help="offline (the built-in model), openai (any OpenAI-compatible server) or vllm (started for you).",
+    ),
+]
+BaseUrlOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="URL", help="Where the model is served, such as http://localhost:8000/v1; repeatable."),
+]
+ModelOption = Annotated[str | None, typer.Option(metavar="NAME", help="The model's name at the server.")]
 
 
 SkipFaultyOption = Annotated[
@@ -170,19 +183,9 @@ def generate(
             help="chat (instruction-tuned models) or paper (base models).",
         ),
     ] = None,
-    backend: Annotated[
-        str | None,
-        typer.Option(
-            metavar="offline|openai|vllm",
-            autocompletion=lambda: ["offline", "openai", "vllm"],
-            help="offline (the built-in model), openai (any OpenAI-compatible server) or vllm (started for you).",
-        ),
-    ] = None,
-    base_url: Annotated[
-        list[str] | None,
-        typer.Option(metavar="URL", help="Where the model is served, such as http://localhost:8000/v1; repeatable."),
-    ] = None,
-    model: Annotated[str | None, typer.Option(metavar="NAME", help="The model's name at the server.")] = None,
+    backend: BackendOption = None,
+    base_url: BaseUrlOption = None,
+    model: ModelOption = None,
     config: ConfigOption = None,
     seed: Annotated[str | None, typer.Option(metavar="N", help="Seed of every random choice.  [default: 42]")] = None,
     rouge_threshold: Annotated[
@@ -627,25 +630,36 @@ def schedule(
     more: Annotated[str | None, typer.Option(metavar="N", help="Tasks to add each time.")] = None,
     target: Annotated[str | None, typer.Option(metavar="N", help="Or grow to this many in all.")] = None,
     seeds: Annotated[Path | None, typer.Option(help="Seed tasks of a new pool.")] = None,
+    backend: BackendOption = None,
+    base_url: BaseUrlOption = None,
+    model: ModelOption = None,
+    max_usd: Annotated[
+        str | None, typer.Option(metavar="X", help="Spend at most this many US dollars in each run.")
+    ] = None,
     config: ConfigOption = None,
     timezone: Annotated[str, typer.Option(help="Of the cron expression, such as Europe/Zurich.")] = "UTC",
 ) -> None:
-    """Grow a pool by a Prefect schedule, until Ctrl-C."""
+    """Grow a pool by a Prefect schedule, until Ctrl-C; the model has to be named, here or in the config file."""
     from selfinstruct.config.reading import load
     from selfinstruct.errors import ConfigError
 
     if (more is None) == (target is None):
         raise ConfigError("give one of --more and --target")
-    named = _one_pool(pool, pool_option)
-    loaded = load(config, {"pool": named, "seeds": seeds, "more": more, "target": target}, say)
+    options = {
+        "pool": _one_pool(pool, pool_option), "seeds": seeds, "more": more, "target": target, "backend": backend,
+        "base_url": base_url, "model": model, "max_usd": max_usd,
+    }  # fmt: skip
+    found = load(config, options, say)
     try:
-        from flows.grow import GrowConfig
         from flows.schedule import schedule as serve
     except ImportError as error:
         if not (error.name or "").startswith("flows"):
             raise
         raise ConfigError("the `flows` of the current folder hides the project's own; start this elsewhere") from error
 
-    serve(
-        GrowConfig(pool=loaded.pool, more=loaded.more, target=loaded.target, seeds=seeds, file=config), cron, timezone
-    )
+    parameters = {
+        "pool": found.pool, "seeds": seeds, "more": found.more, "target": found.target, "backend": backend,
+        "base_url": list(found.model.base_url) if base_url else None, "model": model,
+        "max_usd": found.budget.max_usd if max_usd else None, "file": config,
+    }  # fmt: skip
+    raise typer.Exit(serve(parameters, cron, timezone))

@@ -18,7 +18,7 @@ import pytest
 
 import flows  # noqa: F401 - sets what Prefect reads when it is imported
 from selfinstruct.store.reading import status
-from tests.builders import ROOT, exported, grow
+from tests.builders import ROOT, exported, grow, rows
 from tests.prefect.serving import wait_for
 
 pytestmark = [
@@ -47,9 +47,9 @@ def test_the_flow_grows_a_pool_as_generate_does_with_a_task_for_each_step(prefec
     from flows.grow import GrowConfig
     from flows.grow import grow as flow
 
-    done = asyncio.run(flow(GrowConfig(pool=tmp_path / "p", target=40)))
+    done = asyncio.run(flow(GrowConfig(pool=tmp_path / "p", target=40, backend="offline")))
     assert done["exit_code"] == 0
-    asyncio.run(flow(GrowConfig(pool=tmp_path / "p", more=10)))
+    asyncio.run(flow(GrowConfig(pool=tmp_path / "p", more=10, backend="offline")))
     grow(tmp_path / "q", target=50)
     assert exported(tmp_path / "p") == exported(tmp_path / "q")
     rounds = status(tmp_path / "p")["rounds"]
@@ -62,6 +62,129 @@ def test_the_flow_grows_a_pool_as_generate_does_with_a_task_for_each_step(prefec
     names = wait_for("a task for each step of each round", completed, 120)
     assert {name.partition("-")[0] for name in names} <= {"sample", "prompt", "filter", "grow", "follow"}
     assert len(names) <= 6 * rounds + 12
+
+
+@pytest.mark.parametrize("by", ["file", "environment", "parameters"])
+def test_a_run_takes_its_model_from_wherever_it_is_named_and_its_summary_says_so(
+    prefect: str, tmp_path: Path, by: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flows.artifacts import key
+    from flows.grow import grow as flow
+    from selfinstruct.llm.offline.server import OfflineServer
+
+    pool, file = tmp_path / "p", tmp_path / "night.toml"
+    with OfflineServer() as server:
+        named = {"model": "offline", "base_url": [server.base_url]}
+        given = {"pool": str(pool), "more": 5, **(named if by == "parameters" else {"model": None, "base_url": []})}
+        if by == "file":
+            file.write_text(f'[model]\nname = "offline"\nbase_url = "{server.base_url}"\n')
+            given["file"] = str(file)
+        if by == "environment":
+            monkeypatch.setenv("SELFINSTRUCT_MODEL", "offline")
+            monkeypatch.setenv("SELFINSTRUCT_BASE_URL", server.base_url)
+        assert asyncio.run(flow(given))["exit_code"] == 0  # type: ignore[arg-type]
+        assert server.stats()["requests"] > 5
+    text = asyncio.run(_artifact(key(pool, "summary")))
+    assert f"Answered by offline at http:{server.base_url[5:]}".replace("://", "\\://", 1) in text
+    instruction = rows(pool, "SELECT instruction FROM tasks WHERE origin = 'generated' ORDER BY id")[0][0]
+    assert instruction.split()[0] in text
+    for wanted in ("| instruction | input | output |", "cost in USD", f"selfinstruct review {pool}"):
+        assert wanted in text
+    assert "p +5" in asyncio.run(_names())
+
+
+async def _artifact(key: str) -> str:
+    from prefect.artifacts import Artifact
+
+    found = await Artifact.aget(key)
+    assert found is not None
+    return str(found.data)
+
+
+async def _names() -> set[str]:
+    from prefect.client.orchestration import get_client
+
+    async with get_client() as client:
+        return {run.name for run in await client.read_flow_runs(limit=200)}
+
+
+def test_a_run_for_which_no_model_is_named_is_refused(prefect: str, tmp_path: Path) -> None:
+    from flows.grow import grow as flow
+    from selfinstruct.errors import ConfigError
+
+    file = tmp_path / "night.toml"
+    file.write_text("concurrency = 4\n[model]\nbase_url = []\n")
+    with pytest.raises(ConfigError, match="no model is named; give --model or --base-url"):
+        asyncio.run(flow({"pool": str(tmp_path / "p"), "more": 5, "file": str(file)}))  # type: ignore[arg-type]
+    assert not (tmp_path / "p").exists()
+
+
+REFUSED = [
+    ("grow", {"base_url": ["http://[::1"]}, "this is no base URL"),
+    ("grow", {"base_url": ["http://host:99999/v1"]}, "this is no base URL"),
+    ("grow", {"more": 10**30}, "less than or equal to"),
+    ("grow", {"more": None, "target": 10**30}, "less than or equal to"),
+    ("grow", {"max_usd": 10**30}, "less than or equal to"),
+    ("grow", {"max_minutes": 10**30}, "less than or equal to"),
+    ("finetune", {"version": 10**30}, "less than or equal to"),
+    *(
+        ("grow", {"secrets": {variable: "my-block"}}, "is no name for a key")
+        for variable in ("LD_PRELOAD", "PATH", "PYTHONPATH", "PREFECT_API_KEY", "BASH_ENV", "GIT_ASKPASS", "A=B")
+    ),
+    ("publish", {"secrets": {"DYLD_INSERT_LIBRARIES": "my-block"}}, "is no name for a key"),
+    ("finetune", {"secrets": {"HF_TOKEN": "hf_AbCdEfGh12345678"}}, "wanted the name of a Secret block"),
+    ("finetune", {"secrets": {"OPENAI_API_KEY": "sk-abcdef0123456789"}}, "wanted the name of a Secret block"),
+    *(
+        ("finetune", {"command": f"python train.py {words}"}, "looks as if it holds a key")
+        for words in (
+            "--key sk-abcdef0123456789", "hf_AbCdEfGh12345678", "HF_TOKEN=x1", "--api-key=x1", "--hub_token x1",
+            "--password x1", "-H 'Authorization: Bearer x1'", "https://me:x1@host/", "ghp_AbCdEfGh12345678",
+        )
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "change", "wanted"), REFUSED)
+def test_what_a_parameter_may_not_hold_is_refused_by_the_flow_and_by_its_schema(
+    name: str, change: dict[str, object], wanted: str
+) -> None:
+    from prefect.utilities.callables import parameter_schema
+    from prefect.utilities.schema_tools.validation import validate
+    from pydantic import ValidationError
+
+    from flows.finetune import FinetuneConfig, finetune
+    from flows.grow import GrowConfig
+    from flows.grow import grow as flow
+    from flows.publish import PublishConfig, publish
+
+    models = {"grow": (GrowConfig, flow), "publish": (PublishConfig, publish), "finetune": (FinetuneConfig, finetune)}
+    model, of = models[name]
+    good = {"pool": "p", **({"more": 5} if name == "grow" else {})}
+    schema = parameter_schema(of).model_dump_for_openapi()
+    assert validate({"config": good}, schema) == []
+    assert model.model_validate(good)
+    with pytest.raises(ValidationError, match="|".join(change)) as refused:
+        model.model_validate(good | change)
+    (fault,) = refused.value.errors()
+    assert wanted in fault["msg"]
+    assert "\n" not in fault["msg"]
+    faults = validate({"config": good | change}, schema)
+    assert faults
+    assert all(fault.json_path.startswith("$.config.") for fault in faults)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "python train.py {data} --out {out}", "python hf_train.py", "t --tokenizer x --max-tokens 512",
+        "t --pad_token='<pad>' --eos-token '<|im_end|>'", "t --api-key-env NAME", "t --model outputs/sk-model/x",
+    ],
+)  # fmt: skip
+def test_a_command_without_a_key_is_taken(command: str) -> None:
+    from flows.finetune import FinetuneConfig
+
+    secrets = {"OPENAI_API_KEY": "model-key", "HF_TOKEN": "hub", "AWS_ACCESS_KEY_ID": "aws", "PGPASSWORD": "db"}
+    assert FinetuneConfig(pool=Path("p"), command=command, secrets=secrets).command == command
 
 
 def test_nothing_that_a_terminal_obeys_is_logged() -> None:
@@ -176,32 +299,56 @@ def test_a_package_that_hides_the_flows_is_one_clear_line(tmp_path: Path) -> Non
     assert "hides the project's own" in found.stderr
 
 
+NIGHTLY = ["--cron", "0 2 * * *"]
+OFFLINE = ["--backend", "offline", "--more", "5"]
+
+
 @pytest.mark.parametrize(
     ("options", "url", "wanted", "code"),
     [
-        (["--cron", "0 2 * * *", "--more", "5"], "http://127.0.0.1:9/api", "no Prefect server answers at", 5),
-        (["--cron", "0 2 * *", "--more", "5"], None, "--cron: '0 2 * *' is no cron expression", 2),
-        (["--cron", "0 2 * * *", "--more", "5", "--timezone", "Mars"], None, "'Mars' is no time zone", 2),
-        (["--cron", "0 2 * * *"], None, "give one of --more and --target", 2),
-        (["--cron", "0 2 * * *", "--target", "5", "--config", "none.toml"], None, "none.toml: the config file", 2),
+        (
+            [*NIGHTLY, "--backend", "offline", "--more", "5"],
+            "http://127.0.0.1:9/api",
+            "no Prefect server answers at",
+            5,
+        ),
+        (["--cron", "0 2 * *", *OFFLINE], None, "--cron: '0 2 * *' is no cron expression", 2),
+        ([*NIGHTLY, *OFFLINE, "--timezone", "Mars"], None, "'Mars' is no time zone", 2),
+        ([*NIGHTLY, "--backend", "offline"], None, "give one of --more and --target", 2),
+        ([*NIGHTLY, *OFFLINE, "--config", "none.toml"], None, "none.toml: no such file", 2),
+        ([*NIGHTLY, "--more", "5"], None, "no model is named; give --model", 2),
+        ([*NIGHTLY, "--target", "5", "--max-usd", "3"], None, "no model is named; give --model", 2),
+        ([*NIGHTLY, "--more", "5", "--model", ""], None, "--model (", 2),
+        ([*NIGHTLY, "--more", "5", "--backend", "magic"], None, "--backend (", 2),
+        ([*NIGHTLY, "--more", "1" * 30, "--model", "m"], None, "--more: ", 2),
+        ([*NIGHTLY, *OFFLINE, "--max-usd", "0"], None, "--max-usd (", 2),
+        ([*NIGHTLY, "--more", "5", "--base-url", "http://[::1"], None, "--base-url (", 2),
+        ([*NIGHTLY, "--more", "5", "--base-url", "http://me:hunter2@h/v1"], None, "--base-url: ", 2),
     ],
 )
 def test_a_schedule_that_cannot_be_served_is_one_clear_line(
-    prefect: str, tmp_path: Path, options: list[str], url: str | None, wanted: str, code: int
-) -> None:
-    command = [sys.executable, "-m", "selfinstruct", "schedule", "--pool", str(tmp_path / "p"), *options]
-    environment = {**os.environ, "PREFECT_API_URL": url or prefect}
-    found = subprocess.run(command, check=False, cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert found.returncode == code
-    assert found.stderr.count("\n") == 1
-    assert wanted in found.stderr
+    prefect: str, tmp_path: Path, options: list[str], url: str | None, wanted: str, code: int,
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    from selfinstruct.cli import run
+
+    monkeypatch.chdir(tmp_path)
+    with temporary_settings({PREFECT_API_URL: url or prefect}):
+        assert run(["schedule", "--pool", "p", *options]) == code
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1, said
+    assert wanted in said
+    assert "hunter2" not in said
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_flow_says_what_generate_would_and_nothing_else(prefect: str, tmp_path: Path) -> None:
     """No telemetry, no warnings; each line is whole, and Prefect has them too."""
     code = (
         "import asyncio, sys, flows; from flows.grow import GrowConfig, grow;"
-        "asyncio.run(grow(GrowConfig(pool=sys.argv[1], target=100)))"
+        "asyncio.run(grow(GrowConfig(pool=sys.argv[1], target=100, backend='offline')))"
     )
     environment = {**os.environ, "PREFECT_API_URL": prefect, "NO_COLOR": "1", "COLUMNS": "300"}
     environment.pop("PREFECT_LOGGING_LEVEL", None)
@@ -214,6 +361,9 @@ def test_a_flow_says_what_generate_would_and_nothing_else(prefect: str, tmp_path
     assert any(" of 100 finished" in line for line in lines), found.stderr
     for line in lines:
         assert " | INFO    | Flow run " in line, found.stderr
+        if line is lines[0]:
+            assert line.endswith(f"growing {tmp_path / 'p'} from 0 to 100 tasks with the built-in offline model")
+            continue
         assert "round " in line or "Finished in state Completed" in line or "Beginning flow run" in line, found.stderr
     said = {line.partition(" - ")[2] for line in lines if " - round " in line}
     assert said
@@ -230,11 +380,12 @@ async def _logs() -> set[str]:
 def test_the_schedule_is_served_as_a_deployment_and_runs(prefect: str, tmp_path: Path) -> None:
     from flows.artifacts import label
 
-    pool = tmp_path / "nightly"
+    pool, file = tmp_path / "nightly", tmp_path / "prices.toml"
+    file.write_text('[prices."offline"]\ninput = 1\noutput = 1\n')
     command = [sys.executable, "-m", "selfinstruct", "schedule", "--pool", str(pool), "--cron", "0 2 * * *"]
     environment = {**os.environ, "PREFECT_API_URL": prefect, "PREFECT_RUNNER_POLL_FREQUENCY": "1"}
     process = subprocess.Popen(
-        [*command, "--more", "5"],
+        [*command, "--more", "5", "--backend", "offline", "--max-usd", "2", "--config", file],
         cwd=ROOT,
         env=environment,
         stdout=subprocess.DEVNULL,
@@ -242,15 +393,15 @@ def test_the_schedule_is_served_as_a_deployment_and_runs(prefect: str, tmp_path:
         text=True,
     )
 
-    def served() -> tuple[str, dict[str, object], int | None] | None:
+    def served() -> tuple[str, dict[str, object]] | None:
         assert process.poll() is None, process.communicate()[1]
         return asyncio.run(_deployment(f"grow/{label(pool)}"))
 
     try:
-        cron, parameters, limit = wait_for("the deployment", served, 120)
+        cron, parameters = wait_for("the deployment", served, 120)
         assert cron == "0 2 * * *"
-        assert parameters == {"config": {"pool": str(pool), "more": 5}}
-        assert limit == 1
+        given = {"pool": str(pool), "more": 5, "backend": "offline", "max_usd": 2.0, "file": str(file)}
+        assert parameters == {"config": given}
         run = asyncio.run(_start(f"grow/{label(pool)}"))
         wait_for("a run of it", lambda: asyncio.run(_state(run)) == "the target of 5 tasks is reached", 150)
         assert status(pool)["tasks"] == 5
@@ -281,7 +432,7 @@ async def _state(run: UUID) -> str | None:
     return state.message if state else None
 
 
-async def _deployment(name: str) -> tuple[str, dict[str, object], int | None] | None:
+async def _deployment(name: str) -> tuple[str, dict[str, object]] | None:
     from prefect.client.orchestration import get_client
     from prefect.exceptions import ObjectNotFound
 
@@ -290,6 +441,5 @@ async def _deployment(name: str) -> tuple[str, dict[str, object], int | None] | 
             found = await client.read_deployment_by_name(name)
         except ObjectNotFound:
             return None
-    limit = found.global_concurrency_limit
     schedule: object = found.schedules[0].schedule
-    return str(getattr(schedule, "cron", "")), found.parameters, limit.limit if limit else None
+    return str(getattr(schedule, "cron", "")), found.parameters

@@ -21,6 +21,9 @@ from selfinstruct.store.schema import SCHEMA_VERSION, TABLES, UPGRADES, statemen
 from selfinstruct.store.windows import Past, load_past
 from selfinstruct.store.writer import Notify, Statement, Writer, connect
 
+SCHEDULE_FOLDER = "prefect"
+"""In a pool's folder: what the Prefect server of its schedule keeps."""
+
 
 def seeds_digest(seeds: Sequence[Task]) -> str:
     """What tells one set of seeds from another: instructions, kinds and instances, in order."""
@@ -349,7 +352,10 @@ def _on_file(path: Path) -> str:
 
 
 def _holds_something(folder: Path) -> bool:
-    return any(entry.name not in {"pool.lock", "vllm.log", ".gitkeep", ".DS_Store"} for entry in folder.iterdir())
+    return any(
+        entry.name not in {"pool.lock", "vllm.log", SCHEDULE_FOLDER, ".gitkeep", ".DS_Store"}
+        for entry in folder.iterdir()
+    )
 
 
 def _holder(folder: Path) -> str:
