@@ -17,8 +17,10 @@ test-browser: .venv/installed-browser  ## the report and the page of review in a
 	@tests/browser/get_chromium.sh
 	@$(BIN)/python -m pytest -q -m browser tests/browser
 
-test-prefect: .venv/installed-dev  ## scheduled growth by a real Prefect server and worker: six minutes
+test-prefect: .venv/installed-dev  ## scheduled growth by a real Prefect, and by its oldest and newest that may be used: two environments of 0.3 GB
 	@$(BIN)/python -m pytest -q -m worker tests/prefect
+	@for end in oldest newest; do tests/prefect/build_env.sh $$end && \
+	  .venv-prefect/$$end/bin/python -m pytest -q -m worker tests/prefect/test_schedule.py || exit 1; done
 
 coverage: .venv/installed-dev  ## the test suite with branch coverage
 	@$(BIN)/python -m pytest -q --cov --cov-report=term-missing:skip-covered
@@ -75,4 +77,4 @@ soak: .venv/installed-dev  ## the long tests with their full counts: an hour
 	@touch $@
 
 clean:  ## remove the environment and caches; pools stay
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-prefect .pytest_cache .mypy_cache .ruff_cache .hypothesis
