@@ -252,7 +252,7 @@ def test_ctrl_c_ends_a_validator_that_never_ends_and_the_pool_is_whole(
     config.write_text(f'[filters]\nvalidators = ["{tmp_path}/own.py:check"]\n', encoding="utf-8")
     grow(tmp_path / "calm", config=config, target=4)
     hangs.touch()
-    command = [sys.executable, "-m", "selfinstruct", "generate", "--config", str(config), "--target", "12"]
+    command = [sys.executable, "-m", "selfinstruct", "generate", "--config", str(config), "--target", "4"]
     with running([*command, "--pool", str(tmp_path / "pool")]) as process:
         wait_until(begun.exists, process)
         process.send_signal(signal.SIGINT)

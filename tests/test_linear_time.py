@@ -13,6 +13,7 @@ from selfinstruct.filters.instances import INSTANCE_RULES
 from selfinstruct.filters.instructions import copy_of_demonstration, fault_of_instruction, instruction_rules
 from selfinstruct.filters.labels import is_one_of, stated_labels
 from selfinstruct.filters.personal_data import mask
+from selfinstruct.llm.thinking import without_thinking
 from selfinstruct.novelty.tokens import TOKENIZERS, pieces
 from selfinstruct.recipes import RECIPES, compat
 from selfinstruct.recipes.answers import read_items, read_object, tidy_instruction
@@ -39,6 +40,7 @@ UNITS = (
     "open the ",
     "send a b ", "and then ", "draw a ", "describe the ", "image ", "translate it into ", "as an ",
     "i'm a ", "ai language ", "sorry, ",
+    "<think>", "</think>", "</think>\n", "<|end|> ", "<|channel|>a<|message|>", " analysis a", "assistantfinal ",
     "*1a <&\\\"'`[({.-=#\n",
 )  # fmt: skip
 ASKED = (
@@ -86,6 +88,7 @@ OF_TEXTS: dict[str, Callable[[str], object]] = {
     "pieces": pieces,
     **{f"reader of {name}": lambda text, name=name: read(name, text) for name in RECIPES},
     "reader of compat": lambda text: read("paper", text, as_compat=True),
+    "without_thinking": lambda text: [without_thinking(text, may_be_opened=opened) for opened in (True, False)],
     "read_object": read_object,
     "read_items": lambda text: read_items(text, "tasks"),
     "tidy_instruction": tidy_instruction,

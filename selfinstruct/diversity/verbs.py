@@ -17,6 +17,8 @@ from selfinstruct.novelty.tokens import tokenize
 
 _READ = 600
 """Characters of an instruction that are looked at; a request stands near the front."""
+_ASKED = 2000
+"""Characters at either end of an instruction in which a request is looked for."""
 _TOKEN = re.compile(r"[A-Za-z]+(?:['’\-][A-Za-z]+)*|[.?!;:,()\n\"“”]|[^\s.?!;:,()\"“”]+")
 _CODE = re.compile(r"\b\w+_\w+|\b\w+\([^)]*\)|`[^`]*`|\b[a-z]+[A-Z]\w*|\b\w+\.\w+(?=\s|$)")
 _QUOTED = re.compile(r"[\"“”][^\"“”]*[\"“”]|(?<!\w)'[^']*'(?!\w)")
@@ -339,8 +341,13 @@ def _singular(noun: str) -> str:
 
 
 def asks(instruction: str) -> bool:
-    """Whether an instruction asks for anything: by an order, a question or a title; True where it is not English."""
+    """Whether an instruction asks for anything: by an order, a question or a title; True where it is not English.
+
+    Of a long one its beginning and its end are looked at.
+    """
     text = instruction.replace("’", "'")
+    if len(text) > 2 * _ASKED:
+        text = f"{text[:_ASKED]}\n{text[-_ASKED:]}"
     if not is_english(text):
         return True
     return bool(_WISH.search(text)) or _request(_TOKEN.findall(_CODE.sub("_", _QUOTED.sub(" _ ", text)))) is not None
