@@ -475,6 +475,41 @@ def test_a_pool_of_the_offline_model_is_not_grown_by_another(demo: Path, capsys:
     assert "new --pool" in capsys.readouterr().err
 
 
+def test_no_run_turns_to_the_built_in_model_where_another_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pool of a real model needs its name again, and a model that is named for one stage alone is a model."""
+    from tests.servers import ScriptedServer, completion
+
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    pool, one_stage = tmp_path / "real", tmp_path / "one-stage.toml"
+
+    async def answer(*_: object) -> object:
+        return completion('{"tasks": [{"instruction": "Name five rivers of Asia.", "is_classification": false}]}')
+
+    with ScriptedServer(answer) as server:  # type: ignore[arg-type]
+        arguments = ["generate", "--pool", pool, "--max-requests", "8"]
+        run(*arguments, "--model", "m", "--base-url", server.base_url)
+        first = capsys.readouterr().err.splitlines()[0]
+        assert first == f"growing {pool} from 0 to 200 tasks with m at {server.base_url}"
+        one_stage.write_text(f'[stages.propose]\nname = "m"\nbase_url = "{server.base_url}"\n')
+    before = (pool / "pool.db").read_bytes()
+    for more in ([], ["--backend", "offline"], ["--model", "offline"]):
+        assert run(*arguments, *more) == 2
+        assert "holds tasks of a real model; name it by --model" in capsys.readouterr().err
+    assert (pool / "pool.db").read_bytes() == before
+    assert run("generate", "--pool", tmp_path / "q", "--config", one_stage) == 5
+    assert "https://api.openai.com/v1 wants a key" in capsys.readouterr().err
+    assert not (tmp_path / "q").exists()
+    monkeypatch.setenv("SELFINSTRUCT_MODEL", "")
+    assert run("generate", "--pool", tmp_path / "r", "--model", "", "--target", "3") == 2
+    assert "--model" in capsys.readouterr().err
+    for name, more in (("s", []), ("t", ["--model", "offline"])):
+        assert run("generate", "--pool", tmp_path / name, "--target", "3", *more) == 0
+        assert capsys.readouterr().err.splitlines()[0].endswith("with the built-in offline model")
+
+
 def test_a_place_that_cannot_be_written_is_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("")
     for place in (tmp_path / "file" / "p", Path("/proc/p"), tmp_path / "file"):
