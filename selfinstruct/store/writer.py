@@ -37,7 +37,8 @@ class Writer:
     def __init__(self, path: Path, notify: Notify) -> None:
         self._path = path
         self._notify = notify
-        self._queue: queue.SimpleQueue[tuple[Sequence[Statement], Any] | None] = queue.SimpleQueue()
+        # no SimpleQueue: CPython's may wait for ever where a time-out is over before its wait begins
+        self._queue: queue.Queue[tuple[Sequence[Statement], Any] | None] = queue.Queue()
         self._thread = threading.Thread(target=self._run, name="pool-writer", daemon=True)
         self._thread.start()
 
