@@ -279,7 +279,7 @@ def bench(clean: Path, tmp_path: Path) -> Path:
     inputs = rows(
         clean,
         "SELECT i.input FROM tasks t JOIN instances i ON i.task_id = t.id "
-        "WHERE t.origin = 'generated' AND t.position > 195 AND length(i.input) > 60 ORDER BY t.position",
+        "WHERE t.origin = 'generated' AND t.position > 195 AND length(i.input) > 50 ORDER BY t.position",
     )
     texts = [f"{row[0]} please" for row in instructions[:15:3]] + [f"well: {row[0]}" for row in inputs[:4]]
     return jsonl(tmp_path / "bench.jsonl", [{"question": text, "answer": "x"} for text in texts])

@@ -191,7 +191,7 @@ def test_every_finished_row_is_exported_published_and_shown_while_earlier_tasks_
 
     async def answer(_: int, __: str, body: dict[str, Any], ___: web.Request) -> web.Response:
         prompt = json.dumps(body["messages"])
-        if "tasks of the collection" not in prompt and len(held) < stuck:
+        if "tasks as JSON" not in prompt and len(held) < stuck:
             held.add(prompt)
         while prompt in held and not is_free.is_set():  # noqa: ASYNC110 - set by another thread
             await asyncio.sleep(0.01)

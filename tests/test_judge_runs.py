@@ -25,9 +25,12 @@ from tests.processes import generate, kills, running
 from tests.servers import GatedServer
 from tests.test_growth import assert_it_adds_up
 
-TARGET = 40
+TARGET = 60
 QUIRKS = parse_quirks("wrong=25%,judge_wrong=8%,badjson=4%,refusal=2%")
-CONFIG = """
+SEED = 4
+"""One by which the judge errs often enough in everything that it is asked."""
+CONFIG = f"""
+seed = {SEED}
 [judge]
 enabled = true
 revise = true
@@ -55,7 +58,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(pool: Path, server: OfflineServer, config: Path | None, **options: Any) -> Any:
-    wanted = {"target": TARGET, "concurrency": 16, **options}
+    wanted = {"target": TARGET, "seed": SEED, "concurrency": 16, **options}
     return grow(pool, config=config, base_url=[server.base_url], model="offline", **wanted)
 
 
@@ -200,9 +203,9 @@ def test_instructions_and_demonstrations_do_not_depend_on_the_judge(
 
 
 def raw(pool: Path, stage: str) -> list[tuple[Any, ...]]:
-    """(task, index, user message, answer) of each request of a stage."""
+    """(task, index, last message, answer) of each request of a stage."""
     return [
-        (task, index, json.loads(messages)[1][1], text)
+        (task, index, json.loads(messages)[-1][1], text)
         for task, index, messages, text in rows(
             pool,
             "SELECT r.task_id, r.position, r.messages, c.text FROM requests r JOIN completions c "

@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from selfinstruct.cli import run
 from selfinstruct.diversity.figures import diversity
 from selfinstruct.errors import PoolError
+from selfinstruct.llm.offline.protocol import Model, answer_chat
 from selfinstruct.novelty.common import common_pieces
 from selfinstruct.report.packing import harmless_json, write_packed
 from selfinstruct.report.page import write_report
@@ -313,11 +314,11 @@ def test_no_address_and_no_key_is_in_the_file(tmp_path: Path, monkeypatch: pytes
 
 
 def test_no_address_is_in_the_file_after_a_server_refused_the_key(tmp_path: Path) -> None:
-    async def refuse(*_: object) -> web.StreamResponse:
-        return error(401, "bad key")
+    async def refuse(place: int, _: str, body: dict[str, Any], __: web.Request) -> web.StreamResponse:
+        return error(401, "bad key") if place else web.json_response(answer_chat(body, Model()))
 
     with ScriptedServer(refuse) as server:
-        ended = grow(tmp_path / "pool", target=5, base_url=[server.base_url], model="m")
+        ended = grow(tmp_path / "pool", target=5, base_url=[server.base_url], model="offline")
     assert ended.exit_code == 5
     assert server.base_url in str(status(tmp_path / "pool")["last_run"])
     assert "127.0.0.1" not in report_of(tmp_path / "pool").text

@@ -132,8 +132,8 @@ def test_a_copy_of_a_seed_is_rejected_with_the_seed_as_evidence() -> None:
 
 
 def test_a_score_of_exactly_the_threshold_is_accepted() -> None:
-    seven_of_ten = "a1 a2 a3 a4 a5 a6 a7 b8 b9 b10"
-    judge = knowing(("s", "a1 a2 a3 a4 a5 a6 a7 c8 c9 c10"), tokenizer="unicode")
+    seven_of_ten = "sort a2 a3 a4 a5 a6 a7 b8 b9 b10"
+    judge = knowing(("s", "sort a2 a3 a4 a5 a6 a7 c8 c9 c10"), tokenizer="unicode")
     loose = replace(SETTINGS, min_words=1)
     assert isinstance(judge.verdict(Candidate("r", 0, seven_of_ten), (), loose), Accepted)
 

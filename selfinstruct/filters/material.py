@@ -77,7 +77,7 @@ _TELLS = frozenset({"what", "how", "why", "who", "where", "when", "explain", "de
 """Requests to tell something; an answer to one repeats no material."""
 _SIGN = regex.compile(
     r"\b(?:operators?|symbols?|signs?|punctuat\w*|characters?|marks?|emojis?|emoticons?|brackets?|notation|pattern|ascii|draw\w*"
-    r"|smiley|arrows?)\b|符号|标点|表情|运算符",
+    r"|smiley|arrows?|morse)\b|符号|标点|表情|运算符",
     regex.IGNORECASE,
 )
 _FILLER = regex.compile(r"[\s.…*_~#|/\\,;:!?'\"·•–—-]*")
