@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import multiprocessing
 from collections.abc import Mapping
 from typing import Any
@@ -18,6 +19,7 @@ from flows.artifacts import label
 from flows.grow import GrowConfig, configuration, grow
 from flows.server import serve_beside_own_server
 from selfinstruct.errors import AccessError, ConfigError
+from selfinstruct.runs.forecast import forecast
 from selfinstruct.seeds.shipped import seed_file
 from selfinstruct.terminal.words import say
 
@@ -30,11 +32,14 @@ def schedule(options: Mapping[str, Any], cron: str, timezone: str) -> int:
 
     Raises:
         ConfigError: a parameter, the cron expression or the time zone is wrong, or no model is named.
+        ConfigError, SeedError, PoolError, AccessError: a run would be refused before it asks anything.
         AccessError: PREFECT_API_URL names a server that does not answer, or none is named and it cannot be started.
     """
     config = _parameters(options)
-    configuration(config)  # its faults are told now, not at night
     times = _times(cron, timezone)
+    settings = configuration(config)
+    if settings.model_name:
+        forecast(settings)  # what the first run would refuse is told now, not at night
     files = {"pool": config.pool, "seeds": config.seeds and seed_file(config.seeds), "file": config.file}
     paths = {name: path.resolve() for name, path in files.items() if path}
     config = config.model_copy(update=paths)  # its runs may start in another folder
@@ -65,6 +70,8 @@ class _Runner(Runner):
 
     def handle_sigterm(self, *_: Any, **__: Any) -> None:
         """Let what is running stop in good order, then end. Prefect would wait for it."""
+        # Some versions then report with a traceback that they cannot end what has ended.
+        logging.getLogger("prefect.runner.process_manager").setLevel(logging.CRITICAL)
         for run in multiprocessing.active_children():
             run.terminate()
         self._here.call_soon_threadsafe(self._serving.cancel)

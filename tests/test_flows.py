@@ -321,6 +321,8 @@ OFFLINE = ["--backend", "offline", "--more", "5"]
         ([*NIGHTLY, "--more", "5", "--model", ""], None, "--model (", 2),
         ([*NIGHTLY, "--more", "5", "--backend", "magic"], None, "--backend (", 2),
         ([*NIGHTLY, "--more", "1" * 30, "--model", "m"], None, "--more: ", 2),
+        ([*NIGHTLY, *OFFLINE, "--max-usd", "3"], None, "a budget in USD needs the price of offline", 2),
+        ([*NIGHTLY, *OFFLINE, "--seeds", "none.jsonl"], None, "none.jsonl", 2),
         ([*NIGHTLY, *OFFLINE, "--max-usd", "0"], None, "--max-usd (", 2),
         ([*NIGHTLY, "--more", "5", "--base-url", "http://[::1"], None, "--base-url (", 2),
         ([*NIGHTLY, "--more", "5", "--base-url", "http://me:hunter2@h/v1"], None, "--base-url: ", 2),
