@@ -246,7 +246,7 @@ def test_a_dry_run_says_what_would_be_sent_and_sends_nothing(
         out = capsys.readouterr().out
         assert out.count("--- propose request") == 8
         for wanted in (
-            "Here are 8 tasks of the collection",
+            "Write 8 tasks as JSON",
             "assumed, as the pool has no history",
             "respond",
             " USD, ",
