@@ -8,7 +8,7 @@ generate: .venv/installed  ## grow outputs/demo to 200 tasks with the built-in m
 	@$(BIN)/python -m selfinstruct generate --pool outputs/demo --target 200
 
 test: .venv/installed-dev  ## run the test suite
-	@$(BIN)/python -m pytest -q -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -q -n 3 --dist loadfile
 
 test-slow: .venv/installed-dev  ## the tests that take minutes
 	@$(BIN)/python -m pytest -q -n 2 -m slow

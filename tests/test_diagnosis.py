@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
+import subprocess
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +15,13 @@ from aiohttp import web
 from selfinstruct import cli
 from selfinstruct.diversity.diagnosis import diagnosis
 from selfinstruct.growth.underway import LEAST_ANSWERS, Endings, Pace
+from selfinstruct.llm.offline.protocol import Model, answer_chat
 from selfinstruct.recipes import chat
 from selfinstruct.recipes.steps import Finished
 from selfinstruct.records import JudgeVerdict, Task, canonical_json
 from selfinstruct.rounds import plan_request
 from tests.builders import proposals, settings, task
+from tests.processes import generate, running
 from tests.servers import ScriptedServer, completion
 
 
@@ -127,3 +133,26 @@ def test_an_answer_that_takes_ten_times_as_long_as_others_is_told_once() -> None
         assert pace.stragglers(241.0) == [(slow, 41.0, 4.0)]
         assert pace.stragglers(300.0) == []
     assert pace.stragglers(999.0) == []
+
+
+@pytest.mark.slow
+def test_what_waits_for_a_straggler_is_read_and_shown(tmp_path: Path) -> None:
+    """The first request gets no answer until the run has said so."""
+    is_free = threading.Event()
+
+    async def answer(place: int, _: str, body: dict[str, Any], __: web.Request) -> web.Response:
+        while place == 0 and not is_free.is_set():  # noqa: ASYNC110 - set by another thread
+            await asyncio.sleep(0.01)
+        return web.json_response(answer_chat(body, Model()))
+
+    with ScriptedServer(answer, models=("offline",)) as server:
+        command = generate(tmp_path / "p", server.base_url, 60)
+        with running(command, stderr=subprocess.PIPE, text=True) as process:
+            assert process.stderr is not None
+            told = next(line for line in process.stderr if line.startswith("propose request: no answer for"))
+            is_free.set()
+            process.communicate()
+            assert process.returncode == 0
+    assert re.search(
+        r"s are usual; round 0 waits for it with 7 of 8 answers that hold 42 tasks, such as: \w+ .*\w", told
+    )

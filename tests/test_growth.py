@@ -105,6 +105,7 @@ def test_no_instances_are_asked_for_beyond_the_target(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_killed_at_random_moments_and_resumed_gives_the_same_bytes(tmp_path: Path, reference: bytes) -> None:
     """Twenty kills over several pools; what was journaled is never asked again, only what was in flight may be."""

@@ -153,6 +153,16 @@ def test_killed_at_random_moments_and_resumed_gives_the_same_bytes(
             assert_it_adds_up(pool)
 
 
+def test_rows_shown_at_the_end_bear_their_scores(
+    reference: Path, server: OfflineServer, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--config", config, "--target", TARGET, "--base-url", server.base_url, "--model", "offline"]
+    assert cli.run(["generate", str(reference), *map(str, options)]) == 0
+    scores = re.compile(r"^judge        task [3-5], input [3-5], output [45], of 5$", re.MULTILINE)
+    shown = scores.findall(capsys.readouterr().out)
+    assert len(shown) == 3
+
+
 def test_a_budget_holds_for_the_judge_too_and_the_run_goes_on_to_the_same_bytes(
     tmp_path: Path, reference: Path, server: OfflineServer, config: Path
 ) -> None:

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from selfinstruct import judging, rounds
 from selfinstruct.diversity.diagnosis import first_signs
 from selfinstruct.errors import AccessError, BudgetError
+from selfinstruct.filters.wording import excerpt
 from selfinstruct.growth.heard import Heard
 from selfinstruct.growth.journal import Journal
 from selfinstruct.growth.turns import Turns
@@ -317,8 +318,10 @@ class Growth:
         round_ = self.rounds.get(request.round) if request.task_id is None and request.round is not None else None
         if round_ is None:
             return f"{usual}; its task waits for it"
-        there = f"{len(round_.completions)} of {len(round_.requests)}"
-        return f"{usual}; round {round_.number} waits for it with {there} answers"
+        answered = [one for one in round_.requests if one.id in round_.completions]
+        said = f"{usual}; round {round_.number} waits for it with {len(answered)} of {len(round_.requests)} answers"
+        read, _ = rounds.read_round(answered, round_.completions, round_.settings)
+        return f"{said} that hold {len(read)} tasks, such as: {excerpt(read[-1].instruction)}" if read else said
 
     def progress(self) -> list[Progress]:
         """What each client is doing."""

@@ -95,6 +95,17 @@ def some_rows(connection: sqlite3.Connection, wanted: int) -> list[Row]:
     return [row for place, row in found if place in places]
 
 
+def scores_of(connection: sqlite3.Connection, row: Row) -> tuple[int, int, int] | None:
+    """What the judge gave the task, the input and the output of a row, 1 to 5 each; None where it was not asked."""
+    found = connection.execute(
+        "SELECT v.valid_score, v.input_score, v.output_score FROM instances i JOIN verdicts v "
+        "ON (v.source, v.request_id, v.request_position) = (i.source, i.request_id, i.request_position) "
+        "WHERE (i.task_id, i.position) = (?, ?) AND v.valid_score IS NOT NULL",
+        [row.task_id, row.number],
+    ).fetchone()
+    return None if found is None else tuple(found)
+
+
 def texts_of_tasks(connection: sqlite3.Connection) -> Iterator[tuple[int, str, list[str]]]:
     """(position, id, instruction plus input of each instance) of every finished task, in order.
 

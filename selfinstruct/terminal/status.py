@@ -128,15 +128,17 @@ def judging_lines(status: dict[str, Any]) -> Iterator[tuple[str, int, str]]:
 
 
 def show_samples(pool: Path, wanted: int = 3) -> None:
-    """Some rows, spread over the pool, shortened to be read at a glance."""
+    """Some rows, spread over the pool, shortened to be read at a glance, with the judge's scores where it has one."""
     with reading.snapshot(pool) as connection:
-        rows = training.some_rows(connection, wanted)
-    for row in rows:
+        rows = [(row, training.scores_of(connection, row)) for row in training.some_rows(connection, wanted)]
+    for row, scores in rows:
         OUT.print()
         OUT.print(Text("instruction  " + short(row.instruction)))
         if row.instance.input:
             OUT.print(Text("input        " + short(row.instance.input)))
         OUT.print(Text("output       " + short(row.instance.output)))
+        if scores:
+            OUT.print(Text("judge        task {}, input {}, output {}, of 5".format(*scores)))
 
 
 def show_explanations(pool: Path, wanted: str) -> None:
