@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: generate test test-slow test-browser test-trainers test-prefect test-vllm test-models coverage check bench prompts soak clean
+.PHONY: generate test test-slow test-browser test-trainers test-prefect test-vllm test-models coverage check bench prompts proof soak clean
 
 generate: .venv/installed  ## grow outputs/demo to 200 tasks with the built-in model, and export it
 	@$(BIN)/python -m selfinstruct generate --pool outputs/demo --target 200
@@ -55,6 +55,10 @@ bench: .venv/installed-dev  ## figures quoted in the README
 
 prompts: .venv/installed-dev  ## how the built-in prompts do on the server at URL=...
 	@$(BIN)/python benchmarks/prompts.py --base-url $(URL)
+
+proof: .venv/installed-dev  ## fine-tune the base model BASE on seeds, on a pool grown by the server at URL, and on its answers unfiltered
+	@tests/trainers/build_env.sh .venv-trainers
+	@SELFINSTRUCT_TRAINER_PYTHON=$(CURDIR)/.venv-trainers/bin/python $(BIN)/python benchmarks/proof.py --base-url $(URL) --base $(BASE) --work outputs/proof
 
 soak: .venv/installed-dev  ## the long tests with their full counts: an hour
 	@tests/vllm/build_env.sh .venv-vllm

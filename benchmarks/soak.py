@@ -116,6 +116,16 @@ def is_pass(line: str) -> bool:
     return counts.get("passed", 0) > 0 and counts.keys().isdisjoint({"failed", "error", "errors", "skipped"})
 
 
+def llama_cpp() -> str:
+    """A pool grown by a real model of half a billion parameters through a real llama.cpp, which is built first."""
+    models = Path(os.environ.get("MODELS", Path.home() / ".cache" / "selfinstruct-test-models"))
+    tests = Path(__file__).parents[1] / "tests" / "models"
+    subprocess.run([tests / "build_llama.sh", models], check=True)
+    subprocess.run([sys.executable, tests / "fetch.py", models, "qwen"], check=True)
+    where = {"SELFINSTRUCT_MODELS": str(models), "SELFINSTRUCT_LLAMA_SERVER": str(models / "llama-server")}
+    return pytest("tests/models/test_models.py", "llama_cpp", **where)
+
+
 PARTS = {
     "faults": faults,
     "outage": outage,
@@ -123,6 +133,7 @@ PARTS = {
     "budgets": lambda: pytest("tests/test_budget.py", "random_budgets", BUDGETS="50"),
     "kills": lambda: pytest("tests/test_durability.py", "killed_at_random_moments_of_a_run_with_faults", KILLS="200"),
     "long_run": long_run,
+    "llama_cpp": llama_cpp,
     "vllm_starts": lambda: pytest(
         "tests/vllm/test_real_vllm.py", "starts_that_are_stopped_at_any_moment", VLLM_STARTS="100"
     ),

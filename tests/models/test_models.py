@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -15,9 +16,10 @@ import pytest
 from selfinstruct.filters.echoes import prompt_echo
 from selfinstruct.store.reading import status
 from tests.builders import ROOT, rows
+from tests.processes import running, wait_until
 from tests.vllm.serving import ARGS, HERE
 
-if "SELFINSTRUCT_MODELS" not in os.environ or "SELFINSTRUCT_VLLM_PYTHON" not in os.environ:
+if "SELFINSTRUCT_MODELS" not in os.environ:
     pytest.skip("REAL MODELS NOT TESTED: make test-models does", allow_module_level=True)
 
 pytestmark = pytest.mark.timeout(900)
@@ -41,10 +43,18 @@ args = {args}
 model = "{folder}"
 start_timeout_s = 600
 """
+LLAMA_CPP = """
+concurrency = 4
+[model]
+base_url = "http://127.0.0.1:18432/v1"
+temperature = 0.8
+max_tokens = 500
+extra_body = {min_p = 0.1}
+"""
 
 
-def grown(folder: Path, model: str, recipe: str, more: str = "", requests: int = 60) -> tuple[Path, int, str]:
-    """A pool grown by `generate` as a user would call it, its exit code, and what it said."""
+def by_vllm(folder: Path, model: str, recipe: str, more: str = "") -> tuple[Path, int, str]:
+    """A pool grown by a model that vLLM serves."""
     command = [os.environ["SELFINSTRUCT_VLLM_PYTHON"], str(HERE / "serve.py")]
     args = [*ARGS, "--kv-cache-memory-bytes", "512M"]
     args[args.index("bfloat16")] = "float32"  # not every processor has instructions for the other
@@ -52,10 +62,15 @@ def grown(folder: Path, model: str, recipe: str, more: str = "", requests: int =
         recipe=recipe, more=more, model=model, command=json.dumps(command), args=json.dumps(args),
         folder=MODELS / model,
     )  # fmt: skip
-    (folder / "c.toml").write_text(text, encoding="utf-8")
+    return grown(folder, text)
+
+
+def grown(folder: Path, config: str) -> tuple[Path, int, str]:
+    """A pool grown by `generate` as a user would call it, its exit code, and what it said."""
+    (folder / "c.toml").write_text(config, encoding="utf-8")
     pool = folder / "pool"
     run = [sys.executable, "-m", "selfinstruct", "generate", "--pool", str(pool), "--config", str(folder / "c.toml")]
-    bounds = ["--target", "8", "--max-requests", str(requests), "--min-acceptance", "0"]
+    bounds = ["--target", "8", "--max-requests", "60", "--min-acceptance", "0"]
     done = subprocess.run([*run, *bounds], cwd=ROOT, capture_output=True, text=True, check=False)
     return pool, done.returncode, done.stderr
 
@@ -86,7 +101,7 @@ LENGTHS = (
 )
 
 
-def replayed(pool: Path, folder: Path, recipe: str) -> Path:
+def replayed(pool: Path, folder: Path) -> Path:
     """The same answers judged again."""
     run = [sys.executable, "-m", "selfinstruct", "replay", str(pool), "--pool", str(folder / "again")]
     subprocess.run([*run, "--config", str(folder / "c.toml")], cwd=ROOT, capture_output=True, check=True)
@@ -94,7 +109,7 @@ def replayed(pool: Path, folder: Path, recipe: str) -> Path:
 
 
 def test_a_small_model_asked_by_chat_keeps_to_forms_and_bounds(tmp_path: Path) -> None:
-    pool, code, said = grown(tmp_path, "smollm2", "chat", 'prompts = "small"')
+    pool, code, said = by_vllm(tmp_path, "smollm2", "chat", 'prompts = "small"')
     assert code in {0, 3}, said
     now = check(pool)
     assert now["tasks"] + now["tasks_without_instances"] > 0, said
@@ -104,24 +119,45 @@ def test_a_small_model_asked_by_chat_keeps_to_forms_and_bounds(tmp_path: Path) -
     cut = sum(answer[2] for answer in structured if answer[1] == "length")
     assert cut < 0.15 * tokens
     assert all(json.loads(text) for _, finish, _, text in structured if finish == "stop")
-    assert decisions(replayed(pool, tmp_path, "chat")) == decisions(pool)
+    assert decisions(replayed(pool, tmp_path)) == decisions(pool)
 
 
 def test_a_small_model_as_judge_gives_a_reason_with_each_score(tmp_path: Path) -> None:
-    pool, code, said = grown(tmp_path, "smollm2", "chat", 'prompts = "small"\n[judge]\nenabled = true')
+    pool, code, said = by_vllm(tmp_path, "smollm2", "chat", 'prompts = "small"\n[judge]\nenabled = true')
     assert code in {0, 3, 4}, said
     check(pool)
-    verdicts = rows(pool, "SELECT outcome, valid, valid_reason FROM verdicts")
+    verdicts = rows(pool, "SELECT outcome, valid_score, valid_reason FROM verdicts")
     assert all(reason for outcome, _, reason in verdicts if outcome != "judge_unreadable")
     assert all(valid in range(1, 6) for outcome, valid, _ in verdicts if outcome != "judge_unreadable")
 
 
 def test_a_base_model_goes_on_with_the_list_of_the_paper(tmp_path: Path) -> None:
-    pool, code, said = grown(tmp_path, "gemma", "paper")
+    pool, code, said = by_vllm(tmp_path, "gemma", "paper")
     assert code in {0, 3}, said
     now = check(pool)
     assert now["rejections"].get("copy_of_demonstration", 0) < 0.3 * now["candidates"]
-    assert decisions(replayed(pool, tmp_path, "paper")) == decisions(pool)
+    assert decisions(replayed(pool, tmp_path)) == decisions(pool)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_half_a_billion_parameters_by_llama_cpp(tmp_path: Path) -> None:
+    server = [os.environ["SELFINSTRUCT_LLAMA_SERVER"], "-m", str(MODELS / "qwen.gguf"), "-c", "16384", "-np", "4"]
+    with running([*server, "-t", "2", "--port", "18432"]) as process:
+        wait_until(lambda: is_listening(18432), process)
+        pool, code, said = grown(tmp_path, LLAMA_CPP)
+    assert code in {0, 3}, said
+    now = check(pool)
+    assert now["instances"] > 0, said
+    answers = [answer for answer in rows(pool, LENGTHS) if answer[0] in {"propose", "inputs"}]
+    assert all(json.loads(text) for _, finish, _, text in answers if finish == "stop")
+    assert decisions(replayed(pool, tmp_path)) == decisions(pool)
+
+
+def is_listening(port: int) -> bool:
+    """Whether a server on this machine takes connections there."""
+    with socket.socket() as one:
+        return one.connect_ex(("127.0.0.1", port)) == 0
 
 
 def decisions(pool: Path) -> tuple[list[Any], list[Any]]:
