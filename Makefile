@@ -44,7 +44,7 @@ MODELS ?= $(HOME)/.cache/selfinstruct-test-models
 test-models: .venv/installed-dev  ## real models of some hundred million parameters, through the real vLLM; kept in MODELS
 	@tests/vllm/build_env.sh .venv-vllm
 	@.venv-vllm/bin/python tests/models/fetch.py $(MODELS) smollm2 gemma
-	@SELFINSTRUCT_MODELS=$(MODELS) SELFINSTRUCT_VLLM_PYTHON=$(CURDIR)/.venv-vllm/bin/python $(BIN)/python -m pytest -q tests/models
+	@REAL_MODELS=$(MODELS) SELFINSTRUCT_VLLM_PYTHON=$(CURDIR)/.venv-vllm/bin/python $(BIN)/python -m pytest -q tests/models
 
 bench: .venv/installed-dev  ## figures quoted in the README
 	$(BIN)/python benchmarks/novelty.py

@@ -122,7 +122,7 @@ def llama_cpp() -> str:
     tests = Path(__file__).parents[1] / "tests" / "models"
     subprocess.run([tests / "build_llama.sh", models], check=True)
     subprocess.run([sys.executable, tests / "fetch.py", models, "qwen"], check=True)
-    where = {"SELFINSTRUCT_MODELS": str(models), "SELFINSTRUCT_LLAMA_SERVER": str(models / "llama-server")}
+    where = {"REAL_MODELS": str(models), "LLAMA_SERVER": str(models / "llama-server")}
     return pytest("tests/models/test_models.py", "llama_cpp", **where)
 
 

@@ -19,11 +19,11 @@ from tests.builders import ROOT, rows
 from tests.processes import running, wait_until
 from tests.vllm.serving import ARGS, HERE
 
-if "SELFINSTRUCT_MODELS" not in os.environ:
+if "REAL_MODELS" not in os.environ:
     pytest.skip("REAL MODELS NOT TESTED: make test-models does", allow_module_level=True)
 
 pytestmark = pytest.mark.timeout(900)
-MODELS = Path(os.environ.get("SELFINSTRUCT_MODELS", ""))
+MODELS = Path(os.environ.get("REAL_MODELS", ""))
 CONFIG = """
 round_size = 4
 lookahead = 2
@@ -142,7 +142,7 @@ def test_a_base_model_goes_on_with_the_list_of_the_paper(tmp_path: Path) -> None
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_half_a_billion_parameters_by_llama_cpp(tmp_path: Path) -> None:
-    server = [os.environ["SELFINSTRUCT_LLAMA_SERVER"], "-m", str(MODELS / "qwen.gguf"), "-c", "16384", "-np", "4"]
+    server = [os.environ["LLAMA_SERVER"], "-m", str(MODELS / "qwen.gguf"), "-c", "16384", "-np", "4"]
     with running([*server, "-t", "2", "--port", "18432"]) as process:
         wait_until(lambda: is_listening(18432), process)
         pool, code, said = grown(tmp_path, LLAMA_CPP)
