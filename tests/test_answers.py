@@ -95,7 +95,18 @@ def _usage(**usage: Any) -> Callable[[dict[str, Any]], None]:
     return lambda said: said.update(usage=usage)
 
 
-FORMS: Mapping[str, Callable[[dict[str, Any]], None]] = {
+def _stream(said: dict[str, Any]) -> web.Response:
+    """The answer in pieces, as a server sends it that streams unasked."""
+    text, about = _message(said)["content"], {"id": "c", "object": "chat.completion.chunk"}
+    deltas = [{"role": "assistant"}, {"content": text[:9]}, {"content": text[9:]}, {}]
+    chunks = [{**about, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]} for delta in deltas]
+    chunks[-1]["choices"][0]["finish_reason"] = "stop"
+    chunks.append({**about, "choices": [], "usage": said["usage"]})
+    events = [f"data: {json.dumps(chunk)}" for chunk in chunks]
+    return web.Response(text="\n\n".join([": ping", *events, "data: [DONE]", ""]), content_type="text/event-stream")
+
+
+FORMS: Mapping[str, Callable[[dict[str, Any]], Any]] = {
     "text parts": _parts(),
     "thinking part": _parts({"type": "thinking", "thinking": [{"type": "text", "text": "Hmm. {}"}]}),
     "reasoning part": _parts({"type": "reasoning", "text": "Hmm."}, {"type": "image_url", "image_url": {"url": "x"}}),
@@ -117,6 +128,7 @@ FORMS: Mapping[str, Callable[[dict[str, Any]], None]] = {
     "negative": _usage(prompt_tokens=-5, completion_tokens=3),
     "texts": _usage(prompt_tokens="12", completion_tokens=True),
     "floats": _usage(prompt_tokens=12.5, completion_tokens=1e300),
+    "stream": _stream,
 }
 
 
@@ -124,10 +136,10 @@ def test_an_answer_in_any_known_form_is_read_as_it_is_and_asked_for_once(tmp_pat
     forms = list(FORMS.values())
     made = Counter[int]()
 
-    def twist(_: int, said: dict[str, Any]) -> None:
+    def twist(_: int, said: dict[str, Any]) -> Any:
         number = made.total() % len(forms)
         made[number] += 1
-        forms[number](said)
+        return forms[number](said)
 
     with ScriptedServer(twisted(twist), models=("offline",)) as server:
         assert grow(server, tmp_path / "p") == 0
@@ -211,6 +223,28 @@ def test_a_fault_of_access_in_a_body_ends_the_run(
     assert len(server.bodies) <= 40
 
 
+@pytest.mark.parametrize(
+    "reply",
+    [
+        lambda: web.Response(text="<html><title>Sign in</title></html>", content_type="text/html"),
+        lambda: web.Response(
+            text='data: {"choices": [{"delta": {"content": "Hm"}}]}', content_type="text/event-stream"
+        ),
+    ],
+)
+@pytest.mark.slow
+def test_what_never_gives_an_answer_is_left_after_eight_tries_of_a_question(
+    reply: Callable[[], web.Response], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def answer(*_: object) -> web.StreamResponse:
+        return reply()
+
+    with ScriptedServer(answer, models=("offline",)) as server:
+        assert grow(server, tmp_path / "p") == 5
+    assert "is no OpenAI-compatible server, or something stands before it" in capsys.readouterr().err
+    assert len(server.bodies) <= 100
+
+
 def _nothing(**changes: Any) -> web.Response:
     choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": None}}
     for name, value in changes.items():
@@ -231,6 +265,7 @@ CALL = [{"id": "c", "type": "function", "function": {"name": "search", "argument
         (lambda: _nothing(refusal="I cannot help."), 1, ["refusals"]),
         (lambda: _nothing(finish_reason="SAFETY"), 1, ["filtered"]),
         (_nothing, 3, ["hold no text"]),
+        (lambda: _nothing(content="<think>Hmm, "), 3, ["thoughts that never end", "thinking off"]),
         (lambda: _nothing(content=7), 3, ["unknown_form"]),
     ],
 )
@@ -249,7 +284,7 @@ def test_a_model_that_only_says_nothing_is_left_after_the_first_rounds(
     asked = len(server.bodies) // attempts
     assert 16 <= asked <= 32
     err = capsys.readouterr().err
-    assert all(words in err for words in ("answers to propose are empty", *wanted)), err
+    assert all(words in err for words in ("answers to propose are ", *wanted)), err
     reasons = rows(tmp_path / "p", "SELECT reason, COUNT(*) FROM rejections GROUP BY 1")
     assert reasons[0][0] == "unreadable"
     assert 8 <= reasons[0][1] <= asked

@@ -249,12 +249,18 @@ def test_structure_is_asked_for_in_ever_weaker_forms_and_that_is_said_once() -> 
     assert learned[-1][2] == Capabilities("plain")
 
 
-def test_renamed_and_refused_parameters_are_adapted() -> None:
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead.",
+        "Unrecognized request argument supplied: max_tokens",
+        "The parameter max_tokens is not supported by this model.",
+    ],
+)
+def test_renamed_and_refused_parameters_are_adapted(words: str) -> None:
     async def answer(_: int, __: str, body: dict[str, Any], ___: web.Request) -> web.StreamResponse:
         if "max_tokens" in body:
-            return error(
-                400, "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead.", param="max_tokens"
-            )
+            return error(400, words, param="max_tokens")
         if "temperature" in body:
             return error(400, "'temperature' does not support 0.3 with this model", param="temperature")
         return completion("ok")

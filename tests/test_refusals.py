@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import http.server
 import ipaddress
 import json
 import socket
@@ -26,7 +27,7 @@ from selfinstruct.llm.urls import as_base_url
 from selfinstruct.llm.wire import Capabilities, adapt, body_of
 from selfinstruct.records import Message, Request, Schema
 from tests.builders import rows
-from tests.servers import ScriptedServer, error
+from tests.servers import ScriptedServer, error, held_port
 
 Refusal = Callable[[int, dict[str, Any], web.Request], web.Response | None]
 """(how many requests came before, body, request) -> an error, or nothing where an answer is to be given."""
@@ -285,6 +286,7 @@ def test_an_answer_that_is_no_json_is_asked_for_again_and_then_in_a_weaker_form(
         lambda: error(500, "failed to parse grammar", type="server_error"),
         lambda: error(400, "The provided JSON schema contains features not supported by xgrammar."),
         lambda: error(400, "response_format.type json_schema is unavailable now"),
+        lambda: error(400, "Bad Request"),
     ],
 )
 def test_a_schema_that_a_server_cannot_take_is_left_out(refusal: Any, tmp_path: Path) -> None:
@@ -571,6 +573,53 @@ def test_a_key_that_no_header_can_carry_is_refused_and_not_shown(
     assert "OPENAI_API_KEY" in line
     assert "sk-" not in line
     assert "\n" not in line
+
+
+def test_what_is_too_large_for_the_server_ends_the_run_in_its_own_words(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Picky(lambda *_: error(413, "Payload too large for this gateway")) as server:
+        assert generate(tmp_path / "p", server.base_url) == 4
+    assert "answers to propose are failures: 16 too_long: Payload too large for this gateway" in capsys.readouterr().err
+
+
+@contextlib.contextmanager
+def refusing_proxy() -> Iterator[int]:
+    """The port of a proxy that wants a password."""
+
+    class Refusing(http.server.BaseHTTPRequestHandler):
+        def do_CONNECT(self) -> None:
+            self.send_error(407)
+
+        do_GET = do_POST = do_CONNECT  # noqa: N815
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_port
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("https://model.invalid/v1", "HTTP 407"), ("http://model.invalid/v1", "HTTP 407"),
+        ("https://model.invalid/v1", "no connection to the proxy 127.0.0.1:"),
+        ("http://model.invalid/v1", "no connection to the proxy 127.0.0.1:"),
+    ],
+)  # fmt: skip
+def test_a_proxy_that_does_not_let_through_is_named(
+    url: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with held_port() as dead, refusing_proxy() as alive:
+        for name in ("http_proxy", "https_proxy"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{alive if words == 'HTTP 407' else dead}")
+        assert generate(tmp_path / "p", url) == 5
+    told = capsys.readouterr().err
+    assert words in told
+    assert words == "HTTP 407" or "look at http_proxy, https_proxy" in told
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from selfinstruct.filters.wording import excerpt
 from selfinstruct.records import Completion, Request
 
 FEWEST, MOST = 8, 16
@@ -26,6 +27,7 @@ _CAUSES = {
     "refusal": "are refusals; try other seeds or guidance, or another model",
     "content_filter": "were filtered by the server; try other seeds or guidance, or another model",
 }
+_THOUGHT = "hold thoughts that never end and no answer; raise max_tokens, or turn thinking off, mostly by {off}"
 _NO_CAUSE = "hold no text (finish reason {cause}); see whether the server has the model's own chat template"
 
 
@@ -39,6 +41,10 @@ class _Stage:
     cut: int = 0
     empty: Counter[str] = field(default_factory=Counter)
     """By finish reason."""
+    thought: int = 0
+    """Of the empty ones, those that hold reasoning."""
+    refusal: str = ""
+    """What the server said last in place of an answer."""
 
 
 @dataclass(slots=True)
@@ -65,6 +71,8 @@ class Heard:
         stage.answers += 1
         if completion.kind == "failed" or not completion.text.strip():
             stage.empty[completion.finish_reason] += 1
+            stage.thought += bool(completion.reasoning)
+            stage.refusal = completion.text if completion.kind == "failed" else stage.refusal
         else:
             stage.with_text += 1
         stage.cut += request.api == "chat" and completion.finish_reason == "length"
@@ -75,7 +83,11 @@ class Heard:
         for name, stage in self._stages.items():
             if stage.with_text == 0 and stage.answers >= self._enough:
                 ((cause, count),) = stage.empty.most_common(1)
-                words = _CAUSES.get(cause, _NO_CAUSE).format(
+                if stage.refusal and cause not in _CAUSES:
+                    said = excerpt(stage.refusal, 200)
+                    return f"all {stage.answers:,} answers to {name} are failures: {count:,} {cause}: {said}"
+                usual = _THOUGHT if stage.thought > stage.answers // 2 else _NO_CAUSE
+                words = _CAUSES.get(cause, usual).format(
                     stage=name, cause=cause, max_tokens=_max_tokens(stage.request), off=_THINKING_OFF
                 )
                 return f"all {stage.answers:,} answers to {name} are empty: {count:,} {words}"

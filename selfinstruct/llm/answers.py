@@ -80,10 +80,34 @@ def read_answer(request: Request, reply: Reply, *, endpoint: str, sent: str, lat
         NoAnswer: the body is no whole answer; asking again may help.
     """
     try:
-        body = json.loads(reply.content, parse_int=_integer)
+        body = _streamed(reply.content) or json.loads(reply.content, parse_int=_integer)
         return _read(request, reply, body, {"endpoint": endpoint, "sent": sent, "latency_s": round(latency_s, 4)})
     except (ValueError, RecursionError):
         raise NoAnswer(f"not an answer: {_head(reply.content)}") from None
+
+
+def _streamed(content: bytes) -> dict[str, Any] | None:
+    """The whole answer in a stream of events, which some servers send unasked; None where it is none.
+
+    Raises:
+        ValueError: the stream breaks off before the answer ends.
+    """
+    if not content.lstrip().startswith((b"data:", b"event:", b"id:", b":")):
+        return None
+    lines = [line.removeprefix(b"data:").strip() for line in content.splitlines() if line.startswith(b"data:")]
+    found = [json.loads(line, parse_int=_integer) for line in lines if line not in {b"", b"[DONE]"}]
+    chunks = [one for one in found if isinstance(one, dict)]
+    choices = [choice for chunk in chunks if (choice := _first_choice(chunk))]
+    deltas = [delta for choice in choices if isinstance(delta := choice.get("delta") or choice.get("message"), dict)]
+    message = {name: "".join(_flat(one.get(name)) for one in deltas) for name in ("content", "refusal", *_THOUGHTS)}
+    text = message["content"] or "".join(_flat(choice.get("text")) for choice in choices)
+    finish = next((choice["finish_reason"] for choice in reversed(choices) if choice.get("finish_reason")), None)
+    error = next((chunk for chunk in chunks if "error" in chunk and not _first_choice(chunk)), {})
+    if finish is None and b"[DONE]" not in lines and not error:
+        raise ValueError("the stream has no end")
+    usage = next((chunk["usage"] for chunk in reversed(chunks) if chunk.get("usage")), None)
+    choice = {"message": {**message, "content": text}, "text": text, "finish_reason": finish}
+    return {**error, "choices": [choice] if choices else [], "usage": usage}
 
 
 def _read(request: Request, reply: Reply, body: Any, about: Mapping[str, Any]) -> Completion:

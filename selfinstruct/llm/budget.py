@@ -105,7 +105,7 @@ class Budget:
         self._largest = (1, max(tokens, self._largest[1]), max(picodollars, self._largest[2]))
         while (bound := self._hit(tokens, picodollars)) is not None:
             if not self._open or (bound == "requests" and not self._being_written):
-                raise BudgetError(self._said(bound))
+                raise BudgetError(self._said(bound, tokens, picodollars))
             self._changed.clear()
             await self._changed.wait()
         taken = Attempt(self._next_id, request.id, request.stage, request.model, tokens, picodollars)
@@ -195,7 +195,7 @@ class Budget:
                 return "pool_usd"
         return None
 
-    def _said(self, bound: str) -> str:
+    def _said(self, bound: str, tokens: int, picodollars: int) -> str:
         used = {
             "requests": f"{self.requests:,} of {self.limits.requests or 0:,} requests are sent (--max-requests)",
             "tokens": f"{self.tokens:,} of {self.limits.tokens or 0:,} tokens are used (--max-tokens)",
@@ -203,4 +203,6 @@ class Budget:
             "pool_usd": f"{in_dollars(self._pool_before + self.picodollars):.4f} of {self.limits.pool_usd} USD are "
             "spent on this pool (budget.pool_max_usd)",
         }[bound]
-        return f"the budget ends here: {used}, and the next request might pass it"
+        next_one = {"tokens": f"up to {tokens:,} tokens", "requests": "one more"}
+        most = next_one.get(bound, f"up to {in_dollars(picodollars):.4f} USD")
+        return f"the budget ends here: {used}, and the next request might pass it: it may take {most}"

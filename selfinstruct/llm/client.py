@@ -251,7 +251,10 @@ class Client:
             refusal = self._read_refusal(endpoint, ask, base, capabilities, body, inner.reply)
             return _charged(refusal, inner.usage, reply)
         except NoAnswer as no:
-            trouble = Trouble("failed", str(no), paid=failed(request, endpoint.url, "no_answer", str(no)))
+            has_never = endpoint.answered_at == float("-inf") and ask.attempts >= TOO_MANY_FAULTS
+            why = f"{endpoint.url}: {no}; this is no OpenAI-compatible server, or something stands before it"
+            cost = failed(request, endpoint.url, "no_answer", str(no))
+            trouble = Trouble("left", why, paid=cost) if has_never else Trouble("failed", str(no), paid=cost)
             return _charged(trouble, no.usage, reply)
         return self._heard(endpoint, ask, answer)
 

@@ -282,11 +282,13 @@ class Endpoint:
         while (cause := chain[-1].__cause__) is not None:
             chain.append(cause)
         root = next((link for link in chain if isinstance(link, aiohttp.ClientError)), chain[-1])
-        if fault := self._of_tls(root):
+        if fault := self._of_the_way(root):
             return Lost("left", fault)
         if isinstance(root, aiohttp.ClientConnectorError):
             number = root.os_error.errno
             why = os.strerror(number) if number is not None and number > 0 else root.os_error.strerror or str(root)
+            if isinstance(root, aiohttp.ClientProxyConnectionError):
+                why = f"no connection to the proxy {root.host}:{root.port}: {why}; look at {_proxy_variables()}"
             return Lost("refused", self.without_secrets(why))
         if isinstance(root, aiohttp.ConnectionTimeoutError):
             return Lost("refused", f"no connection within {CONNECT_S:.0f} s")
@@ -296,8 +298,11 @@ class Endpoint:
             return Lost("late", f"no answer within {self._deadline_s - CONNECT_S:g} s")
         return Lost("cut", self.without_secrets(f"connection lost ({root or type(root).__name__})"))
 
-    def _of_tls(self, root: BaseException) -> str:
-        """What is wrong with the encryption, or its lack, in a line; empty: nothing."""
+    def _of_the_way(self, root: BaseException) -> str:
+        """What is wrong with a proxy, with the encryption or its lack, in a line; empty: nothing."""
+        if isinstance(root, aiohttp.ClientHttpProxyError):
+            why = f"the proxy refuses to connect (HTTP {root.status} {root.message}); look at {_proxy_variables()}"
+            return self.without_secrets(f"{self.url}: {why}")
         if isinstance(root, aiohttp.ClientResponseError) and _TLS_ALERT.search(f"{root.message}"):
             return self.says_https
         cause = getattr(root, "certificate_error", None) or getattr(root, "os_error", None)
@@ -345,11 +350,15 @@ def _http_client(limits: httpx2.Limits, timeout: httpx2.Timeout, *, uses_proxies
     try:
         return _Bounded(limits=limits, timeout=timeout, verify=trusted, trust_env=uses_proxies, follow_redirects=False)
     except (ValueError, httpx2.InvalidURL):
-        names = [name for name in os.environ if name.lower() in _PROXIES and os.environ[name]]
         raise ConfigError(
-            f"one of the variables {', '.join(names)} is not what it should be: a proxy is named as http://HOST:PORT, "
-            "and NO_PROXY holds host names with commas between them"
+            f"one of the variables {_proxy_variables()} is not what it should be: a proxy is named as "
+            "http://HOST:PORT, and NO_PROXY holds host names with commas between them"
         ) from None
+
+
+def _proxy_variables() -> str:
+    """The names of the variables that are set and name proxies."""
+    return ", ".join(name for name in os.environ if name.lower() in _PROXIES and os.environ[name])
 
 
 def _secrets(config: EndpointConfig, user: str, query: Mapping[str, str]) -> list[bytes]:

@@ -75,6 +75,8 @@ _NO_JSON = re.compile(
     r"json_validate_failed|failed_generation|failed to (generate|validate|parse) (the )?(generated )?json"
     r"|generated json (does not|is not|is invalid)|output_parse_failed"
 )
+_SAYS_NOTHING = re.compile(r"(bad request|invalid request|unprocessable( entity| content)?|error)?\W*", re.IGNORECASE)
+"""A refusal without a reason. The form of the answer is what servers most often lack."""
 _BY_HTTP = re.compile(
     r"plain http request was sent to https|http request to an https server|http.{0,30}on an? https port"
 )
@@ -112,7 +114,9 @@ def read_refusal(
         if final is not None:
             return failed(request, where.url, final, heard.message)
     if status >= 500 or trouble is None:
-        weaker = adapt(capabilities, heard.words, heard.param, body, only_certain=status >= 500)
+        is_bare = trouble is None and not had_answers and _SAYS_NOTHING.fullmatch(heard.message)
+        words = "response_format" if is_bare else heard.words
+        weaker = adapt(capabilities, words, heard.param, body, only_certain=status >= 500)
         if weaker is not None:
             trouble = Trouble("form", told(status, heard), weaker=weaker)
         elif trouble is None and "response_format" in body and _NO_JSON.search(heard.words):
@@ -122,6 +126,8 @@ def read_refusal(
     if trouble is None:
         asked = f"every {request.stage} request to {request.model}"
         hint = "; this looks like a base model: use --recipe paper" if "chat template" in heard.words else ""
+        if "max_tokens" in heard.words:
+            hint = f"; set max_tokens in [model] or [stages.{request.stage}]"
         trouble = Trouble("unanswerable", f"{where.url} refuses {asked} ({told(status, heard)}){hint}")
     return replace(trouble, paid=failed(request, where.url, f"http_{status}", told(status, heard)))
 

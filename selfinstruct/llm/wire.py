@@ -31,6 +31,10 @@ _OF_ROLES = re.compile(
     r"|(first|initial) message.{0,30}\buser\b"
 )
 """Said where a chat template has no place for a system message."""
+_OTHER_NAME = re.compile(
+    r"(unrecognized|unknown|unsupported|unexpected|invalid|extra)\b.{0,40}\bmax_tokens\b"
+    r"|\bmax_tokens\b.{0,40}((not|n't) (support|allow|permit|recogni|accept)|deprecated|unsupported|unexpected)"
+)
 _OPTIONAL = ("seed", "temperature", "top_p", "presence_penalty", "frequency_penalty", "stop")
 
 
@@ -194,7 +198,7 @@ def adapt(
         _OF_STRUCTURE.search(text) or any(re.search(rf"\b{name.lower()}\b", text) for name in _bounds_in(form))
     ):
         return _weaker(capabilities, form)
-    if "max_tokens" in body and "max_completion_tokens" in text:
+    if "max_tokens" in body and ("max_completion_tokens" in text or _OTHER_NAME.search(text)):
         return replace(capabilities, max_tokens_name="max_completion_tokens")
     for name in _OPTIONAL:
         if name in body and (param == name or re.search(rf"\b{name}\b", text)):
