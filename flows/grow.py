@@ -51,7 +51,7 @@ class GrowConfig(Parameters):
 
     @model_validator(mode="after")
     def _one_amount(self) -> Self:
-        if (self.more is None) == (self.target is None):
+        if self.more is not None and self.target is not None:
             raise ValueError("give one of more and target")
         return self
 
@@ -60,10 +60,12 @@ def configuration(config: GrowConfig) -> Config:
     """The configuration of a run: its parameters as far as they were given, over the environment and the file.
 
     Raises:
-        ConfigError: a setting is wrong, or nothing says which model is meant; a schedule never takes the built-in one
-            by itself.
+        ConfigError: a setting is wrong, or nothing says how many tasks or which model are meant; a schedule never takes
+            the built-in one by itself.
     """
     found = load(config.file, config.model_dump(exclude={"file", "secrets"}, exclude_unset=True))
+    if found.more is None and found.target is None:
+        raise ConfigError("give one of more and target, as a parameter, in the environment or in the config file")
     if not found.names_a_model:
         raise ConfigError(
             "no model is named; give --model or --base-url (model or base_url in the parameters, the config file or "

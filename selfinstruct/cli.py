@@ -643,13 +643,15 @@ def schedule(
     from selfinstruct.config.reading import load
     from selfinstruct.errors import ConfigError
 
-    if (more is None) == (target is None):
+    if more is not None and target is not None:
         raise ConfigError("give one of --more and --target")
     options = {
         "pool": _one_pool(pool, pool_option), "seeds": seeds, "more": more, "target": target, "backend": backend,
         "base_url": base_url, "model": model, "max_usd": max_usd,
     }  # fmt: skip
     found = load(config, options, say)
+    if found.more is None and found.target is None:
+        raise ConfigError("give one of --more and --target, here or in the config file")
     try:
         from flows.schedule import schedule as serve
     except ImportError as error:

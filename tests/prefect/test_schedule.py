@@ -32,7 +32,7 @@ class Schedule:
     def __init__(self, pool: Path, settings: str, more: int) -> None:
         self.pool, self.more = pool, more
         self.file, self.log = pool.with_suffix(".toml"), pool.with_suffix(".log")
-        self.file.write_text(settings, encoding="utf-8")
+        self.file.write_text(f"more = {more}\n{settings}", encoding="utf-8")
 
     @contextmanager
     def running(self) -> Iterator[subprocess.Popen[bytes]]:
@@ -42,7 +42,7 @@ class Schedule:
             "PYTHONPATH": str(ROOT), "NO_COLOR": "1", "COLUMNS": "400", "OPENAI_API_KEY": MODEL_KEY,
         }  # fmt: skip
         command = [sys.executable, "-m", "selfinstruct", "schedule", "--pool", str(self.pool), "--cron", "* * * * *"]
-        command += ["--more", str(self.more), "--config", str(self.file)]
+        command += ["--config", str(self.file)]
         with self.log.open("wb") as log:
             process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
         try:
