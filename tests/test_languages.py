@@ -116,6 +116,19 @@ def test_an_instruction_in_another_language_is_rejected_and_in_its_own_is_not(te
     assert wrong_language(("en", code))(text) is None
 
 
+def test_short_english_is_not_taken_for_german_nor_german_with_english_words_for_english() -> None:
+    rule = wrong_language(("de",))
+    texts = ["How much is 31 degrees Celsius in degrees Fahrenheit?", "Is the noun Singular or Plural?"]
+    texts += [task.instruction for task in read_seeds(ROOT / "seeds" / "en.jsonl")]
+    assert [text for text in texts if rule(text) is None] == []
+    for text in (
+        "Schreibe ein Python Script, das Dateien umbenennt.", "Nenne drei Tools für Online Meetings.",
+        "Finde den Fehler im SQL Query.", "Plane ein Meeting mit dem Team in London.", "Vergleiche Java und Python.",
+        "Schreibe einen Tweet über das neue Smartphone.", "Ist das Wort Singular oder Plural?",
+    ):  # fmt: skip
+        assert rule(text) is None, text
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -30,7 +30,8 @@ def wrong_language(languages: tuple[str, ...]) -> Callable[[str], Fault | None]:
     """A check that finds instructions in none of these languages (ISO 639-1 codes), `wrong_language`.
 
     Only the instruction is looked at, without what it quotes: what a task is about may well be in another language.
-    A quick look at all languages names a suspect; a careful one then decides between it and the languages wanted.
+    A quick look at all languages names a suspect; a careful one then decides between it and the languages wanted, and
+    between English and these, since English is what most models fall back to, and a quick look mistakes short texts.
 
     Raises:
         ConfigError: a code is not known, or the detector is not installed.
@@ -41,15 +42,13 @@ def wrong_language(languages: tuple[str, ...]) -> Callable[[str], Fault | None]:
     def check(text: str) -> Fault | None:
         plain = _without_terms(_QUOTED.sub(" ", text))
         suspect, _ = _guess(plain, frozenset(known))
-        if suspect is None or suspect in allowed:
-            return None
-        code, belief = _guess(plain, allowed | {suspect})
-        if code is None or code in allowed or belief < CERTAIN:
-            return None
-        if _guess(_NAME.sub(" ", plain), allowed | {suspect})[0] in allowed:
-            return None
-        wanted = ", ".join(names[one] for one in sorted(allowed))
-        return Fault("wrong_language", f"{_name(known[code])} ({belief:.2f}), wanted {wanted}")
+        for other in sorted({suspect, "en"} - allowed) if suspect else ():
+            code, belief = _guess(plain, allowed | {other})
+            is_other = code == other and belief >= CERTAIN
+            if is_other and _guess(_NAME.sub(" ", plain), allowed | {other})[0] not in allowed:
+                wanted = ", ".join(names[one] for one in sorted(allowed))
+                return Fault("wrong_language", f"{_name(known[other])} ({belief:.2f}), wanted {wanted}")
+        return None
 
     return check
 
