@@ -43,11 +43,11 @@ def wrong_language(languages: tuple[str, ...]) -> Callable[[str], Fault | None]:
         plain = _without_terms(_QUOTED.sub(" ", text))
         suspect, _ = _guess(plain, frozenset(known))
         for other in sorted({suspect, "en"} - allowed) if suspect else ():
-            code, belief = _guess(plain, allowed | {other})
-            is_other = code == other and belief >= CERTAIN
-            if is_other and _guess(_NAME.sub(" ", plain), allowed | {other})[0] not in allowed:
+            guesses = [_guess(one, allowed | {other}) for one in (plain, _NAME.sub(" ", plain))]
+            certain = {code: belief for code, belief in guesses if belief >= CERTAIN}
+            if guesses[1][0] == other and certain.keys() == {other}:
                 wanted = ", ".join(names[one] for one in sorted(allowed))
-                return Fault("wrong_language", f"{_name(known[other])} ({belief:.2f}), wanted {wanted}")
+                return Fault("wrong_language", f"{_name(known[other])} ({certain[other]:.2f}), wanted {wanted}")
         return None
 
     return check
