@@ -6,6 +6,7 @@ and `status` answer at once.
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,7 +32,21 @@ class _Commands(typer.core.TyperGroup):
             from selfinstruct.terminal.meant import on_unknown_command
 
             ctx.fail(on_unknown_command(args[0], [*self.commands]))
-        return super().resolve_command(ctx, args)
+        found = super().resolve_command(ctx, args)
+        _refuse_empty(found[1], found[2])
+        return found
+
+
+def _refuse_empty(command: Any, args: Sequence[str]) -> None:
+    """Raises: ConfigError, where an argument is empty, as of a variable that is not set; a path would be the folder."""
+    from selfinstruct.errors import ConfigError
+
+    may_be_empty = {option for one in command.params if one.default == "" for option in one.opts}
+    for before, value in itertools.pairwise(["", *args]):
+        option, is_joined, joined = value.partition("=") if value.startswith("--") else (before, "", value)
+        if (not value or (is_joined and not joined)) and option not in may_be_empty:
+            where = option if option.startswith("-") else "an argument"
+            raise ConfigError(f"{where}: the value is empty; give one or leave it out")
 
 
 app = typer.Typer(
@@ -57,11 +72,23 @@ def run(arguments: Sequence[str], program: str = PROGRAM) -> int:
         return error.exit_code
     except _UsageError as error:
         return _wrong_use(error, program)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        return _unusable(error)
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except (KeyboardInterrupt, typer.Abort):
         return 130
     return code if isinstance(code, int) else 0
+
+
+def _unusable(error: OSError) -> int:
+    """Say in one line that a path cannot be used, such as one that is too long."""
+    from selfinstruct.terminal.words import short
+
+    say(f"error: {short(os.fsdecode(error.filename))}: this path cannot be used ({error.strerror}); name another one")
+    return 2
 
 
 def _wrong_use(error: Any, program: str) -> int:
@@ -228,8 +255,8 @@ def generate(
         ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be sent, and send nothing.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing until the end, errors apart.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the pool's status as JSON at the end.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing until the end, except errors.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the pool's status, or the forecast, as JSON.")] = False,
 ) -> None:
     """Grow a pool: creates it on the first run, goes on with it later."""
     from selfinstruct.config.reading import load
@@ -246,7 +273,7 @@ def generate(
         "min_acceptance": min_acceptance, "diversify": diversify,
     }  # fmt: skip
     if dry_run:
-        terminal.show_forecast(load(config, options, say))
+        terminal.show_forecast(load(config, options, say), as_json=as_json, quiet=quiet)
         return
     raise typer.Exit(terminal.generate(load(config, options, say), as_json=as_json, quiet=quiet))
 
@@ -572,7 +599,7 @@ def seeds_check(
 
 @app.command("offline-server")
 def offline_server(
-    port: Annotated[int, typer.Option(help="Port on loopback; 0 takes a free one.")] = 8765,
+    port: Annotated[int, typer.Option(help="Port on loopback; 0 takes a free one.", min=0, max=65535)] = 8765,
     style: Annotated[
         Literal["tasks", "words"], typer.Option(help="tasks, or words for unlimited plain text.")
     ] = "tasks",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import bz2
 import contextlib
+import errno
 import gzip
 import io
 import lzma
@@ -52,6 +53,8 @@ def read_bytes(path: Path, wanted: str) -> bytes | Unreadable:
     except (FileNotFoundError, NotADirectoryError, ValueError):  # the last for a name that no file can have
         return Unreadable("no such file", f"name {wanted}")
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            return Unreadable("a name longer than any file can have", f"name {wanted}")
         return Unreadable(f"cannot be read ({error.strerror})", "make it readable")
     return _too_large("") if len(raw) > MAX_BYTES or found.st_size > MAX_BYTES else raw
 

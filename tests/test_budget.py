@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import random
 import sqlite3
@@ -252,6 +253,14 @@ def test_a_dry_run_says_what_would_be_sent_and_sends_nothing(
             " USD, ",
         ):
             assert wanted in out
+        assert cli.run([*arguments, "--dry-run", "--quiet"]) == 0
+        assert capsys.readouterr() == (out[out.index("from 0 to 50 tasks") :], "")
+        for more, prompts in (([], 8), (["--quiet"], 0)):
+            assert cli.run([*arguments, "--dry-run", "--json", *more]) == 0
+            found = json.loads(capsys.readouterr().out)
+            assert (found["tasks"], found["target"], len(found.get("first_round", ()))) == (0, 50, prompts)
+            assert [stage["stage"] for stage in found["stages"]] == ["propose", "inputs", "respond"]
+            assert found["usd"] == pytest.approx(sum(stage["usd"] for stage in found["stages"]))
         assert not (tmp_path / "p").exists()
         assert cli.run(arguments) == 0
         asked = sum(server.seen.values())

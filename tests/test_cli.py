@@ -221,8 +221,17 @@ def test_each_bad_seed_file_is_one_clear_line(tmp_path: Path, capsys: pytest.Cap
         (["--target", "3", "--more", "3"], "target and more"),
         (["--recipe", "soup"], "known: chat, paper"),
         (["--backend", "magic"], "--backend"),
-        (["--rouge-threshold", "1.5"], "between 0 and 1"),
+        (["--rouge-threshold", "1.5"], "1.5 is no number between 0 and 1"),
         (["--rouge-threshold", "much"], "--rouge-threshold"),
+        (["--rouge-threshold", "nan"], "nan is no number between 0 and 1"),
+        (["--min-acceptance", "nan"], "--min-acceptance: nan is no number between 0 and 1"),
+        (["--min-acceptance", "2"], "--min-acceptance: 2 is no number between 0 and 1"),
+        (["--base-url", ""], "--base-url: the value is empty"),
+        (["--model", ""], "--model: the value is empty"),
+        (["--model="], "--model: the value is empty"),
+        (["--seeds", ""], "--seeds: the value is empty"),
+        (["--pool", ""], "--pool: the value is empty"),
+        ([""], "an argument: the value is empty"),
         (["--base-url", "localhost:8000"], "http://"),
         (["--backend", "vllm"], "--model Qwen/Qwen3-8B"),
         (["--backend", "vllm", "--model", "m", "--base-url", "http://localhost:8000/v1"], "--base-url alone"),
@@ -249,6 +258,9 @@ def test_each_bad_option_is_one_clear_line(
         ("[stages.classify]\ntemperature = 1", "no such stage"),
         ("target = 'many'", "--target"),
         ("this is not toml", "not TOML"),
+        (f"a = {'[' * 5000}{']' * 5000}", "c.toml: this is TOML nested too deeply"),
+        (f"a = {'{b = ' * 2000}1{'}' * 2000}", "c.toml: this is TOML nested too deeply"),
+        (f"model.extra_body.{'a.' * 5000}b = 1", "c.toml: this is TOML nested too deeply"),
         ("[recipe]\ncompat = true", "paper"),
         ('[vllm]\nargs = "--dtype \'auto"', "no command line"),
         ("[vllm]\nport = 8000", "unknown key 'vllm.port'"),
@@ -299,6 +311,8 @@ def test_each_bad_config_file_is_one_clear_line(
         ("explain x", "name the pool and X"),
         ("replay x", "--pool"),
         ("offline-server --quirk duup=3%", "did you mean dup?"),
+        ("offline-server --port 99999", "--port"),
+        ("offline-server --port -1", "--port"),
     ],
 )
 def test_what_is_nearly_a_command_or_an_option_is_told_in_one_line(
@@ -410,6 +424,41 @@ def test_options_win_over_the_environment_and_that_over_the_file(
     assert (found["tasks"], found["recipe"]) == (2, "paper")
 
 
+@pytest.mark.parametrize("command", [
+    "generate --pool {}", "generate --dry-run --pool {}", "status {}", "explain {} x", "judge {}",
+    "remove {} --where 1 --reason x", "restore {} --all", "review {}", "export {}", "report {}", "publish {}",
+    "finetune {}", "replay {} --pool new", "replay . --pool {}", "export . --out {}", "report . --out {}",
+    "seeds check {}", "seeds check {}.jsonl", "generate --seeds {}", "generate --seeds ./{}", "generate --exclude {}",
+    "generate --config {}", "judge . --calibrate {}",
+])  # fmt: skip
+def test_a_path_that_is_too_long_is_one_clear_line(
+    command: str, demo: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(demo)
+    long, before = "x" * 300, sorted(demo.iterdir())
+    assert run(*command.format(long).split()) == 2
+    out, err = capsys.readouterr()
+    assert (out + err).startswith("error: "), (out, err)
+    assert long[:200] in out + err
+    assert err.count("\n") <= 1
+    assert sorted(demo.iterdir()) == before
+
+
+@pytest.mark.parametrize("name", ["file:abc", "file:abc?mode=memory", "a?b#c%20d"])
+def test_a_pool_may_have_any_name(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run("generate", "--pool", name, "--target", "2") == 0
+    assert run("remove", name, "--where", "1", "--reason", "none of them") == 0
+    assert run("restore", name, "--all") == 0
+    assert run("generate", "--pool", name, "--target", "3") == 0
+    capsys.readouterr()
+    assert run("status", name, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["tasks"] == 3
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
 def test_a_folder_that_is_no_pool_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "letters").mkdir()
     (tmp_path / "letters" / "dear.txt").write_text("Dear")
@@ -448,9 +497,22 @@ def test_a_database_of_another_program_is_one_clear_line(
     for command in ("status", "export", "generate"):
         assert run(command, tmp_path / "p") == 2
         err = capsys.readouterr().err
-        assert "no pool" in err, err
+        assert "this database is no pool" in err, err
         assert err.count("\n") == 1, err
     assert (tmp_path / "p" / "pool.db").read_bytes() == before
+    assert [path.name for path in (tmp_path / "p").iterdir()] == ["pool.db"]
+
+
+def test_a_folder_in_the_place_of_the_database_is_one_clear_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "p" / "pool.db").mkdir(parents=True)
+    for command in ("status", "export", "generate"):
+        assert run(command, tmp_path / "p") == 2
+        err = capsys.readouterr().err
+        assert err.startswith(f"error: {tmp_path / 'p' / 'pool.db'}: this is a folder"), err
+        assert err.count("\n") == 1, err
+    assert [path.name for path in (tmp_path / "p").iterdir()] == ["pool.db"]
 
 
 def test_a_file_that_is_no_database_is_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -318,7 +318,7 @@ OFFLINE = ["--backend", "offline", "--more", "5"]
         ([*NIGHTLY, *OFFLINE, "--config", "none.toml"], None, "none.toml: no such file", 2),
         ([*NIGHTLY, "--more", "5"], None, "no model is named; give --model", 2),
         ([*NIGHTLY, "--target", "5", "--max-usd", "3"], None, "no model is named; give --model", 2),
-        ([*NIGHTLY, "--more", "5", "--model", ""], None, "--model (", 2),
+        ([*NIGHTLY, "--more", "5", "--model", ""], None, "--model: ", 2),
         ([*NIGHTLY, "--more", "5", "--backend", "magic"], None, "--backend (", 2),
         ([*NIGHTLY, "--more", "1" * 30, "--model", "m"], None, "--more: ", 2),
         ([*NIGHTLY, *OFFLINE, "--max-usd", "3"], None, "a budget in USD needs the price of offline", 2),

@@ -8,9 +8,9 @@ import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from selfinstruct import judging
@@ -31,6 +31,7 @@ from selfinstruct.config.sections import (
     Role,
     VllmSection,
     Whole,
+    as_share,
 )
 from selfinstruct.errors import ConfigError, nearest, plain_form, unknown
 from selfinstruct.given_files import read_text
@@ -70,6 +71,8 @@ OPTIONS: Mapping[str, str] = {
 """Where an option, or the environment variable SELFINSTRUCT_<OPTION>, stands in the config file."""
 
 
+MAX_DEPTH = 64
+"""Levels of tables and lists in a config file; the schema of an answer in `extra_body` has about ten."""
 _FILE = "the config file"
 """What its tree is handed over as."""
 
@@ -114,7 +117,7 @@ class Config(BaseSettings):
     diversify: Literal["off", "auto"] = "off"
     """`auto`: ask for what is rare while the radar sounds an alarm."""
     radar: RadarSection = RadarSection()
-    min_acceptance: float = Field(0.01, ge=0, le=1)
+    min_acceptance: Annotated[float, BeforeValidator(as_share)] = Field(0.01, ge=0, le=1)
     """A run ends when less than this share of the candidates of its last 20 rounds is accepted."""
     judge: JudgeSection = JudgeSection()
     agreement: AgreementSection = AgreementSection()
@@ -248,11 +251,21 @@ def load(path: Path | None, options: Mapping[str, Any], tell: Callable[[str], No
         raise ConfigError(_first_line(error, path, given)) from error
 
 
+def _is_deeper(value: object, levels: int) -> bool:
+    """Are there more than so many levels of tables and lists?"""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return levels < 0 or any(_is_deeper(one, levels - 1) for one in inner)
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
         tree = tomllib.loads(read_text(path, "a config file in TOML"))
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: this is not TOML: {error}") from error
+    except RecursionError:
+        tree = None
+    if tree is None or _is_deeper(tree, MAX_DEPTH):
+        raise ConfigError(f"{path}: this is TOML nested too deeply; at most {MAX_DEPTH} levels are read")
     for section in ("recipe", "model"):
         if isinstance(tree.get(section), str):
             tree[section] = {"name": tree[section]}
@@ -363,6 +376,7 @@ _WORDS = {
     "model_attributes_type": "wants a table of keys",
     "dict_type": "wants a table of keys",
     "missing": "is missing",
+    "string_too_short": "is empty",
 }
 """Faults by pydantic's names for them, in words that do not speak of Python."""
 

@@ -24,14 +24,14 @@ _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 STANDARD = "standard"
 
 
-def _share(value: Any) -> str:
+def as_share(value: Any) -> str:
     """A number from 0 to 1 as the shortest decimal that says it. Raises: ValueError."""
     try:
         number = Decimal(str(value))
     except InvalidOperation:
-        raise ValueError(f"{value!r} is no number") from None
-    if not 0 <= number <= 1:
-        raise ValueError(f"{value} is not between 0 and 1")
+        number = Decimal("nan")
+    if not (number.is_finite() and 0 <= number <= 1):
+        raise ValueError(f"{value} is no number between 0 and 1")
     return format(number.normalize(), "f")
 
 
@@ -217,7 +217,7 @@ class FiltersSection(Section):
     @field_validator("rouge_threshold", "exclude_threshold", mode="before")
     @classmethod
     def _decimal(cls, value: Any) -> str:
-        return _share(value)
+        return as_share(value)
 
     @field_validator("tokenizer")
     @classmethod
@@ -265,7 +265,7 @@ class AgreementSection(Section):
     @field_validator("min_share", mode="before")
     @classmethod
     def _decimal(cls, value: Any) -> str:
-        return _share(value)
+        return as_share(value)
 
 
 class RadarSection(Section):

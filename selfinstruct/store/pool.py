@@ -96,15 +96,25 @@ def open_for_reading(folder: Path) -> sqlite3.Connection:
     """
     if not folder.exists():
         raise PoolError(f"{folder}: no such pool; `generate --pool {folder}` makes one")
-    if not folder.is_dir():
-        raise PoolError(_on_file(folder))
-    if not is_pool(folder):
-        raise PoolError(f"{folder}: this folder holds no pool (no pool.db in it)")
-    path = folder / "pool.db"
+    path = _database_in(folder)
+    if _meta_of(path) is None:
+        what = "its pool.db is empty" if path.exists() else "no pool.db in it"
+        raise PoolError(f"{folder}: this folder holds no pool ({what})")
     connection = _reader(path)
     connection.row_factory = sqlite3.Row
     _bring_up_to_date(read_meta(connection), path)
     return connection
+
+
+def _database_in(folder: Path) -> Path:
+    """Where a pool has its database, or will have it. Raises: PoolError, where something else is in its place."""
+    path = folder / "pool.db"
+    if folder.exists() and not folder.is_dir():
+        raise PoolError(_on_file(folder))
+    if path.exists() and not path.is_file():
+        what = "a folder" if path.is_dir() else "no regular file"
+        raise PoolError(f"{path}: this is {what}, and a pool has its database there; name another folder")
+    return path
 
 
 def _meta_of(path: Path) -> dict[str, str] | None:
@@ -169,11 +179,9 @@ class Pool:
             PoolError: the folder is something else or cannot be written.
             PoolInUse: another run is growing the pool.
         """
-        if folder.exists() and not folder.is_dir():
-            raise PoolError(_on_file(folder))
-        if folder.is_dir() and not (folder / "pool.db").exists() and _holds_something(folder):
+        database, lock_file = _database_in(folder), folder / "pool.lock"
+        if folder.is_dir() and not database.exists() and _holds_something(folder):
             raise PoolError(f"{folder}: this folder holds other things and no pool; name a new or empty folder")
-        database, lock_file = folder / "pool.db", folder / "pool.lock"
         files = [database, *(Path(f"{database}{ending}") for ending in ("-wal", "-shm")), lock_file]
         made = [path for path in (*files, folder, *folder.parents) if not path.exists()]
         while True:
@@ -195,6 +203,8 @@ class Pool:
             if (meta := _meta_of(pool.path)) is not None:
                 _bring_up_to_date(meta, pool.path)
         except BaseException:
+            if lock_file in made:
+                lock_file.unlink(missing_ok=True)
             pool.close()
             raise
         return pool

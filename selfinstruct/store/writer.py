@@ -21,7 +21,8 @@ GROUP_S = 0.002
 
 def connect(path: Path) -> sqlite3.Connection:
     """A connection for writing: WAL, full durability, no implicit transactions."""
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
+    # absolute, since SQLite may take a name that begins with "file:" for a URI
+    connection = sqlite3.connect(path.absolute(), isolation_level=None, check_same_thread=False, timeout=30)
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
     return connection

@@ -11,7 +11,7 @@ from selfinstruct.errors import ConfigError
 from selfinstruct.growth.journal import now
 from selfinstruct.store.events import Kind
 from selfinstruct.store.removal import Selection, change
-from selfinstruct.terminal.words import OUT, say, short
+from selfinstruct.terminal.words import OUT, counted, say, short
 
 SHOWN = 5
 """Tasks named when many are removed."""
@@ -26,14 +26,13 @@ def change_tasks(
     if not done.tasks:
         OUT.print(Text(f"nothing to be {verb}: no task is selected, or all of them are so already"))
         return
-    kinds = [f"{number:,} {name}" for name, number in (
-        ("seeds", sum(task.origin == "seed" for task in done.tasks)),
-        ("descendants", sum(task.is_descendant for task in done.tasks)),
+    kinds = [counted(number, name) for name, number in (
+        ("seed", sum(task.origin == "seed" for task in done.tasks)),
+        ("descendant", sum(task.is_descendant for task in done.tasks)),
     ) if number]  # fmt: skip
     among = f", {' and '.join(kinds)} among them" if kinds else ""
     start = f"would be {verb}" if done.event is None else f"{verb} by event {done.event}"
-    tasks = "1 task" if len(done.tasks) == 1 else f"{len(done.tasks):,} tasks"
-    OUT.print(Text(f"{tasks} {start}{among}"))
+    OUT.print(Text(f"{counted(len(done.tasks), 'task')} {start}{among}"))
     for task in done.tasks[:SHOWN]:
         OUT.print(Text(f"  {task.id}  {short(task.instruction, 90)}"))
     if len(done.tasks) > SHOWN:
@@ -52,6 +51,6 @@ def review_rows(pool: Path, where: str | None, sample: int | None, port: int, *,
     rows = places(pool, where, sample)
     if not rows:
         raise ConfigError(f"{pool}: there is no row to review" + (" for which --where holds" if where else ""))
-    say(f"{len(rows):,} rows; open this address in a browser on this machine, Ctrl-C ends")
+    say(f"{counted(len(rows), 'row')}; open this address in a browser on this machine, Ctrl-C ends")
     with contextlib.suppress(KeyboardInterrupt):
         serve(pool, rows, port, lambda url: OUT.print(Text(url)), blind=blind)

@@ -19,9 +19,10 @@ from selfinstruct.store import reading
 from selfinstruct.store.pool import is_pool
 from selfinstruct.terminal.outputs import show_export, write_export
 from selfinstruct.terminal.status import print_json, show_samples, show_table
-from selfinstruct.terminal.words import ERR, OUT, harmless, say
+from selfinstruct.terminal.words import ERR, OUT, harmless, say, show_json
 
 if TYPE_CHECKING:
+    from selfinstruct.runs.forecast import Forecast
     from selfinstruct.terminal.live import LiveView
 
 PATIENCE_S = 2.0
@@ -150,16 +151,24 @@ def _summary(pool: Path, outcome: Outcome, seconds: float, *, as_json: bool) -> 
         OUT.print(Text("\n" + REAL_MODELS))
 
 
-def show_forecast(config: Config) -> None:
-    """What a run would send: the prompts of its first round in full, then requests, tokens, cost and time."""
+def show_forecast(config: Config, *, as_json: bool, quiet: bool = False) -> None:
+    """What a run would send: the prompts of its first round in full, then requests, tokens, cost and time.
+
+    `quiet` leaves out the prompts.
+    """
     from selfinstruct.runs.forecast import forecast  # noqa: PLC0415 - as in `generate`
 
-    found = forecast(config, say)
-    for request in found.first_round:
+    found = forecast(config, _hush if quiet else say)
+    if as_json:
+        show_json(_as_json(found, with_prompts=not quiet))
+        return
+    for request in () if quiet else found.first_round:
         OUT.print(harmless(f"--- propose request {request.index + 1} of {len(found.first_round)} to {request.model}"))
         for message in request.messages:
             OUT.print(harmless(f"[{message.role}]\n{message.content}"))
-    OUT.print(Text(f"\nfrom {found.done:,} to {found.goal:,} tasks, expected ({found.basis}):"))
+    if not quiet:
+        OUT.print()
+    OUT.print(Text(f"from {found.done:,} to {found.goal:,} tasks, expected ({found.basis}):"))
     for stage in found.stages:
         cost = "" if stage.picodollars is None else f"   {in_dollars(int(stage.picodollars)):.4f} USD"
         OUT.print(
@@ -171,3 +180,30 @@ def show_forecast(config: Config) -> None:
     total = "no price is known for every model" if found.usd is None else f"{found.usd:.2f} USD"
     at_once = config.concurrency or DEFAULT_CONCURRENCY
     OUT.print(Text(f"  in all: {total}, {found.seconds / 60:,.1f} minutes at {at_once} requests at once"))
+
+
+def _as_json(found: Forecast, *, with_prompts: bool) -> dict[str, Any]:
+    stages = [
+        {
+            "stage": stage.name,
+            "model": stage.model,
+            "requests": round(stage.requests),
+            "prompt_tokens": round(stage.prompt_tokens),
+            "completion_tokens": round(stage.completion_tokens),
+            "usd": None if stage.picodollars is None else float(in_dollars(int(stage.picodollars))),
+        }
+        for stage in found.stages
+    ]
+    prompts = [
+        {"model": one.model, "messages": [{"role": each.role, "content": each.content} for each in one.messages]}
+        for one in found.first_round
+    ]
+    return {
+        "tasks": found.done,
+        "target": found.goal,
+        "basis": found.basis,
+        "stages": stages,
+        "usd": None if found.usd is None else float(found.usd),
+        "seconds": round(found.seconds),
+        **({"first_round": prompts} if with_prompts else {}),
+    }

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from selfinstruct.terminal.words import OUT, say, show_json
+from selfinstruct.terminal.words import OUT, counted, say, show_json
 
 if TYPE_CHECKING:
     from selfinstruct.config.reading import Config
@@ -51,12 +51,12 @@ def show_export(exported: Exported) -> None:
 
     OUT.print()
     for path in exported.paths:
-        OUT.print(Text(f"{exported.counts[path]:,} rows  {path}"))
+        OUT.print(Text(f"{counted(exported.counts[path], 'row')}  {path}"))
     for reason, count in exported.left_out.items():
-        say(f"{count:,} rows are left out: {reason}")
+        say(f"{counted(count, 'row is', 'rows are')} left out: {reason}")
     for name, reasons in exported.unfit.items():
         for reason, count in reasons.items():
-            say(f"{count:,} rows are left out of {name}: {reason}; {LEFT_OUT} names them")
+            say(f"{counted(count, 'row is', 'rows are')} left out of {name}: {reason}; {LEFT_OUT} names them")
     if exported.chat_template is not None:
         _chat_template(exported.chat_template)
     for name, (wanted, reached) in exported.shares.items():
@@ -67,7 +67,8 @@ def show_export(exported: Exported) -> None:
                 "its share (docs/export.md)"
             )
     if exported.open_tasks:
-        say(f"{exported.open_tasks:,} tasks are still open; the next run finishes them, and then they are exported too")
+        are = counted(exported.open_tasks, "task is", "tasks are")
+        say(f"{are} still open, to be finished by the next run and exported then")
         if exported.shares:
             say("warning: a row that comes after an open task, and is like it, may change sides then (docs/export.md)")
 
@@ -80,10 +81,10 @@ def _chat_template(found: Mapping[str, Any]) -> None:
         f"in the chat template: {tokens['mean']:,.1f} tokens a row on average, {tokens['max']:,} at most; the loss "
         f"sees {found['share_of_tokens_learned']:.1%} of them"
     )
-    if found["rows_over_limit"]:
-        say(f"warning: {found['rows_over_limit']:,} rows have more than {found['limit']:,} tokens; see --max-tokens")
+    if over := found["rows_over_limit"]:
+        say(f"warning: {counted(over, 'row has', 'rows have')} more than {found['limit']:,} tokens; see --max-tokens")
     for fault, count in found["faults"].items():
-        say(f"warning: {count:,} rows: {FAULTS[fault]} ({fault}), such as {found['examples'][fault][0]}")
+        say(f"warning: {counted(count, 'row')}: {FAULTS[fault]} ({fault}), such as {found['examples'][fault][0]}")
 
 
 def write_report(

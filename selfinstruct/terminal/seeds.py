@@ -16,7 +16,7 @@ from selfinstruct.seeds.faults import listed
 from selfinstruct.seeds.rows import Row
 from selfinstruct.seeds.shipped import seed_file
 from selfinstruct.store.files import whole_file
-from selfinstruct.terminal.words import OUT, short
+from selfinstruct.terminal.words import OUT, counted, short
 
 
 def show_seed_check(path: Path, write_good: Path | None = None) -> int:
@@ -42,17 +42,18 @@ def show_seed_check(path: Path, write_good: Path | None = None) -> int:
     if write_good is None or not good:
         return 2 if report.errors else 0
     _write(good, write_good)
-    OUT.print(Text(f"{len(good):,} good rows  {write_good}"))
+    OUT.print(Text(f"{counted(len(good), 'good row')}  {write_good}"))
     return 0
 
 
 def _figures(report: SeedReport) -> str:
     errors, warnings = (sum(fault.count for fault in report.of(severity)) for severity in ("error", "warning"))
     return (
-        f"{report.tasks:,} tasks with {report.instances:,} instances ({report.instances_without_input:,} without "
-        f"input), {report.classifications:,} classification, {report.mean_words:.1f} words on average, "
-        f"{report.leading_words:,} different first words; {errors:,} errors, "
-        f"{warnings:,} warnings, {report.near_duplicate_count:,} near-duplicates"
+        f"{counted(report.tasks, 'task')} with {counted(report.instances, 'instance')} "
+        f"({report.instances_without_input:,} without input), "
+        f"{report.classifications:,} classification, {report.mean_words:.1f} words on average, "
+        f"{counted(report.leading_words, 'different first word')}; {counted(errors, 'error')}, "
+        f"{counted(warnings, 'warning')}, {counted(report.near_duplicate_count, 'near-duplicate')}"
     )
 
 

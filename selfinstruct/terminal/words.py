@@ -16,6 +16,11 @@ def say(line: str) -> None:
     ERR.print(harmless(line))
 
 
+def counted(number: int, one: str, more: str = "") -> str:
+    """A number with its noun, as in `1 row` and `1,200 rows`; `more` where the plural takes more than an s."""
+    return f"{number:,} {one if number == 1 else more or f'{one}s'}"
+
+
 def line(name: str, value: object, note: str = "") -> None:
     """One figure with its name, and a remark."""
     shown = f"{value:,}" if isinstance(value, int) else str(value)
