@@ -462,8 +462,9 @@ def test_a_pool_may_have_any_name(
 def test_a_folder_that_is_no_pool_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "letters").mkdir()
     (tmp_path / "letters" / "dear.txt").write_text("Dear")
-    assert run("generate", "--pool", tmp_path / "letters") == 2
-    assert "no pool" in capsys.readouterr().err
+    for more in ([], ["--dry-run"]):
+        assert run("generate", "--pool", tmp_path / "letters", *more) == 2
+        assert "no pool" in capsys.readouterr().err
     assert [path.name for path in (tmp_path / "letters").iterdir()] == ["dear.txt"]
     for command in ("status", "export"):
         assert run(command, tmp_path / "letters") == 2
@@ -494,8 +495,8 @@ def test_a_database_of_another_program_is_one_clear_line(
         connection.execute(f"CREATE TABLE {table}")
     connection.close()
     before = (tmp_path / "p" / "pool.db").read_bytes()
-    for command in ("status", "export", "generate"):
-        assert run(command, tmp_path / "p") == 2
+    for command in ("status", "export", "generate", "generate --dry-run"):
+        assert run(*command.split(), tmp_path / "p") == 2
         err = capsys.readouterr().err
         assert "this database is no pool" in err, err
         assert err.count("\n") == 1, err
@@ -507,8 +508,8 @@ def test_a_folder_in_the_place_of_the_database_is_one_clear_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "p" / "pool.db").mkdir(parents=True)
-    for command in ("status", "export", "generate"):
-        assert run(command, tmp_path / "p") == 2
+    for command in ("status", "export", "generate", "generate --dry-run"):
+        assert run(*command.split(), tmp_path / "p") == 2
         err = capsys.readouterr().err
         assert err.startswith(f"error: {tmp_path / 'p' / 'pool.db'}: this is a folder"), err
         assert err.count("\n") == 1, err

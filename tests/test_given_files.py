@@ -24,6 +24,7 @@ ROWS = [
     {"instruction": "Übersetze den Gruß ins Italienische.", "output": "Buona sera, 朋友"},
 ]
 LINES = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in ROWS)
+PIPED = "\n".join(["instruction|output", *("|".join(row.values()) for row in ROWS)])
 PRETTY = "\n".join(json.dumps(row, ensure_ascii=False, indent=2) for row in ROWS)
 
 
@@ -65,6 +66,8 @@ READ: dict[str, tuple[str, bytes]] = {
     "pretty-printed objects": ("x.jsonl", PRETTY.encode()),
     "pretty-printed objects with commas": ("x.jsonl", PRETTY.replace("\n}\n", "\n},\n").encode()),
     "an array in .jsonl": ("x.jsonl", json.dumps(ROWS).encode()),
+    "CSV with |": ("x.csv", PIPED.encode()),
+    "CSV with | called .txt": ("x.txt", PIPED.encode()),
     "an array in an object": ("x.json", json.dumps({"version": 1, "data": ROWS}).encode()),
     "gzip": ("x.jsonl.gz", gzip.compress(LINES.encode())),
     "gzip called .jsonl": ("x.jsonl", gzip.compress(LINES.encode())),
@@ -121,6 +124,43 @@ def test_what_is_no_data_is_named_in_one_line_by_seeds_and_test_sets_alike(
     assert run("seeds", "check", path) == 2
     assert wanted in capsys.readouterr().out
     assert not (tmp_path / "new").exists()
+
+
+OTHER_TEXT: dict[str, tuple[str, str, str]] = {
+    "YAML": (
+        "x.yaml",
+        "- instruction: Name a river.\n  output: Rhine\n",
+        "write its tasks as JSON Lines, JSON, CSV or",
+    ),
+    "text": ("x.txt", "Name three rivers of Germany.\n", "write its tasks as JSON Lines, JSON, CSV or Parquet"),
+    "Markdown": ("x.md", "| instruction | output |\n|---|---|\n| Name a river. | Rhine |\n", "write its tasks as"),
+    "failed download": (
+        "x.jsonl",
+        "404: Not Found",
+        'plain text, which begins with "404: Not Found"; if a download failed',
+    ),
+    "failed download of JSON": ("x.json", "Entry not found\n", 'plain text, which begins with "Entry not found"'),
+    "failed download of a table": ("x.csv", "404: Not Found", 'plain text, which begins with "404: Not Found"'),
+    "unknown columns": ("x.csv", "frage;antwort\nWo?;Hier\n", 'no task form is made of "frage" and "antwort"'),
+    "unknown columns with |": ("x.csv", "frage|antwort\nWo?|Hier\n", 'no task form is made of "frage" and "antwort"'),
+    "chosen answers alone": (
+        "x.jsonl",
+        '{"chosen": "Rhine", "rejected": "Nile"}\n',
+        '"chosen" is an answer without what was asked; add a column "prompt" with the request',
+    ),
+}
+
+
+@pytest.mark.parametrize("how", OTHER_TEXT)
+def test_text_that_holds_no_seeds_is_told_by_what_it_is(
+    how: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name, content, wanted = OTHER_TEXT[how]
+    (tmp_path / name).write_text(content, "utf-8")
+    assert run("generate", "--pool", tmp_path / "p", "--seeds", tmp_path / name) == 2
+    line = said(capsys)
+    assert wanted in line
+    assert "save it as" not in line
 
 
 def pipe(path: Path) -> None:

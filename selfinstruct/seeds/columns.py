@@ -58,6 +58,8 @@ class Columns:
     given: tuple[str, ...]
     answers: tuple[str, ...]
     turns: tuple[str, ...]
+    whole: tuple[str, ...]
+    """Of preferences, the answer that was chosen, which may hold the whole conversation."""
     common: Mapping[str, str]
     """The name in this row for each of `COMMON`, and for `instances`, that it has."""
 
@@ -74,6 +76,7 @@ def columns_of(names: tuple[str, ...]) -> Columns:
         _named(names, GIVEN),
         _named(names, ANSWERS),
         tuple(name for wanted in TURNS for name in names if plain(name) == wanted),
+        tuple(name for name in names if plain(name) == "chosen"),
         {wanted: name for wanted in ("instances", *COMMON) for name in reversed(names) if plain(name) == wanted},
     )
 

@@ -17,7 +17,8 @@ from selfinstruct.seeds.tables import csv_table, likely_delimiter, parquet_table
 _BOM = b"\xef\xbb\xbf"
 _FILE = Place()
 _TASK_FILE = "a seed file: .jsonl, .json, .csv or .parquet"
-_SAVE = "save it as .jsonl, .json, .csv or .parquet"
+_WRITE = 'write its tasks as JSON Lines, JSON, CSV or Parquet, such as {"instruction": "...", "output": "..."} a line'
+_FETCH = "if a download failed, fetch the file again; JSON Lines, JSON, CSV and Parquet are read"
 
 
 def open_source(path: Path) -> Source:
@@ -67,16 +68,29 @@ def _text_container(suffix: str, raw: bytes) -> str | SeedFault:
     lines = [line for line in raw.removeprefix(_BOM).split(b"\n", 64) if line.strip()]
     first_line = lines[0].decode("utf-8", "replace").strip()
     like_json = first_line[:1] in {"{", "["}
+    is_table = likely_delimiter(first_line)[1] > 0
+    if not is_table and _is_plain_text(suffix, lines):
+        return SeedFault(_FILE, "", f"plain text, which begins with {quoted(first_line)}", _TASK_FILE, _FETCH)
     if suffix in {".csv", ".tsv"} and not (like_json and _is_json(lines[0])):
         return "CSV"
     if like_json or suffix in {".jsonl", ".ndjson", ".json"}:
         return "JSON Lines" if _is_json_lines(suffix, lines) else "JSON array"
-    if likely_delimiter(first_line)[1]:
+    if is_table:
         return "CSV"
     if suffix == ".parquet":
         return SeedFault(_FILE, "", "not a Parquet file", "a Parquet file", "write the file anew")
     found = f"begins with {quoted(first_line, 20)}, which no seed file does"
-    return SeedFault(_FILE, "", found, _TASK_FILE, _SAVE)
+    return SeedFault(_FILE, "", found, _TASK_FILE, _WRITE)
+
+
+def _is_plain_text(suffix: str, lines: list[bytes]) -> bool:
+    """Whether a file that is called one of rows holds none, such as what a failed download leaves."""
+    if suffix in {".csv", ".tsv"}:
+        return len(lines) == 1 and not any(mark in lines[0] for mark in (b",", b";", b"\t", b"|"))
+    begins = (b"{", b"[", b'"', b"}", b"]")
+    return suffix in {".jsonl", ".ndjson", ".json"} and not any(
+        line.lstrip().startswith(begins) or _is_json(line) for line in lines
+    )
 
 
 def _is_json_lines(suffix: str, lines: list[bytes]) -> bool:

@@ -61,7 +61,8 @@ def recognise(fields: Mapping[str, object]) -> str | None:
     turns = tuple(
         name for name in columns.turns if isinstance(fields[name], list) or plain(name).startswith(("messages", "conv"))
     )
-    named = {"own": (asked, instances), "columns": (asked, columns.answers), "chat": (turns or columns.turns,)}
+    whole = () if asked or any(_is_slip(name, "instruction") for name in fields) else columns.whole
+    named = {"own": (asked, instances), "columns": (asked, columns.answers), "chat": (turns or columns.turns or whole,)}
     for form, needed in named.items():
         if all(any(known(fields[name]) is not None for name in names) for names in needed):
             return form
@@ -247,8 +248,12 @@ class _Reader:
 
     def chat(self) -> tuple[str, list[Instance]]:
         """The first exchange of a conversation."""
-        names = self.columns.turns
+        names = self.columns.turns or self.columns.whole
         key = next((name for name in names if turns_of(self.fields[name])), names[0])
+        if not self.columns.turns and is_text(self.fields[key]) and not turns_of(self.fields[key]):
+            found, remedy = f'"{key}" is an answer without what was asked', 'add a column "prompt" with the request'
+            self.fault(key, found, "a request and its answer", remedy)
+            return "", []
         return self.conversation({key: self.fields[key]})
 
     def conversation(self, columns: Mapping[str, object]) -> tuple[str, list[Instance]]:

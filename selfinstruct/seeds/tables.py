@@ -17,14 +17,18 @@ if TYPE_CHECKING:
 
 
 def likely_delimiter(header: str) -> tuple[str, int]:
-    """The delimiter that makes the most known fields of a header line, and how many."""
-    cells = {mark: tuple(cell.strip(' "\r\n') for cell in header.split(mark)) for mark in ",;\t"}
+    """The delimiter that makes the most known fields of a header line, else the most fields, and how many are known."""
+    if header.lstrip().startswith("|"):  # a table of Markdown, with a line of dashes among its rows
+        return ",", 0
+    marks = ",;\t|"
+    cells = {mark: tuple(cell.strip(' "\r\n') for cell in header.split(mark)) for mark in marks}
     known = {mark: len(columns_of(names).any()) for mark, names in cells.items()}
-    return max(known.items(), key=lambda item: item[1])
+    best = max(marks, key=lambda mark: (known[mark], len(cells[mark])))
+    return best, known[best]
 
 
 def csv_table(text: str) -> Source:
-    """The rows of a CSV file with a header, each with the line it begins on; delimited by comma, semicolon or tab."""
+    """The rows of a CSV file with a header, each with the line it begins on; delimited by comma, semicolon, tab, |."""
     header_line = next((line for line in text.splitlines() if line.strip()), "")
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=likely_delimiter(header_line)[0], strict=True)
     # The limit is the module's own and guards against runaway quotes; here the whole text is in memory anyway.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -21,6 +22,10 @@ _ROLES: Mapping[str, str] = {
 }
 """Who speaks, by the names that are in use."""
 _UNREAD_PARTS = frozenset({"thinking", "reasoning", "redacted_thinking", "tool_use", "tool_call", "tool_result"})
+_SPEAKER = re.compile(
+    r"(?:\A\s*|\n\s*\n|\n(?=#))(?:#+ *)?(Human|User|Prompter|Assistant|AI|Bot|System) *:", re.IGNORECASE
+)
+"""How a turn begins in a conversation that is one text."""
 END = "<|endoftext|>"
 """Ends a completion in files of the form self-instruct, and tells them from other prompts and completions."""
 _BEFORE = ("Task: ", "Instruction: ", "What to do: ", "Do the following. ")
@@ -66,8 +71,15 @@ def turns_of(value: object) -> list[tuple[str, object]]:
     """The turns of a conversation, each with who speaks (empty: not known); none where it is none.
 
     A turn is an object with a role and a content by any of their names, or one that holds a question and its answer;
-    a list of texts alternates, and the user begins.
+    a list of texts alternates, and the user begins. In one text each turn begins with who speaks: `Human:`.
     """
+    if isinstance(value, str):
+        speakers = list(_SPEAKER.finditer(value)) if _SPEAKER.match(value) else []
+        ends = [*(one.start() for one in speakers[1:]), len(value)]
+        return [
+            (role_of(one[1]), {"content": value[one.end() : end].strip()})
+            for one, end in zip(speakers, ends, strict=False)
+        ]
     if not isinstance(value, list) or not value:
         return []
     if len(value) > 1 and all(isinstance(turn, str) for turn in value):

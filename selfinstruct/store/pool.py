@@ -117,6 +117,19 @@ def _database_in(folder: Path) -> Path:
     return path
 
 
+def _place_in(folder: Path) -> Path:
+    """Where the database of a pool to be grown is, or will be. Raises: PoolError, where something else is there."""
+    database = _database_in(folder)
+    if folder.is_dir() and not database.exists() and _holds_something(folder):
+        raise PoolError(f"{folder}: this folder holds other things and no pool; name a new or empty folder")
+    return database
+
+
+def check_place(folder: Path) -> None:
+    """Raises: PoolError, where this folder is neither a pool nor a place for a new one."""
+    _meta_of(_place_in(folder))
+
+
 def _meta_of(path: Path) -> dict[str, str] | None:
     """The facts of the pool in a database; None where there is nothing in it yet. Raises: PoolError."""
     if not path.is_file() or path.stat().st_size == 0:
@@ -179,9 +192,7 @@ class Pool:
             PoolError: the folder is something else or cannot be written.
             PoolInUse: another run is growing the pool.
         """
-        database, lock_file = _database_in(folder), folder / "pool.lock"
-        if folder.is_dir() and not database.exists() and _holds_something(folder):
-            raise PoolError(f"{folder}: this folder holds other things and no pool; name a new or empty folder")
+        database, lock_file = _place_in(folder), folder / "pool.lock"
         files = [database, *(Path(f"{database}{ending}") for ending in ("-wal", "-shm")), lock_file]
         made = [path for path in (*files, folder, *folder.parents) if not path.exists()]
         while True:

@@ -16,7 +16,7 @@ from selfinstruct.config.reading import DEFAULT_CONCURRENCY, Config
 from selfinstruct.growth.pump import Growth, Outcome
 from selfinstruct.llm.prices import in_dollars
 from selfinstruct.store import reading
-from selfinstruct.store.pool import is_pool
+from selfinstruct.store.pool import check_place, is_pool
 from selfinstruct.terminal.outputs import show_export, write_export
 from selfinstruct.terminal.status import print_json, show_samples, show_table
 from selfinstruct.terminal.words import ERR, OUT, harmless, say, show_json
@@ -158,6 +158,7 @@ def show_forecast(config: Config, *, as_json: bool, quiet: bool = False) -> None
     """
     from selfinstruct.runs.forecast import forecast  # noqa: PLC0415 - as in `generate`
 
+    check_place(config.pool)
     found = forecast(config, _hush if quiet else say)
     if as_json:
         show_json(_as_json(found, with_prompts=not quiet))
