@@ -69,7 +69,8 @@ def _text_container(suffix: str, raw: bytes) -> str | SeedFault:
     first_line = lines[0].decode("utf-8", "replace").strip()
     like_json = first_line[:1] in {"{", "["}
     is_table = likely_delimiter(first_line)[1] > 0
-    if not is_table and _is_plain_text(suffix, lines):
+    is_readable = first_line and "\ufffd" not in first_line
+    if is_readable and not is_table and _is_plain_text(suffix, lines):
         return SeedFault(_FILE, "", f"plain text, which begins with {quoted(first_line)}", _TASK_FILE, _FETCH)
     if suffix in {".csv", ".tsv"} and not (like_json and _is_json(lines[0])):
         return "CSV"
