@@ -90,7 +90,7 @@ def data(work: Path) -> dict[str, int]:
     with sqlite3.connect(work / "pool" / "pool.db") as connection:
         rejected = connection.execute(
             "SELECT t.instruction, r.input, r.text FROM rejections r JOIN tasks t ON t.id = r.task_id "
-            "WHERE r.kind = 'instance' AND TRIM(r.text) != '' ORDER BY t.position, r.position"
+            "WHERE r.kind = 'instance' AND TRIM(r.text) != '' ORDER BY t.position, r.request_position"
         )
         rows += [
             {"prompt": "\n\n".join(filter(None, (instruction, given))) + "\n\n", "completion": output}
