@@ -98,7 +98,7 @@ def test_two_schedules_with_a_file_each_and_no_server_grow_their_pools_and_leave
         assert "with the built-in offline model" in toy.told()
         assert real.server() != toy.server()
         assert (real.pool / "prefect" / "prefect.db").exists()
-        with Schedule(tmp_path / "real", real.file.read_text(), 5).running() as third:
+        with real.running() as third:
             assert third.wait(LONG_S) == 2
         assert "another schedule serves this pool" in real.told()
 
