@@ -70,7 +70,7 @@ def grown(folder: Path, config: str) -> tuple[Path, int, str]:
     (folder / "c.toml").write_text(config, encoding="utf-8")
     pool = folder / "pool"
     run = [sys.executable, "-m", "selfinstruct", "generate", "--pool", str(pool), "--config", str(folder / "c.toml")]
-    bounds = ["--target", "8", "--max-requests", "60", "--min-acceptance", "0"]
+    bounds = ["--target", "4", "--max-requests", "40", "--min-acceptance", "0"]
     done = subprocess.run([*run, *bounds], cwd=ROOT, capture_output=True, text=True, check=False)
     return pool, done.returncode, done.stderr
 
