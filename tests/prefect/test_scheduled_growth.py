@@ -254,7 +254,7 @@ def test_what_a_run_cannot_do_is_one_clear_line(prefect: Prefect, pools: Path, m
     wrong = [
         ({"more": 1, "target": 2}, "give one of more and target"),
         ({"more": 1, "secrets": {"MODEL_KEY": "none-such"}}, "Prefect has no Secret block named 'none-such'"),
-        ({"more": 1, "file": str(pools / "none.toml")}, "none.toml: the config file cannot be read"),
+        ({"more": 1, "file": str(pools / "none.toml")}, "none.toml: no such file"),
         ({"more": 1, "model": "no-such-model"}, "no-such-model"),
         ({"more": 1, "model": None, "base_url": []}, "no model is named"),
     ]
