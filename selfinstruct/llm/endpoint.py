@@ -127,6 +127,8 @@ class Endpoint:
         self.breaker = Breaker(clock)
         self.sent = 0
         self.answered_at = float("-inf")
+        self.foreign_since = float("inf")
+        """When something first came with status 200 that is no answer."""
         self.context_lengths: dict[str, int] = {}
         """By model, as far as the server says."""
         self.said_outage = False
