@@ -46,6 +46,8 @@ _KEY = re.compile(
     r"|unauthori[sz]ed|authori[sz]ation|bearer|(invalid|expired|missing|incorrect|revoked)\W{1,3}(\w+\W+)?token"
     r"|token\b.{0,40}(invalid|expired|missing|incorrect|revoked)|密钥|鉴权"
 )
+_ECHO = re.compile(r"authorization\W{1,4}bearer\W+(\*+|\w*)|bearer \*+")
+"""The header that was sent, as some servers say it again in whatever they refuse."""
 _NOT_THE_KEY = re.compile(
     r"region|countr|territor|location|scope|permission|\bip\b|blocked|organi[sz]ation|access to (the |this )?model"
     r"|(use|call) (the |this )?model|\bmodels?\b.{0,30}(access|not (allowed|available|enabled|permitted))"
@@ -215,4 +217,5 @@ def _is_too_long_an_answer(words: str) -> bool:
 def _is_the_key(status: int, heard: Said) -> bool:
     if status == 401:
         return True
-    return status in {400, 403} and bool(_KEY.search(heard.words)) and not _NOT_THE_KEY.search(heard.words)
+    words = _ECHO.sub(" ", heard.words)
+    return status in {400, 403} and bool(_KEY.search(words)) and not _NOT_THE_KEY.search(words)
