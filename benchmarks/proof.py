@@ -19,6 +19,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from selfinstruct.export.formats import prompt_completion_plain
+from selfinstruct.records import Instance
+from selfinstruct.store.training import Row
+
 HERE = Path(__file__).resolve().parents[1]
 HELD_OUT = 60
 """Seeds that are measured on, and seen by no model."""
@@ -93,7 +97,7 @@ def data(work: Path) -> dict[str, int]:
             "WHERE r.kind = 'instance' AND TRIM(r.text) != '' ORDER BY t.position, r.request_position"
         )
         rows += [
-            {"prompt": "\n\n".join(filter(None, (instruction, given))) + "\n\n", "completion": output}
+            prompt_completion_plain(Row("", instruction, Instance(given, output)))
             for instruction, given, output in rejected
         ]
     (work / "unfiltered").mkdir(exist_ok=True)
@@ -122,16 +126,8 @@ def main() -> None:
         out = work / f"{name}-tuned"
         tasks = [str(option) for one in ("heldout", "checkable") for option in ("--tasks", work / f"{one}.jsonl")]
         job = [
-            "--data",
-            str(work / name),
-            "--out",
-            str(out),
-            "--model",
-            given.base,
-            "--steps",
-            str(given.steps),
-            *tasks,
-        ]
+            "--data", str(work / name), "--out", str(out), "--model", given.base, "--steps", str(given.steps), *tasks,
+        ]  # fmt: skip
         subprocess.run([trainer, str(HERE / "examples" / "finetune_trl.py"), *job, *JOB], check=True)
         report = json.loads((out / "report.json").read_text(encoding="utf-8"))
         print(f"{name}: {count} rows")

@@ -32,8 +32,6 @@ from selfinstruct.records import Completion, Request, canonical_json
 
 __all__ = ["Client", "EndpointConfig", "Halted", "Meter", "Progress", "without_credentials"]
 
-FOREIGN_S = 60.0
-"""An endpoint that has answered nothing is left once it has sent for so long what is no answer, with status 200."""
 TOO_MANY_FAULTS = 8
 """Failures of one request, while its endpoint answers others, after which it is given up as `failed`."""
 MOST_HICCUPS = 2
@@ -253,12 +251,10 @@ class Client:
             refusal = self._read_refusal(endpoint, ask, base, capabilities, body, inner.reply)
             return _charged(refusal, inner.usage, reply)
         except NoAnswer as no:
-            endpoint.foreign_since = min(endpoint.foreign_since, self._clock())
-            for_s = self._clock() - endpoint.foreign_since
-            has_never = endpoint.answered_at == float("-inf") and for_s > FOREIGN_S
-            why = f"{endpoint.url}: {no}; this is no OpenAI-compatible server, or something stands before it"
-            cost = failed(request, endpoint.url, "no_answer", str(no))
-            trouble = Trouble("left", why, paid=cost) if has_never else Trouble("failed", str(no), paid=cost)
+            trouble = Trouble("failed", str(no), paid=failed(request, endpoint.url, "no_answer", str(no)))
+            if endpoint.is_foreign(self._clock()):
+                why = f"{endpoint.url}: {no}; this is no OpenAI-compatible server, or something stands before it"
+                trouble = replace(trouble, kind="left", why=why)
             return _charged(trouble, no.usage, reply)
         return self._heard(endpoint, ask, answer)
 

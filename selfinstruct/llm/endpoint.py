@@ -45,6 +45,8 @@ _OF_THE_WAY = {"content-encoding", "content-length", "transfer-encoding"}
 _LONG = 12
 """A secret of fewer characters may be a word of an answer, so only error texts are rid of it."""
 _MOST_REDIRECTS = 3
+FOREIGN_S = 60.0
+"""An endpoint that has answered nothing is left once it has sent other things for so long."""
 _PROXIES = {"http_proxy", "https_proxy", "all_proxy", "no_proxy"}
 _TLS_ALERT = re.compile(r"\\x15\\x03|\x15\x03")
 """How a server that speaks HTTPS answers what is not."""
@@ -127,8 +129,7 @@ class Endpoint:
         self.breaker = Breaker(clock)
         self.sent = 0
         self.answered_at = float("-inf")
-        self.foreign_since = float("inf")
-        """When something first came with status 200 that is no answer."""
+        self._foreign_since = float("inf")
         self.context_lengths: dict[str, int] = {}
         """By model, as far as the server says."""
         self.said_outage = False
@@ -191,6 +192,11 @@ class Endpoint:
         self._may_be_below = False
         self.base = f"{self.base}/v1"
         return True
+
+    def is_foreign(self, now: float) -> bool:
+        """Note what came with status 200 and is no answer; whether this has gone on for long, with no answer ever."""
+        self._foreign_since = min(self._foreign_since, now)
+        return self.answered_at == float("-inf") and now - self._foreign_since > FOREIGN_S
 
     async def speaks_tls(self) -> bool:
         """Whether a server behind an http:// URL, which did not answer, wants https://."""

@@ -32,7 +32,7 @@ _OF_ROLES = re.compile(
 )
 """Said where a chat template has no place for a system message."""
 _OTHER_NAME = re.compile(
-    r"(unrecognized|unknown|unsupported|unexpected|invalid|extra)\b.{0,40}\bmax_tokens\b"
+    r"(unrecognized|unknown|unsupported|unexpected|extra)\b.{0,40}\bmax_tokens\b"
     r"|\bmax_tokens\b.{0,40}((not|n't) (support|allow|permit|recogni|accept)|deprecated|unsupported|unexpected)"
 )
 _OPTIONAL = ("seed", "temperature", "top_p", "presence_penalty", "frequency_penalty", "stop")
