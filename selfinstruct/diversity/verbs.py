@@ -21,6 +21,9 @@ _ASKED = 2000
 """Characters at either end of an instruction in which a request is looked for."""
 _TOKEN = re.compile(r"[A-Za-z]+(?:['’\-][A-Za-z]+)*|[.?!;:,()\n\"“”]|[^\s.?!;:,()\"“”]+")
 _CODE = re.compile(r"\b\w+_\w+|\b\w+\([^)]*\)|`[^`]*`|\b[a-z]+[A-Z]\w*|\b\w+\.\w+(?=\s|$)")
+_MAY_BE_CODE = re.compile(r"[_(`]|[a-z][A-Z]|\.\w")
+_MAY_BE_QUOTED = re.compile(r"[\"“”']")
+"""Found fast where `_CODE` and `_QUOTED`, which are slow, may find something."""
 _QUOTED = re.compile(r"[\"“”][^\"“”]*[\"“”]|(?<!\w)'[^']*'(?!\w)")
 _LETTER = re.compile(r"[^\W\d_]")
 _UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
@@ -48,7 +51,8 @@ def read(instruction: str) -> Reading:
     text = instruction[:_READ].replace("’", "'")
     if not is_english(text):
         return _first_words(text)
-    plain = _CODE.sub("_", _QUOTED.sub(" _ ", text))
+    plain = _QUOTED.sub(" _ ", text) if _MAY_BE_QUOTED.search(text) else text
+    plain = _CODE.sub("_", plain) if _MAY_BE_CODE.search(plain) else plain
     tokens = _TOKEN.findall(plain)
     return _request(tokens) or _first_words(text)
 

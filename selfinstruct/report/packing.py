@@ -8,8 +8,7 @@ import zlib
 from collections.abc import Iterable
 from typing import IO, Any
 
-_GROUP = 3
-"""Base64 is written in groups of so many bytes."""
+_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 def harmless_json(value: Any) -> str:
@@ -19,20 +18,13 @@ def harmless_json(value: Any) -> str:
 
 
 def write_packed(file: IO[str], rows: Iterable[Any]) -> int:
-    """Write rows as a JSON list, gzipped, in base64; how many there were. One row is held at a time."""
-    squeeze = zlib.compressobj(5, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
-    rest, count = b"", 0
-
-    def write(data: bytes, *, last: bool = False) -> bytes:
-        end = len(data) if last else len(data) - len(data) % _GROUP
-        file.write(base64.b64encode(data[:end]).decode("ascii"))
-        return data[end:]
-
-    for row in rows:
-        text = ("," if count else "[") + json.dumps(row, ensure_ascii=False, separators=(",", ":"))
+    """Write rows as a JSON list, gzipped, in base64; how many there were. One row at a time is held unpacked."""
+    squeeze = zlib.compressobj(4, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
+    packed, count = bytearray(), 0
+    for count, row in enumerate(rows, start=1):
+        text = ("[" if count == 1 else ",") + _JSON.encode(row)
         # Text from a database has no lone surrogates; what has is replaced as JSON in UTF-8 cannot hold it.
-        rest = write(rest + squeeze.compress(text.encode("utf-8", "replace")))
-        count += 1
-    end = b"]" if count else b"[]"
-    write(rest + squeeze.compress(end) + squeeze.flush(), last=True)
+        packed += squeeze.compress(text.encode("utf-8", "replace"))
+    packed += squeeze.compress(b"]" if count else b"[]") + squeeze.flush()
+    file.write(base64.b64encode(packed).decode("ascii"))
     return count

@@ -1,10 +1,14 @@
-"""The report of 50,000 tasks: written within 20 s and 1 GB, opened within 3 s from less than 15 MB."""
+"""The report of 50,000 tasks: written within 20 s and 1 GB, opened within 3 s from less than 15 MB.
+
+Seconds are those of a machine that counts as fast as `YARDSTICK` says; of a slower one they are taken in proportion.
+"""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,8 +22,18 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 TASKS = 50_000
+YARDSTICK = 0.05
+"""Seconds of the processor for a million steps of a loop in Python."""
 
 pytestmark = pytest.mark.timeout(900)
+
+
+def slowness() -> float:
+    """How much longer than the yardstick this machine takes now, on the mean of ten times."""
+    begun = time.process_time()
+    for _ in range(10):
+        sum(number * number for number in range(1_000_000))
+    return (time.process_time() - begun) / 10 / YARDSTICK
 
 
 @pytest.fixture(scope="module")
@@ -32,27 +46,30 @@ def report(tmp_path_factory: pytest.TempPathFactory, browser: object) -> Path:
     out = pool / "report.html"
     command = [sys.executable, "-m", "selfinstruct", "report", str(pool)]
     # On one thread, the seconds of the processor are those that the command takes on a machine that does nothing else.
+    before = slowness()
     running = subprocess.Popen(command, env={**os.environ, "OPENBLAS_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL)
     _, ended, used = os.wait4(running.pid, 0)
     running.returncode = os.waitstatus_to_exitcode(ended)
     assert running.returncode == 0
     kilobytes = used.ru_maxrss / (1024 if sys.platform == "darwin" else 1)
     seconds = used.ru_utime + used.ru_stime
-    print(f"\n{TASKS:,} tasks: {seconds:.1f} s, {kilobytes / 1e6:.2f} GB, {out.stat().st_size / 1e6:.1f} MB")
-    assert seconds < 20
+    slow = max(1, (before + slowness()) / 2)
+    megabytes = out.stat().st_size / 1e6
+    print(f"\n{TASKS:,} tasks: {seconds:.1f} s at {slow:.2f}, {kilobytes / 1e6:.2f} GB, {megabytes:.1f} MB")
+    assert seconds / slow < 20
     assert kilobytes < 1e6
     return out
 
 
 def test_it_opens_fast_and_is_small(page: Page, report: Path) -> None:
     assert report.stat().st_size < 15e6
-    taken = []
+    taken, slow = [], max(1, slowness())
     for _ in range(3):  # other work on the machine may slow one down
         page.goto(report.as_uri())
         page.wait_for_selector("html[data-ready]")
         taken.append(int(page.get_attribute("html", "data-ready") or "99999"))
-    print(f"\nopened within {sorted(taken)} ms")
-    assert min(taken) < 3000
+    print(f"\nopened within {sorted(taken)} ms at {slow:.2f}")
+    assert min(taken) / slow < 3000
 
 
 def test_its_tables_answer_at_once(page: Page, report: Path) -> None:
