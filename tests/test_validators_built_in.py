@@ -189,6 +189,7 @@ def test_the_reckoning_is_that_of_python(a: int, operation: str, b: int, said: i
         ("Write it in Chinese with pinyin.", None),
         ("Write a letter to an English teacher.", None),
         ("What was the Spanish Armada?", None),
+        ("A customer has written to our web shop in French; put her message into English.", "en"),
     ],
 )
 def test_the_language_asked_for_is_read_from_the_instruction(instruction: str, code: str | None) -> None:

@@ -78,6 +78,7 @@ _DRAWS = [
     (
         rf"(?:draw|sketch|plot|graph)\s+(?:me\s+)?{_A}\s+"
         r"(?!(?:\p{L}+\s+)?(?:conclusion|inference|comparison|parallel|distinction|lesson|analog|line\s+between|stor|twist))"
+        r"(?![^.?!\n]{0,60}\b(?:out\s+of|from)\s+(?:the|this|these)\s+(?:\p{L}+\s+)?(?:passages?|texts?|story|notes|report|article|letter)\b)"
         # From an urn, a deck or a hat; and what is drawn in words.
         r"(?!(?:[\p{L}-]+\s+){0,3}(?:cards?|marbles?|balls?|chips?|coins?|tiles?|straws?|lots?|tickets?|names?|numbers?|samples?"
         r"|outline|scene|character|argument|proposal|timeline|table|course|path|boundar(?:y|ies))\b)"

@@ -52,7 +52,7 @@ InstructionRule = Callable[[str], Fault | None]
 """A check of an instruction's text that has bound its settings."""
 
 _FITS_AT_THE_START = frozenset("¿¡")
-_QUOTES = {"《": "》", "「": "」", "『": "』", "“": "”", "„": "“", "«": "»", "‘": "’", "〈": "〉"}
+_QUOTES = {"《": "》", "「": "」", "『": "』", "“": "”", "„": "“", "«": "»", "‘": "’", "〈": "〉", '"': '"'}
 _WORD = r"\p{L}\p{N}\p{M}_"
 
 _BLANK = regex.compile(r"_{3,}|＿{2,}")
@@ -93,8 +93,8 @@ def fault_of_instruction(text: str, rules: Iterable[InstructionRule]) -> Fault |
 def starts_with_punctuation() -> InstructionRule:
     """A check that finds a mark or symbol as the first character, `starts_with_punctuation`.
 
-    As in Wang et al. 2022, and for all of Unicode. "¿" and "¡" are fine, and so is a typographic quote that closes
-    before the end: "《红楼梦》的作者是谁？".
+    As in Wang et al. 2022, and for all of Unicode. "¿" and "¡" are fine, and so is a quote that closes before the
+    end: "《红楼梦》的作者是谁？".
     """
 
     def check(text: str) -> Fault | None:

@@ -41,7 +41,7 @@ _KIND = (
     r"|plain|fluent)\s+)?"
 )
 _WANTED = regex.compile(
-    r"\b(?:translat\w*|render|convert|put|say|said|write|written|answer|respond|reply|rewrite|express|explain|compose|summari[sz]e|describe"
+    r"(?<!\b(?:has|have|had|is|are|was|were)\s)\b(?:translat\w*|render|convert|put|say|said|write|written|answer|respond|reply|rewrite|express|explain|compose|summari[sz]e|describe"
     r"|tell|give|state|list|draft|create|generate|traduce|traduis\w*|traduz\w*|traduisez|traduci|schreib\w*|antwort\w*|beschreib\w*|erkl[äa]r\w*"
     r"|[üu]bersetz\w*|escrib\w*|respond\w*|r[ée]pond\w*|[ée]cri\w*|explica|expliqu\w*)\b[^.?!。\n\"“:]{0,100}?"
     rf"(?:\b(?:in|into|to|ins?|auf|en|al|em|in\s+das|ins|vers\s+l['’]|en\s+l['’])\s+|l['’])(?:the\s+)?{_KIND}(?:{_ANY})\b(?P<after>[^.?!\n:]{{0,30}})"
