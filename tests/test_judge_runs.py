@@ -26,7 +26,8 @@ from tests.servers import GatedServer
 from tests.test_growth import assert_it_adds_up
 
 TARGET = 60
-QUIRKS = parse_quirks("wrong=25%,judge_wrong=8%,badjson=4%,refusal=2%")
+QUIRKS = parse_quirks("wrong=25%,judge_wrong=8%,badjson=4%,refusal=2%,rut=60%")
+"""In its rut the model asks more often for short answers, which can agree."""
 SEED = 4
 """One by which the judge errs often enough in everything that it is asked."""
 CONFIG = f"""

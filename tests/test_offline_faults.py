@@ -34,7 +34,7 @@ from tests.processes import running
 Answer = tuple[int, dict[str, str], bytes]
 
 
-def chat(seed: int = 0, content: str = "Round the number to the nearest ten.\n\n1234") -> bytes:
+def chat(seed: int = 0, content: str = "Which planet of our solar system has the shortest year?") -> bytes:
     body = {"model": "offline", "seed": seed, "messages": [{"role": "user", "content": content}]}
     return json.dumps(body).encode()
 

@@ -1,4 +1,4 @@
-"""The offline model as judge and reviser: it says the computed truth, errs as often as it is told, and mends rows."""
+"""The offline model as judge and reviser: it says what the book says, errs as often as it is told, and mends rows."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from typing import Any
 
 import pytest
 
+from selfinstruct.llm.offline.book import check, entries
 from selfinstruct.llm.offline.protocol import Model, answer_chat
 from selfinstruct.llm.offline.quirks import parse_quirks
-from selfinstruct.llm.offline.writer import check
 
-ROUND = "Round the number to the nearest ten."
-GOOD = {"instruction": ROUND, "input": "1234", "output": "1230"}
-BAD = {"instruction": ROUND, "input": "1234", "output": "1240"}
+ENTRY = next(one for one in entries() if one.needs_input and not one.is_classification and one.answers[0].wrong)
+KNOWN = ENTRY.answers[0]
+GOOD = {"instruction": ENTRY.instruction, "input": KNOWN.input, "output": KNOWN.output}
+BAD = {**GOOD, "output": KNOWN.wrong[0].output}
+LABELLED = next(one for one in entries() if one.is_classification and len(one.answers) == 3)
 MARKS = {
     "verdict": '{"valid_task": {"reason": "...", "score": 5}}',
     "revision": '{"critique": "...", "input": "...", "output": "..."}',
@@ -38,7 +40,7 @@ def scores(row: dict[str, str], quirks: str = "none", seed: int = 0) -> list[int
 def test_a_verdict_has_three_questions_with_reason_and_score(with_schema: bool) -> None:
     said = ask("verdict", BAD, with_schema=with_schema)
     assert list(said) == ["valid_task", "suitable_input", "correct_output"]
-    assert said["correct_output"]["reason"] == "The rule gives 1230."
+    assert KNOWN.wrong[0].fault in said["correct_output"]["reason"]
     assert set(ask("revision", BAD, with_schema=with_schema)) == {"critique", "input", "output"}
 
 
@@ -65,43 +67,40 @@ def test_each_score_is_wrong_at_the_rate_given(row: dict[str, str]) -> None:
         assert sum(wrong) / len(wrong) == pytest.approx(0.2, abs=0.05)
 
 
-def test_outputs_are_wrong_at_the_rate_given_and_differ() -> None:
-    said = set[str]()
+def test_outputs_are_wrong_at_the_rate_given() -> None:
     wrong = 0
     for seed in range(400):
-        messages = [{"role": "user", "content": f"{ROUND}\n\n1234"}]
+        messages = [{"role": "user", "content": f"{GOOD['instruction']}\n\n{GOOD['input']}"}]
         answer = answer_chat({"model": "offline", "seed": seed, "messages": messages},
                              Model("tasks", parse_quirks("wrong=25%")))  # fmt: skip
-        text = answer["choices"][0]["message"]["content"]
-        said.add(text)
-        wrong += not check(ROUND, "1234", text)
+        wrong += not check(GOOD["instruction"], GOOD["input"], answer["choices"][0]["message"]["content"])
     assert wrong / 400 == pytest.approx(0.25, abs=0.06)
-    assert len(said) > 5
 
 
 def test_labels_are_wrong_at_the_rate_given_and_stay_labels() -> None:
-    task = json.dumps({"instruction": "Answer Approve if the number is a prime number, otherwise Decline."})
+    task = json.dumps({"instruction": LABELLED.instruction})
     content = f'{task}\nwrite up to 3 inputs for it, as {{"labels": []}}'
     right = wrong = 0
     for seed in range(150):
         body = {"model": "offline", "seed": seed, "messages": [{"role": "user", "content": content}]}
         answer = answer_chat(body, Model("tasks", parse_quirks("wrong=25%")))
         for one in json.loads(answer["choices"][0]["message"]["content"])["inputs"]:
-            verdict = check(json.loads(task)["instruction"], one["input"], one["label"])
-            if verdict is not None:
-                assert one["label"] in {"Approve", "Decline"}
-                right, wrong = right + verdict, wrong + (not verdict)
+            verdict = check(LABELLED.instruction, one["input"], one["label"])
+            assert verdict or not any(one["label"] in other.wrong for other in LABELLED.answers)
+            right, wrong = right + bool(verdict), wrong + (not verdict)
     assert wrong / (right + wrong) == pytest.approx(0.25, abs=0.06)
 
 
 def test_a_revision_is_right_and_leaves_what_was_right() -> None:
-    assert ask("revision", BAD) == {"critique": "The output has to be 1230.", "input": "1234", "output": "1230"}
-    assert ask("revision", GOOD) == {"critique": "Nothing is wrong.", "input": "1234", "output": "1230"}
-    mended = ask("revision", {**BAD, "input": "no number"})
-    assert check(ROUND, mended["input"], mended["output"])
+    right = {"input": KNOWN.input, "output": KNOWN.output}
+    mended = ask("revision", BAD)
+    assert KNOWN.wrong[0].fault in mended.pop("critique")
+    assert mended == right
+    assert ask("revision", GOOD) == {"critique": "Nothing is wrong.", **right}
+    assert {**ask("revision", {**BAD, "input": "no number"}), "critique": ""} == {"critique": "", **right}
     unknown = {"instruction": "Be nice to each other today.", "input": "a", "output": "b"}
     assert {**ask("revision", unknown), "critique": ""} == {"critique": "", "input": "a", "output": "b"}
-    wrong = [ask("revision", BAD, "wrong=30%", seed)["output"] != "1230" for seed in range(300)]
+    wrong = [ask("revision", BAD, "wrong=30%", seed)["output"] != KNOWN.output for seed in range(300)]
     assert sum(wrong) / 300 == pytest.approx(0.3, abs=0.07)
 
 

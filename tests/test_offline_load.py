@@ -244,13 +244,13 @@ def test_requests_over_the_limit_are_told_when_to_come_again() -> None:
 
 
 def test_tokens_over_the_limit_are_told_when_to_come_again() -> None:
-    tokens = 10  # nine of the prompt, one of the answer
+    tokens = 12  # eleven of the prompt, one of the answer
     with OfflineServer(load=parse_load(token_limit=25), quirks=None) as server:
         answers = [post(server.base_url, chat(n)) for n in range(3)]
         stats = server.stats()
     assert [status for status, *_ in answers] == [200, 200, 429]
     assert "25 tokens a minute" in json.loads(answers[2][2])["error"]["message"]
-    assert (stats["prompt_tokens"], stats["completion_tokens"], stats["token_limited"]) == (18, 2, 1)
+    assert (stats["prompt_tokens"], stats["completion_tokens"], stats["token_limited"]) == (22, 2, 1)
     assert stats["most_tokens_a_minute"] == 3 * tokens
 
 

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import json
-import random
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from selfinstruct.errors import ConfigError
-from selfinstruct.llm.offline import flaws, knowledge
-from selfinstruct.llm.offline.families import FAMILIES
+from selfinstruct.llm.offline import flaws
+from selfinstruct.llm.offline.book import check, entries, find, of_kind
 from selfinstruct.llm.offline.protocol import Limits, Model, answer_chat, answer_completion, count_tokens
 from selfinstruct.llm.offline.quirks import KINDS, parse_quirks
 from selfinstruct.llm.offline.rates import Rate
 from selfinstruct.llm.offline.server import OfflineServer
-from selfinstruct.llm.offline.writer import Style, check
+from selfinstruct.llm.offline.writer import Style
 from tests.test_offline_faults import post
 
 SHOWN = ["Name three rivers.", "Say what day follows Monday."]
@@ -28,8 +27,11 @@ def proposal(seed: int, **more: Any) -> dict[str, Any]:
     return {"model": "offline", "seed": seed, "messages": [{"role": "user", "content": content}], **more}
 
 
+KNOWN = next(one for one in entries() if one.needs_input and len(one.answers[0].output) > 100)
+
+
 def question(seed: int, **more: Any) -> dict[str, Any]:
-    content = "Round the number to the nearest ten.\n\n1234"
+    content = f"{KNOWN.instruction}\n\n{KNOWN.answers[0].input}"
     return {"model": "offline", "seed": seed, "messages": [{"role": "user", "content": content}], **more}
 
 
@@ -86,7 +88,7 @@ def test_rates_of_nothing_switch_the_flaws_off(quirks: str) -> None:
         tasks = [task["instruction"] for task in json.loads(found)["tasks"]]
         assert len(tasks) == 8
         assert not set(tasks) & set(SHOWN)
-        assert check("Round the number to the nearest ten.", "1234", text(quirks, question(seed)))
+        assert check(KNOWN.instruction, KNOWN.answers[0].input, text(quirks, question(seed)))
     usual = [answer_chat(question(seed), Model())["choices"][0]["message"]["content"] for seed in range(300)]
     assert len(set(usual)) > 1, "without quirks the model has its own flaws"
 
@@ -196,22 +198,23 @@ def test_a_model_in_a_rut_knows_few_tasks() -> None:
 
 
 def test_a_model_in_a_rut_goes_on_with_the_kinds_that_it_is_shown() -> None:
-    family = FAMILIES[40]
-    shown = [json.dumps({"instruction": family.write(random.Random(n))}) for n in range(200, 203)]
-    found = [knowledge.identify(text) for seed in range(40) for text in in_a_rut(seed, "rut=100%", *shown)]
-    names = [known[0].name for known in found if known]
-    assert names.count(family.name) > len(found) / 10
-    other = [knowledge.identify(text) for seed in range(40) for text in in_a_rut(seed, "rut=100%")]
-    assert [known[0].name for known in other if known].count(family.name) < names.count(family.name) / 2
+    shown = [json.dumps({"instruction": entry.instruction}) for entry in of_kind("plans")[:3]]
+    assert set(kinds_in_a_rut(*shown)) == {"plans"}
+    assert "plans" not in kinds_in_a_rut()
 
 
-ASKS = ["begin some of the new ones with: Sort, count", "Some of the next ones begin with: Sort"]
+def kinds_in_a_rut(*shown: str) -> list[str]:
+    found = [find(text) for seed in range(40) for text in in_a_rut(seed, "rut=100%", *shown)]
+    return [entry.kind for entry in found if entry]
+
+
+ASKS = ["begin some of the new ones with: Write, translate", "Some of the next ones begin with: Write"]
 
 
 @pytest.mark.parametrize("words", ASKS)
 def test_a_model_in_a_rut_begins_at_times_as_it_is_asked_to(words: str) -> None:
     def share(*more: str) -> float:
         texts = [text for seed in range(60) for text in in_a_rut(seed, "rut=100%", *more)]
-        return sum(text.lower().startswith(("sort ", "count ")) for text in texts) / len(texts)
+        return sum(text.lower().startswith(("write ", "translate ")) for text in texts) / len(texts)
 
     assert share(words) > 0.2 > 0.1 > share()

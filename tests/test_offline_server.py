@@ -18,12 +18,13 @@ import pytest
 from openai import OpenAI
 
 from selfinstruct.llm.offline import server as server_module
+from selfinstruct.llm.offline.book import entries
 from selfinstruct.llm.offline.protocol import before_stop, clip, count_tokens
 from selfinstruct.llm.offline.server import OfflineServer
 from tests.processes import running
 from tests.test_offline_faults import asking, eventually
 
-ROUND = "Round the number to the nearest ten.\n\n1234"
+PLANET = "Which planet of our solar system has the shortest year?"
 LIST = "Tasks:\n1. Name a colour.\n2."
 
 
@@ -53,7 +54,7 @@ def fetch(url: str, body: Any = None, key: str | None = None) -> tuple[int, Any]
             return error.code, json.load(error)
 
 
-def chat(content: str = ROUND, **more: Any) -> dict[str, Any]:
+def chat(content: str = PLANET, **more: Any) -> dict[str, Any]:
     return {"model": "offline", "messages": [{"role": "user", "content": content}], **more}
 
 
@@ -80,15 +81,15 @@ def test_health_needs_no_key() -> None:
 
 
 def test_a_chat_answer_has_the_form_of_openai(client: OpenAI) -> None:
-    answer = client.chat.completions.create(model="offline", messages=[{"role": "user", "content": ROUND}], seed=3)
-    assert answer.choices[0].message.content == "1230"
+    answer = client.chat.completions.create(model="offline", messages=[{"role": "user", "content": PLANET}], seed=3)
+    assert answer.choices[0].message.content == "Mercury"
     assert answer.choices[0].message.role == "assistant"
     assert answer.choices[0].finish_reason == "stop"
     assert answer.model == "offline"
     assert answer.usage is not None
-    assert answer.usage.prompt_tokens == count_tokens(ROUND) == 9
+    assert answer.usage.prompt_tokens == count_tokens(PLANET) == 11
     assert answer.usage.completion_tokens == 1
-    assert answer.usage.total_tokens == 10
+    assert answer.usage.total_tokens == 12
 
 
 def test_a_schema_is_followed(client: OpenAI) -> None:
@@ -127,12 +128,10 @@ def test_max_tokens_cuts_under_both_its_names(server: OfflineServer) -> None:
 
 
 def test_stop_ends_a_chat_answer_before_the_string(server: OfflineServer) -> None:
-    ask = chat(
-        "What are the capitals of Peru, Chile and Spain, one on each line.".replace("What are", "List"),
-        stop=["\nChile"],
-    )
+    known = next(one for one in entries() if not one.needs_input and "\n" in one.answers[0].output)
+    ask = chat(known.instruction, stop=["\n"])
     answer = fetch(server.base_url + "/chat/completions", ask)[1]["choices"][0]
-    assert answer["message"]["content"] == "Peru: Lima"
+    assert answer["message"]["content"] == known.answers[0].output.partition("\n")[0]
     assert answer["finish_reason"] == "stop"
 
 

@@ -380,7 +380,7 @@ def test_a_file_that_cannot_be_written_is_told_and_nothing_is_half_done(client: 
 
 def test_rows_are_chosen_by_condition_and_by_sample(pool: Path) -> None:
     every = places(pool)
-    some = places(pool, "length(instruction) > 90")
+    some = places(pool, "length(instruction) > 150")
     assert 0 < len(some) < len(every)
     sample = places(pool, None, 7)
     assert len(sample) == 7

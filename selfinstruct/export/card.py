@@ -12,7 +12,7 @@ from selfinstruct.export.tables import COLUMNS, TABLES, file_name
 from selfinstruct.records import BEST
 
 _LICENCES = (
-    ("offline", "the built-in model, a set of rules: nothing is claimed"),
+    ("offline", "the built-in model, which answers from a book: nothing is claimed"),
     ("gpt-oss", "Apache-2.0, with OpenAI's usage policy"),
     (("gpt-", "o1", "o3", "o4", "chatgpt"), "OpenAI's terms: output may not be used to develop competing models"),
     ("claude", "Anthropic's terms: output may not be used to train competing models without consent"),

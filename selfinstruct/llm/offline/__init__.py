@@ -1,1 +1,1 @@
-"""The built-in model: a rule-based writer behind a real HTTP server."""
+"""The built-in model: a book of tasks behind a real HTTP server."""

@@ -106,12 +106,10 @@ def inputs(good: list[str], rng: random.Random) -> list[str]:
 
 
 def output(good: str, given: str, rng: random.Random) -> str:
-    """The answer, now and then a refusal, nothing, an echo of the input, or with a further task at its end."""
+    """The answer, now and then a refusal, an echo of the input, or with a further task at its end."""
     roll = rng.random()
     if roll < 0.012:
         return rng.choice(REFUSALS)
-    if roll < 0.018:
-        return ""
     if given and roll < 0.028:
         return given
     if roll < 0.04:

@@ -1,4 +1,4 @@
-"""The offline model as judge and reviser: it knows the truth by computing it, and says it, or errs at a given rate."""
+"""The built-in model as judge and reviser: it knows the truth from its book, and says it, or errs at a given rate."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ import json
 import random
 from typing import Any, NamedTuple
 
-from selfinstruct.llm.offline import flaws, knowledge
-from selfinstruct.llm.offline.family import Family
+from selfinstruct.llm.offline import book, flaws
+from selfinstruct.llm.offline.book import Answer, Entry
 from selfinstruct.llm.offline.quirks import Quirks
-from selfinstruct.llm.offline.wording import Params
 
 QUESTIONS = ("valid_task", "suitable_input", "correct_output")
 
@@ -23,12 +22,12 @@ class Row(NamedTuple):
 
 
 class Truth(NamedTuple):
-    """The three questions answered by computation, and the right output where there is one."""
+    """The three questions answered by the book, and what it says to the row where it knows that."""
 
     is_valid: bool
     is_suitable: bool
     is_correct: bool
-    right: str | None
+    known: Answer | None
 
 
 def row_in(message: str) -> Row:
@@ -44,14 +43,11 @@ def row_in(message: str) -> Row:
 
 
 def truth(row: Row) -> Truth:
-    """A task of no family is invalid; an input is suitable if its family can work with it, and wants one."""
-    known = knowledge.identify(row.instruction)
-    if known is None:
-        return Truth(is_valid=False, is_suitable=False, is_correct=False, right=None)
-    family, params = known
-    right = family.answer(params, row.input)
-    is_suitable = right is not None and (family.make_input is not None or not row.input.strip())
-    return Truth(is_valid=True, is_suitable=is_suitable, is_correct=right == row.output.strip(), right=right)
+    """A task that is not in the book is invalid, an input that is not in it unsuitable."""
+    entry = book.find(row.instruction)
+    known = entry.answer(row.input) if entry else None
+    is_correct = known is not None and known.output == row.output.strip()
+    return Truth(entry is not None, known is not None, is_correct, known)
 
 
 def verdict(row: Row, quirks: Quirks | None, rng: random.Random) -> dict[str, Any]:
@@ -61,38 +57,42 @@ def verdict(row: Row, quirks: Quirks | None, rng: random.Random) -> dict[str, An
     said = {}
     for question, holds in zip(QUESTIONS, found[:3], strict=True):
         errs = rate > 0 and rng.random() < rate
-        said[question] = {"reason": _reason(question, found), "score": _score(holds, errs, rng)}
+        said[question] = {"reason": _reason(question, row, found), "score": _score(holds, errs, rng)}
     return said
 
 
 def revision(row: Row, quirks: Quirks | None, rng: random.Random) -> dict[str, str]:
     """The right output, with another input where that was unsuitable; wrong again as often as `wrong` says."""
-    found = truth(row)
-    known = knowledge.identify(row.instruction)
-    given, output = row.input, found.right
-    if known is not None and not found.is_suitable:
-        given = next(iter(known[0].inputs(known[1], rng, 1)), "")
-        output = known[0].answer(known[1], given)
-    if known is None or output is None:
+    entry, found = book.find(row.instruction), truth(row)
+    if entry is None:
         return {"critique": "Nothing can be said against it.", "input": row.input, "output": row.output}
-    critique = "Nothing is wrong." if found.is_correct else f"The output has to be {output}."
-    return {"critique": critique, "input": given, "output": perhaps_wrong(output, *known, quirks, rng)}
+    known = found.known or entry.answers[0]
+    critique = "Nothing is wrong." if found.is_correct else _reason("correct_output", row, found)
+    return {"critique": critique, "input": known.input, "output": perhaps_wrong(known, entry, quirks, rng)}
 
 
-def perhaps_wrong(right: str, family: Family, params: Params, quirks: Quirks | None, rng: random.Random) -> str:
+def perhaps_wrong(known: Answer, entry: Entry, quirks: Quirks | None, rng: random.Random) -> str:
     """The right answer, or another one as often as the quirk `wrong` says."""
     rate = quirks.share("wrong") if quirks else 0.0
-    if rate and rng.random() < rate:
-        return flaws.wrong(right, family.labels(params) if family.labels else (), rng)
-    return right
+    return wrong(known, entry, rng) if rate and rng.random() < rate else known.output
 
 
-def _reason(question: str, found: Truth) -> str:
+def wrong(known: Answer, entry: Entry, rng: random.Random) -> str:
+    """A wrong answer out of the book, or the right one with another label, number or word in it."""
+    return rng.choice(known.wrong).output if known.wrong else flaws.wrong(known.output, entry.labels, rng)
+
+
+def _reason(question: str, row: Row, found: Truth) -> str:
     if question == "valid_task":
-        return "A rule is known for it." if found.is_valid else "No rule is known for it."
+        return "People ask for this." if found.is_valid else "Nobody could say what is wanted here."
     if question == "suitable_input":
-        return "The rule can work with it." if found.is_suitable else "The rule cannot work with it."
-    return f"The rule gives {found.right}." if found.right is not None else "The rule gives nothing."
+        return "The task can be done on it." if found.is_suitable else "The task cannot be done on it."
+    if found.is_correct:
+        return "It does what was asked, and nothing in it is wrong."
+    if found.known is None:
+        return "There is no right answer to this."
+    faults = {one.output: one.fault for one in found.known.wrong}
+    return f"It {faults.get(row.output.strip()) or 'is not what the input asks for'}.".replace("..", ".")
 
 
 def _score(holds: bool, errs: bool, rng: random.Random) -> int:

@@ -1,37 +1,35 @@
-"""Who writes: `tasks`, with families of computed tasks, or `words`, with endless text for load tests."""
+"""Who writes: `tasks`, out of the book, or `words`, with endless text for load tests."""
 
 from __future__ import annotations
 
 import random
 from bisect import bisect
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import accumulate
 from typing import Any, NamedTuple, Protocol
 
-from selfinstruct.llm.offline import flaws, judge, knowledge, openings
-from selfinstruct.llm.offline.families import FAMILIES
-from selfinstruct.llm.offline.family import Family
+from selfinstruct.llm.offline import flaws, judge
+from selfinstruct.llm.offline.book import Entry, entries, find, kinds, of_kind
 from selfinstruct.llm.offline.quirks import Quirks
-from selfinstruct.llm.offline.wording import Params
 from selfinstruct.llm.offline.words import sentence, split_words
 
-REPEATED = 0.06
-NEARLY_REPEATED = 0.06
+REPEATED = 0.04
+NEARLY_REPEATED = 0.04
 FLAWED = 0.07
-LIKE_A_DEMONSTRATION = 0.5
-"""Shares of the proposed items, each of what the ones before leave; the last takes the family of a task shown."""
+"""Shares of the proposed tasks, each of what the ones before leave."""
+WRONG = 0.15
+"""Share of the answers that are wrong, where the book has a wrong one."""
 
 AS_ASKED = 0.5
 """Share of the tasks of a model in a rut that begin with the words that it was asked to begin some with, if it can."""
-FAVOURITES = 12
+FAVOURITES = 3
 """Kinds of tasks that a model in a rut writes where it knows none of those shown."""
 BY_HEART = 20
 """Tasks of one kind that it knows."""
-TRIES = 60
 
-NO_RULE = "I'm sorry, but I cannot do this: the offline model knows no rule for it."
+NO_RULE = "I'm sorry, but I cannot do this: it is not in the book of the built-in model."
 
 _WANTS_INPUT = ("following", "given", "below", "input", "this ", "these ", "the text", "the sentence", "paragraph")
 _CLASSIFIES = (
@@ -90,19 +88,19 @@ class Voice(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Tasks:
-    """Writes tasks of the families, answers them by computation and errs now and then, unless it has quirks instead."""
+    """Writes tasks of the book, answers them from it and errs now and then, unless it has quirks instead."""
 
     quirks: Quirks | None = None
 
     def propose(
         self, shown: Sequence[str], count: int, rng: random.Random, begin_with: Sequence[str] = ()
     ) -> list[Proposal]:
-        """Fresh tasks for the most part; some repeat what was shown, some are faulty."""
-        families = [known[0] for known in map(knowledge.identify, shown) if known]
-        return [self._one(shown, families, rng, begin_with) for _ in range(count)]
+        """Tasks of the book, each once; some repeat what was shown, some are faulty."""
+        fresh = iter(rng.sample(entries(), min(2 * count, len(entries()))) * count)
+        return [self._one(shown, fresh, rng, begin_with) for _ in range(count)]
 
     def _one(
-        self, shown: Sequence[str], families: Sequence[Family], rng: random.Random, begin_with: Sequence[str]
+        self, shown: Sequence[str], fresh: Iterator[Entry], rng: random.Random, begin_with: Sequence[str]
     ) -> Proposal:
         repeated, nearly = (REPEATED, NEARLY_REPEATED) if self.quirks is None else (self.quirks.share("dup"), 0.0)
         if shown and (roll := rng.random()) < repeated + nearly:
@@ -110,103 +108,74 @@ class Tasks:
             copy = text if roll < repeated else flaws.nearly(text, rng)
             return Proposal(copy, self.is_classification(copy))
         if self.quirks and (rut := self.quirks.share("rut")) and rng.random() < rut:
-            return _in_a_rut(families, begin_with, rng)
-        fresh = _fresh(families, rng)
+            return _in_a_rut([known.kind for known in map(find, shown) if known], begin_with, rng)
+        entry = next(fresh)
         if self.quirks is None and rng.random() < FLAWED:
-            text = flaws.instruction(fresh.instruction, _fresh((), rng).instruction, rng)
-            return Proposal(text, fresh.is_classification)
-        return fresh
+            return Proposal(flaws.instruction(entry.instruction, next(fresh).instruction, rng), entry.is_classification)
+        return Proposal(entry.instruction, entry.is_classification)
 
     def is_classification(self, instruction: str) -> bool:
-        """By its family, else by its words."""
-        known = knowledge.identify(instruction)
-        if known:
-            return known[0].is_classification
-        return any(word in instruction.lower() for word in _CLASSIFIES)
+        """By the book, else by the words."""
+        known = find(instruction)
+        return known.is_classification if known else any(word in instruction.lower() for word in _CLASSIFIES)
 
     def inputs(self, instruction: str, count: int, rng: random.Random) -> tuple[bool, list[str]]:
-        """Inputs of the task's family, with a rare fault among them."""
-        known = knowledge.identify(instruction)
-        if known and known[0].make_input is None:
+        """Inputs out of the book, with a rare fault among them."""
+        known = find(instruction)
+        if known and not known.needs_input:
             return (True, [rng.choice(flaws.NO_INPUT)]) if self._errs(0.015, rng) else (False, [])
         if known:
-            return True, self._family_inputs(*known, count, rng)
+            good = [one.input for one in known.answers[:count]]
+            return True, flaws.inputs(good, rng) if self.quirks is None else good
         if any(word in instruction.lower() for word in _WANTS_INPUT):
             return True, [sentence(rng) for _ in range(count)]
         return False, []
 
     def labelled(self, instruction: str, count: int, rng: random.Random) -> Labelled:
-        """Labels and inputs of the task's family, with a rare fault among them."""
-        known = knowledge.identify(instruction)
-        if known is None or known[0].labels is None:
+        """Labels and inputs out of the book, with a rare fault among them."""
+        known = find(instruction)
+        if known is None or not known.is_classification:
             needs, texts = self.inputs(instruction, count, rng)
-            labels = (
-                ("Yes", "No")
-                if known is None
-                else tuple(self.respond(instruction, text, rng) for text in texts or [""])
-            )
-            return Labelled(labels, needs, [(labels[i % len(labels)], text) for i, text in enumerate(texts or [""])])
-        family, params = known
-        labels = known[0].labels(params)
-        if family.make_input is None:
-            return Labelled(labels, False, [(family.compute(params, ""), "")])
-        pairs = [
-            (family.answer(params, text) or labels[0], text) for text in self._family_inputs(family, params, count, rng)
-        ]
-        if pairs and self._errs(0.03, rng):
+            texts = texts or [""]
+            labels = tuple(self.respond(instruction, text, rng) for text in texts) if known else ("Yes", "No")
+            return Labelled(labels, needs, [(labels[i % len(labels)], text) for i, text in enumerate(texts)])
+        pairs = [(judge.perhaps_wrong(one, known, self.quirks, rng), one.input) for one in known.answers[:count]]
+        if self._errs(0.03, rng):
             pairs[0] = (rng.choice(flaws.WRONG_LABELS), pairs[0][1])
-        pairs = [(judge.perhaps_wrong(label, family, params, self.quirks, rng), text) for label, text in pairs]
-        return Labelled(labels, True, pairs)
+        return Labelled(known.labels, known.needs_input, pairs)
 
     def respond(self, instruction: str, text: str, rng: random.Random) -> str:
-        """The computed answer; a refusal where there is none, so that no filter takes it for one."""
-        known = knowledge.identify(instruction)
-        answer = known[0].answer(known[1], text) if known else None
-        if known is None or answer is None:
+        """The answer out of the book, now and then a wrong one; a refusal where it has none, which a check will see."""
+        entry = find(instruction)
+        known = entry.answer(text) if entry else None
+        if entry is None or known is None:
             return NO_RULE
-        if self.quirks is None:
-            return flaws.output(answer, text, rng)
-        return judge.perhaps_wrong(answer, *known, self.quirks, rng)
+        if self.quirks is not None:
+            return judge.perhaps_wrong(known, entry, self.quirks, rng)
+        if known.wrong and rng.random() < WRONG:
+            return rng.choice(known.wrong).output
+        return flaws.output(known.output, text, rng)
 
     def verdict(self, row: judge.Row, rng: random.Random) -> dict[str, Any]:
-        """By the computed truth."""
+        """By what the book says."""
         return judge.verdict(row, self.quirks, rng)
 
     def revision(self, row: judge.Row, rng: random.Random) -> dict[str, str]:
-        """By the computed truth."""
+        """By what the book says."""
         return judge.revision(row, self.quirks, rng)
-
-    def _family_inputs(self, family: Family, params: Params, count: int, rng: random.Random) -> list[str]:
-        good = family.inputs(params, rng, count)
-        return flaws.inputs(good, rng) if self.quirks is None else good
 
     def _errs(self, share: float, rng: random.Random) -> bool:
         return self.quirks is None and rng.random() < share
 
 
-def _in_a_rut(families: Sequence[Family], begin_with: Sequence[str], rng: random.Random) -> Proposal:
+def _in_a_rut(shown: Sequence[str], begin_with: Sequence[str], rng: random.Random) -> Proposal:
     """A task known by heart, of a kind that was just shown or else a favourite kind; at times one as asked for."""
+    known = of_kind(rng.choice(shown or kinds()[:FAVOURITES]))[:BY_HEART]
     if begin_with and rng.random() < AS_ASKED:
         start = rng.choice(begin_with).lower() + " "
-        for _ in range(TRIES):
-            found = _by_heart(knowledge.any_family(rng), rng)
-            if found.instruction.lower().startswith(start):
-                return found
-    return _by_heart(rng.choice(families or FAMILIES[:: len(FAMILIES) // FAVOURITES]), rng)
-
-
-def _by_heart(family: Family, rng: random.Random) -> Proposal:
-    """One of the few tasks of a kind that a model in a rut knows."""
-    return Proposal(family.write(random.Random(rng.randrange(BY_HEART))), family.is_classification)
-
-
-def _fresh(families: Sequence[Family], rng: random.Random) -> Proposal:
-    """A task of any family, or of one of those given."""
-    imitates = families and rng.random() < LIKE_A_DEMONSTRATION
-    family = rng.choice(families) if imitates else knowledge.any_family(rng)
-    text = family.write(rng)
-    lead = openings.write(rng) if rng.random() < openings.SHARE else ""
-    return Proposal(lead + text, family.is_classification)
+        known = [entry for entry in entries() if entry.instruction.lower().startswith(start)] or known
+    entry = rng.choice(known)
+    return Proposal(entry.instruction, entry.is_classification)
 
 
 @cache
