@@ -32,9 +32,9 @@ START_S = 300.0
 ROOT = Path(__file__).resolve().parents[1]
 FLOW = """
 import asyncio, sys, time
-import flows
+import selfinstruct.scheduling
 started = time.monotonic()
-from flows.grow import GrowConfig, grow
+from selfinstruct.scheduling.grow import GrowConfig, grow
 pool, url, target = sys.argv[1:]
 asyncio.run(grow(GrowConfig(pool=pool, base_url=[url], model="offline", target=int(target))))
 print("seconds", time.monotonic() - started)

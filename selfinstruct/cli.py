@@ -679,12 +679,7 @@ def schedule(
     found = load(config, options, say)
     if found.more is None and found.target is None:
         raise ConfigError("give one of --more and --target, here or in the config file")
-    try:
-        from flows.schedule import schedule as serve
-    except ImportError as error:
-        if not (error.name or "").startswith("flows"):
-            raise
-        raise ConfigError("the `flows` of the current folder hides the project's own; start this elsewhere") from error
+    from selfinstruct.scheduling.schedule import schedule as serve
 
     parameters = {
         "pool": found.pool, "seeds": seeds, "more": found.more, "target": found.target, "backend": backend,

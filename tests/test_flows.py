@@ -16,7 +16,7 @@ from uuid import UUID
 
 import pytest
 
-import flows  # noqa: F401 - sets what Prefect reads when it is imported
+import selfinstruct.scheduling  # noqa: F401 - sets what Prefect reads when it is imported
 from selfinstruct.store.reading import status
 from tests.builders import ROOT, exported, grow, rows
 from tests.prefect.serving import wait_for
@@ -44,8 +44,8 @@ def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def test_the_flow_grows_a_pool_as_generate_does_with_a_task_for_each_step(prefect: str, tmp_path: Path) -> None:
-    from flows.grow import GrowConfig
-    from flows.grow import grow as flow
+    from selfinstruct.scheduling.grow import GrowConfig
+    from selfinstruct.scheduling.grow import grow as flow
 
     done = asyncio.run(flow(GrowConfig(pool=tmp_path / "p", target=40, backend="offline")))
     assert done["exit_code"] == 0
@@ -68,9 +68,9 @@ def test_the_flow_grows_a_pool_as_generate_does_with_a_task_for_each_step(prefec
 def test_a_run_takes_its_model_from_wherever_it_is_named_and_its_summary_says_so(
     prefect: str, tmp_path: Path, by: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from flows.artifacts import key
-    from flows.grow import grow as flow
     from selfinstruct.llm.offline.server import OfflineServer
+    from selfinstruct.scheduling.artifacts import key
+    from selfinstruct.scheduling.grow import grow as flow
 
     pool, file = tmp_path / "p", tmp_path / "night.toml"
     with OfflineServer() as server:
@@ -109,8 +109,8 @@ async def _names() -> set[str]:
 
 
 def test_a_run_for_which_no_model_is_named_is_refused(prefect: str, tmp_path: Path) -> None:
-    from flows.grow import grow as flow
     from selfinstruct.errors import ConfigError
+    from selfinstruct.scheduling.grow import grow as flow
 
     file = tmp_path / "night.toml"
     file.write_text("concurrency = 4\n[model]\nbase_url = []\n")
@@ -152,10 +152,10 @@ def test_what_a_parameter_may_not_hold_is_refused_by_the_flow_and_by_its_schema(
     from prefect.utilities.schema_tools.validation import validate
     from pydantic import ValidationError
 
-    from flows.finetune import FinetuneConfig, finetune
-    from flows.grow import GrowConfig
-    from flows.grow import grow as flow
-    from flows.publish import PublishConfig, publish
+    from selfinstruct.scheduling.finetune import FinetuneConfig, finetune
+    from selfinstruct.scheduling.grow import GrowConfig
+    from selfinstruct.scheduling.grow import grow as flow
+    from selfinstruct.scheduling.publish import PublishConfig, publish
 
     models = {"grow": (GrowConfig, flow), "publish": (PublishConfig, publish), "finetune": (FinetuneConfig, finetune)}
     model, of = models[name]
@@ -181,14 +181,14 @@ def test_what_a_parameter_may_not_hold_is_refused_by_the_flow_and_by_its_schema(
     ],
 )  # fmt: skip
 def test_a_command_without_a_key_is_taken(command: str) -> None:
-    from flows.finetune import FinetuneConfig
+    from selfinstruct.scheduling.finetune import FinetuneConfig
 
     secrets = {"OPENAI_API_KEY": "model-key", "HF_TOKEN": "hub", "AWS_ACCESS_KEY_ID": "aws", "PGPASSWORD": "db"}
     assert FinetuneConfig(pool=Path("p"), command=command, secrets=secrets).command == command
 
 
 def test_nothing_that_a_terminal_obeys_is_logged() -> None:
-    from flows.reporting import _Short
+    from selfinstruct.scheduling.reporting import _Short
 
     for words in ({"msg": "a \x1b[31mmodel of %s", "args": ("x\x07",)}, {"msg": "100%\x1b]0;b"}):
         record = logging.makeLogRecord(words)
@@ -208,7 +208,7 @@ async def _task_runs() -> dict[str, str | None]:
 def test_an_exception_nobody_expects_comes_out_of_a_step_as_it_is(prefect: str) -> None:
     from prefect import flow
 
-    from flows.steps import _as_task
+    from selfinstruct.scheduling.steps import _as_task
 
     async def step() -> None:
         raise RuntimeError("a fault of the program")
@@ -225,7 +225,7 @@ def test_a_page_that_cannot_be_written_ends_no_run(prefect: str, tmp_path: Path)
     from prefect.logging.loggers import disable_run_logger
     from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
-    from flows.artifacts import progress, show_rounds, show_text
+    from selfinstruct.scheduling.artifacts import progress, show_rounds, show_text
 
     class Pump:
         done, goal = 0, 10
@@ -244,7 +244,7 @@ def test_a_page_that_cannot_be_written_ends_no_run(prefect: str, tmp_path: Path)
 
 
 def test_pools_of_one_name_have_names_of_their_own_in_prefect(prefect: str, tmp_path: Path) -> None:
-    from flows.artifacts import key, label
+    from selfinstruct.scheduling.artifacts import key, label
 
     folders = [
         tmp_path / "a" / "mine",
@@ -263,7 +263,7 @@ def test_pools_of_one_name_have_names_of_their_own_in_prefect(prefect: str, tmp_
 def test_wrong_parameters_are_refused_with_the_fields_name(prefect: str) -> None:
     from prefect.exceptions import ParameterTypeError
 
-    from flows.grow import grow as flow
+    from selfinstruct.scheduling.grow import grow as flow
 
     with pytest.raises(ParameterTypeError, match="more"):
         asyncio.run(flow({"pool": "p", "more": 0}))  # type: ignore[arg-type]
@@ -276,8 +276,8 @@ def test_a_url_with_a_secret_is_refused_and_not_said_again(
     from prefect.exceptions import ParameterTypeError
     from pydantic import ValidationError
 
-    from flows.grow import GrowConfig
-    from flows.grow import grow as flow
+    from selfinstruct.scheduling.grow import GrowConfig
+    from selfinstruct.scheduling.grow import grow as flow
 
     with pytest.raises(ParameterTypeError, match="base_url") as refused:
         asyncio.run(flow({"pool": "p", "more": 1, "base_url": [url]}))  # type: ignore[arg-type]
@@ -287,16 +287,6 @@ def test_a_url_with_a_secret_is_refused_and_not_said_again(
     for text in (str(refused.value), str(at_once.value), caplog.text, said.out, said.err):
         assert "hunter2" not in text
     assert GrowConfig(pool=Path("p"), more=1, base_url=["http://[::1]:8000/v1", "https://host"])
-
-
-def test_a_package_that_hides_the_flows_is_one_clear_line(tmp_path: Path) -> None:
-    (tmp_path / "flows").mkdir()
-    (tmp_path / "flows" / "__init__.py").touch()
-    command = [sys.executable, "-m", "selfinstruct", "schedule", "--pool", "p", "--cron", "0 2 * * *", "--more", "5"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    found = subprocess.run(command, check=False, cwd=tmp_path, env=environment, capture_output=True, text=True)
-    assert (found.returncode, found.stderr.count("\n")) == (2, 1)
-    assert "hides the project's own" in found.stderr
 
 
 NIGHTLY = ["--cron", "0 2 * * *"]
@@ -349,7 +339,7 @@ def test_a_schedule_that_cannot_be_served_is_one_clear_line(
 def test_a_flow_says_what_generate_would_and_nothing_else(prefect: str, tmp_path: Path) -> None:
     """No telemetry, no warnings; each line is whole, and Prefect has them too."""
     code = (
-        "import asyncio, sys, flows; from flows.grow import GrowConfig, grow;"
+        "import asyncio, sys; from selfinstruct.scheduling.grow import GrowConfig, grow;"
         "asyncio.run(grow(GrowConfig(pool=sys.argv[1], target=100, backend='offline')))"
     )
     environment = {**os.environ, "PREFECT_API_URL": prefect, "NO_COLOR": "1", "COLUMNS": "300"}
@@ -380,7 +370,7 @@ async def _logs() -> set[str]:
 
 
 def test_the_schedule_is_served_as_a_deployment_and_runs(prefect: str, tmp_path: Path) -> None:
-    from flows.artifacts import label
+    from selfinstruct.scheduling.artifacts import label
 
     pool, file = tmp_path / "nightly", tmp_path / "prices.toml"
     file.write_text('[prices."offline"]\ninput = 1\noutput = 1\n')

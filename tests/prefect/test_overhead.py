@@ -19,8 +19,8 @@ pytestmark = [pytest.mark.worker, pytest.mark.timeout(1200), pytest.mark.filterw
 
 FLOW = """
 import asyncio, sys
-import flows
-from flows.grow import GrowConfig, grow
+import selfinstruct.scheduling
+from selfinstruct.scheduling.grow import GrowConfig, grow
 config = GrowConfig(pool=sys.argv[1], base_url=[sys.argv[2]], model="offline", target=160, file=sys.argv[3])
 asyncio.run(grow(config))
 """

@@ -19,7 +19,7 @@ REPEATED = 0.04
 NEARLY_REPEATED = 0.04
 FLAWED = 0.07
 """Shares of the proposed tasks, each of what the ones before leave."""
-WRONG = 0.15
+WRONG = 0.04
 """Share of the answers that are wrong, where the book has a wrong one."""
 
 AS_ASKED = 0.5

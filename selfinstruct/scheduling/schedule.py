@@ -15,11 +15,11 @@ from prefect.runner import Runner
 from prefect.settings import PREFECT_API_URL
 from pydantic import ValidationError
 
-from flows.artifacts import label
-from flows.grow import GrowConfig, configuration, grow
-from flows.server import serve_beside_own_server
 from selfinstruct.errors import AccessError, ConfigError
 from selfinstruct.runs.forecast import forecast
+from selfinstruct.scheduling.artifacts import label
+from selfinstruct.scheduling.grow import GrowConfig, configuration, grow
+from selfinstruct.scheduling.server import serve_beside_own_server
 from selfinstruct.seeds.shipped import seed_file
 from selfinstruct.terminal.words import say
 

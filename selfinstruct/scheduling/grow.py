@@ -1,0 +1,118 @@
+"""Growing a pool as a Prefect flow: the same pump, each step of a round a task of its own.
+
+Annotations are no strings here: a served flow goes to its process as a function without the names of this module, and
+Prefect would not find there what `GrowConfig` is.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from prefect import State, flow, get_run_logger
+from prefect.runtime import flow_run
+from prefect.states import Cancelled, Completed
+from pydantic import Field, model_validator
+
+from selfinstruct.config.reading import Config, load
+from selfinstruct.errors import ConfigError, PoolInUse, SelfInstructError
+from selfinstruct.growth.pump import Growth, Outcome
+from selfinstruct.runs.run import Started, run
+from selfinstruct.scheduling import artifacts
+from selfinstruct.scheduling.parameters import MOST, Parameters, Url, run_name
+from selfinstruct.scheduling.reporting import keep_errors_short, keys
+from selfinstruct.scheduling.signals import Terminated, terminated_state, until_terminated
+from selfinstruct.scheduling.steps import TASKS
+from selfinstruct.store.ledger import round_figures
+from selfinstruct.store.pool import is_pool
+from selfinstruct.store.reading import status
+
+STOPPED_BY_ITSELF = {0, 3, 4}
+"""Exit codes of a run that did what it could; any other makes the flow run fail."""
+GRACE_S = 3.0
+"""How long requests in flight are awaited at a SIGTERM; those that take longer are asked again by the next run."""
+
+
+class GrowConfig(Parameters):
+    """What a run is asked to do. Prefect stores it and shows it: it holds no key."""
+
+    more: int | None = Field(None, ge=1, le=MOST, description="Add this many tasks.")
+    target: int | None = Field(None, ge=1, le=MOST, description="Or grow to this many in all.")
+    file: Path | None = Field(None, description="A TOML file with every other setting, as for --config.")
+    seeds: Path | None = Field(None, description="Seed tasks of a new pool.")
+    backend: Literal["offline", "openai", "vllm"] | None = Field(None, description="As --backend.")
+    model: str | None = Field(None, min_length=1, description="The model's name at the server.")
+    base_url: list[Url] = Field(
+        [],
+        description="Where the model is served; several share the work. With no user, password or query in it, which "
+        "Prefect would store: a key comes from the environment or a Secret block.",
+    )
+    max_usd: float | None = Field(None, gt=0, le=MOST, description="Spend at most this many US dollars in a run.")
+    max_minutes: float | None = Field(None, gt=0, le=MOST, description="Send nothing more after this many minutes.")
+
+    @model_validator(mode="after")
+    def _one_amount(self) -> Self:
+        if self.more is not None and self.target is not None:
+            raise ValueError("give one of more and target")
+        return self
+
+
+def configuration(config: GrowConfig) -> Config:
+    """The configuration of a run: its parameters as far as they were given, over the environment and the file.
+
+    Raises:
+        ConfigError: a setting is wrong, or nothing says how many tasks or which model are meant; a schedule never takes
+            the built-in one by itself.
+    """
+    found = load(config.file, config.model_dump(exclude={"file", "secrets"}, exclude_unset=True))
+    if found.more is None and found.target is None:
+        raise ConfigError("give one of more and target, as a parameter, in the environment or in the config file")
+    if not found.names_a_model:
+        raise ConfigError(
+            "no model is named; give --model or --base-url (model or base_url in the parameters, the config file or "
+            "the environment), or --backend offline if the built-in model is meant"
+        )
+    return found
+
+
+@flow(name="grow", flow_run_name=run_name, validate_parameters=True)
+async def grow(config: GrowConfig) -> State[Any]:
+    """Grow a pool by so many tasks, or to so many.
+
+    The goal is fixed when the run starts and stored in the pool: the same flow run tried again goes on to it.
+    """
+    keep_errors_short()
+    growths: list[Growth] = []
+    first_rounds: list[int] = []
+    before = status(config.pool) if is_pool(config.pool) else {}
+
+    def stop() -> None:
+        for growth in growths:
+            growth.halt(Outcome(130, "interrupted"))
+
+    try:
+        async with keys(config.secrets), artifacts.progress(config.pool) as follow:
+            seen = [growths.append, lambda growth: first_rounds.append(growth.judging), follow]
+            outcome = await until_terminated(_grow(config, seen), stop, GRACE_S)
+    except Terminated:
+        return await terminated_state()
+    except PoolInUse as error:
+        return Cancelled(message=f"left out: {error}")
+    if is_pool(config.pool):  # a failed start leaves none
+        if first_rounds:
+            await artifacts.show_rounds(config.pool, round_figures(config.pool, first_rounds[0]))
+        models = growths[0].models if growths else ""
+        await artifacts.show_summary(config.pool, outcome, models, before, status(config.pool))
+    if outcome.exit_code not in STOPPED_BY_ITSELF:
+        raise SelfInstructError(outcome.reason)
+    done = {"pool": str(config.pool), "exit_code": outcome.exit_code, "reason": outcome.reason}
+    return Completed(message=outcome.reason, data=done, name="Stopped" if outcome.exit_code else "Completed")
+
+
+async def _grow(config: GrowConfig, seen: Sequence[Started]) -> Outcome:
+    logger = get_run_logger()
+
+    def begun(growth: Growth) -> None:
+        for one in seen:
+            one(growth)
+
+    return await run(configuration(config), lambda line: logger.info("%s", line), TASKS, begun, flow_run.id)
