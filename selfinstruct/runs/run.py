@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ from selfinstruct.store.exclusions import excluded_by, keep_exclusions
 from selfinstruct.store.pool import Pool, seeds_digest
 
 Started = Callable[[Growth], None]
+LARGE = 20_000
+"""Tasks from which on screening without the extra `large` takes longer than most models do."""
 
 
 async def run(
@@ -78,6 +81,8 @@ async def _run(pool: Pool, config: Config, tell: Tell, steps: Steps, started: St
             contents = pool.load()
         goal = _goal(pool, config, contents.done, job)
         answers = models.in_words(settings, is_offline=config.is_offline)
+        if goal.tasks >= LARGE and find_spec("numba") is None:
+            tell(f"from {LARGE:,} tasks on, screening is slow without the extra: pip install 'selfinstruct[large]'")
         tell(f"growing {pool.folder} from {contents.done:,} to {goal.tasks:,} tasks with {answers}")
         keep_exclusions(pool, exclusions)
         excluded = excluded_by(pool)
