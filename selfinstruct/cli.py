@@ -229,7 +229,9 @@ def generate(
         typer.Option(metavar="N", help="Requests in flight at once.  [default: 32; vllm: as its queue allows]"),
     ] = None,
     round_size: Annotated[str | None, typer.Option(metavar="N", help="Propose requests a round.  [default: 8]")] = None,
-    lookahead: Annotated[str | None, typer.Option(metavar="N", help="Rounds in flight at once.  [default: 2]")] = None,
+    lookahead: Annotated[
+        str | None, typer.Option(metavar="N", help="Rounds in flight at once; later a quarter of all.  [default: 2]")
+    ] = None,
     max_usd: Annotated[
         str | None, typer.Option(metavar="USD", help="Spend at most this many US dollars in this run.")
     ] = None,

@@ -115,6 +115,20 @@ def plan_again(request: Request, settings: Settings, level: int = 0, shown: Sequ
     return plan_request(prompt, settings, request.round, request.task_id)
 
 
+MOST_LAG = 512
+"""Rounds."""
+
+
+def known_to(number: int, settings: Settings) -> int:
+    """The last of the rounds that a round draws from; it can be planned when that one is judged.
+
+    The lag is `lookahead` rounds in a young pool, whose rounds are to see each other, and grows to a quarter of all
+    rounds, so that as many requests can be in flight as a server takes. With `compat` it stays what is set.
+    """
+    lag = settings.lookahead if settings.compat else min(max(settings.lookahead, number // 4), MOST_LAG)
+    return number - lag
+
+
 def plan_round(
     number: int,
     settings: Settings,
@@ -124,7 +138,7 @@ def plan_round(
 ) -> list[Request]:
     """The propose requests of a round.
 
-    `generated` are the instructions accepted in rounds up to `number - lookahead`, in order, and `steering` follows
+    `generated` are the instructions accepted in rounds up to `known_to(number)`, in order, and `steering` follows
     from what was judged in these. The draw depends on them, the seeds, the settings and the round's number alone.
     """
     generator = random.Random(f"{settings.seed}/{number}")

@@ -275,7 +275,9 @@ def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def bench(clean: Path, tmp_path: Path) -> Path:
     """Near copies of five instructions that the model will write, and of four inputs."""
-    instructions = rows(clean, "SELECT instruction FROM tasks WHERE origin = 'generated' ORDER BY position")
+    instructions = rows(
+        clean, "SELECT instruction FROM tasks WHERE origin = 'generated' AND state = 'done' ORDER BY position"
+    )
     inputs = rows(
         clean,
         "SELECT i.input FROM tasks t JOIN instances i ON i.task_id = t.id "

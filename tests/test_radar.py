@@ -28,6 +28,7 @@ from selfinstruct.llm.offline.quirks import parse_quirks
 from selfinstruct.llm.offline.server import OfflineServer
 from selfinstruct.novelty.tokens import tokenize
 from selfinstruct.records import Radar, Settings, Task
+from selfinstruct.rounds import known_to
 from selfinstruct.runs.forecast import forecast
 from selfinstruct.sampling import draw_demonstrations_by_weight
 from selfinstruct.seeds import read_seeds
@@ -438,8 +439,10 @@ def test_what_is_watched_does_not_depend_on_how_far_back_it_is_read(reference: P
     last = rows(reference, "SELECT MAX(last_round) FROM windows")[0][0]
     chosen = settings(diversify="auto", round_size=3, radar=Radar(window=2, min_acceptance=0.9))
 
+    next_round = next(number for number in range(last, 2 * last) if known_to(number, chosen) >= last)
+
     def said(until: int) -> Steering | None:
-        return Watch(OURS, watched(reference, until), lambda _: None).steering(last + 2, chosen, OURS)
+        return Watch(OURS, watched(reference, until), lambda _: None).steering(next_round, chosen, OURS)
 
     assert said(last) is not None
     assert said(last) == said(1) == said(-1)

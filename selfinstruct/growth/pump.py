@@ -1,7 +1,7 @@
 """The pump: keeps requests in flight, journals what comes back, settles rounds in order.
 
 It decides nothing about content; `rounds.py` does. What it may decide is when to send, and only that: rounds ahead of
-judging as far as `lookahead` allows and the goal needs, follow-ups of accepted tasks in between.
+judging as far as the lag allows and the goal needs, follow-ups of accepted tasks in between.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ class Growth:
         self._sampling = asyncio.Lock()
         self._loop = asyncio.get_running_loop()
         self.journal = Journal(pool, run)
-        self._radar = Watch(self.seeds, pool.past(contents.judging - settings.lookahead), tell)
+        self._radar = Watch(self.seeds, pool.past(rounds.known_to(contents.judging, settings)), tell)
         self._judge = rounds.Judge(
             settings.tokenizer, self._known, load_index(pool.folder, settings.tokenizer, self._at), excluded
         )
@@ -187,7 +187,7 @@ class Growth:
         removed = self._removed = await asyncio.to_thread(self._pool.removed, self._removed)
         seeds = [seed for place, seed in enumerate(self.seeds) if place not in removed.positions]
         left_out = [place - count for place in removed.positions if place >= count]
-        shown = self.generated.until(round_.number - settings.lookahead, left_out)
+        shown = self.generated.until(rounds.known_to(round_.number, settings), left_out)
         steering = self._radar.steering(round_.number, settings, seeds)
         round_.level = steering.seen.level if steering else 0
         requests = rounds.plan_round(round_.number, settings, seeds, shown, steering)
@@ -450,7 +450,9 @@ class Growth:
 
         None while so many accepted tasks wait for their follow-ups that the server has work for a good while.
         """
-        for number in range(self.judging, self.judging + self.settings.lookahead):
+        for number in itertools.count(self.judging):
+            if rounds.known_to(number, self.settings) >= self.judging:
+                break
             if number in self.rounds:
                 continue
             if self.pending >= self._enough_pending:

@@ -1,6 +1,6 @@
 """The watch over a growing pool: closes windows of rounds, says alarms aloud, and says what a round is to ask for.
 
-What it says for round k follows from the instructions judged and shown in rounds up to k - lookahead alone (law 2).
+What it says for round k follows from the instructions judged and shown in rounds up to `known_to(k)` alone (law 2).
 """
 
 from __future__ import annotations
@@ -13,12 +13,9 @@ from selfinstruct.diversity.radar import Tally, Window, close, warning
 from selfinstruct.diversity.steering import Seen, Steering, steering
 from selfinstruct.diversity.verbs import Reading, read
 from selfinstruct.records import Radar, Rejection, Settings, Task, storable
-from selfinstruct.rounds import Accepted, Verdict
+from selfinstruct.rounds import MOST_LAG, Accepted, Verdict, known_to
 from selfinstruct.store.windows import Past, add_window
 from selfinstruct.store.writer import Statement
-
-FURTHEST = 100
-"""The largest lookahead; windows that end further back than this are not needed, but the last of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +91,7 @@ class Watch:
 
     def steering(self, number: int, settings: Settings, seeds: Sequence[Task]) -> Steering | None:
         """How this round is to differ from the usual; None where there is no reason, or nobody asked for it."""
-        until = number - settings.lookahead
+        until = known_to(number, settings)
         closed = next((one for one in reversed(self._closed) if one.window.last_round <= until), None)
         if settings.diversify != "auto" or closed is None or not closed.window.level:
             return None
@@ -115,7 +112,7 @@ class Watch:
         self._pairs = self._pairs + self._open.pairs
         self._closed.append(_Closed(window, self._open.reasons, self._open.words, self._pairs))
         self._open, self._first = Tally(), window.last_round + 1
-        while len(self._closed) > 1 and self._closed[1].window.last_round <= window.last_round - FURTHEST:
+        while len(self._closed) > 1 and self._closed[1].window.last_round <= window.last_round - MOST_LAG:
             gone = self._closed.pop(0).window
             for number in range(gone.first_round, gone.last_round + 1):
                 self._shown.pop(number, None)

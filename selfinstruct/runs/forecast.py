@@ -91,7 +91,7 @@ def forecast(config: Config, tell: Tell = lambda _: None) -> Forecast:
     until = [
         task
         for task, number in past.generated
-        if number <= past.next_round - settings.lookahead and task.id not in past.removed
+        if number <= rounds.known_to(past.next_round, settings) and task.id not in past.removed
     ]
     shown = [seed for seed in seeds if seed.id not in past.removed]
     first = rounds.plan_round(past.next_round, settings, shown, until, _steering(config, settings, past, seeds, shown))
@@ -114,7 +114,7 @@ def _steering(
     """How the next round would be steered."""
     if settings.diversify == "off" or not past.next_round:
         return None
-    watch = Watch(seeds, watched(config.pool, past.next_round - settings.lookahead), lambda _: None)
+    watch = Watch(seeds, watched(config.pool, rounds.known_to(past.next_round, settings)), lambda _: None)
     return watch.steering(past.next_round, settings, shown)
 
 
