@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import json
 import random
+import re
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator
@@ -13,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from selfinstruct import rounds
 from selfinstruct.cli import run
 from selfinstruct.config.reading import load
 from selfinstruct.config.shaping import pool_settings
+from selfinstruct.diversity import lexicon
 from selfinstruct.diversity.figures import vendi_score
 from selfinstruct.diversity.radar import Tally, Window, alarms_of, close, warning
 from selfinstruct.diversity.steering import POOL, Seen, Steering, covered, least, raised, steering
@@ -33,8 +36,9 @@ from selfinstruct.runs.forecast import forecast
 from selfinstruct.sampling import draw_demonstrations_by_weight
 from selfinstruct.seeds import read_seeds
 from selfinstruct.store.reading import status, watched
-from tests.builders import ROOT, SEEDS, exported, grow, rows, settings
+from tests.builders import ROOT, SEEDS, exported, grow, proposals, rows, settings
 from tests.processes import generate, kills
+from tests.servers import ScriptedServer, completion
 
 OURS = read_seeds(SEEDS)
 TIGHT = """\
@@ -448,16 +452,42 @@ def test_what_is_watched_does_not_depend_on_how_far_back_it_is_read(reference: P
     assert said(last) == said(1) == said(-1)
 
 
+VERBS = sorted(lexicon.ALL_VERBS)[::9]
+NOUNS = [f"{first}{second}" for first in ("lan", "mar", "ped", "sor", "tul", "ver", "win", "bro") for second in (
+    "der", "ket", "lock", "mond", "pel", "ridge", "ton", "vane", "well", "yard")]  # fmt: skip
+
+
+def stuck(body: dict[str, Any]) -> str:
+    """What a model says that knows sixty tasks by heart, and writes new ones seldom or where told how to begin."""
+    rng = random.Random(json.dumps(body["messages"]) + str(body.get("seed")))
+    if "response_format" not in body:
+        return f"The {rng.choice(NOUNS)} of {rng.choice(NOUNS)} is kept beside the {rng.choice(NOUNS)}."
+    if body["response_format"]["json_schema"]["name"] != "new_tasks":
+        return '{"missing": "nothing", "inputs": []}'
+    asked = re.search(r"ones (?:begin )?with: (.+)$", body["messages"][-1]["content"], re.MULTILINE)
+    texts = []
+    for _ in range(6):
+        wanted = asked is not None and rng.random() < 0.5
+        own = rng if wanted or rng.random() < 0.05 else random.Random(rng.randrange(60))
+        verb = rng.choice(asked[1].split(", ")) if asked and wanted else own.choice(VERBS)
+        texts.append(f"{verb.capitalize()} the {own.choice(NOUNS)} {own.choice(NOUNS)} of a {own.choice(NOUNS)}.")
+    return proposals(*texts)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_model_in_a_rut_brings_more_for_its_requests_with_diversify(tmp_path: Path) -> None:
-    """With the default radar, seed by seed; `benchmarks/diversify.py` prints the same figures."""
+    """With the default radar, seed by seed."""
+
+    async def answer(_: int, __: str, body: dict[str, Any], ___: web.Request) -> web.Response:
+        return completion(stuck(body))
+
     rates: dict[str, list[float]] = {"off": [], "auto": []}
-    with OfflineServer(quirks=parse_quirks("rut=95%")) as stuck:
+    with ScriptedServer(answer) as server:
         for seed in (11, 12, 13, 14):
             for diversify, found in rates.items():
                 pool = tmp_path / f"{seed}{diversify}"
-                grow(pool, target=320, seed=seed, diversify=diversify, base_url=[stuck.base_url], model="offline")
+                grow(pool, target=320, seed=seed, diversify=diversify, base_url=[server.base_url], model="m")
                 asked = rows(pool, "SELECT COUNT(*) FROM requests WHERE stage = 'propose' AND candidates NOT NULL")
                 accepted = rows(pool, "SELECT COUNT(*) FROM tasks WHERE origin = 'generated'")
                 found.append(1000 * accepted[0][0] / asked[0][0])
