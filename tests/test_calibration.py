@@ -15,9 +15,9 @@ from selfinstruct import cli
 from selfinstruct.calibration import Agreement, calibrate, read_labels
 from selfinstruct.config.reading import load
 from selfinstruct.errors import ConfigError
+from selfinstruct.llm.offline.book import check
 from selfinstruct.llm.offline.quirks import parse_quirks
 from selfinstruct.llm.offline.server import OfflineServer
-from selfinstruct.llm.offline.writer import check
 from tests.builders import grow, jsonl, rows
 
 OBSERVED = "[judge]\nenabled = true\nmin_valid = 1\nmin_input = 1\nmin_output = 1\n"

@@ -15,9 +15,9 @@ import pytest
 
 from selfinstruct import cli, judging
 from selfinstruct.config.reading import load
+from selfinstruct.llm.offline.book import check
 from selfinstruct.llm.offline.quirks import parse_quirks
 from selfinstruct.llm.offline.server import OfflineServer
-from selfinstruct.llm.offline.writer import check
 from selfinstruct.runs.forecast import forecast
 from selfinstruct.store.reading import explain, status
 from tests.builders import exported, grow, rows

@@ -14,7 +14,7 @@ import pytest
 
 from selfinstruct import cli
 from selfinstruct.export.files import export
-from selfinstruct.llm.offline.writer import check
+from selfinstruct.llm.offline.book import check
 from selfinstruct.store.reading import snapshot
 from selfinstruct.store.training import rows
 from tests.builders import ROOT, grow

@@ -13,14 +13,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from selfinstruct.llm.offline import flaws
-from selfinstruct.llm.offline.book import check
 from selfinstruct.llm.offline.judge import row_in
 from selfinstruct.llm.offline.quirks import Quirks
 from selfinstruct.llm.offline.voices import Proposal, Voice, voice_of
 from selfinstruct.llm.offline.words import split_words
 from selfinstruct.records import digest
 
-__all__ = ["MODEL", "Style", "Text", "chat", "check", "complete", "generator"]
+__all__ = ["MODEL", "Style", "Text", "chat", "complete", "generator"]
 
 MODEL = "offline"
 
