@@ -91,7 +91,7 @@ def _made(number: int, words: Sequence[str], generator: random.Random) -> tuple[
     round_, task_id = number // TASKS_A_ROUND, f"t{generator.getrandbits(80):020x}"
     first = number - number % TASKS_A_REQUEST
     propose, inputs = f"{first:064x}"[::-1], f"i{number:063x}"[::-1]
-    requests = [(inputs, "inputs", round_, task_id, 0, "large")]
+    requests: list[Any] = [(inputs, "inputs", round_, task_id, 0, "large")]
     if number == first:
         requests.append((propose, "propose", round_, None, 0, "large"))
     parents = json.dumps([f"t{generator.getrandbits(80):020x}" for _ in range(8)])

@@ -36,12 +36,9 @@ def server(*options: str) -> Iterator[str]:
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     try:
-        for line in process.stderr:
-            found = re.search(r"http://\S+/v1", line)
-            if found:
-                break
+        url = next(found[0] for line in process.stderr if (found := re.search(r"http://\S+/v1", line)))
         threading.Thread(target=process.stderr.read, daemon=True).start()
-        yield found[0]
+        yield url
     finally:
         process.terminate()
         process.wait()

@@ -21,6 +21,7 @@ from selfinstruct.config.shaping import pool_settings
 from selfinstruct.filters.inputs import fault_of_input
 from selfinstruct.filters.instances import judge_instances
 from selfinstruct.llm import wire
+from selfinstruct.llm.answers import read_answer
 from selfinstruct.recipes import chat
 from selfinstruct.recipes.steps import Ask, Settled
 from selfinstruct.records import Completion, InstanceCandidate, Request, Settings, Task
@@ -58,7 +59,9 @@ class Server:
         async with self.slots:
             body = wire.body_of(request, wire.Capabilities())
             reply = await self.client.chat.completions.with_raw_response.create(**body)
-            return wire.read_answer(request, reply.content, endpoint="", sent="", latency_s=0.0)
+            return read_answer(
+                request, wire.Reply(200, reply.headers, reply.content), endpoint="", sent="", latency_s=0.0
+            )
 
 
 async def propose(server: Server, settings: Settings, requests: int) -> Counter[str]:

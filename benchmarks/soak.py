@@ -16,6 +16,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +127,7 @@ def llama_cpp() -> str:
     return pytest("tests/models/test_models.py", "llama_cpp", **where)
 
 
-PARTS = {
+PARTS: dict[str, Callable[[], str]] = {
     "faults": faults,
     "outage": outage,
     "rate_limit": rate_limit,

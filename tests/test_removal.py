@@ -250,7 +250,10 @@ def test_killed_and_resumed_after_removals_gives_the_same_bytes(pool: Path, tmp_
     assert run("restore", pool, *generated(pool)[7:12]) == 0
     before = Path(shutil.copytree(pool, tmp_path / "before"))
     grow(pool, target=110, round_size=2, concurrency=16)
-    asked = "SELECT id, demonstrations FROM requests WHERE stage = 'propose' ORDER BY round, position"
+    asked = """
+        SELECT id, demonstrations FROM requests
+        WHERE stage = 'propose' AND round <= (SELECT MAX(round) FROM tasks) ORDER BY round, position
+    """  # how many rounds are begun ahead of the last that was needed depends on when answers come
     generator = random.Random(5)
     killed = pools = 0
     with OfflineServer(latency_s=0.05) as server:
