@@ -82,28 +82,22 @@ GROW = """
 import asyncio, sys, time
 from pathlib import Path
 from selfinstruct.config.reading import load
-from selfinstruct.growth.pump import STEPS, Steps
 from selfinstruct.runs.run import run
 
-async def with_a_barrier(growth, round_, verdicts):
-    await STEPS.follow_up(growth, await STEPS.grow(growth, round_, verdicts))
-    return ()
-
-pool, url, target, barrier = sys.argv[1:]
-steps = Steps(STEPS.sample, STEPS.prompt, STEPS.filter, with_a_barrier, STEPS.follow_up) if barrier == "1" else STEPS
+pool, url, target = sys.argv[1:]
 options = {{"pool": Path(pool), "base_url": [url], "model": "offline", "target": int(target), "concurrency": {slots},
-            "round_size": {size}, "lookahead": 1 if barrier == "1" else 2}}
+            "round_size": {size}}}
 tell = lambda line: print(time.time(), line, flush=True)
-asyncio.run(run(load(None, options), tell, steps))
+asyncio.run(run(load(None, options), tell))
 """
 
 
-def busy(requests: int, *, barrier: bool) -> float:
+def busy(requests: int) -> float:
     """The share of the slots that work, after the first two rounds and before the target is in sight."""
     target = requests * 2 // 5
     with tempfile.TemporaryDirectory() as folder, server("--slots", str(SLOTS), "--latency", "lognormal:1,0.5") as url:
         code = GROW.format(slots=SLOTS, size=ROUND_SIZE)
-        command = [sys.executable, "-c", code, f"{folder}/p", url, str(target), str(int(barrier))]
+        command = [sys.executable, "-c", code, f"{folder}/p", url, str(target)]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         assert process.stdout is not None
         begun = share = 0.0
@@ -114,8 +108,6 @@ def busy(requests: int, *, barrier: bool) -> float:
             if found and begun and int(found[2]) < 0.8 * target and time.time() - begun > 1:
                 share = stats(url, time.time() - begun)["window"]["busy_share"]
         process.wait()
-        if barrier:
-            return share or stats(url)["since_start"]["busy_share"]
         return share
 
 
@@ -179,8 +171,7 @@ def main() -> None:
     parser.add_argument("--memory", action="store_true", help="also a run of 100,000 requests")
     options = parser.parse_args()
     print(f"{machine()}; latency lognormal of mean 1 s and sigma 0.5, recipe chat, round size {ROUND_SIZE}")
-    share, waiting = busy(options.requests, barrier=False), busy(options.requests // 2, barrier=True)
-    print(f"busy share of the slots           {share:.1%}   with a barrier a round: {waiting:.1%}")
+    print(f"busy share of the slots           {busy(options.requests):.1%}")
     ours, bare = cpu(options.requests)
     print(
         f"CPU a request, whole pipeline     {ours:.2f} ms   bare client loop: {bare:.2f} ms   ratio {ours / bare:.2f}"

@@ -19,14 +19,11 @@ from selfinstruct import rounds
 from selfinstruct.config.reading import load
 from selfinstruct.config.shaping import pool_settings
 from selfinstruct.filters.inputs import fault_of_input
-from selfinstruct.filters.instances import judge_instances
 from selfinstruct.llm import wire
 from selfinstruct.llm.answers import read_answer
 from selfinstruct.recipes import chat
-from selfinstruct.recipes.steps import Ask, Settled
-from selfinstruct.records import Completion, InstanceCandidate, Request, Settings, Task
+from selfinstruct.records import Completion, Prompt, Request, Settings, Task
 from selfinstruct.seeds.reading import read_seeds
-from selfinstruct.validators import validators
 
 SEEDS = Path(__file__).parents[1] / "seeds" / "en.jsonl"
 NEED = (
@@ -90,57 +87,53 @@ async def propose(server: Server, settings: Settings, requests: int) -> Counter[
 
 async def inputs(server: Server, settings: Settings) -> Counter[str]:
     """Of 24 instructions: for how many it was rightly seen whether they need an input, and what is wrong with those."""
-    tasks = [Task(f"t{place}", text, False) for place, text in enumerate((*NEED, *NEED_NOTHING))]
-    answers = await asyncio.gather(*(_first(server, task, settings) for task in tasks))
     found: Counter[str] = Counter()
-    for place, (task, (asked, answer)) in enumerate(zip(tasks, answers, strict=True)):
-        step = chat.follow_up(task, {("inputs", 0): answer}, {("inputs", 0): asked}, settings, lambda *_: None)
-        given = [one.input for one in step.waiting if one.input] if isinstance(step, Ask) else []
-        found["right"] += bool(given) == (place < len(NEED))
-        found["needed seen"] += bool(given) and place < len(NEED)
-        found["inputs"] += len(given)
-        found["faulty"] += sum(fault_of_input(task, text, settings) is not None for text in given)
-        found["cut"] += answer.finish_reason == "length"
-        found["prompt tokens"] += answer.prompt_tokens
+
+    async def see(task: Task, *, needs: bool) -> None:
+        async def ask(prompt: Prompt) -> Completion:
+            request = rounds.plan_request(prompt, settings, None, task.id)
+            if prompt.stage != chat.INPUTS:
+                return Completion(request.id, "answer", "Done.", "stop")
+            answer = await server.ask(request)
+            found["cut"] += answer.finish_reason == "length"
+            found["prompt tokens"] += answer.prompt_tokens
+            return answer
+
+        written = await chat.write_instances(task, ask, settings, lambda *_: None)
+        texts = [one.input for one in written.candidates if one.input]
+        found["right"] += bool(texts) == needs
+        found["needed seen"] += bool(texts) and needs
+        found["inputs"] += len(texts)
+        found["faulty"] += sum(fault_of_input(task, text, settings) is not None for text in texts)
+
+    await asyncio.gather(
+        *(see(Task(text, text, is_classification=False), needs=True) for text in NEED),
+        *(see(Task(text, text, is_classification=False), needs=False) for text in NEED_NOTHING),
+    )
     return found
 
 
 async def respond(server: Server, settings: Settings) -> Counter[str]:
     """Of answers to the tasks that need nothing: how many the rules keep."""
-    tasks = [Task(f"t{place}", text, False) for place, text in enumerate(NEED_NOTHING)]
-    settled = [chat.follow_up(task, *_nothing(task, settings), settings, lambda *_: None) for task in tasks]
-    asked = [
-        rounds.plan_request(step.prompts[0], settings, None, task.id)
-        for task, step in zip(tasks, settled, strict=True)
-        if not isinstance(step, Settled)
-    ]
-    answers = await asyncio.gather(*map(server.ask, asked))
     found: Counter[str] = Counter()
-    for task, answer in zip(tasks, answers, strict=True):
-        row = InstanceCandidate("r", 0, "", answer.text.strip(), answer.finish_reason)
-        kept, rejected = judge_instances(task, [row], settings, (), validators(settings))
+
+    async def respond_to(task: Task) -> None:
+        async def ask(prompt: Prompt) -> Completion:
+            request = rounds.plan_request(prompt, settings, None, task.id)
+            if prompt.stage == chat.INPUTS:
+                return Completion(request.id, "answer", '{"missing": "nothing", "inputs": []}', "stop")
+            answer = await server.ask(request)
+            found["prompt tokens"] += answer.prompt_tokens
+            return answer
+
+        _, kept, rejected = rounds.screen_instances(
+            task, await chat.write_instances(task, ask, settings, lambda *_: None), settings
+        )
         found["kept"] += len(kept)
         found.update(one.reason for one in rejected)
-        found["prompt tokens"] += answer.prompt_tokens
+
+    await asyncio.gather(*(respond_to(Task(text, text, is_classification=False)) for text in NEED_NOTHING))
     return found
-
-
-async def _first(server: Server, task: Task, settings: Settings) -> tuple[Request, Completion]:
-    step = chat.follow_up(task, {}, {}, settings, lambda *_: None)
-    assert isinstance(step, Ask)
-    request = rounds.plan_request(step.prompts[0], settings, None, task.id)
-    return request, await server.ask(request)
-
-
-def _nothing(
-    task: Task, settings: Settings
-) -> tuple[dict[tuple[str, int], Completion], dict[tuple[str, int], Request]]:
-    """The answer that no input is needed, and its question."""
-    step = chat.follow_up(task, {}, {}, settings, lambda *_: None)
-    assert isinstance(step, Ask)
-    request = rounds.plan_request(step.prompts[0], settings, None, task.id)
-    answer = Completion(request.id, "answer", '{"missing": "nothing", "inputs": []}', "stop")
-    return {("inputs", 0): answer}, {("inputs", 0): request}
 
 
 async def main(arguments: argparse.Namespace) -> None:

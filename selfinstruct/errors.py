@@ -40,6 +40,10 @@ class AccessError(SelfInstructError):
     exit_code = 5
 
 
+class Halted(Exception):  # noqa: N818 - it is what happened, not a fault
+    """No further request is sent in this run; what is under way goes on."""
+
+
 def plain_form(word: str) -> str:
     """A word without case, dashes, underscores and dots, by which spellings of one word are alike."""
     return "".join(character for character in word.casefold() if character.isalnum())

@@ -2,8 +2,7 @@
 
 The rubric is the three questions by which Wang et al. 2022 (section 3.3) checked rows by hand: a valid task, a
 suitable input, a correct output? Revision by principles, critique first, follows Bai et al. 2022 (Constitutional AI,
-section 3.1). A verdict is no candidate; a revised instance is one. All of it follows from the answers so far, so it may
-be asked again from the start at any time.
+section 3.1). A verdict is no candidate; a revised instance is one.
 """
 
 from __future__ import annotations
@@ -11,11 +10,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from selfinstruct.ask import Ask, gather
 from selfinstruct.recipes.answers import read_object
-from selfinstruct.recipes.steps import Ask, Finished
 from selfinstruct.recipes.templates import conversation
 from selfinstruct.records import (
     APART,
@@ -23,12 +21,12 @@ from selfinstruct.records import (
     QUESTIONS,
     Api,
     Completion,
+    Finished,
     InstanceCandidate,
     JudgeRules,
     JudgeVerdict,
     Prompt,
     Rejection,
-    Request,
     Schema,
     Settings,
     Task,
@@ -89,30 +87,15 @@ _Verdicts = dict[int, JudgeVerdict]
 """By the position of the instance's first form."""
 
 
-@dataclass(frozen=True, slots=True)
-class Exchange:
-    """All that is known of a task's follow-ups: answers so far and their requests, by (stage, index)."""
-
-    answers: Mapping[tuple[str, int], Completion]
-    asked: Mapping[tuple[str, int], Request]
-
-    def answer_to(self, prompt: Prompt) -> tuple[Request, Completion] | None:
-        """The request that asked this, to the word, with its answer; a verdict on another text is none on this one."""
-        key = (prompt.stage, prompt.index)
-        if key not in self.answers or self.asked[key].messages != prompt.messages:
-            return None
-        return self.asked[key], self.answers[key]
-
-
-def judge(
+async def judge(
     task: Task,
     kept: tuple[InstanceCandidate, ...],
     rejected: tuple[Rejection, ...],
-    exchange: Exchange,
+    ask: Ask,
     settings: Settings,
     validate: Validate,
-) -> Ask | Finished:
-    """What to ask next about the instances that passed the rules, or which of them stay.
+) -> Finished:
+    """Which of the instances that passed the rules stay, after the judge has seen them and their revisions.
 
     One verdict that the task is invalid ends all of its instances.
     """
@@ -120,19 +103,13 @@ def judge(
     if rules is None or not kept:
         return Finished(task, kept, rejected)
     standing = {one.position: one for one in kept}
-    first = _hear(standing, 0, task, exchange, settings, rules)
-    if isinstance(first, tuple):
-        return Ask(first, task.is_classification, kept, rejected)
-    verdicts = tuple(first.values())
+    first = await _hear(standing, 0, task, ask, settings, rules)
     unfit = [one for one in kept if first[one.position].outcome in _CURABLE]
-    if not rules.principles or not unfit or _is_invalid(verdicts):
-        return _decide(task, standing, first, verdicts, rejected, rules)
-    prompts = [revise_prompt(task, one, _found(first[one.position]), settings, rules.principles) for one in unfit]
-    answers = [exchange.answer_to(prompt) for prompt in prompts]
-    wanted = tuple(prompt for prompt, answer in zip(prompts, answers, strict=True) if answer is None)
-    if wanted:
-        return Ask(wanted, task.is_classification, kept, rejected, verdicts)
-
+    if not rules.principles or not unfit or _is_invalid(first.values()):
+        return _decide(task, standing, first, tuple(first.values()), rejected, rules)
+    answers = await gather(
+        ask(revise_prompt(task, one, _found(first[one.position]), settings, rules.principles)) for one in unfit
+    )
     gone = list(rejected)
     beside = [one for one in kept if one not in unfit]
     again: dict[int, InstanceCandidate] = {}
@@ -150,10 +127,9 @@ def judge(
             beside.append(passed)
             again[one.position] = passed
     standing = {one.position: there for one in kept if (there := {**standing, **again}.get(one.position))}
-    second = _hear(again, ATTEMPTS, task, exchange, settings, rules)
-    if isinstance(second, tuple):
-        return Ask(second, task.is_classification, tuple(standing.values()), tuple(gone), verdicts)
-    return _decide(task, standing, {**first, **second}, (*verdicts, *second.values()), tuple(gone), rules)
+    second = await _hear(again, ATTEMPTS, task, ask, settings, rules)
+    verdicts = (*first.values(), *second.values())
+    return _decide(task, standing, {**first, **second}, verdicts, tuple(gone), rules)
 
 
 def _decide(
@@ -179,15 +155,10 @@ def _decide(
     return Finished(task, tuple(kept), tuple(gone), verdicts)
 
 
-def _hear(
-    cases: Mapping[int, InstanceCandidate],
-    start: int,
-    task: Task,
-    exchange: Exchange,
-    settings: Settings,
-    rules: JudgeRules,
-) -> _Verdicts | tuple[Prompt, ...]:
-    """The verdicts on these instances, by their place, or what is to be asked before they are all there.
+async def _hear(
+    cases: Mapping[int, InstanceCandidate], start: int, task: Task, ask: Ask, settings: Settings, rules: JudgeRules
+) -> _Verdicts:
+    """The verdicts on these instances, by their place.
 
     An answer that cannot be read is asked for again, under another index and so with another seed. All are asked
     before any is heard, so that what is asked does not depend on which answer came first.
@@ -195,16 +166,13 @@ def _hear(
     found: _Verdicts = {}
     unclear = dict(cases)
     for attempt in range(start, start + ATTEMPTS):
-        prompts = {place: judge_prompt(task, one, place + APART * attempt, settings) for place, one in unclear.items()}
-        answers = {place: exchange.answer_to(prompt) for place, prompt in prompts.items()}
-        wanted = tuple(prompts[place] for place, answer in answers.items() if answer is None)
-        if wanted:
-            return wanted
-        for place, (request, completion) in ((place, answer) for place, answer in answers.items() if answer):
-            found[place] = _read_verdict(task, cases[place], request, completion, rules)
-            if found[place].outcome != UNREADABLE or completion.kind == "failed":
+        places = list(unclear)
+        prompts = [judge_prompt(task, unclear[place], place + APART * attempt, settings) for place in places]
+        for place, answer in zip(places, await gather(map(ask, prompts)), strict=True):
+            found[place] = _read_verdict(task, cases[place], answer, rules)
+            if found[place].outcome != UNREADABLE or answer.kind == "failed":
                 del unclear[place]
-        if _is_invalid(found.values()):
+        if not unclear or _is_invalid(found.values()):
             break
     return {place: found[place] for place in cases}
 
@@ -215,7 +183,9 @@ def _is_invalid(verdicts: Iterable[JudgeVerdict]) -> bool:
 
 def judge_prompt(task: Task, instance: InstanceCandidate, index: int, settings: Settings) -> Prompt:
     """What the judge is asked about an instance."""
-    return Prompt(JUDGE, index, conversation(settings.prompts[JUDGE], {"row": _row(task, instance)}), VERDICT)
+    return Prompt(
+        JUDGE, index, conversation(settings.prompts[JUDGE], {"row": _row(task, instance)}), VERDICT, is_exact=True
+    )
 
 
 def revise_prompt(
@@ -227,7 +197,7 @@ def revise_prompt(
         "principles": "\n".join(f"- {principle}" for principle in principles),
         "found": found,
     }
-    return Prompt(REVISE, instance.position, conversation(settings.prompts[REVISE], values), REVISION)
+    return Prompt(REVISE, instance.position, conversation(settings.prompts[REVISE], values), REVISION, is_exact=True)
 
 
 def _row(task: Task, instance: InstanceCandidate) -> str:
@@ -235,9 +205,7 @@ def _row(task: Task, instance: InstanceCandidate) -> str:
     return json.dumps(row, ensure_ascii=False)
 
 
-def _read_verdict(
-    task: Task, instance: InstanceCandidate, request: Request, completion: Completion, rules: JudgeRules
-) -> JudgeVerdict:
+def _read_verdict(task: Task, instance: InstanceCandidate, completion: Completion, rules: JudgeRules) -> JudgeVerdict:
     said = (read_object(completion.text) if completion.kind == "answer" else None) or {}
     read = {name: score for name, key in QUESTIONS.items() if (score := _score(said.get(key))) is not None}
     least = {"valid": rules.min_valid, "input": rules.min_input, "output": rules.min_output}
@@ -251,7 +219,7 @@ def _read_verdict(
         outcome, read = UNREADABLE, dict.fromkeys(QUESTIONS, (None, ""))
         read["valid"] = (None, why)
     return JudgeVerdict(
-        instance.request_id, instance.position, instance.source, task.id, request.id, outcome,
+        instance.request_id, instance.position, instance.source, task.id, completion.request_id, outcome,
         *read["valid"], *read["input"], *read["output"],
     )  # fmt: skip
 
@@ -268,19 +236,23 @@ def _score(said: Any) -> tuple[int | None, str] | None:
     return int(value), storable(reason.strip())
 
 
-def _read_revision(task: Task, answer: tuple[Request, Completion] | None) -> InstanceCandidate | Rejection:
+def _read_revision(task: Task, completion: Completion) -> InstanceCandidate | Rejection:
     """The revised instance, a candidate of the request that asked for it, or why there is none."""
-    if answer is None:
-        raise AssertionError("a revision is read before it was asked for")
-    request, completion = answer
     said = (read_object(completion.text) if completion.kind == "answer" else None) or {}
     given, output = _as_text(said.get("input")), _as_text(said.get("output"))
     if given is not None and output is not None:
-        return InstanceCandidate(request.id, 0, given, output, completion.finish_reason, request.source)
+        return InstanceCandidate(completion.request_id, 0, given, output, completion.finish_reason, completion.source)
     why = f"the request failed: {completion.text}" if completion.kind == "failed" else "no input and output in it"
     text = completion.text if completion.kind == "answer" else ""
     return Rejection(
-        "instance", "unreadable", request.id, 0, text, evidence=why, task_id=task.id, source=request.source
+        "instance",
+        "unreadable",
+        completion.request_id,
+        0,
+        text,
+        evidence=why,
+        task_id=task.id,
+        source=completion.source,
     )
 
 

@@ -81,6 +81,8 @@ class Prompt:
     """What new tasks are asked to be about, if anything."""
     verbs: tuple[str, ...] = ()
     """Words that new tasks are asked to begin with."""
+    is_exact: bool = False
+    """Only an answer to these very words counts, since they show a text that other rules may have changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +211,27 @@ class JudgeVerdict:
     input_reason: str = ""
     output: int | None = None
     output_reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a recipe got from the model for a task: instances that no rule has seen yet, and what cannot be one."""
+
+    is_classification: bool
+    candidates: tuple[InstanceCandidate, ...]
+    rejections: tuple[Rejection, ...] = ()
+    labels: tuple[str, ...] = ()
+    """The closed set of outputs that a classification states; empty when none is stated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A task with its kind, the instances it keeps, the rejections of the others, and what the judge said."""
+
+    task: Task
+    instances: tuple[InstanceCandidate, ...]
+    rejections: tuple[Rejection, ...]
+    verdicts: tuple[JudgeVerdict, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

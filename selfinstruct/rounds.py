@@ -10,6 +10,7 @@ import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from selfinstruct.ask import Ask
 from selfinstruct.diversity.scored import FULL, is_sampled
 from selfinstruct.diversity.steering import CHOICE, Steering, raised
 from selfinstruct.filters.contaminated import Excluded
@@ -22,21 +23,22 @@ from selfinstruct.filters.instructions import (
     instruction_rules,
 )
 from selfinstruct.filters.personal_data import mask
-from selfinstruct.judging import Exchange, judge, judge_prompt, revise_prompt
+from selfinstruct.judging import judge, judge_prompt, revise_prompt
 from selfinstruct.novelty.index import Index, Neighbour
 from selfinstruct.recipes import RECIPES, compat
 from selfinstruct.recipes.fitting import check_room, fits, fitted, most_likely_tokens
-from selfinstruct.recipes.steps import Ask, Finished, Settled
 from selfinstruct.records import (
     PROPOSE,
     Candidate,
     Completion,
+    Finished,
     InstanceCandidate,
     Prompt,
     Rejection,
     Request,
     Settings,
     Task,
+    Written,
     digest,
     storable,
     task_id,
@@ -321,44 +323,31 @@ def _reject(candidate: Candidate, reason: str, evidence: str, near: Neighbour | 
     )
 
 
-def follow_up(
-    task: Task,
-    answers: Mapping[tuple[str, int], Completion],
-    asked: Mapping[tuple[str, int], Request],
-    settings: Settings,
-    seeds: Sequence[Task],
-    excluded: Excluded | None = None,
-) -> Ask | Finished:
-    """What an accepted task needs next, as a function of the answers so far; what it is and has when that is nothing.
+async def finish(
+    task: Task, ask: Ask, settings: Settings, seeds: Sequence[Task], excluded: Excluded | None = None
+) -> Finished:
+    """An accepted task with its instances, or without any.
 
     In order of price: the recipe asks, the rules reject, and only what passed them is shown to the judge.
     What is near an excluded text is rejected, an input before an output is asked for it.
     """
-    step = _recipe_step(task, answers, asked, settings, seeds, excluded)
-    if isinstance(step, Ask):
-        return step
-    settled = step
-    named, kept, rejected = settle_task(task, settled, settings, seeds, excluded)
+    written = await _write_instances(task, ask, settings, seeds, excluded)
+    named, kept, rejected = screen_instances(task, written, settings, seeds, excluded)
 
     def passed(standing: Sequence[InstanceCandidate], revised: InstanceCandidate) -> InstanceCandidate | Rejection:
-        beside = Settled(settled.is_classification, (*standing, revised), labels=settled.labels)
-        _, left, faults = settle_task(task, beside, settings, seeds, excluded)
+        beside = Written(written.is_classification, (*standing, revised), labels=written.labels)
+        _, left, faults = screen_instances(task, beside, settings, seeds, excluded)
         found: tuple[InstanceCandidate | Rejection, ...] = (*left, *faults)
         return next(one for one in found if one.request_id == revised.request_id)
 
-    return judge(named, kept, rejected, Exchange(answers, asked), settings, passed)
+    return await judge(named, kept, rejected, ask, settings, passed)
 
 
-def _recipe_step(
-    task: Task,
-    answers: Mapping[tuple[str, int], Completion],
-    asked: Mapping[tuple[str, int], Request],
-    settings: Settings,
-    seeds: Sequence[Task],
-    excluded: Excluded | None,
-) -> Ask | Settled:
+async def _write_instances(
+    task: Task, ask: Ask, settings: Settings, seeds: Sequence[Task], excluded: Excluded | None
+) -> Written:
     if settings.compat:
-        return compat.follow_up(task, answers, asked, settings, seeds)
+        return await compat.write_instances(task, ask, settings, seeds)
 
     def fault(of: Task, text: str) -> tuple[str, str] | None:
         found = fault_of_input(of, text, settings)
@@ -367,26 +356,26 @@ def _recipe_step(
             found = near.fault if near else None
         return None if found is None else (found.reason, found.evidence)
 
-    return RECIPES[settings.recipe].follow_up(task, answers, asked, settings, seeds, fault)
+    return await RECIPES[settings.recipe].write_instances(task, ask, settings, seeds, fault)
 
 
-def settle_task(
-    task: Task, settled: Settled, settings: Settings, seeds: Sequence[Task] = (), excluded: Excluded | None = None
+def screen_instances(
+    task: Task, written: Written, settings: Settings, seeds: Sequence[Task] = (), excluded: Excluded | None = None
 ) -> tuple[Task, tuple[InstanceCandidate, ...], tuple[Rejection, ...]]:
     """The task with its kind, the instances that pass the rules, and the rejections of all its other candidates."""
-    named = Task(task.id, task.instruction, settled.is_classification)
+    named = Task(task.id, task.instruction, written.is_classification)
     if settings.compat:
-        kept, rejected = compat.judge_instances(named, settled.candidates, settings, settled.labels)
+        kept, rejected = compat.judge_instances(named, written.candidates, settings, written.labels)
     else:
-        candidates = settled.candidates
+        candidates = written.candidates
         if settings.personal_data == "mask":
             candidates = tuple(_masked(named, candidate) for candidate in candidates)
-        kept, rejected = judge_instances(named, candidates, settings, settled.labels, validators(settings), seeds)
+        kept, rejected = judge_instances(named, candidates, settings, written.labels, validators(settings), seeds)
     if excluded is not None:
         near = {one: excluded.near_instance(task.instruction, one.input, one.output) for one in kept}
         kept = tuple(one for one in kept if near[one] is None)
         rejected += tuple(reject_instance(task, one, found.fault) for one, found in near.items() if found)
-    return named, kept, (*settled.rejections, *rejected)
+    return named, kept, (*written.rejections, *rejected)
 
 
 def _masked(task: Task, candidate: InstanceCandidate) -> InstanceCandidate:
@@ -395,7 +384,9 @@ def _masked(task: Task, candidate: InstanceCandidate) -> InstanceCandidate:
     return replace(candidate, input=given, output=output)
 
 
-def check(settings: Settings, seeds: Sequence[Task], context_lengths: Mapping[str, int | None] | None = None) -> None:
+async def check(
+    settings: Settings, seeds: Sequence[Task], context_lengths: Mapping[str, int | None] | None = None
+) -> None:
     """Make sure that settings can be used, before anything is asked: every prompt is rendered, every rule bound.
 
     `context_lengths` is by stage what its model takes, as far as that is known.
@@ -409,17 +400,15 @@ def check(settings: Settings, seeds: Sequence[Task], context_lengths: Mapping[st
     validators(settings)
     planned = plan_round(0, settings, seeds, seeds[:1])
     check_room(min(planned, key=lambda request: most_likely_tokens(request.messages)), lengths.get(PROPOSE))
+
+    async def ask(prompt: Prompt) -> Completion:
+        request = plan_request(prompt, settings, None, task.id)
+        check_room(request, lengths.get(prompt.stage))
+        return Completion(request.id, "answer", '{"labels": ["Yes"], "inputs": ["It does."]}', "stop")
+
     for is_classification in (False, True):
         task = Task("check", "Say whether it rains.", is_classification)
-        answers: dict[tuple[str, int], Completion] = {}
-        asked: dict[tuple[str, int], Request] = {}
-        while isinstance(step := follow_up(task, answers, asked, settings, seeds), Ask):
-            for prompt in step.prompts:
-                request = plan_request(prompt, settings, None, task.id)
-                check_room(request, lengths.get(prompt.stage))
-                asked[prompt.stage, prompt.index] = request
-                text = '{"needs_input": true, "labels": ["Yes"], "inputs": ["It does."]}'
-                answers[prompt.stage, prompt.index] = Completion(request.id, "answer", text, "stop")
+        await finish(task, ask, settings, seeds)
     if settings.judge is not None:
         instance = InstanceCandidate("", 0, "", "No.")
         for prompt in (

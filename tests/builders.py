@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from selfinstruct.ask import Ask, Key, Unanswered, at_once
 from selfinstruct.config.reading import load
 from selfinstruct.config.shaping import pool_settings
 from selfinstruct.export.files import export
 from selfinstruct.growth.pump import Outcome
-from selfinstruct.records import Completion, Instance, Request, Settings, Task
+from selfinstruct.records import Completion, Instance, Prompt, Request, Settings, Task
 from selfinstruct.runs.run import grow_blocking
 from selfinstruct.store import statements
 from selfinstruct.store.pool import Pool
 from selfinstruct.store.writer import Statement
 
 ROOT = Path(__file__).parents[1]
+Result = TypeVar("Result")
 SEEDS = ROOT / "seeds" / "en.jsonl"
 
 
@@ -36,6 +38,24 @@ def task(instruction: str, number: int = 0, *, is_classification: bool = False) 
 def answer(request: Request, text: str, finish_reason: str = "stop") -> Completion:
     """What a model might answer."""
     return Completion(request.id, "answer", text, finish_reason)
+
+
+def settle(
+    step: Callable[[Ask], Coroutine[Any, Any, Result]], answers: Mapping[Key, Completion]
+) -> Result | list[Prompt]:
+    """What a step comes to with these answers; the questions that have none, if it needs more."""
+    open_: list[Prompt] = []
+
+    async def ask(prompt: Prompt) -> Completion:
+        if (prompt.stage, prompt.index) not in answers:
+            open_.append(prompt)
+            raise Unanswered
+        return answers[prompt.stage, prompt.index]
+
+    try:
+        return at_once(step(ask))
+    except Unanswered:
+        return open_
 
 
 def proposals(*instructions: str) -> str:

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from selfinstruct.diversity.scored import FULL, is_sampled
 from selfinstruct.novelty.index import Neighbour
-from selfinstruct.recipes.steps import Finished
 from selfinstruct.records import (
     Candidate,
     Completion,
+    Finished,
     Instance,
     InstanceCandidate,
     Message,

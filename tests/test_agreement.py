@@ -196,11 +196,10 @@ def test_a_task_by_agreement(keeps_steps: bool, texts: list[str], kept: list[str
         return texts[prompt.index // 1_000_000]
 
     chosen = replace(settings(), agreement=AgreementRules(3, "0.5", keeps_steps))
-    end, prompts, steps = follow(says, chosen, Task("t", "How much is two and three?", False))
+    end, prompts = follow(says, chosen, Task("t", "How much is two and three?", False))
     assert outcome(end) == (kept, reasons)
     definite = len(texts[0]) < 12
     assert [prompt.index for prompt in prompts[1:]] == ([0, 1_000_000, 2_000_000] if definite else [0])
-    assert all(len(step.waiting) == 1 for step in steps[1:]), "all answers together are one candidate"
     if reasons:
         assert end.rejections[0].evidence == '1 of 3 answers agree; given were: "4" 1, "5" 1, "6" 1'
 

@@ -130,7 +130,7 @@ def test_explain_tells_where_a_task_came_from(demo: Path, capsys: pytest.Capture
 
 
 def test_what_waits_to_be_judged_is_explained_in_plain_words(demo: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    waiting = rows(demo, "SELECT text FROM waiting WHERE kind = 'instruction'")
+    waiting = rows(demo, "SELECT text FROM waiting")
     assert waiting
     assert run("status", demo) == 0
     (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("  waiting")]
@@ -474,16 +474,19 @@ def test_a_folder_that_is_no_pool_is_left_alone(tmp_path: Path, capsys: pytest.C
     assert run("explain", tmp_path / "letters", "x") == 2
 
 
-def test_a_pool_of_a_later_version_is_refused(demo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(("version", "said"), [(99, "later version"), (9, "earlier development version")])
+def test_a_pool_of_another_version_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], version: int, said: str
+) -> None:
     pool = tmp_path / "p"
     grow(pool, target=1)
     with sqlite3.connect(pool / "pool.db") as connection:
-        connection.execute("UPDATE meta SET value = '99' WHERE key = 'schema_version'")
+        connection.execute("UPDATE meta SET value = ? WHERE key = 'schema_version'", (str(version),))
     connection.close()
     capsys.readouterr()
     for arguments in (["generate", "--pool", pool], ["status", pool]):
         assert run(*arguments) == 2
-        assert "later version" in capsys.readouterr().err
+        assert said in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("table", ["meta (x)", "meta (key, value)", "other (x)"])

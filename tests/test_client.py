@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from selfinstruct.errors import AccessError
+from selfinstruct.errors import AccessError, Halted
 from selfinstruct.llm.client import Client, EndpointConfig, without_credentials
-from selfinstruct.llm.slots import Halted, Slots, Ticket
+from selfinstruct.llm.slots import Slots, Ticket
 from selfinstruct.llm.urls import is_on_loopback
 from selfinstruct.llm.wire import Capabilities, retry_after_s, sampling_seed
 from selfinstruct.records import Completion, Message, Request, Schema

@@ -17,8 +17,7 @@ from selfinstruct.diversity.diagnosis import diagnosis
 from selfinstruct.growth.underway import LEAST_ANSWERS, Endings, Pace
 from selfinstruct.llm.offline.protocol import Model, answer_chat
 from selfinstruct.recipes import chat
-from selfinstruct.recipes.steps import Finished
-from selfinstruct.records import JudgeVerdict, Task, canonical_json
+from selfinstruct.records import Finished, JudgeVerdict, Task, canonical_json
 from selfinstruct.rounds import plan_request
 from tests.builders import proposals, settings, task
 from tests.processes import generate, running

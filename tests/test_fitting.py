@@ -14,7 +14,7 @@ from selfinstruct.llm.offline.server import OfflineServer
 from selfinstruct.recipes.fitting import fits, most_likely_tokens
 from selfinstruct.records import Instance, Prompt, Settings, Task
 from selfinstruct.store.reading import status
-from tests.builders import grow, jsonl, rows, seed_row, settings, task
+from tests.builders import grow, jsonl, rows, seed_row, settings, settle, task
 
 LONG = "Sum up this report. " + "The kettle sang and the cup was warm. " * 60
 SEEDS = [task(f"Explain topic number {number} in plain words.", number) for number in range(11)]
@@ -59,22 +59,20 @@ def test_examples_of_the_paper_are_left_out_too(is_classification: bool | None, 
     ]  # fmt: skip
     asked = Task("t0", "Name three rivers.", is_classification)
     given = settings("paper")
-    answers = {} if is_classification is None else {("classify", 0): _no(given, asked, examples)}
-    whole = rounds.follow_up(asked, answers, {}, given, examples)
-    room = most_likely_tokens(whole.prompts[0].messages) - 30
+    whole = _first(given, asked, examples)
+    room = most_likely_tokens(whole.messages) - 30
     length = room + int(given.stages[stage].sampling["max_tokens"])
-    fitted = rounds.follow_up(asked, answers, {}, replace(given, context_length=length), examples)
-    assert whole.prompts[0].stage == fitted.prompts[0].stage == stage
-    assert whole.prompts[0].left_out == 0
-    assert 1 <= fitted.prompts[0].left_out <= 8
-    assert most_likely_tokens(fitted.prompts[0].messages) <= room
+    fitted = _first(replace(given, context_length=length), asked, examples)
+    assert whole.stage == fitted.stage == stage
+    assert whole.left_out == 0
+    assert 1 <= fitted.left_out <= 8
+    assert most_likely_tokens(fitted.messages) <= room
 
 
-def _no(given: Settings, asked: Task, examples: list[Task]) -> object:
-    from tests.builders import answer
-
-    (prompt,) = rounds.follow_up(asked, {}, {}, given, examples).prompts
-    return answer(rounds.plan_request(prompt, given, 0, asked.id), "no")
+def _first(given: Settings, asked: Task, examples: list[Task]) -> Prompt:
+    found = settle(lambda ask: rounds.finish(asked, ask, given, examples), {})
+    assert isinstance(found, list)
+    return found[0]
 
 
 @pytest.mark.parametrize(

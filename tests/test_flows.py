@@ -208,14 +208,14 @@ async def _task_runs() -> dict[str, str | None]:
 def test_an_exception_nobody_expects_comes_out_of_a_step_as_it_is(prefect: str) -> None:
     from prefect import flow
 
-    from selfinstruct.scheduling.steps import _as_task
+    from selfinstruct.scheduling.phases import as_task
 
     async def step() -> None:
         raise RuntimeError("a fault of the program")
 
     @flow
     async def one_step() -> None:
-        await _as_task("sample", 0, step)
+        await as_task("sample", 0, step)
 
     with pytest.raises(RuntimeError, match="a fault of the program"):
         asyncio.run(one_step())

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from selfinstruct import rounds
-from selfinstruct.recipes.steps import Ask, Finished
-from selfinstruct.records import Completion, JudgeRules, Prompt, Request, Settings, Task
+from selfinstruct.ask import Unanswered, at_once, recorded
+from selfinstruct.records import Completion, Finished, JudgeRules, Prompt, Settings, Task
 from tests.builders import settings, task
 
 TASK = Task("t1", "Add up the two numbers that are given to you.", False)
@@ -38,24 +38,18 @@ def scores(valid: int = 5, given: int = 5, output: int = 5) -> str:
     return json.dumps({name: {"reason": f"because of {name}", "score": score} for name, score in named.items()})
 
 
-def follow(says: Says, chosen: Settings, of: Task = TASK) -> tuple[Finished, list[Prompt], list[Ask]]:
+def follow(says: Says, chosen: Settings, of: Task = TASK) -> tuple[Finished, list[Prompt]]:
     """A task asked about to its end; the model says what `says` says to each prompt."""
-    answers: dict[tuple[str, int], Completion] = {}
-    asked: dict[tuple[str, int], Request] = {}
     prompts: list[Prompt] = []
-    steps: list[Ask] = []
-    while isinstance(step := rounds.follow_up(of, answers, asked, chosen, SEEDS), Ask):
-        steps.append(step)
-        for prompt in step.prompts:
-            assert (prompt.stage, prompt.index) not in asked, "nothing is asked twice under one index"
-            prompts.append(prompt)
-            request = rounds.plan_request(prompt, chosen, 0, of.id)
-            asked[prompt.stage, prompt.index] = request
-            said = says(prompt)
-            answers[prompt.stage, prompt.index] = (
-                said if isinstance(said, Completion) else Completion(request.id, "answer", said, "stop")
-            )
-    return step, prompts, steps
+
+    async def ask(prompt: Prompt) -> Completion:
+        assert (prompt.stage, prompt.index) not in {(one.stage, one.index) for one in prompts}, "asked twice"
+        prompts.append(prompt)
+        said = says(prompt)
+        identity = rounds.plan_request(prompt, chosen, 0, of.id).id
+        return said if isinstance(said, Completion) else Completion(identity, "answer", said, "stop")
+
+    return at_once(rounds.finish(of, ask, chosen, SEEDS)), prompts
 
 
 def model(judge: Callable[[dict[str, str], int], str | Completion], revise: str = "", inputs: int = 2) -> Says:
@@ -80,7 +74,7 @@ def outcome(end: Finished) -> tuple[list[str], list[str]]:
 
 
 def test_without_a_judge_none_is_asked() -> None:
-    end, prompts, _ = follow(model(lambda *_: pytest.fail("asked")), replace(judging(), judge=None))
+    end, prompts = follow(model(lambda *_: pytest.fail("asked")), replace(judging(), judge=None))
     assert outcome(end) == (["10", "20"], [])
     assert {prompt.stage for prompt in prompts} == {"inputs", "respond"}
 
@@ -98,7 +92,7 @@ def test_without_a_judge_none_is_asked() -> None:
     ],
 )
 def test_a_score_below_its_minimum_rejects(said: str, kept: list[str], reasons: list[str]) -> None:
-    end, prompts, _ = follow(model(lambda row, _: said if row["output"] == "10" else scores()), judging())
+    end, prompts = follow(model(lambda row, _: said if row["output"] == "10" else scores()), judging())
     assert outcome(end) == (kept, reasons)
     assert [prompt.index for prompt in prompts if prompt.stage == "judge"] == [0, 1]
     assert [one.outcome for one in end.verdicts] == [reasons[0] if reasons else "passed", "passed"]
@@ -118,7 +112,7 @@ def test_the_judge_sees_only_what_passed_the_rules() -> None:
             return '{"missing": "sums", "inputs": ["1 + 2", "https://example.com/a", "3 + 4"]}'
         return "" if (prompt.stage, prompt.index) == ("respond", 2) else model(judge)(prompt)
 
-    end, _, _ = follow(says, judging())
+    end, _ = follow(says, judging())
     assert seen == ["1 + 2"]
     assert outcome(end) == (["10"], ["attachment", "empty_output"])
 
@@ -132,7 +126,7 @@ READABLE = [
 
 @pytest.mark.parametrize(("said", "expected"), READABLE)
 def test_scores_are_read_as_models_write_them(said: str, expected: tuple[int, int, int]) -> None:
-    end, _, _ = follow(model(lambda *_: said, inputs=1), judging())
+    end, _ = follow(model(lambda *_: said, inputs=1), judging())
     assert [(one.valid, one.input, one.output) for one in end.verdicts] == [expected]
 
 
@@ -155,7 +149,7 @@ UNREADABLE = [
 @pytest.mark.parametrize("said", UNREADABLE)
 @pytest.mark.parametrize(("keeps", "kept", "reasons"), [(False, [], ["judge_unreadable"]), (True, ["10"], [])])
 def test_what_cannot_be_read_is_asked_three_times(said: str, keeps: bool, kept: list[str], reasons: list[str]) -> None:
-    end, prompts, _ = follow(model(lambda *_: said, inputs=1), judging(keeps_unreadable=keeps))
+    end, prompts = follow(model(lambda *_: said, inputs=1), judging(keeps_unreadable=keeps))
     asked = [prompt for prompt in prompts if prompt.stage == "judge"]
     assert [prompt.index for prompt in asked] == [0, 1_000_000, 2_000_000]
     assert len({rounds.plan_request(prompt, judging(), 0, "t1").id for prompt in asked}) == 3, "each with another seed"
@@ -164,14 +158,14 @@ def test_what_cannot_be_read_is_asked_three_times(said: str, keeps: bool, kept: 
 
 
 def test_the_second_answer_counts_when_the_first_cannot_be_read() -> None:
-    end, prompts, _ = follow(model(lambda _, index: scores(output=1) if index >= 1_000_000 else "what?"), judging())
+    end, prompts = follow(model(lambda _, index: scores(output=1) if index >= 1_000_000 else "what?"), judging())
     assert outcome(end) == ([], ["judged_output", "judged_output"])
     assert sum(prompt.stage == "judge" for prompt in prompts) == 4
 
 
 def test_a_request_that_fails_for_good_is_not_repeated() -> None:
     failed = Completion("", "failed", "the prompt is too long", "too_long")
-    end, prompts, _ = follow(model(lambda *_: failed, inputs=1), judging())
+    end, prompts = follow(model(lambda *_: failed, inputs=1), judging())
     assert outcome(end) == ([], ["judge_unreadable"])
     assert "too long" in end.rejections[0].evidence
     assert sum(prompt.stage == "judge" for prompt in prompts) == 1
@@ -184,7 +178,7 @@ def test_a_faulty_instance_is_revised_and_judged_again() -> None:
     def judge(row: dict[str, str], _: int) -> str:
         return scores(output=1) if row["output"] == "10" else scores()
 
-    end, prompts, _ = follow(model(judge, REVISION), judging(principles=("Be right.",)))
+    end, prompts = follow(model(judge, REVISION), judging(principles=("Be right.",)))
     assert outcome(end) == (["3", "20"], ["revised"]), "it takes the place of its first form"
     assert [(prompt.stage, prompt.index) for prompt in prompts[3:]] == [
         ("judge", 0), ("judge", 1), ("revise", 0), ("judge", 3_000_000),
@@ -197,7 +191,7 @@ def test_a_faulty_instance_is_revised_and_judged_again() -> None:
 
 
 def test_a_revision_that_is_no_better_is_rejected_and_not_revised_again() -> None:
-    end, prompts, _ = follow(model(lambda *_: scores(output=2), REVISION, inputs=1), judging(principles=("Be right.",)))
+    end, prompts = follow(model(lambda *_: scores(output=2), REVISION, inputs=1), judging(principles=("Be right.",)))
     assert outcome(end) == ([], ["revised", "judged_output"])
     assert sum(prompt.stage == "revise" for prompt in prompts) == 1
 
@@ -207,7 +201,7 @@ def test_a_revision_must_pass_the_rules_beside_the_others() -> None:
         return scores(output=1) if row["output"] == "10" else scores()
 
     same_as_the_other = json.dumps({"critique": "", "input": "2 + 2", "output": "4"})
-    end, prompts, _ = follow(model(judge, same_as_the_other), judging(principles=("Be right.",)))
+    end, prompts = follow(model(judge, same_as_the_other), judging(principles=("Be right.",)))
     assert outcome(end) == (["20"], ["revised", "conflicting_outputs"]), "what stands is not ended by a revision"
     assert sum(prompt.stage == "judge" for prompt in prompts) == 2
     empty = json.dumps({"critique": "", "input": "1 + 2", "output": " "})
@@ -218,7 +212,7 @@ def test_a_revision_must_pass_the_rules_beside_the_others() -> None:
 
 
 def test_a_revision_that_cannot_be_read_leaves_the_first_form_its_reason() -> None:
-    end, _, _ = follow(model(lambda *_: scores(given=1), "no idea", inputs=1), judging(principles=("Be right.",)))
+    end, _ = follow(model(lambda *_: scores(given=1), "no idea", inputs=1), judging(principles=("Be right.",)))
     assert outcome(end) == ([], ["unreadable", "judged_input"])
     assert end.rejections[0].text == "no idea"
 
@@ -238,7 +232,7 @@ def test_a_revision_is_read_as_models_write_it(revision: str, kept: list[str]) -
     def judge(row: dict[str, str], _: int) -> str:
         return scores(output=1) if row["output"] == "10" else scores()
 
-    end, _, _ = follow(model(judge, revision, inputs=1), judging(principles=("Be right.",)))
+    end, _ = follow(model(judge, revision, inputs=1), judging(principles=("Be right.",)))
     assert outcome(end)[0] == kept
 
 
@@ -246,7 +240,7 @@ def test_a_reason_that_no_server_could_be_sent_does_no_harm() -> None:
     chosen = judging(principles=("Be right.",))
     chosen = replace(chosen, prompts={**chosen.prompts, "revise": "[user]\n{{row}} {{found}}"})
     broken = scores(output=1).replace("because of correct_output", "\\ud800\\u0000 wrong")
-    end, prompts, _ = follow(model(lambda *_: broken, REVISION, inputs=1), chosen)
+    end, prompts = follow(model(lambda *_: broken, REVISION, inputs=1), chosen)
     asked = next(prompt for prompt in prompts if prompt.stage == "revise").messages[-1].content
     assert asked.endswith("\ufffd\ufffd wrong")
     asked.encode()
@@ -255,7 +249,7 @@ def test_a_reason_that_no_server_could_be_sent_does_no_harm() -> None:
 
 def test_an_invalid_task_is_not_revised_and_a_revision_judged_invalid_ends_it() -> None:
     chosen = judging(principles=("Be right.",))
-    end, prompts, _ = follow(model(lambda *_: scores(valid=1, output=1), REVISION), chosen)
+    end, prompts = follow(model(lambda *_: scores(valid=1, output=1), REVISION), chosen)
     assert outcome(end) == ([], ["judged_invalid", "judged_invalid"])
     assert all(prompt.stage != "revise" for prompt in prompts)
 
@@ -267,13 +261,12 @@ def test_an_invalid_task_is_not_revised_and_a_revision_judged_invalid_ends_it() 
 
 def test_a_verdict_on_another_text_is_no_verdict_on_this_one() -> None:
     chosen = judging()
-    _, prompts, _ = follow(model(lambda *_: scores(), inputs=1), chosen)
+    _, prompts = follow(model(lambda *_: scores(), inputs=1), chosen)
     asked = {(one.stage, one.index): rounds.plan_request(one, chosen, 0, "t1") for one in prompts}
     texts = {"inputs": '{"missing": "sums", "inputs": ["1 + 2"]}', "respond": "11", "judge": scores(output=1)}
-    answers = {key: Completion(asked[key].id, "answer", texts[key[0]], "stop") for key in asked}
-    step = rounds.follow_up(TASK, answers, asked, chosen, SEEDS)
-    assert isinstance(step, Ask)
-    assert '"output": "11"' in step.prompts[0].messages[-1].content
+    answers = {one.id: Completion(one.id, "answer", texts[one.stage], "stop") for one in asked.values()}
+    with pytest.raises(Unanswered):
+        at_once(rounds.finish(TASK, recorded(asked, answers), chosen, SEEDS))
 
 
 @given(
@@ -286,22 +279,12 @@ def test_a_verdict_on_another_text_is_no_verdict_on_this_one() -> None:
     st.booleans(),
     st.booleans(),
 )
-def test_whatever_is_said_every_candidate_ends_once_and_never_changes_its_end(
-    said: list[str], revision: str, revises: bool, keeps: bool
-) -> None:
+def test_whatever_is_said_every_candidate_ends_once(said: list[str], revision: str, revises: bool, keeps: bool) -> None:
     chosen = judging(principles=("Be right.",) if revises else (), keeps_unreadable=keeps)
-    end, prompts, steps = follow(
+    end, prompts = follow(
         model(lambda _, index: said[index % 1_000_000 + index // 1_000_000], revision, inputs=3), chosen
     )
     ended = [(one.request_id, one.position) for one in (*end.instances, *end.rejections)]
     assert len(ended) == len(set(ended)) == 3 + sum(prompt.stage == "revise" for prompt in prompts)
-    rejected = {(one.request_id, one.position): one for one in end.rejections}
-    for step in steps:
-        open_ = {(one.request_id, one.position) for one in step.waiting}
-        gone = {(one.request_id, one.position): one for one in step.rejections}
-        assert not open_ & gone.keys()
-        assert all(rejected[key] == one for key, one in gone.items()), "a rejection once stored is final"
-        if step.prompts[0].stage != "inputs":
-            assert len(open_ | gone.keys()) >= 3
     for verdict in end.verdicts:
         assert (verdict.request_id, verdict.position) in ended

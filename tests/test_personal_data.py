@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from selfinstruct import rounds
 from selfinstruct.filters.inputs import fault_of_input
 from selfinstruct.filters.personal_data import find_personal_data, mask, personal_data
-from selfinstruct.recipes.steps import Settled
-from selfinstruct.records import Candidate, InstanceCandidate, Task
+from selfinstruct.records import Candidate, InstanceCandidate, Task, Written
 from tests.builders import ROOT, settings
 
 KEY = "hf_" + "kQzRtYpLmNvBcXwSdFgHjKlPoIuYtReWq"
@@ -143,7 +142,7 @@ def test_instances_are_rejected_masked_or_kept(given_input: str, output: str) ->
     candidates = (InstanceCandidate("r", 0, given_input, output),)
 
     def settle(how: str) -> tuple[list[tuple[str, str]], list[str]]:
-        _, kept, rejected = rounds.settle_task(task, Settled(False, candidates), settings(personal_data=how))
+        _, kept, rejected = rounds.screen_instances(task, Written(False, candidates), settings(personal_data=how))
         return [(one.input, one.output) for one in kept], [one.reason for one in rejected]
 
     assert settle("reject") == ([], ["personal_data"])

@@ -15,11 +15,10 @@ from selfinstruct.config.reading import load
 from selfinstruct.config.shaping import pool_settings
 from selfinstruct.recipes import chat
 from selfinstruct.recipes.answers import read_items, read_object, tidy_instruction
-from selfinstruct.recipes.steps import Ask, Settled
 from selfinstruct.recipes.templates import fill
-from selfinstruct.records import Candidate, Completion, Prompt, Rejection, Request, Schema, Task
+from selfinstruct.records import Candidate, Completion, Prompt, Rejection, Request, Schema, Task, Written
 from selfinstruct.rounds import plan_request
-from tests.builders import answer, settings, task
+from tests.builders import answer, settings, settle, task
 
 GOLDEN = Path(__file__).parent / "golden"
 SETTINGS = settings()
@@ -46,11 +45,26 @@ def asked(prompt: Prompt, of: Task | None = None) -> Request:
     return plan_request(prompt, SETTINGS, 0 if of is None else None, None if of is None else of.id)
 
 
-def step(of: Task, *texts: tuple[str, int, str], fault: chat.InputFault = lambda *_: None) -> Ask | Settled:
-    """`follow_up` after these answers, given as (stage, index, text)."""
-    stage_requests = {(name, index): asked(Prompt(name, index, ()), of) for name, index, _ in texts}
-    answers = {(name, index): answer(stage_requests[name, index], text) for name, index, text in texts}
-    return chat.follow_up(of, answers, stage_requests, SETTINGS, fault)
+def step(
+    of: Task, *texts: tuple[str, int, str], fault: chat.InputFault = lambda *_: None, reason: str = "stop"
+) -> Written | list[Prompt]:
+    """What is written after these answers, given as (stage, index, text), or the questions that are asked next."""
+    answers = {(name, index): answer(asked(Prompt(name, index, ()), of), text, reason) for name, index, text in texts}
+    return settle(lambda ask: chat.write_instances(of, ask, SETTINGS, fault), answers)
+
+
+def prompts(of: Task, *texts: tuple[str, int, str], fault: chat.InputFault = lambda *_: None) -> list[Prompt]:
+    """The questions that are asked after these answers."""
+    found = step(of, *texts, fault=fault)
+    assert isinstance(found, list)
+    return found
+
+
+def written(of: Task, *texts: tuple[str, int, str], fault: chat.InputFault = lambda *_: None) -> Written:
+    """What is written after these answers."""
+    found = step(of, *texts, fault=fault)
+    assert isinstance(found, Written)
+    return found
 
 
 def inputs(*texts: Any, missing: str = "a note") -> tuple[str, int, str]:
@@ -79,26 +93,21 @@ def test_the_wanted_language_has_its_place_in_the_propose_prompt() -> None:
 
 
 def test_the_inputs_prompt_is_as_written_down() -> None:
-    first = step(OPEN)
-    assert isinstance(first, Ask)
-    assert schema_name(first.prompts[0].schema) == "task_inputs"
-    is_golden("chat_inputs.txt", first.prompts[0])
+    [prompt] = prompts(OPEN)
+    assert schema_name(prompt.schema) == "task_inputs"
+    is_golden("chat_inputs.txt", prompt)
 
 
 def test_the_labelled_inputs_prompt_is_as_written_down() -> None:
-    first = step(LABELLED)
-    assert isinstance(first, Ask)
-    assert schema_name(first.prompts[0].schema) == "labelled_inputs"
-    is_golden("chat_labelled_inputs.txt", first.prompts[0])
+    [prompt] = prompts(LABELLED)
+    assert schema_name(prompt.schema) == "labelled_inputs"
+    is_golden("chat_labelled_inputs.txt", prompt)
 
 
 def test_the_respond_prompt_is_what_a_user_would_send() -> None:
-    then = step(OPEN, inputs("It rained all day, {{and}} we stayed in."))
-    assert isinstance(then, Ask)
-    is_golden("chat_respond.txt", then.prompts[0])
-    without = step(OPEN, inputs(missing="nothing"))
-    assert isinstance(without, Ask)
-    assert without.prompts[0].messages[-1].content == OPEN.instruction
+    is_golden("chat_respond.txt", prompts(OPEN, inputs("It rained all day, {{and}} we stayed in."))[0])
+    [without] = prompts(OPEN, inputs(missing="nothing"))
+    assert without.messages[-1].content == OPEN.instruction
 
 
 def test_what_is_the_same_for_all_requests_of_a_stage_comes_first() -> None:
@@ -158,36 +167,30 @@ def test_a_failed_request_is_no_data() -> None:
 
 
 def test_inputs_are_answered_and_become_candidates() -> None:
-    then = step(OPEN, inputs("One.", "Two."))
-    assert isinstance(then, Ask)
-    assert [prompt.index for prompt in then.prompts] == [0, 1]
-    assert [one.input for one in then.waiting] == ["One.", "Two."]
-    halfway = step(OPEN, inputs("One.", "Two."), ("respond", 1, "B"))
-    assert isinstance(halfway, Ask)
-    assert [prompt.index for prompt in halfway.prompts] == [0]
-    end = step(OPEN, inputs("One.", "Two."), ("respond", 1, " B\n"), ("respond", 0, "A"))
-    assert isinstance(end, Settled)
+    assert [one.index for one in prompts(OPEN, inputs("One.", "Two."))] == [0, 1]
+    assert [one.index for one in prompts(OPEN, inputs("One.", "Two."), ("respond", 1, "B"))] == [0]
+    end = written(OPEN, inputs("One.", "Two."), ("respond", 1, " B\n"), ("respond", 0, "A"))
     assert [(one.input, one.output) for one in end.candidates] == [("One.", "A"), ("Two.", "B")]
 
 
 def test_inputs_that_are_no_good_are_rejected_before_an_answer_is_paid_for() -> None:
-    then = step(
-        OPEN,
-        inputs("One.", "bad", "One.", {"a": 1}),
-        fault=lambda _, text: ("placeholder", "") if text == "bad" else None,
-    )
-    assert isinstance(then, Ask)
-    assert [one.input for one in then.waiting] == ["One.", '{"a": 1}']
-    assert [(one.reason, one.input, one.position) for one in then.rejections] == [
+    given = inputs("One.", "bad", "One.", {"a": 1})
+
+    def fault(_: Task, text: str) -> tuple[str, str] | None:
+        return ("placeholder", "") if text == "bad" else None
+
+    assert [one.index for one in prompts(OPEN, given, fault=fault)] == [0, 3]
+    end = written(OPEN, given, ("respond", 0, "A"), ("respond", 3, "B"), fault=fault)
+    assert [(one.input, one.output) for one in end.candidates] == [("One.", "A"), ('{"a": 1}', "B")]
+    assert [(one.reason, one.input, one.position) for one in end.rejections] == [
         ("placeholder", "bad", 1), ("duplicate", "One.", 2),
     ]  # fmt: skip
 
 
 def test_inputs_beside_the_word_that_none_is_needed_do_not_vanish() -> None:
-    then = step(OPEN, inputs("One.", missing="Nothing."))
-    assert isinstance(then, Ask)
-    assert [one.input for one in then.waiting] == [""]
-    assert [one.reason for one in then.rejections] == ["input_not_needed"]
+    end = written(OPEN, inputs("One.", missing="Nothing."), ("respond", 0, "A"))
+    assert [one.input for one in end.candidates] == [""]
+    assert [one.reason for one in end.rejections] == ["input_not_needed"]
 
 
 def test_cases_of_a_classification_come_label_first_and_need_no_answer() -> None:
@@ -195,30 +198,22 @@ def test_cases_of_a_classification_come_label_first_and_need_no_answer() -> None
         "labels": ["spam", "not spam"],
         "inputs": [{"label": "spam", "input": "Win!"}, {"label": "not spam", "input": "See you at six."}],
     })  # fmt: skip
-    end = step(LABELLED, ("inputs", 0, text))
-    assert isinstance(end, Settled)
+    end = written(LABELLED, ("inputs", 0, text))
     assert end.labels == ("spam", "not spam")
     assert [(one.input, one.output) for one in end.candidates] == [("Win!", "spam"), ("See you at six.", "not spam")]
 
 
 def test_a_classification_that_needs_no_case_is_answered() -> None:
-    then = step(LABELLED, ("inputs", 0, '{"labels": ["yes", "no"], "inputs": []}'))
-    assert isinstance(then, Ask)
-    end = step(LABELLED, ("inputs", 0, '{"labels": ["yes", "no"], "inputs": []}'), ("respond", 0, "yes"))
-    assert isinstance(end, Settled)
+    end = written(LABELLED, ("inputs", 0, '{"labels": ["yes", "no"], "inputs": []}'), ("respond", 0, "yes"))
     assert ([one.output for one in end.candidates], end.labels) == (["yes"], ("yes", "no"))
 
 
 def test_what_has_no_two_short_labels_goes_on_as_an_ordinary_task() -> None:
     labels = json.dumps({"labels": ["Yes", "yes", "a label that goes on for very much longer than any"], "inputs": []})
-    then = step(LABELLED, ("inputs", 0, labels))
-    assert isinstance(then, Ask)
-    assert [(one.stage, one.index) for one in then.prompts] == [("inputs", 1)]
-    assert schema_name(then.prompts[0].schema) == "task_inputs"
+    [prompt] = prompts(LABELLED, ("inputs", 0, labels))
+    assert (prompt.stage, prompt.index, schema_name(prompt.schema)) == ("inputs", 1, "task_inputs")
     ordinary = ("inputs", 1, inputs("Win a boat!")[2])
-    assert isinstance(step(LABELLED, ("inputs", 0, labels), ordinary), Ask)
-    end = step(LABELLED, ("inputs", 0, labels), ordinary, ("respond", 0, "It is spam."))
-    assert isinstance(end, Settled)
+    end = written(LABELLED, ("inputs", 0, labels), ordinary, ("respond", 0, "It is spam."))
     assert (end.is_classification, [one.output for one in end.candidates]) == (False, ["It is spam."])
 
 
@@ -230,24 +225,20 @@ def test_what_has_no_two_short_labels_goes_on_as_an_ordinary_task() -> None:
     ],
 )
 def test_whole_cases_of_a_cut_answer_are_kept(of: Task, text: str) -> None:
-    requests = {("inputs", 0): asked(Prompt("inputs", 0, ()), of)}
-    answers = {("inputs", 0): answer(requests["inputs", 0], text, "length")}
-    then = chat.follow_up(of, answers, requests, SETTINGS, lambda *_: None)
-    kept = then.waiting if isinstance(then, Ask) else then.candidates
-    assert [one.input for one in kept] == ["One."]
-    assert [one.reason for one in then.rejections] == ["cut_off"]
+    end = step(of, ("inputs", 0, text), ("respond", 0, "A"), reason="length")
+    assert isinstance(end, Written)
+    assert [one.input for one in end.candidates] == ["One."]
+    assert [one.reason for one in end.rejections] == ["cut_off"]
 
 
 def test_an_instruction_is_answered_without_the_inputs_that_are_at_fault_unless_it_needs_one() -> None:
     def fault(_: Task, text: str) -> tuple[str, str] | None:
         return ("placeholder", "") if text == "bad" else None
 
-    then = step(OPEN, inputs("bad"), fault=fault)
-    assert isinstance(then, Ask)
-    assert [(one.input, one.position) for one in then.waiting] == [("", 1)]
-    assert [(one.reason, one.position) for one in then.rejections] == [("placeholder", 0)]
-    end = step(OPEN, inputs("bad"), fault=lambda *_: ("no_material", ""))
-    assert isinstance(end, Settled)
+    end = written(OPEN, inputs("bad"), ("respond", 1, "A"), fault=fault)
+    assert [(one.input, one.position) for one in end.candidates] == [("", 1)]
+    assert [(one.reason, one.position) for one in end.rejections] == [("placeholder", 0)]
+    end = written(OPEN, inputs("bad"), fault=lambda *_: ("no_material", ""))
     assert [(one.reason, one.input) for one in end.rejections] == [("no_material", "bad"), ("no_material", "")]
 
 
@@ -266,7 +257,7 @@ def test_a_list_without_a_task_is_asked_for_once_more_in_other_words() -> None:
 
 
 def test_every_list_and_text_in_the_schemas_has_a_bound() -> None:
-    firsts = [one.prompts[0] for one in (step(LABELLED), step(OPEN)) if isinstance(one, Ask)]
+    firsts = [*prompts(LABELLED), *prompts(OPEN)]
     found = [json.dumps(one.schema.body) for one in (chat.propose(SETTINGS, SHOWN, 0, None), *firsts) if one.schema]
     assert len(found) == 3
     for schema in found:
@@ -276,8 +267,7 @@ def test_every_list_and_text_in_the_schemas_has_a_bound() -> None:
 
 @pytest.mark.parametrize("of", [OPEN, LABELLED])
 def test_inputs_that_cannot_be_read_end_the_task_with_one_rejection(of: Task) -> None:
-    end = step(of, ("inputs", 0, "no idea"))
-    assert isinstance(end, Settled)
+    end = written(of, ("inputs", 0, "no idea"))
     assert (end.candidates, [one.reason for one in end.rejections]) == ((), ["unreadable"])
 
 
@@ -286,7 +276,7 @@ def test_no_answer_whatever_raises_or_vanishes(text: str, cut: bool) -> None:
     request = asked(chat.propose(SETTINGS, SHOWN, 0, None))
     assert chat.read_proposals(request, answer(request, text, "length" if cut else "stop"), SETTINGS)
     for of in (OPEN, LABELLED):
-        assert isinstance(step(of, ("inputs", 0, text)), Ask | Settled)
+        assert step(of, ("inputs", 0, text))
 
 
 KEYS = st.sampled_from(["tasks", "inputs", "labels", "instruction", "label", "input", "missing"])
@@ -303,10 +293,7 @@ def test_no_json_whatever_raises_or_vanishes(value: Any) -> None:
     request = asked(chat.propose(SETTINGS, SHOWN, 0, None))
     assert chat.read_proposals(request, answer(request, text), SETTINGS)
     for of in (OPEN, LABELLED):
-        then = step(of, ("inputs", 0, text))
-        assert isinstance(then, Ask | Settled)
-        if isinstance(then, Ask):
-            assert then.prompts
+        assert step(of, ("inputs", 0, text))
 
 
 def test_the_readers_take_the_first_object_and_the_whole_items() -> None:

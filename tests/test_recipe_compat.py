@@ -13,19 +13,21 @@ from hypothesis import strategies as st
 from rouge_score import rouge_scorer, tokenize
 
 from selfinstruct.recipes import compat
-from selfinstruct.recipes.steps import Ask, Settled
 from selfinstruct.records import (
     Candidate,
     Completion,
     Instance,
     InstanceCandidate,
     Message,
+    Prompt,
     Rejection,
     Request,
     Settings,
     Task,
+    Written,
 )
 from selfinstruct.store.originals import Recording, instruction_key, read_originals
+from tests.builders import settle
 
 PROMPTS = Path(compat.__file__).parent / "prompts" / "paper"
 PARITY = Path(__file__).resolve().parents[2] / "shared" / "parity"
@@ -215,6 +217,12 @@ def test_the_last_instance_of_a_cut_answer_is_not_kept() -> None:
     assert [one.reason for one in rejected] == ["cut_off"]
 
 
+def write(task: Task, seeds: tuple[Task, ...] = (), **answers: Completion) -> Written | list[Prompt]:
+    """What is written after these answers by stage, or the questions that are asked next."""
+    given = {(stage, 0): completion for stage, completion in answers.items()}
+    return settle(lambda ask: compat.write_instances(task, ask, SETTINGS, seeds), given)
+
+
 @pytest.mark.parametrize(
     ("said", "is_classification", "reasons"),
     [
@@ -227,34 +235,33 @@ def test_the_last_instance_of_a_cut_answer_is_not_kept() -> None:
     ],
 )
 def test_only_a_bare_yes_is_a_classification(said: str, is_classification: bool, reasons: list[str]) -> None:
-    step = compat.follow_up(TASK, {("classify", 0): answer(said)}, {}, SETTINGS, ())
-    assert isinstance(step, Ask)
-    assert step.is_classification is is_classification
-    assert [one.reason for one in step.rejections] == reasons
-    assert step.prompts[0].stage == "instances"
+    end = write(TASK, classify=answer(said), instances=answer("Class label: a\nInput: b\nOutput: c"))
+    assert isinstance(end, Written)
+    assert end.is_classification is is_classification
+    assert [one.reason for one in end.rejections] == reasons
 
 
 def test_a_failed_request_gives_no_data() -> None:
     failed = Completion("r", "failed", "", "too_long")
-    step = compat.follow_up(TASK, {("classify", 0): failed, ("instances", 0): failed}, {}, SETTINGS, ())
-    assert isinstance(step, Settled)
-    assert [one.reason for one in step.rejections] == ["no_label", "unreadable"]
-    assert "the request failed: too_long" in step.rejections[1].evidence
+    end = write(TASK, classify=failed, instances=failed)
+    assert isinstance(end, Written)
+    assert [one.reason for one in end.rejections] == ["no_label", "unreadable"]
+    assert "the request failed: too_long" in end.rejections[1].evidence
 
 
 def test_prompts_show_the_first_seeds_and_end_with_the_task() -> None:
-    seeds = [
+    seeds = (
         Task("s1", "Add the numbers.", False, (Instance("1, 2", "3"),), "seed"),
         Task("s2", "Tell a joke.", False, (Instance("", "Ha."),), "seed"),
         Task("s3", "Is it a verb?", True, (Instance("run", "Yes"),), "seed"),
-    ]
-    asked = compat.follow_up(TASK, {}, {}, SETTINGS, seeds)
-    assert isinstance(asked, Ask)
-    assert asked.prompts[0].messages[0].content.endswith("Task: Say whether it rains.\nFixed labels:")
+    )
+    asked = write(TASK, seeds)
+    assert isinstance(asked, list)
+    assert asked[0].messages[0].content.endswith("Task: Say whether it rains.\nFixed labels:")
     for said, block in (("No", "Example 1\nInput: 1, 2\nOutput: 3\n\n"), ("Yes", "Class label: Yes\nInput: run\n\n")):
-        asked = compat.follow_up(TASK, {("classify", 0): answer(said)}, {}, SETTINGS, seeds)
-        assert isinstance(asked, Ask)
-        text = asked.prompts[0].messages[0].content
+        asked = write(TASK, seeds, classify=answer(said))
+        assert isinstance(asked, list)
+        text = asked[0].messages[0].content
         assert block in text
         assert text.endswith("\n\nTask: Say whether it rains.\n")
 
@@ -270,15 +277,12 @@ def test_any_list_is_read(text: str, reason: str) -> None:
 
 @given(st.one_of(ANY_TEXT, LOOSE), st.one_of(ANY_TEXT, LOOSE), st.sampled_from(["answer", "failed"]))
 def test_every_follow_up_ends_and_counts_add_up(label: str, text: str, kind: Any) -> None:
-    answers = {
-        ("classify", 0): Completion("c", kind, label, "stop"),
-        ("instances", 0): Completion("i", kind, text, "length"),
-    }
-    step = compat.follow_up(TASK, answers, {}, SETTINGS, ())
-    assert isinstance(step, Settled)
-    assert step.candidates or step.rejections
-    kept, rejected = compat.judge_instances(TASK, step.candidates, SETTINGS)
-    assert len(kept) + len(rejected) == len(step.candidates)
+    classify, instances = Completion("c", kind, label, "stop"), Completion("i", kind, text, "length")
+    end = write(TASK, classify=classify, instances=instances)
+    assert isinstance(end, Written)
+    assert end.candidates or end.rejections
+    kept, rejected = compat.judge_instances(TASK, end.candidates, SETTINGS)
+    assert len(kept) + len(rejected) == len(end.candidates)
 
 
 @given(ANY_TEXT)
@@ -307,12 +311,12 @@ def all_instances(recording: Recording, instructions: list[str]) -> set[tuple[st
     found = set()
     for place, text in enumerate(instructions):
         exchanges = recording.follow_ups[instruction_key(text)]
-        answers = {(asked.stage, asked.index): done for asked, done in exchanges}
-        if ("instances", 0) in answers:
+        answers = {asked.stage: done for asked, done in exchanges}
+        if "instances" in answers:
             task = Task(f"t{place}", text, None)
-            step = compat.follow_up(task, answers, {}, SETTINGS, ())
-            assert isinstance(step, Settled)
-            kept, _ = compat.judge_instances(task, step.candidates, SETTINGS)
+            end = write(task, **answers)
+            assert isinstance(end, Written)
+            kept, _ = compat.judge_instances(task, end.candidates, SETTINGS)
             found |= {(text, one.input, one.output) for one in kept}
     return found
 

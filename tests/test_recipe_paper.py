@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from selfinstruct.config.reading import load
 from selfinstruct.config.shaping import pool_settings
 from selfinstruct.recipes import compat, paper
-from selfinstruct.recipes.steps import Ask, Settled
 from selfinstruct.records import (
     Candidate,
     Completion,
@@ -26,8 +25,10 @@ from selfinstruct.records import (
     Request,
     Settings,
     Task,
+    Written,
 )
 from selfinstruct.store.originals import read_originals
+from tests.builders import settle
 
 GOLDEN = Path(__file__).parent / "golden"
 PROMPTS = Path(paper.__file__).parent / "prompts" / "paper"
@@ -122,9 +123,17 @@ SEEDS = (
 )
 
 
-def asked(step: Ask | Settled) -> Prompt:
-    assert isinstance(step, Ask)
-    [prompt] = step.prompts
+def write(
+    task: Task = TASK, *, seeds: tuple[Task, ...] = SEEDS, of: Settings = SETTINGS, **answers: Completion
+) -> Written | list[Prompt]:
+    """What is written after these answers by stage, or the questions that are asked next."""
+    given = {(stage, 0): completion for stage, completion in answers.items()}
+    return settle(lambda ask: paper.write_instances(task, ask, of, seeds), given)
+
+
+def asked(step: Written | list[Prompt]) -> Prompt:
+    assert isinstance(step, list)
+    [prompt] = step
     return prompt
 
 
@@ -139,8 +148,8 @@ def answer(text: str, finish_reason: str = "stop", name: str = "r") -> Completio
 
 
 def ask(label: str | None = None, seeds: tuple[Task, ...] = SEEDS, task: Task = TASK, **values: Any) -> str:
-    answers = {} if label is None else {("classify", 0): answer(label)}
-    return words(asked(paper.follow_up(task, answers, {}, settings(**values), seeds)))
+    answers = {} if label is None else {"classify": answer(label)}
+    return words(asked(write(task, seeds=seeds, of=settings(**values), **answers)))
 
 
 def is_golden(name: str, prompt: str) -> None:
@@ -233,9 +242,9 @@ def test_stop_strings_are_few_and_cannot_cut_a_year() -> None:
 
 
 def test_the_request_for_a_task_of_known_kind_skips_the_classification() -> None:
-    step = paper.follow_up(Task("t", "Do it.", True), {}, {}, SETTINGS, SEEDS)
-    assert isinstance(step, Ask)
-    assert (step.is_classification, step.prompts[0].stage) == (True, "instances")
+    prompt = asked(write(Task("t", "Do it.", True)))
+    assert prompt.stage == "instances"
+    assert "Class label:" in words(prompt)
 
 
 # --- reading proposals ----------------------------------------------------------------------------------------------
@@ -437,36 +446,28 @@ def test_an_answer_cut_within_an_input_spares_the_instances_before_it() -> None:
     ],
 )
 def test_labels_are_read_leniently(said: str, is_classification: bool) -> None:
-    step = paper.follow_up(TASK, {("classify", 0): answer(said)}, {}, SETTINGS, SEEDS)
-    assert isinstance(step, Ask)
-    assert (step.is_classification, step.rejections) == (is_classification, ())
+    end = write(classify=answer(said), instances=answer("Output: a"))
+    assert isinstance(end, Written)
+    assert (end.is_classification, "no_label" in [one.reason for one in end.rejections]) == (is_classification, False)
 
 
 @pytest.mark.parametrize("completion", [answer("Not sure"), answer(""), Completion("r", "failed", "", "too_long")])
 def test_without_a_label_the_task_goes_on_as_generation(completion: Completion) -> None:
-    step = paper.follow_up(TASK, {("classify", 0): completion}, {}, SETTINGS, SEEDS)
-    assert isinstance(step, Ask)
-    assert step.is_classification is False
-    [lost] = step.rejections
+    end = write(classify=completion, instances=answer("Output: a", name="i"))
+    assert isinstance(end, Written)
+    assert (end.is_classification, [one.output for one in end.candidates]) == (False, ["a"])
+    [lost] = end.rejections
     assert (lost.kind, lost.reason, lost.request_id, lost.position, lost.text, lost.task_id) == (
         *("instance", "no_label", "r", 0),
         *(completion.text, "t1"),
     )
 
 
-def test_what_was_rejected_before_stays_rejected() -> None:
-    answers = {("classify", 0): answer("?", name="c"), ("instances", 0): answer("Output: a", name="i")}
-    step = paper.follow_up(TASK, answers, {}, SETTINGS, SEEDS)
-    assert isinstance(step, Settled)
-    assert [(one.reason, one.request_id) for one in step.rejections] == [("no_label", "c")]
-    assert [(one.output, one.request_id) for one in step.candidates] == [("a", "i")]
-
-
 def test_a_failed_request_for_instances_settles_the_task() -> None:
     failed = Completion("i", "failed", "", "content_filter")
-    step = paper.follow_up(TASK, {("classify", 0): answer("no"), ("instances", 0): failed}, {}, SETTINGS, SEEDS)
-    assert isinstance(step, Settled)
-    [lost] = step.rejections
+    end = write(classify=answer("no"), instances=failed)
+    assert isinstance(end, Written)
+    [lost] = end.rejections
     assert (lost.reason, lost.evidence) == ("unreadable", "the request failed: content_filter")
 
 
@@ -487,14 +488,13 @@ def test_any_list_is_read_and_loses_no_words(text: str, reason: str) -> None:
 
 @given(ANY_TEXT, st.one_of(ANY_TEXT, LOOSE), st.sampled_from(["answer", "failed"]), REASONS)
 def test_every_follow_up_ends(label: str, text: str, kind: Any, reason: str) -> None:
-    answers: dict[tuple[str, int], Completion] = {}
+    answers: dict[str, Completion] = {}
     for stage, said in (("classify", label), ("instances", text)):
-        step = paper.follow_up(TASK, answers, {}, SETTINGS, SEEDS)
-        assert asked(step).stage == stage
-        answers[(stage, 0)] = Completion(stage, kind, said, reason)
-    step = paper.follow_up(TASK, answers, {}, SETTINGS, SEEDS)
-    assert isinstance(step, Settled)
-    assert "instances" in [one.request_id for one in step.candidates] + [one.request_id for one in step.rejections]
+        assert asked(write(**answers)).stage == stage
+        answers[stage] = Completion(stage, kind, said, reason)
+    end = write(**answers)
+    assert isinstance(end, Written)
+    assert "instances" in [one.request_id for one in end.candidates] + [one.request_id for one in end.rejections]
 
 
 @given(st.one_of(ANY_TEXT, LOOSE), st.booleans(), REASONS)
@@ -544,10 +544,10 @@ def test_the_instances_of_a_real_model_are_read(folder: str, instances: int) -> 
     """The counts are what was read by eye and found right; a change of the reading shows here."""
     found: list[InstanceCandidate] = []
     for key, exchanges in read_originals(PARITY / folder).follow_ups.items():
-        answers = {(request.stage, request.index): completion for request, completion in exchanges}
-        if ("instances", 0) in answers:
-            step = paper.follow_up(Task("t", key, None), answers, {}, SETTINGS, ())
-            assert isinstance(step, Settled)
-            found += step.candidates
+        answers = {request.stage: completion for request, completion in exchanges}
+        if "instances" in answers:
+            end = write(Task("t", key, None), seeds=(), **answers)
+            assert isinstance(end, Written)
+            found += end.candidates
     assert len(found) == instances
     assert not [one for one in found if one.output.startswith(("Input:", "Output:", "Example "))]

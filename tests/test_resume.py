@@ -9,18 +9,16 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
 from selfinstruct import cli
 from selfinstruct.config.reading import load
 from selfinstruct.errors import PoolError
-from selfinstruct.growth.pump import STEPS, Growth
-from selfinstruct.growth.underway import Round
+from selfinstruct.growth.pump import Growth
 from selfinstruct.llm.offline.server import OfflineServer
 from selfinstruct.records import Task
 from selfinstruct.runs.run import run
@@ -29,6 +27,8 @@ from selfinstruct.store.pool import Pool
 from selfinstruct.store.reading import status
 from tests.builders import ROOT, exported, grow, jsonl, made_pool, rows, seed_row
 from tests.servers import ScriptedServer, completion
+
+Result = TypeVar("Result")
 
 
 def change(pool: Path, *sql: str) -> None:
@@ -101,13 +101,16 @@ def test_an_open_round_without_requests_is_an_error(tmp_path: Path) -> None:
 def test_rounds_are_stored_in_order_however_long_one_takes(tmp_path: Path) -> None:
     stored: list[list[int]] = []
 
-    async def sample(growth: Growth, round_: Round) -> None:
-        await asyncio.sleep(0.3 if round_.number % 2 == 0 else 0)
-        await STEPS.sample(growth, round_)
-        stored.append([row[0] for row in rows(tmp_path / "p", "SELECT number FROM rounds ORDER BY number")])
+    async def around(phase: str, number: int, work: Callable[[], Awaitable[Result]]) -> Result:
+        if phase == "sample":
+            await asyncio.sleep(0.3 if number % 2 == 0 else 0)
+        result = await work()
+        if phase == "sample":
+            stored.append([row[0] for row in rows(tmp_path / "p", "SELECT number FROM rounds ORDER BY number")])
+        return result
 
     config = load(None, {"pool": tmp_path / "p", "target": 90, "lookahead": 3})
-    assert asyncio.run(run(config, lambda _: None, replace(STEPS, sample=sample))).exit_code == 0
+    assert asyncio.run(run(config, lambda _: None, around)).exit_code == 0
     assert len(stored) >= 3
     assert stored == [list(range(count)) for count in range(1, len(stored) + 1)]
 

@@ -13,8 +13,7 @@ from selfinstruct import cli, rounds
 from selfinstruct.config.reading import load
 from selfinstruct.config.shaping import pool_settings
 from selfinstruct.errors import ConfigError
-from selfinstruct.recipes.steps import Settled
-from selfinstruct.records import Instance, InstanceCandidate, Settings, Task
+from selfinstruct.records import Instance, InstanceCandidate, Settings, Task, Written
 from selfinstruct.store.reading import status
 from selfinstruct.validators import BUILT_IN, validators
 from selfinstruct.validators.forms import python_fault
@@ -42,7 +41,9 @@ def of_file(folder: Path, *chosen: str) -> Settings:
 def settled(of: Settings, *outputs: str) -> tuple[list[str], list[tuple[str, str]]]:
     """The outputs that are kept, and reason and evidence of the others."""
     candidates = tuple(InstanceCandidate("r", place, "", output) for place, output in enumerate(outputs))
-    _, kept, rejected = rounds.settle_task(Task("t", "Say something short.", False), Settled(False, candidates), of)
+    _, kept, rejected = rounds.screen_instances(
+        Task("t", "Say something short.", False), Written(False, candidates), of
+    )
     return [one.output for one in kept], [(one.reason, one.evidence) for one in rejected]
 
 
@@ -63,7 +64,9 @@ def test_the_cheapest_run_first_whatever_the_order_of_the_list(tmp_path: Path) -
     (tmp_path / "c.py").write_text("def own(task, instance):\n    return 'own_reason'\n", encoding="utf-8")
     chosen = of_file(tmp_path, f"{tmp_path}/c.py:own", "json", "no_regex:oops")
     candidates = [InstanceCandidate("r", place, "", text) for place, text in enumerate(["oops", "{", "{}"])]
-    _, _, rejected = rounds.settle_task(Task("t", "Answer in JSON.", False), Settled(False, tuple(candidates)), chosen)
+    _, _, rejected = rounds.screen_instances(
+        Task("t", "Answer in JSON.", False), Written(False, tuple(candidates)), chosen
+    )
     assert [one.reason for one in rejected] == ["unwanted_match", "invalid_json", "own_reason"]
 
 

@@ -13,22 +13,21 @@ import math
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from selfinstruct import judging, rounds
+from selfinstruct.ask import answer_to, gather
 from selfinstruct.diversity.diagnosis import first_signs
-from selfinstruct.errors import AccessError, BudgetError
+from selfinstruct.errors import AccessError, BudgetError, Halted
 from selfinstruct.filters.wording import excerpt
 from selfinstruct.growth.heard import Heard
 from selfinstruct.growth.journal import Journal
 from selfinstruct.growth.turns import Turns
-from selfinstruct.growth.underway import Children, Endings, Generated, Pace, Round, gather, ran_dry, waits_for
+from selfinstruct.growth.underway import Children, Endings, Generated, Pace, Round, ran_dry, waits_for
 from selfinstruct.growth.watch import Watch
 from selfinstruct.llm.progress import Progress
-from selfinstruct.llm.slots import Halted
 from selfinstruct.recipes import RECIPES
-from selfinstruct.recipes.steps import Finished
-from selfinstruct.records import Completion, Request, Settings, StageModel
+from selfinstruct.records import Completion, Prompt, Request, Settings, StageModel
 from selfinstruct.store import statements
 from selfinstruct.store.contents import Contents, OpenRound, OpenTask
 from selfinstruct.store.events import Removed
@@ -45,6 +44,7 @@ GRACE_S = 60.0
 """How long requests in flight are awaited when a run ends."""
 
 Tell = Callable[[str], None]
+Result = TypeVar("Result")
 Suffices = Callable[[Sequence[Request], float, int], bool]
 """(requests, tasks, tasks ended) -> is the rest of the budget likely to be enough for those requests and tasks?"""
 
@@ -72,15 +72,17 @@ class Outcome:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Steps:
-    """The steps of the algorithm, as the pump calls them. A caller may wrap them, never replace what they do."""
+class Around(Protocol):
+    """What a caller puts around each phase of a round: `sample`, `prompt`, `filter`, `grow`, `follow-up`."""
 
-    sample: Callable[[Growth, Round], Awaitable[None]]
-    prompt: Callable[[Growth, Round], Awaitable[None]]
-    filter: Callable[[Growth, Round], Awaitable[Sequence[rounds.Verdict]]]
-    grow: Callable[[Growth, Round, Sequence[rounds.Verdict]], Awaitable[Sequence[OpenTask]]]
-    follow_up: Callable[[Growth, Sequence[OpenTask]], Awaitable[None]]
+    def __call__(self, phase: str, number: int, work: Callable[[], Awaitable[Result]]) -> Awaitable[Result]:
+        """Do the work, and give what it gives."""
+
+
+async def plainly(phase: str, number: int, work: Callable[[], Awaitable[Result]]) -> Result:
+    """Nothing around the work."""
+    del phase, number
+    return await work()
 
 
 class Growth:
@@ -101,6 +103,7 @@ class Growth:
         enough_pending: int = 256,
         excluded: ExcludedBy = lambda _: None,
         suffices: Suffices = lambda *_: True,
+        around: Around = plainly,
     ) -> None:
         self.settings = settings
         self.models = ""
@@ -139,6 +142,7 @@ class Growth:
         self._enough_pending = enough_pending
         self._excluded = excluded
         self._suffices = suffices
+        self._around = around
         self._turns = Turns(self._may_begin_task, self._may_begin_round)
         self._ended = 0
         """Tasks that this run finished, those without an instance too."""
@@ -179,7 +183,7 @@ class Growth:
     def _at(self, place: int) -> tuple[str, str] | None:
         return next(self._known(place), None)
 
-    # The steps
+    # The phases of a round
 
     async def sample(self, round_: Round) -> None:
         """Draw a round's demonstrations, plan its requests and store them, before any is sent."""
@@ -255,7 +259,7 @@ class Growth:
                 accepted.append(OpenTask(verdict.task, round_.number, round_.settings))
             else:
                 transaction.append(statements.add_rejection(verdict, round_.number))
-                transaction.append(statements.no_longer_waiting("instruction", verdict))
+                transaction.append(statements.no_longer_waiting(verdict))
                 self.reasons[verdict.reason] += 1
                 round_.rejected[verdict.reason] += 1
         round_.waiting = round_.waiting[len(verdicts) :]
@@ -274,7 +278,7 @@ class Growth:
 
     # The run
 
-    async def run(self, steps: Steps) -> Outcome:
+    async def run(self) -> Outcome:
         """Grow until the goal is reached, nothing new comes any more, or something stops it."""
         children = Children(self._changed)
         self._began_at = self._loop.time()
@@ -284,8 +288,8 @@ class Growth:
         watch = asyncio.create_task(self._watch())
         try:
             await self.journal.write(self._radar.late)
-            self._resume(steps, children)
-            outcome = await self._judge_rounds(steps, children)
+            self._resume(children)
+            outcome = await self._judge_rounds(children)
             self._stop_sending()
             await children.wait(self._grace_s())
             children.raise_first()
@@ -344,7 +348,7 @@ class Growth:
             client.halt()
         self._turns.halt()
 
-    def _resume(self, steps: Steps, children: Children) -> None:
+    def _resume(self, children: Children) -> None:
         for opened in self._resumed.rounds:
             round_ = Round(
                 opened.number, opened.settings, list(opened.requests), dict(opened.completions), list(opened.waiting),
@@ -357,11 +361,11 @@ class Growth:
                 round_.requests, round_.completions, settings, round_.level
             )
             if not round_.is_answered:
-                children.start(self._guard(self._ask_again(steps, round_, opened)))
+                children.start(self._guard(self._ask_again(round_, opened)))
         self._unfinished.extend(self._resumed.tasks)
         self._resumed = Contents(self.seeds, [], 0)
 
-    def _go_on_with_tasks(self, steps: Steps, children: Children) -> None:
+    def _go_on_with_tasks(self, children: Children) -> None:
         """Take up tasks that earlier runs left unfinished, in order, as far as the goal needs them."""
         taken = []
         while self._unfinished and self._unfinished[0].done_before + self._taken_up < self.goal:
@@ -369,9 +373,9 @@ class Growth:
             self._taken_up += 1
         if taken:
             self.pending += len(taken)
-            children.start(self._guard(steps.follow_up(self, taken)))
+            children.start(self._guard(self._follow_up(taken)))
 
-    async def _ask_again(self, steps: Steps, round_: Round, opened: OpenRound) -> None:
+    async def _ask_again(self, round_: Round, opened: OpenRound) -> None:
         """Ask the open requests of a round planned earlier, for today's model, sampling and context length."""
         settings = self._today(opened.settings)
         ids = {one for request in round_.requests for one in request.demonstrations}
@@ -386,41 +390,42 @@ class Growth:
                 transaction.append(statements.add_request(again))
                 round_.requests[place] = again
         await self.journal.write(transaction)
-        await steps.prompt(self, round_)
+        await self._around("prompt", round_.number, lambda: self.prompt(round_))
         self._changed.set()
 
-    async def _judge_rounds(self, steps: Steps, children: Children) -> Outcome:
+    async def _judge_rounds(self, children: Children) -> Outcome:
         while True:
             self._changed.clear()
-            self._go_on_with_tasks(steps, children)
+            self._go_on_with_tasks(children)
             if self.is_reached:
                 return Outcome(0, f"the target of {self.goal} tasks is reached")
             self._dry = self._dry or self._ran_dry()
             if self._dry and self.pending == 0:
                 return self._dry
             if self._halted is not None and children.are_done:
-                await self._settle_what_is_there(steps)
+                await self._settle_what_is_there()
                 return self._halted
             if self._halted is None and self._dry is None:
-                self._send_ahead(steps, children)
+                self._send_ahead(children)
                 self._turns.serve()
             children.raise_first()
             round_ = self.rounds.get(self.judging)
             if round_ and round_.is_answered and self.room > 0 and self._dry is None:
-                children.start(self._guard(steps.follow_up(self, await self._settle(steps, round_))))
+                children.start(self._guard(self._follow_up(await self._settle(round_))))
                 continue
             await children.wait_for(self._changed, self._grace_s() if self._halted else None)
 
-    async def _settle_what_is_there(self, steps: Steps) -> None:
+    async def _settle_what_is_there(self) -> None:
         """Judge the rounds whose answers are all there, so that a stopped run leaves no more open than it must."""
         round_ = self.rounds.get(self.judging)
         while round_ and round_.is_answered and self.room > 0:
-            await self._settle(steps, round_)
+            await self._settle(round_)
             round_ = self.rounds.get(self.judging)
 
-    async def _settle(self, steps: Steps, round_: Round) -> Sequence[OpenTask]:
+    async def _settle(self, round_: Round) -> Sequence[OpenTask]:
         before = len(self.generated)
-        accepted = await steps.grow(self, round_, await steps.filter(self, round_))
+        verdicts = await self._around("filter", round_.number, lambda: self.filter(round_))
+        accepted = await self._around("grow", round_.number, lambda: self.grow(round_, verdicts))
         if not round_.waiting:
             number = round_.number
             self.accepted_by_round.append(len(self.generated) - len(self.generated.until(number - 1)))
@@ -445,7 +450,7 @@ class Growth:
         fault = self._endings.fault(least) or ran_dry(self.window, sum(self._rejected, Counter()), least)
         return Outcome(4, "; ".join(filter(None, (fault, self._heard.cut())))) if fault else None
 
-    def _send_ahead(self, steps: Steps, children: Children) -> None:
+    def _send_ahead(self, children: Children) -> None:
         """Start the rounds that may be planned now and are expected to be needed.
 
         None while so many accepted tasks wait for their follow-ups that the server has work for a good while.
@@ -463,56 +468,56 @@ class Growth:
             if self.room <= len(unjudged) * per_round + waiting / 2 and (number > self.judging or self.room <= 0):
                 break
             self.rounds[number] = Round(number, self.settings)
-            children.start(self._guard(self._open_round(steps, self.rounds[number])))
+            children.start(self._guard(self._open_round(self.rounds[number])))
 
-    async def _open_round(self, steps: Steps, round_: Round) -> None:
+    async def _open_round(self, round_: Round) -> None:
         async with self._sampling:  # in order: a kill must leave no gap, for rounds are judged by number
             if not all(self.rounds[number].requests for number in range(self.judging, round_.number)):
                 return  # the one before could not be stored, which ends the run
-            await steps.sample(self, round_)
-        await steps.prompt(self, round_)
+            await self._around("sample", round_.number, lambda: self.sample(round_))
+        await self._around("prompt", round_.number, lambda: self.prompt(round_))
         self._changed.set()
+
+    async def _follow_up(self, tasks: Sequence[OpenTask]) -> None:
+        if tasks:
+            await self._around("follow-up", tasks[0].round, lambda: self.follow_up(tasks))
 
     async def _finish(self, opened: OpenTask) -> None:
         task, settings = opened.task, self._today(opened.settings)
         excluded = await asyncio.to_thread(self._excluded, settings) if settings.exclusions else None
         asked = {(request.stage, request.index): request for request in opened.requests}
-        is_begun = False
-        answers = {
-            key: opened.completions[request.id] for key, request in asked.items() if request.id in opened.completions
-        }
-        while True:
-            try:
-                step = rounds.follow_up(task, answers, asked, settings, self.seeds, excluded)
-            except KeyboardInterrupt:  # in a validator that would not end; the next run asks it again
-                raise Halted from None
-            if isinstance(step, Finished):
-                break
-            planned = [rounds.plan_request(prompt, settings, opened.round, task.id) for prompt in step.prompts]
-            transaction = [
-                statements.supersede(asked[request.stage, request.index])
-                for request in planned
-                if (request.stage, request.index) in asked and asked[request.stage, request.index].id != request.id
-            ]
-            answered = [asked[key] for key in answers]
-            transaction += map(statements.add_request, planned)
-            transaction += statements.read_follow_up(task, opened.round, step, answered)
-            await self.journal.write(transaction)
-            asked |= {(request.stage, request.index): request for request in planned}
-            fresh = dict(opened.completions)
-            unasked = [request for request in planned if request.id not in fresh]
-            if unasked and not is_begun:
-                await self._turns.of_task(unasked)
-                is_begun = True
-            await gather(self._answer(request, fresh) for request in planned)
-            answers |= {(request.stage, request.index): fresh[request.id] for request in planned}
-        answered = [asked[key] for key in answers]
-        await self.journal.write(statements.finish_task(step, opened.round, answered))
+        completions = dict(opened.completions)
+        begins, is_begun = asyncio.Lock(), False
+
+        async def ask(prompt: Prompt) -> Completion:
+            nonlocal is_begun
+            if answer := answer_to(prompt, asked, completions):
+                return answer
+            before = asked.get((prompt.stage, prompt.index))
+            request = rounds.plan_request(prompt, settings, opened.round, task.id)
+            asked[prompt.stage, prompt.index] = request
+            is_other = before is not None and before.id != request.id
+            superseded = [statements.supersede(before)] if before and is_other else []
+            await self.journal.write([*superseded, statements.add_request(request)])
+            if request.id not in completions:
+                async with begins:
+                    if not is_begun:
+                        await self._turns.of_task([request])
+                        is_begun = True
+                await self._answer(request, completions)
+            return completions[request.id]
+
+        try:
+            end = await rounds.finish(task, ask, settings, self.seeds, excluded)
+        except KeyboardInterrupt:  # in a validator that would not end; the next run asks it again
+            raise Halted from None
+        answered = [request for request in asked.values() if request.id in completions]
+        await self.journal.write(statements.finish_task(end, opened.round, answered))
         self.pending -= 1
-        self.done += bool(step.instances)
-        self._taken_up -= not step.instances
+        self.done += bool(end.instances)
+        self._taken_up -= not end.instances
         self._ended += 1
-        if warning := self._endings.note(step):
+        if warning := self._endings.note(end):
             self._tell(warning)
         self._changed.set()
         if is_begun:
@@ -574,7 +579,3 @@ class Growth:
 
 def _open(round_: Round) -> list[Request]:
     return [request for request in round_.requests if request.id not in round_.completions]
-
-
-STEPS = Steps(Growth.sample, Growth.prompt, Growth.filter, Growth.grow, Growth.follow_up)
-"""The steps as they are."""

@@ -11,8 +11,8 @@ import heapq
 from collections import deque
 from collections.abc import Callable, Sequence
 
+from selfinstruct.errors import Halted
 from selfinstruct.growth.underway import Round
-from selfinstruct.llm.slots import Halted
 from selfinstruct.records import Request
 
 

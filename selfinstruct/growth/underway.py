@@ -6,7 +6,7 @@ import asyncio
 import math
 from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict, deque
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from statistics import median
@@ -14,9 +14,7 @@ from typing import Any, overload
 
 from selfinstruct.diversity.diagnosis import mostly
 from selfinstruct.llm.progress import Progress
-from selfinstruct.llm.slots import Halted
-from selfinstruct.recipes.steps import Finished
-from selfinstruct.records import Candidate, Completion, Request, Settings, Task
+from selfinstruct.records import Candidate, Completion, Finished, Request, Settings, Task
 
 TIMES_THE_MEDIAN, LEAST_S, LEAST_ANSWERS = 10, 30.0, 10
 """When a request is a straggler: so many times its stage's median, at least so long, after so many answers."""
@@ -220,17 +218,6 @@ def ran_dry(window: deque[tuple[int, int]], reasons: Counter[str], least: float)
         f"almost nothing new: {accepted:,} of {judged:,} candidates were accepted in the last {len(window)} rounds "
         f"{mostly(reasons)}"
     )
-
-
-async def gather(work: Iterable[Awaitable[Any]]) -> None:
-    """Run all to their end; then raise the first error, a halt only if there is no other."""
-    results = await asyncio.gather(*work, return_exceptions=True)
-    errors = [result for result in results if isinstance(result, BaseException)]
-    for error in errors:
-        if not isinstance(error, Halted):
-            raise error
-    if errors:
-        raise errors[0]
 
 
 def waits_for(progress: Progress) -> str:

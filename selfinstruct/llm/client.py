@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from selfinstruct.errors import AccessError
+from selfinstruct.errors import AccessError, Halted
 from selfinstruct.llm import wire
 from selfinstruct.llm.answers import InnerError, NoAnswer, may_be_a_hiccup, read_answer
 from selfinstruct.llm.endpoint import Endpoint, EndpointConfig, listed
@@ -25,7 +25,7 @@ from selfinstruct.llm.progress import Progress, at, clock_time
 from selfinstruct.llm.refusals import Where, failed, read_refusal, refused
 from selfinstruct.llm.routing import Ask, Router, Tell
 from selfinstruct.llm.said import said
-from selfinstruct.llm.slots import Halted, Slots
+from selfinstruct.llm.slots import Slots
 from selfinstruct.llm.urls import without_credentials
 from selfinstruct.llm.wire import Capabilities, Lost, Reply, Trouble
 from selfinstruct.records import Completion, Request, canonical_json

@@ -8,11 +8,7 @@ import itertools
 from collections.abc import Callable, Hashable
 from typing import Any
 
-from selfinstruct.errors import AccessError
-
-
-class Halted(Exception):  # noqa: N818 - it is what happened, not a fault
-    """No further request is sent in this run; what is under way goes on."""
+from selfinstruct.errors import AccessError, Halted
 
 
 class Ticket:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from selfinstruct.ask import Ask
 from selfinstruct.recipes import chat, paper
-from selfinstruct.recipes.steps import Ask, Settled
-from selfinstruct.records import Api, Candidate, Completion, Prompt, Rejection, Request, Settings, Task
-
-Answers = Mapping[tuple[str, int], Completion]
-Asked = Mapping[tuple[str, int], Request]
+from selfinstruct.records import Api, Candidate, Completion, Prompt, Rejection, Request, Settings, Task, Written
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,24 +24,24 @@ class Recipe:
     propose: Callable[[Settings, Sequence[Task], int, str | None, Sequence[str]], Prompt]
     """(settings, demonstrations, index within the round, topic, words to begin with) -> what is asked."""
     read_proposals: Callable[[Request, Completion, Settings], list[Candidate | Rejection]]
-    follow_up: Callable[[Task, Answers, Asked, Settings, Sequence[Task], chat.InputFault], Ask | Settled]
-    """(task, answers so far, their requests, settings, the pool's seeds, faults of inputs) -> what comes next."""
+    write_instances: Callable[[Task, Ask, Settings, Sequence[Task], chat.InputFault], Awaitable[Written]]
+    """(task, door to the model, settings, the pool's seeds, faults of inputs) -> its instances, unscreened."""
     propose_again: Callable[[Request, Completion, Settings], Prompt | None] = lambda *_: None
     """What is asked once more after an answer without a task; None: nothing."""
 
 
-def _chat_follow_up(
-    task: Task, answers: Answers, asked: Asked, settings: Settings, seeds: Sequence[Task], fault: chat.InputFault
-) -> Ask | Settled:
+async def _chat_instances(
+    task: Task, ask: Ask, settings: Settings, seeds: Sequence[Task], fault: chat.InputFault
+) -> Written:
     del seeds
-    return chat.follow_up(task, answers, asked, settings, fault)
+    return await chat.write_instances(task, ask, settings, fault)
 
 
-def _paper_follow_up(
-    task: Task, answers: Answers, asked: Asked, settings: Settings, seeds: Sequence[Task], fault: chat.InputFault
-) -> Ask | Settled:
+async def _paper_instances(
+    task: Task, ask: Ask, settings: Settings, seeds: Sequence[Task], fault: chat.InputFault
+) -> Written:
     del fault
-    return paper.follow_up(task, answers, asked, settings, seeds)
+    return await paper.write_instances(task, ask, settings, seeds)
 
 
 RECIPES = {
@@ -55,10 +52,10 @@ RECIPES = {
         chat.DEFAULT_SAMPLING,
         chat.propose,
         chat.read_proposals,
-        _chat_follow_up,
+        _chat_instances,
         chat.propose_again,
     ),
     "paper": Recipe(
-        "paper", paper.API, paper.STAGES, paper.DEFAULT_SAMPLING, paper.propose, paper.read_proposals, _paper_follow_up
+        "paper", paper.API, paper.STAGES, paper.DEFAULT_SAMPLING, paper.propose, paper.read_proposals, _paper_instances
     ),
 }

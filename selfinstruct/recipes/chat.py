@@ -11,13 +11,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ValidationError
 
+from selfinstruct.ask import Ask, gather
 from selfinstruct.recipes.agreement import agreed, is_definite, is_enough, output_of
 from selfinstruct.recipes.answers import read_items, read_object, tidy_instruction
-from selfinstruct.recipes.steps import Ask, Settled
 from selfinstruct.recipes.templates import conversation
 from selfinstruct.records import (
     APART,
@@ -34,6 +35,7 @@ from selfinstruct.records import (
     Schema,
     Settings,
     Task,
+    Written,
 )
 
 INPUTS = "inputs"
@@ -170,106 +172,74 @@ def propose_again(request: Request, completion: Completion, settings: Settings) 
 
 def read_proposals(request: Request, completion: Completion, settings: Settings) -> list[Candidate | Rejection]:
     """The candidates of a propose completion in order, and what of it cannot be read."""
-    del settings
+    del request, settings
     if completion.kind == "failed":
-        return [_unreadable(request, 0, "", f"the request failed: {completion.text}", "instruction")]
+        return [_unreadable(completion, 0, "", f"the request failed: {completion.text}", "instruction")]
     items = read_items(completion.text, "tasks")
     if items is None or not (items.whole or items.broken):
         why = "no list of tasks in the answer" if items is None else "the list of tasks is empty"
-        return [_unreadable(request, 0, completion.text, why, "instruction")]
+        return [_unreadable(completion, 0, completion.text, why, "instruction")]
     found: list[Candidate | Rejection] = []
     for position, item in enumerate(items.whole):
         try:
             task = _NewTask(instruction=item) if isinstance(item, str) else _NewTask.model_validate(item)
         except ValidationError as error:
             text = json.dumps(item, ensure_ascii=False)
-            found.append(_unreadable(request, position, text, _first_fault(error), "instruction"))
+            found.append(_unreadable(completion, position, text, _first_fault(error), "instruction"))
         else:
             instruction = tidy_instruction(task.instruction)
-            found.append(Candidate(request.id, position, instruction, task.is_classification, request.source))
+            found.append(
+                Candidate(completion.request_id, position, instruction, task.is_classification, completion.source)
+            )
     if items.broken:
         reason = "cut_off" if completion.finish_reason == "length" else "unreadable"
-        found.append(
-            Rejection("instruction", reason, request.id, len(found), items.broken,
-                      evidence=f"the list breaks off (finish reason {completion.finish_reason})", source=request.source)
-        )  # fmt: skip
+        why = f"the list breaks off (finish reason {completion.finish_reason})"
+        found.append(Rejection("instruction", reason, completion.request_id, len(found), items.broken, evidence=why,
+                               source=completion.source))  # fmt: skip
     return found
 
 
-def follow_up(
-    task: Task,
-    answers: Mapping[tuple[str, int], Completion],
-    requests: Mapping[tuple[str, int], Request],
-    settings: Settings,
-    input_fault: InputFault,
-) -> Ask | Settled:
-    """What to ask next for an accepted task, or its instance candidates when all answers are in.
-
-    A function of the answers so far, by (stage, index); it may be asked again from the start at any time.
-    """
-    inputs = answers.get((INPUTS, 0))
-    if inputs is None:
-        return Ask((_inputs_prompt(task, settings, labelled=bool(task.is_classification)),), task.is_classification)
+async def write_instances(task: Task, ask: Ask, settings: Settings, input_fault: InputFault) -> Written:
+    """What a task works on and what comes of it: inputs with an output each; for classifications labels first."""
     if not task.is_classification:
-        return _after_inputs(task, requests[INPUTS, 0], inputs, answers, settings, input_fault)
-    read = _read_material(inputs)
-    labels = () if isinstance(read, str) else _labels(read)
+        return await _with_inputs(task, await ask(_inputs_prompt(task, settings)), ask, settings, input_fault)
+    answer = await ask(_inputs_prompt(task, settings, labelled=True))
+    read = _read_material(answer)
     if isinstance(read, str):
-        fault = _unreadable(requests[INPUTS, 0], 0, inputs.text, read, "instance", task)
-        return Settled(True, (), (fault,))
-    if len(labels) > 1:
-        return _after_labelled_inputs(task, requests[INPUTS, 0], inputs, read, labels, answers, settings, input_fault)
-    ordinary = answers.get((INPUTS, 1))  # what has no labels to choose from is no classification
-    if ordinary is None:
-        return Ask((_inputs_prompt(task, settings, 1, labelled=False),), task.is_classification)
-    return _after_inputs(task, requests[INPUTS, 1], ordinary, answers, settings, input_fault)
+        return Written(True, (), (_unreadable(answer, 0, answer.text, read, "instance", task),))
+    labels = _labels(read)
+    if len(labels) < 2:  # what has no labels to choose from is no classification
+        return await _with_inputs(task, await ask(_inputs_prompt(task, settings, 1)), ask, settings, input_fault)
+    rejections = _broken_off(task, answer, read)
+    cases = [case for case in read.inputs if case.input]
+    if cases or read.broken:
+        found = tuple(
+            InstanceCandidate(answer.request_id, position, case.input, case.label, "stop", answer.source)
+            for position, case in enumerate(cases)
+        )
+        return Written(True, found, tuple(rejections), labels)
+    candidates, faulty = _sift(task, answer, [], settings, input_fault)
+    answered, lost = await _respond(task, candidates, ask, settings)
+    return Written(True, answered, (*faulty, *rejections, *lost), labels)
 
 
-def _after_inputs(
-    task: Task,
-    asked: Request,
-    inputs: Completion,
-    answers: Mapping[tuple[str, int], Completion],
-    settings: Settings,
-    input_fault: InputFault,
-) -> Ask | Settled:
+async def _with_inputs(
+    task: Task, inputs: Completion, ask: Ask, settings: Settings, input_fault: InputFault
+) -> Written:
     read = _read_material(inputs)
     if isinstance(read, str):
-        return Settled(False, (), (_unreadable(asked, 0, inputs.text, read, "instance", task),))
+        return Written(False, (), (_unreadable(inputs, 0, inputs.text, read, "instance", task),))
     given = [case.input for case in read.inputs if case.input]
     texts = [] if _NOTHING.fullmatch(read.missing) else given
-    candidates, rejections = _sift(task, asked, texts, settings, input_fault)
+    candidates, rejections = _sift(task, inputs, texts, settings, input_fault)
     rejections += [
-        Rejection("instance", "input_not_needed", asked.id, place, "", input=text,
-                  evidence="the model said that no input is needed", task_id=task.id, source=asked.source)
+        Rejection("instance", "input_not_needed", inputs.request_id, place, "", input=text,
+                  evidence="the model said that no input is needed", task_id=task.id, source=inputs.source)
         for place, text in enumerate(given[len(texts) :], len(texts) + 1)
     ]  # fmt: skip
-    rejections += _broken_off(task, asked, inputs, read)
-    return _after_responses(task, candidates, rejections, answers, settings, (), is_classification=False)
-
-
-def _after_labelled_inputs(
-    task: Task,
-    asked: Request,
-    inputs: Completion,
-    read: _Material,
-    labels: tuple[str, ...],
-    answers: Mapping[tuple[str, int], Completion],
-    settings: Settings,
-    input_fault: InputFault,
-) -> Ask | Settled:
-    rejections = _broken_off(task, asked, inputs, read)
-    cases = [case for case in read.inputs if case.input]
-    if not cases and not read.broken:
-        candidates, faulty = _sift(task, asked, [], settings, input_fault)
-        return _after_responses(
-            task, candidates, faulty + rejections, answers, settings, labels, is_classification=True
-        )
-    found = tuple(
-        InstanceCandidate(asked.id, position, case.input, case.label, "stop", asked.source)
-        for position, case in enumerate(cases)
-    )
-    return Settled(True, found, tuple(rejections), labels)
+    rejections += _broken_off(task, inputs, read)
+    answered, lost = await _respond(task, candidates, ask, settings)
+    return Written(False, answered, (*rejections, *lost))
 
 
 def _labels(read: _Material) -> tuple[str, ...]:
@@ -278,62 +248,28 @@ def _labels(read: _Material) -> tuple[str, ...]:
     return tuple({label.casefold(): label for label in reversed(short)}.values())[::-1]
 
 
-def _after_responses(
-    task: Task,
-    candidates: list[InstanceCandidate],
-    rejections: list[Rejection],
-    answers: Mapping[tuple[str, int], Completion],
-    settings: Settings,
-    labels: tuple[str, ...],
-    *,
-    is_classification: bool,
-) -> Ask | Settled:
-    """Ask for the outputs that are not there yet; settled when all are."""
-    wanted = [candidate for candidate in candidates if (RESPOND, candidate.position) not in answers]
-    if wanted:
-        prompts = tuple(_respond_prompt(task, candidate, settings) for candidate in wanted)
-        return Ask(prompts, task.is_classification, tuple(candidates), tuple(rejections))
-    samples = {candidate.position: _samples(task, candidate, answers, settings) for candidate in candidates}
-    more = tuple(
-        _respond_prompt(task, candidate, settings, number)
-        for candidate in candidates
-        for number in samples[candidate.position]
-        if (RESPOND, candidate.position + APART * number) not in answers
-    )
-    if more:
-        return Ask(more, task.is_classification, tuple(candidates), tuple(rejections))
-    answered = []
-    for candidate in candidates:
-        completion = answers[RESPOND, candidate.position]
-        if len(samples[candidate.position]) > 1 and settings.agreement is not None:
-            given = [answers[RESPOND, candidate.position + APART * number] for number in samples[candidate.position]]
-            one = _by_agreement(task, candidate, given, settings.agreement)
-            if isinstance(one, Rejection):
-                rejections.append(one)
-            else:
-                answered.append(one)
-            continue
-        if completion.kind == "failed":
-            rejections.append(
-                Rejection("instance", "no_answer", candidate.request_id, candidate.position, "", input=candidate.input,
-                          evidence=f"the request failed: {completion.text}", task_id=task.id, source=candidate.source)
-            )  # fmt: skip
-            continue
-        answered.append(
-            InstanceCandidate(candidate.request_id, candidate.position, candidate.input, completion.text.strip(),
-                              completion.finish_reason, candidate.source)
-        )  # fmt: skip
-    return Settled(is_classification, tuple(answered), tuple(rejections), labels)
+async def _respond(
+    task: Task, candidates: Sequence[InstanceCandidate], ask: Ask, settings: Settings
+) -> tuple[tuple[InstanceCandidate, ...], tuple[Rejection, ...]]:
+    """The candidates with an output, and the rejections of those that got none."""
+    found = await gather(_answered(task, candidate, ask, settings) for candidate in candidates)
+    answered = tuple(one for one in found if isinstance(one, InstanceCandidate))
+    return answered, tuple(one for one in found if isinstance(one, Rejection))
 
 
-def _samples(
-    task: Task, candidate: InstanceCandidate, answers: Mapping[tuple[str, int], Completion], settings: Settings
-) -> range:
-    """The numbers of the answers that are wanted: one, or several where the first is short and definite."""
-    first = answers[RESPOND, candidate.position]
-    if settings.agreement is None or first.kind == "failed" or not is_definite(task, first.text):
-        return range(1)
-    return range(settings.agreement.answers)
+async def _answered(
+    task: Task, candidate: InstanceCandidate, ask: Ask, settings: Settings
+) -> InstanceCandidate | Rejection:
+    first = await ask(_respond_prompt(task, candidate, settings))
+    if first.kind == "failed":
+        why = f"the request failed: {first.text}"
+        return Rejection("instance", "no_answer", candidate.request_id, candidate.position, "", input=candidate.input,
+                         evidence=why, task_id=task.id, source=candidate.source)  # fmt: skip
+    rules = settings.agreement
+    if rules is None or not is_definite(task, first.text) or rules.answers == 1:
+        return replace(candidate, output=first.text.strip(), finish_reason=first.finish_reason)
+    more = await gather(ask(_respond_prompt(task, candidate, settings, number)) for number in range(1, rules.answers))
+    return _by_agreement(task, candidate, [first, *more], rules)
 
 
 def _by_agreement(
@@ -347,14 +283,11 @@ def _by_agreement(
         evidence = f"{found.votes} of {len(given)} answers agree; given were: {said or 'none'}"
         return Rejection("instance", "no_agreement", candidate.request_id, candidate.position, chosen.text.strip(),
                          candidate.input, evidence, task_id=task.id, source=candidate.source)  # fmt: skip
-    output = output_of(chosen.text, rules)
-    return InstanceCandidate(
-        candidate.request_id, candidate.position, candidate.input, output, chosen.finish_reason, candidate.source
-    )
+    return replace(candidate, output=output_of(chosen.text, rules), finish_reason=chosen.finish_reason)
 
 
 def _sift(
-    task: Task, asked: Request, texts: Sequence[str], settings: Settings, input_fault: InputFault
+    task: Task, inputs: Completion, texts: Sequence[str], settings: Settings, input_fault: InputFault
 ) -> tuple[list[InstanceCandidate], list[Rejection]]:
     """Inputs worth an answer, and those that are not, before anything is paid for them.
 
@@ -371,16 +304,16 @@ def _sift(
         if fault is None and len(candidates) == settings.max_instances:
             fault = ("too_many", f"more than {settings.max_instances} inputs")
         if fault is None:
-            candidates.append(InstanceCandidate(asked.id, position, text, "", source=asked.source))
+            candidates.append(InstanceCandidate(inputs.request_id, position, text, "", source=inputs.source))
         else:
             rejections.append(
-                Rejection("instance", fault[0], asked.id, position, "", input=text, evidence=fault[1],
-                          task_id=task.id, source=asked.source)
+                Rejection("instance", fault[0], inputs.request_id, position, "", input=text, evidence=fault[1],
+                          task_id=task.id, source=inputs.source)
             )  # fmt: skip
     return candidates, rejections
 
 
-def _inputs_prompt(task: Task, settings: Settings, index: int = 0, *, labelled: bool) -> Prompt:
+def _inputs_prompt(task: Task, settings: Settings, index: int = 0, *, labelled: bool = False) -> Prompt:
     name, schema = ("labelled_inputs", _labelled_inputs) if labelled else (INPUTS, _task_inputs)
     values = {"instruction": task.instruction, "number": str(settings.inputs_per_task)}
     return Prompt(INPUTS, index, conversation(settings.prompts[name], values), schema(settings))
@@ -409,15 +342,15 @@ def _read_material(completion: Completion) -> _Material | str:
         return _first_fault(error)
 
 
-def _broken_off(task: Task, asked: Request, inputs: Completion, read: _Material) -> list[Rejection]:
+def _broken_off(task: Task, inputs: Completion, read: _Material) -> list[Rejection]:
     """The case in whose middle an answer ends."""
     if not read.broken:
         return []
     reason = "cut_off" if inputs.finish_reason == "length" else "unreadable"
     evidence = f"the list breaks off (finish reason {inputs.finish_reason})"
     return [
-        Rejection("instance", reason, asked.id, len(read.inputs) + 1, read.broken, evidence=evidence,
-                  task_id=task.id, source=asked.source)
+        Rejection("instance", reason, inputs.request_id, len(read.inputs) + 1, read.broken, evidence=evidence,
+                  task_id=task.id, source=inputs.source)
     ]  # fmt: skip
 
 
@@ -427,7 +360,7 @@ def _first_fault(error: ValidationError) -> str:
 
 
 def _unreadable(
-    request: Request, position: int, text: str, evidence: str, kind: Any, task: Task | None = None
+    answer: Completion, position: int, text: str, evidence: str, kind: Any, task: Task | None = None
 ) -> Rejection:
-    return Rejection(kind, "unreadable", request.id, position, text, evidence=evidence,
-                     task_id=task.id if task else None, source=request.source)  # fmt: skip
+    return Rejection(kind, "unreadable", answer.request_id, position, text, evidence=evidence,
+                     task_id=task.id if task else None, source=answer.source)  # fmt: skip

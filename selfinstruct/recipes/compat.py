@@ -10,13 +10,13 @@ from __future__ import annotations
 import random
 import re
 import string
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 
 from rapidfuzz.distance import LCSseq
 
+from selfinstruct.ask import Ask
 from selfinstruct.novelty.index import f1_in_floats
 from selfinstruct.novelty.tokens import tokenize_as_rouge_score
-from selfinstruct.recipes.steps import Ask, Settled
 from selfinstruct.recipes.templates import fill
 from selfinstruct.records import (
     Candidate,
@@ -28,6 +28,7 @@ from selfinstruct.records import (
     Request,
     Settings,
     Task,
+    Written,
 )
 
 BLOCKED_WORDS = (
@@ -102,35 +103,24 @@ def fault_of_instruction(text: str) -> tuple[str, str] | None:  # noqa: PLR0911 
     return None
 
 
-def follow_up(
-    task: Task,
-    answers: Mapping[tuple[str, int], Completion],
-    requests: Mapping[tuple[str, int], Request],
-    settings: Settings,
-    examples: Sequence[Task],
-) -> Ask | Settled:
-    """What is to be asked next about a task, or its instances, not yet judged.
+async def write_instances(task: Task, ask: Ask, settings: Settings, examples: Sequence[Task]) -> Written:
+    """The instances of a task, after it was said whether it is a classification.
 
     As in the original a label that is not "Yes" means generation; if it is not "No" either, that is one `no_label`.
     """
-    label = answers.get(("classify", 0))
-    if label is None:
-        return Ask((_classify(task, settings, examples),), None)
+    label = await ask(_classify(task, settings, examples))
     said = label.text.strip() if label.kind == "answer" else ""
     is_classification = said in {"Yes", "yes", "YES"}
     rejections: tuple[Rejection, ...] = ()
     if not is_classification and said.lower() != "no":
         why = "neither Yes nor No" if label.kind == "answer" else f"the request failed: {label.finish_reason}"
         rejections = (_lost(task, label, label.text, "no_label", why),)
-    answer = answers.get(("instances", 0))
-    if answer is None:
-        prompt = _instances(task, settings, examples, is_classification=is_classification)
-        return Ask((prompt,), is_classification, rejections=rejections)
+    answer = await ask(_instances(task, settings, examples, is_classification=is_classification))
     candidates = read_instances(answer, is_classification=is_classification)
     if not candidates:
         why = "no output in it" if answer.kind == "answer" else f"the request failed: {answer.finish_reason}"
         rejections += (_lost(task, answer, answer.text, "unreadable", why),)
-    return Settled(is_classification, candidates, rejections)
+    return Written(is_classification, candidates, rejections)
 
 
 def read_instances(completion: Completion, *, is_classification: bool) -> tuple[InstanceCandidate, ...]:

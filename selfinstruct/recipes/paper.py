@@ -13,8 +13,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from selfinstruct.ask import Ask
 from selfinstruct.recipes.fitting import fitted
-from selfinstruct.recipes.steps import Ask, Settled
 from selfinstruct.recipes.templates import fill
 from selfinstruct.records import (
     PROPOSE,
@@ -29,6 +29,7 @@ from selfinstruct.records import (
     Request,
     Settings,
     Task,
+    Written,
 )
 
 CLASSIFY = "classify"
@@ -302,35 +303,23 @@ def _without_stray_quotes(line: str) -> str:
 # --- reading follow-ups ---------------------------------------------------------------------------------------------
 
 
-def follow_up(
-    task: Task,
-    answers: Mapping[tuple[str, int], Completion],
-    requests: Mapping[tuple[str, int], Request],
-    settings: Settings,
-    examples: Sequence[Task],
-) -> Ask | Settled:
-    """What is to be asked next about a task, given all answers so far, or its instances, not yet judged.
+async def write_instances(task: Task, ask: Ask, settings: Settings, examples: Sequence[Task]) -> Written:
+    """The instances of a task, after it was said whether it is a classification.
 
     `examples` are the pool's seeds; the same ones are shown for every task, so that prompts share their beginning.
     """
-    is_classification = task.is_classification
+    is_classification = bool(task.is_classification)
     rejections: tuple[Rejection, ...] = ()
-    label = answers.get((CLASSIFY, 0))
-    if label is None and is_classification is None:
-        return Ask((_classify(task, settings, examples),), None)
-    if label is not None:
+    if task.is_classification is None:
+        label = await ask(_classify(task, settings, examples))
         said = _YES_OR_NO.match(label.text) if label.kind == "answer" else None
         if said is None:
             evidence = "neither yes nor no" if label.kind == "answer" else _why_empty(label)
             rejections = (_instance_rejection(task, label, 0, label.text, "no_label", evidence),)
         is_classification = said is not None and said[1].lower() == "yes"
-    is_classification = bool(is_classification)
-    answer = answers.get((INSTANCES, 0))
-    if answer is None:
-        prompt = _instances(task, settings, examples, is_classification=is_classification)
-        return Ask((prompt,), is_classification, rejections=rejections)
+    answer = await ask(_instances(task, settings, examples, is_classification=is_classification))
     candidates, unread = read_instances(task, answer, is_classification=is_classification)
-    return Settled(is_classification, candidates, rejections + unread)
+    return Written(is_classification, candidates, rejections + unread)
 
 
 def read_instances(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from selfinstruct import judging, rounds
+from selfinstruct.ask import at_once
 from selfinstruct.config.reading import DEFAULT_CONCURRENCY, Config, limits_of
 from selfinstruct.config.shaping import pool_settings
 from selfinstruct.diversity.steering import Steering
@@ -14,8 +16,7 @@ from selfinstruct.exclusions import read_exclusions
 from selfinstruct.growth.pump import Tell
 from selfinstruct.growth.watch import Watch
 from selfinstruct.llm.prices import Price, in_dollars
-from selfinstruct.recipes.steps import Ask
-from selfinstruct.records import PROPOSE, Completion, InstanceCandidate, Request, Settings, Task
+from selfinstruct.records import PROPOSE, Completion, InstanceCandidate, Prompt, Request, Settings, Task
 from selfinstruct.runs.goal import goal_of
 from selfinstruct.runs.models import check_access
 from selfinstruct.runs.run import check_same_kind, check_seeds, known_prices, tell_of_languages
@@ -85,7 +86,7 @@ def forecast(config: Config, tell: Tell = lambda _: None) -> Forecast:
     exclusions = read_exclusions(config.filters.exclude)
     check_access(config)
     settings = pool_settings(config, config.model_name or "the server's model", exclusions=exclusions)
-    rounds.check(settings, seeds)
+    at_once(rounds.check(settings, seeds))
     prices = known_prices(limits_of(config), config, settings)
     tell_of_languages(seeds, settings, tell)
     until = [
@@ -147,19 +148,15 @@ def _requests(missing: int, past: PoolHistory, settings: Settings, seeds: Sequen
 def _follow_ups(settings: Settings, seeds: Sequence[Task]) -> dict[str, list[Request]]:
     """The follow-up requests of one task that needs as many inputs as are asked for."""
     task = Task("forecast", seeds[0].instruction, is_classification=False)
-    answers: dict[tuple[str, int], Completion] = {}
-    asked: dict[tuple[str, int], Request] = {}
-    unjudged = replace(settings, judge=None, agreement=None)
-    while isinstance(step := rounds.follow_up(task, answers, asked, unjudged, seeds), Ask):
-        for prompt in step.prompts:
-            request = rounds.plan_request(prompt, settings, None, task.id)
-            asked[prompt.stage, prompt.index] = request
-            inputs = ", ".join(f'"Input {number}."' for number in range(settings.inputs_per_task))
-            text = f'{{"needs_input": true, "inputs": [{inputs}]}}'
-            answers[prompt.stage, prompt.index] = Completion(request.id, "answer", text, "stop")
+    inputs = json.dumps({"inputs": [f"Input {number}." for number in range(settings.inputs_per_task)]})
     found: dict[str, list[Request]] = {}
-    for request in asked.values():
+
+    async def ask(prompt: Prompt) -> Completion:
+        request = rounds.plan_request(prompt, settings, None, task.id)
         found.setdefault(request.stage, []).append(request)
+        return Completion(request.id, "answer", inputs, "stop")
+
+    at_once(rounds.finish(task, ask, replace(settings, judge=None, agreement=None), seeds))
     if settings.judge is not None:
         instance = InstanceCandidate("", 0, "Input.", "An answer.")
         prompts = [judging.judge_prompt(task, instance, place, settings) for place in range(settings.inputs_per_task)]

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from selfinstruct import judging, rounds
+from selfinstruct.ask import Unanswered, at_once, recorded
 from selfinstruct.config.reading import Config
 from selfinstruct.config.shaping import pool_settings
 from selfinstruct.errors import ConfigError, PoolError
@@ -23,7 +24,6 @@ from selfinstruct.growth.journal import now
 from selfinstruct.growth.pump import Tell
 from selfinstruct.growth.watch import Watch
 from selfinstruct.recipes import RECIPES
-from selfinstruct.recipes.steps import Finished
 from selfinstruct.records import Candidate, Request, Settings, Task
 from selfinstruct.seeds import read_seeds
 from selfinstruct.store import statements
@@ -72,7 +72,7 @@ def replay(folders: Sequence[Path], config: Config, tell: Tell) -> None:
         if not pool.is_new:
             raise PoolError(f"{config.pool}: there is a pool already; replay makes a new one, name another --pool")
         sources, seeds, offline = _open(folders, config, settings, stack, tell)
-        rounds.check(settings, seeds)
+        at_once(rounds.check(settings, seeds))
         judged = _judge_all(sources, seeds, settings, counts, excluded)
         more = itertools.chain(add_exclusions(exclusions), judged)
         pool.create(seeds, config.seed, offline=offline, more=more)
@@ -146,24 +146,24 @@ def _judge_all(
         settings.tokenizer, lambda start: itertools.islice(known, start, None), None, lambda _: excluded
     )
     for source in sources:
-        for recorded in source.rounds():
-            yield from _judge_round(source, recorded, judge, seeds, counts, excluded)
+        for round_ in source.rounds():
+            yield from _judge_round(source, round_, judge, seeds, counts, excluded)
             counts.rounds += 1
     yield statements.end_run(RUN, now(), 0, statements.REPLAYED)
 
 
 def _judge_round(
     source: Source,
-    recorded: RecordedRound,
+    round_: RecordedRound,
     judge: rounds.Judge,
     seeds: Sequence[Task],
     counts: Counts,
     excluded: Excluded | None,
 ) -> Iterator[Statement]:
-    number, settings = counts.rounds, recorded.settings
-    exchanges = [_kept(exchange, recorded.source, number) for exchange in recorded.exchanges]
+    number, settings = counts.rounds, round_.settings
+    exchanges = [_kept(exchange, round_.source, number) for exchange in round_.exchanges]
     requests = [request for request, _ in exchanges]
-    yield from statements.plan_round(number, settings, requests, RUN, recorded.source)
+    yield from statements.plan_round(number, settings, requests, RUN, round_.source)
     for _, completion in exchanges:
         yield from statements.journal(completion, RUN, now())
     completions = {completion.request_id: completion for _, completion in exchanges}
@@ -171,22 +171,22 @@ def _judge_round(
     yield from statements.read_round(number, candidates, rejections, requests)
     parents = {request.id: request.demonstrations for request in requests}
     verdicts = (
-        judge.verdict(one, [recorded.shown[id_] for id_ in parents[one.request_id] if id_ in recorded.shown], settings)
+        judge.verdict(one, [round_.shown[id_] for id_ in parents[one.request_id] if id_ in round_.shown], settings)
         for one in candidates
     )
-    taken = [replace(candidate, source=recorded.source) for candidate in recorded.taken]
+    taken = [replace(candidate, source=round_.source) for candidate in round_.taken]
     yield from _requests_of(taken, number)
     as_they_are = (judge.contaminated(one, settings) or judge.take(one, settings) for one in taken)
     for verdict in itertools.chain(verdicts, as_they_are):
         if not isinstance(verdict, rounds.Accepted):
             yield statements.add_rejection(verdict, number)
-            yield statements.no_longer_waiting("instruction", verdict)
+            yield statements.no_longer_waiting(verdict)
             continue
         position = len(seeds) + counts.accepted
         counts.accepted += 1
         shown = parents.get(verdict.candidate.request_id, ())
         yield from statements.accept(position, number, verdict, shown)
-        followed = [_kept(one, recorded.source, number, verdict.task) for one in source.follow_ups(verdict.candidate)]
+        followed = [_kept(one, round_.source, number, verdict.task) for one in source.follow_ups(verdict.candidate)]
         yield from _follow(number, verdict.task, followed, settings, seeds, excluded)
     yield statements.settle_round(number)
 
@@ -214,15 +214,13 @@ def _follow(
     stages = (*RECIPES[settings.recipe].stages, *judging.STAGES)
     ours = [exchange for exchange in exchanges if exchange[0].stage in stages]
     asked = {(request.stage, request.index): request for request, _ in ours}
-    answers = {(request.stage, request.index): completion for request, completion in ours}
+    answers = {request.id: completion for request, completion in ours}
     for request, completion in ours:
         yield statements.add_request(request)
         yield from statements.journal(completion, RUN, now())
-    step = rounds.follow_up(task, answers, asked, settings, seeds, excluded)
-    if isinstance(step, Finished):
-        yield from statements.finish_task(step, number, list(asked.values()))
-    else:
-        yield from statements.read_follow_up(task, number, step, list(asked.values()))
+    with contextlib.suppress(Unanswered):
+        end = at_once(rounds.finish(task, recorded(asked, answers), settings, seeds, excluded))
+        yield from statements.finish_task(end, number, list(asked.values()))
 
 
 def _kept(exchange: Exchange, source: int, number: int, task: Task | None = None) -> Exchange:

@@ -18,7 +18,7 @@ from selfinstruct.exclusions import read_exclusions
 from selfinstruct.filters.contaminated import Excluded
 from selfinstruct.filters.language import language_names, strangers
 from selfinstruct.growth.journal import now
-from selfinstruct.growth.pump import STEPS, Growth, Outcome, Steps, Tell
+from selfinstruct.growth.pump import Around, Growth, Outcome, Tell, plainly
 from selfinstruct.llm.budget import Budget, Limits
 from selfinstruct.llm.prices import Price
 from selfinstruct.llm.wire import Capabilities
@@ -37,7 +37,7 @@ LARGE = 20_000
 
 
 async def run(
-    config: Config, tell: Tell, steps: Steps = STEPS, started: Started = lambda _: None, job: str | None = None
+    config: Config, tell: Tell, around: Around = plainly, started: Started = lambda _: None, job: str | None = None
 ) -> Outcome:
     """Grow the pool that the configuration names, and say how that ended.
 
@@ -49,7 +49,7 @@ async def run(
     """
     pool = Pool.open(config.pool)
     try:
-        outcome = await _run(pool, config, tell, steps, started, job)
+        outcome = await _run(pool, config, tell, around, started, job)
         if outcome.exit_code == AccessError.exit_code:
             pool.forget()
     except SelfInstructError:
@@ -60,7 +60,7 @@ async def run(
     return outcome
 
 
-async def _run(pool: Pool, config: Config, tell: Tell, steps: Steps, started: Started, job: str | None) -> Outcome:
+async def _run(pool: Pool, config: Config, tell: Tell, around: Around, started: Started, job: str | None) -> Outcome:
     seeds = _seeds(pool, config, tell)
     contents = None
     if not pool.is_new:
@@ -74,7 +74,7 @@ async def _run(pool: Pool, config: Config, tell: Tell, steps: Steps, started: St
     exclusions = read_exclusions(config.filters.exclude)
     async with serve(config, tell, _known(pool), budget, _listeners(pumps)) as models:
         settings = pool_settings(config, models.name, models.context_length, exclusions)
-        rounds.check(settings, seeds or pool.seeds(), models.context_lengths)
+        await rounds.check(settings, seeds or pool.seeds(), models.context_lengths)
         budget.prices = known_prices(budget.limits, config, settings)
         if contents is None:
             pool.create(seeds, config.seed, offline=_is_offline(config))
@@ -100,14 +100,14 @@ async def _run(pool: Pool, config: Config, tell: Tell, steps: Steps, started: St
             pool, contents, settings,
             lambda recipe: stage_models(config, recipe, models.name, models.context_length),
             models.clients, goal.tasks, number, tell, config.min_acceptance, config.budget.max_minutes,
-            max(64, 4 * models.concurrency), excluded, budget.suffices,
+            max(64, 4 * models.concurrency), excluded, budget.suffices, around,
         )  # fmt: skip
         pump.models = answers
         pumps.append(pump)
         started(pump)
         outcome = Outcome(130, "interrupted")
         try:
-            outcome = await pump.run(steps)
+            outcome = await pump.run()
         except SelfInstructError as error:
             outcome = Outcome(error.exit_code, str(error))
             raise

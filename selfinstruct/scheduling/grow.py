@@ -19,9 +19,9 @@ from selfinstruct.growth.pump import Growth, Outcome
 from selfinstruct.runs.run import Started, run
 from selfinstruct.scheduling import artifacts
 from selfinstruct.scheduling.parameters import MOST, Parameters, Url, run_name
+from selfinstruct.scheduling.phases import as_task
 from selfinstruct.scheduling.reporting import keep_errors_short, keys
 from selfinstruct.scheduling.signals import Terminated, terminated_state, until_terminated
-from selfinstruct.scheduling.steps import TASKS
 from selfinstruct.store.ledger import round_figures
 from selfinstruct.store.pool import is_pool
 from selfinstruct.store.reading import status
@@ -115,4 +115,4 @@ async def _grow(config: GrowConfig, seen: Sequence[Started]) -> Outcome:
         for one in seen:
             one(growth)
 
-    return await run(configuration(config), lambda line: logger.info("%s", line), TASKS, begun, flow_run.id)
+    return await run(configuration(config), lambda line: logger.info("%s", line), as_task, begun, flow_run.id)

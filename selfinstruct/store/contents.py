@@ -161,9 +161,7 @@ def _open_rounds(connection: sqlite3.Connection, of_round: dict[int, Settings]) 
                 is_classification=_flag(item["is_classification"]),
                 source=item["source"],
             )
-            for item in connection.execute(
-                "SELECT * FROM waiting WHERE kind = 'instruction' AND round = ? ORDER BY place", (number,)
-            )
+            for item in connection.execute("SELECT * FROM waiting WHERE round = ? ORDER BY place", (number,))
         )
         level = json.loads(row["steering"])["level"] if row["steering"] else 0
         opened.append(OpenRound(number, of_round[number], row["state"], requests, completions, waiting, level))

@@ -124,7 +124,7 @@ def rounds(connection: sqlite3.Connection) -> Iterator[RoundCounts]:
         "ON a.round = r.number "
         "LEFT JOIN (SELECT round, COUNT(*) AS n FROM rejections WHERE kind = 'instruction' GROUP BY round) j "
         "ON j.round = r.number "
-        "LEFT JOIN (SELECT round, COUNT(*) AS n FROM waiting WHERE kind = 'instruction' GROUP BY round) w "
+        "LEFT JOIN (SELECT round, COUNT(*) AS n FROM waiting GROUP BY round) w "
         "ON w.round = r.number ORDER BY r.number"
     )
     return (RoundCounts(*row) for row in found)

@@ -49,7 +49,7 @@ def yield_by_stage(connection: sqlite3.Connection) -> dict[str, dict[str, dict[s
     lost: dict[str, Counter[str]] = {"instruction": Counter(), "instance": Counter()}
     for row in connection.execute("SELECT kind, reason, COUNT(*) FROM rejections GROUP BY kind, reason"):
         lost[row[0]][_stage(row[0], row[1])] += row[2]
-    waiting = dict(connection.execute("SELECT kind, COUNT(*) FROM waiting GROUP BY kind").fetchall())
+    waiting = {"instruction": _count(connection, "SELECT COUNT(*) FROM waiting")}
     kept = {
         "instruction": _count(connection, "SELECT COUNT(*) FROM tasks WHERE origin = 'generated'"),
         "instance": _count(connection, "SELECT COUNT(*) FROM instances WHERE request_id IS NOT NULL"),

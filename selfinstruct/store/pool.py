@@ -17,7 +17,7 @@ from selfinstruct.records import Task, digest
 from selfinstruct.store import statements
 from selfinstruct.store.contents import Contents, load_contents, load_seeds, load_tasks
 from selfinstruct.store.events import Removed, read_removed
-from selfinstruct.store.schema import SCHEMA_VERSION, TABLES, UPGRADES, statements_of
+from selfinstruct.store.schema import SCHEMA_VERSION, TABLES, statements_of
 from selfinstruct.store.windows import Past, load_past
 from selfinstruct.store.writer import Notify, Statement, Writer, connect
 
@@ -102,7 +102,7 @@ def open_for_reading(folder: Path) -> sqlite3.Connection:
         raise PoolError(f"{folder}: this folder holds no pool ({what})")
     connection = _reader(path)
     connection.row_factory = sqlite3.Row
-    _bring_up_to_date(read_meta(connection), path)
+    _check_version(read_meta(connection), path)
     return connection
 
 
@@ -139,32 +139,21 @@ def _meta_of(path: Path) -> dict[str, str] | None:
         return None if is_empty else read_meta(connection)
 
 
-def _bring_up_to_date(meta: dict[str, str], path: Path) -> None:
-    """Add to a pool of an earlier version what has been added to the tables since, all or nothing.
+def _check_version(meta: dict[str, str], path: Path) -> None:
+    """Refuse a pool of other tables.
 
     Raises:
-        PoolError: a later version made it, or it cannot be written.
+        PoolError: another version made it.
     """
     version = int(meta["schema_version"])
-    if version < SCHEMA_VERSION:
-        try:
-            with contextlib.closing(connect(path)) as connection:
-                connection.execute("BEGIN IMMEDIATE")
-                version = int(read_meta(connection)["schema_version"])  # another process may have been faster
-                for script in UPGRADES[version - 1 :]:
-                    for statement in statements_of(script):
-                        connection.execute(statement)
-                version = max(version, SCHEMA_VERSION)
-                connection.execute("UPDATE meta SET value = ? WHERE key = 'schema_version'", (str(version),))
-                connection.execute("COMMIT")
-        except sqlite3.OperationalError as error:
-            raise PoolError(
-                f"{path}: made by an earlier version (schema {version}) and cannot be brought up to date ({error}); "
-                "make it writable, or copy the pool's folder"
-            ) from error
     if version > SCHEMA_VERSION:
         raise PoolError(
             f"{path}: made by a later version (schema {version}, this one knows {SCHEMA_VERSION}); upgrade selfinstruct"
+        )
+    if version < SCHEMA_VERSION:
+        raise PoolError(
+            f"{path}: made by an earlier development version (schema {version}, this one writes {SCHEMA_VERSION}), "
+            "which cannot be read any more; grow a new pool, or use the version that made it"
         )
 
 
@@ -212,7 +201,7 @@ class Pool:
         pool = cls(folder, lock, made)
         try:
             if (meta := _meta_of(pool.path)) is not None:
-                _bring_up_to_date(meta, pool.path)
+                _check_version(meta, pool.path)
         except BaseException:
             if lock_file in made:
                 lock_file.unlink(missing_ok=True)

@@ -314,7 +314,7 @@ def _explain_task(connection: sqlite3.Connection, row: sqlite3.Row) -> Explanati
 def _waiting(connection: sqlite3.Connection, wanted: str) -> Iterator[Explanation]:
     """The instructions that were read and not judged yet, of which this is a piece; twenty at most."""
     found = connection.execute(
-        "SELECT * FROM waiting WHERE kind = 'instruction' AND (request_id = ?1 OR instr(lower(text), lower(?1)) > 0) "
+        "SELECT * FROM waiting WHERE request_id = ?1 OR instr(lower(text), lower(?1)) > 0 "
         "ORDER BY round, place LIMIT 20",
         (wanted,),
     )

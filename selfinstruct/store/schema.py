@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-FIRST = """
+SCHEMA_VERSION = 10
+"""A pool of another one is refused."""
+TABLES = """
 CREATE TABLE meta (
   key   TEXT PRIMARY KEY,
   value TEXT NOT NULL
@@ -20,7 +22,9 @@ CREATE TABLE runs (
   goal       INTEGER,
   more       INTEGER,
   exit_code  INTEGER,
-  outcome    TEXT
+  outcome    TEXT,
+  server_restarts INTEGER NOT NULL DEFAULT 0,
+  job             TEXT
 );
 CREATE TABLE rounds (
   number        INTEGER PRIMARY KEY,
@@ -28,7 +32,8 @@ CREATE TABLE rounds (
   configuration TEXT NOT NULL REFERENCES configurations (id),
   run           INTEGER NOT NULL REFERENCES runs (id),
   state         TEXT NOT NULL CHECK (state IN ('planned', 'judging', 'settled')),
-  last_event    INTEGER NOT NULL DEFAULT 0
+  last_event    INTEGER NOT NULL DEFAULT 0,
+  steering      TEXT
 );
 CREATE TABLE requests (
   number         INTEGER PRIMARY KEY,
@@ -46,6 +51,9 @@ CREATE TABLE requests (
   demonstrations TEXT NOT NULL,
   state          TEXT NOT NULL CHECK (state IN ('open', 'answered', 'failed', 'superseded')),
   candidates     INTEGER,
+  left_out       INTEGER NOT NULL DEFAULT 0,
+  topic          TEXT,
+  verbs          TEXT,
   UNIQUE (source, id)
 );
 CREATE INDEX requests_of_round ON requests (round) WHERE round IS NOT NULL;
@@ -115,19 +123,16 @@ CREATE TABLE rejections (
   UNIQUE (source, request_id, request_position, kind)
 );
 CREATE TABLE waiting (
-  kind              TEXT NOT NULL CHECK (kind IN ('instruction', 'instance')),
   source            INTEGER NOT NULL,
   request_id        TEXT NOT NULL,
   request_position  INTEGER NOT NULL,
-  round             INTEGER,
+  round             INTEGER NOT NULL,
   place             INTEGER NOT NULL,
-  task_id           TEXT,
   text              TEXT NOT NULL,
   is_classification INTEGER,
-  PRIMARY KEY (kind, source, request_id, request_position)
+  PRIMARY KEY (source, request_id, request_position)
 ) WITHOUT ROWID;
 CREATE INDEX waiting_of_round ON waiting (round, place);
-CREATE INDEX waiting_of_task ON waiting (task_id) WHERE task_id IS NOT NULL;
 CREATE TABLE attempts (
   id               INTEGER PRIMARY KEY,
   run              INTEGER NOT NULL REFERENCES runs (id),
@@ -145,14 +150,6 @@ CREATE TABLE endpoints (
   capabilities TEXT NOT NULL,
   PRIMARY KEY (url, model)
 ) WITHOUT ROWID;
-"""
-
-UPGRADES: tuple[str, ...] = (
-    """
-ALTER TABLE requests ADD COLUMN left_out INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE runs ADD COLUMN server_restarts INTEGER NOT NULL DEFAULT 0;
-""",
-    """
 CREATE TABLE events (
   number      INTEGER PRIMARY KEY,
   kind        TEXT NOT NULL CHECK (kind IN ('remove', 'restore')),
@@ -172,11 +169,6 @@ CREATE VIEW removed (task_id, event) AS
   FROM (SELECT task_id, MAX(event) AS event FROM event_tasks GROUP BY task_id) last
   JOIN events e ON e.number = last.event
   WHERE e.kind = 'remove';
-""",
-    """
-ALTER TABLE runs ADD COLUMN job TEXT;
-""",
-    """
 CREATE TABLE verdicts (
   source           INTEGER NOT NULL,
   request_id       TEXT NOT NULL,
@@ -193,9 +185,6 @@ CREATE TABLE verdicts (
   PRIMARY KEY (source, request_id, request_position)
 ) WITHOUT ROWID;
 CREATE INDEX verdicts_of_task ON verdicts (task_id);
-""",
-    """
-ALTER TABLE rounds ADD COLUMN steering TEXT;
 CREATE TABLE windows (
   first_round INTEGER NOT NULL,
   last_round  INTEGER PRIMARY KEY,
@@ -206,7 +195,12 @@ CREATE TABLE windows (
   openings    REAL,
   new_pairs   INTEGER NOT NULL,
   alarms      TEXT NOT NULL,
-  level       INTEGER NOT NULL
+  level       INTEGER NOT NULL,
+  distinct_1  REAL,
+  distinct_2  REAL,
+  compression_ratio REAL,
+  verb_noun_entropy REAL,
+  vendi_score       REAL
 );
 CREATE TABLE verb_nouns (
   verb  TEXT NOT NULL,
@@ -216,32 +210,14 @@ CREATE TABLE verb_nouns (
 ) WITHOUT ROWID;
 CREATE INDEX tasks_of_round ON tasks (round) WHERE round IS NOT NULL;
 CREATE INDEX rejections_of_round ON rejections (round) WHERE kind = 'instruction';
-""",
-    """
 CREATE TABLE exclusions (
   id    TEXT PRIMARY KEY,
   name  TEXT NOT NULL UNIQUE,
   rows  INTEGER NOT NULL,
   texts BLOB NOT NULL
 ) WITHOUT ROWID;
-""",
-    """
-ALTER TABLE requests ADD COLUMN topic TEXT;
-ALTER TABLE requests ADD COLUMN verbs TEXT;
-""",
-    """
-ALTER TABLE windows ADD COLUMN distinct_1 REAL;
-ALTER TABLE windows ADD COLUMN distinct_2 REAL;
-ALTER TABLE windows ADD COLUMN compression_ratio REAL;
-ALTER TABLE windows ADD COLUMN verb_noun_entropy REAL;
-ALTER TABLE windows ADD COLUMN vendi_score REAL;
-""",
-)
-"""Scripts that were added since, in order: each brings a pool from one schema version to the next. Each statement ends
-with `;` at the end of a line. Scripts are added, never changed."""
-
-SCHEMA_VERSION = 1 + len(UPGRADES)
-TABLES = FIRST + "".join(UPGRADES)
+"""
+"""Each statement ends with `;` at the end of a line."""
 
 
 def statements_of(script: str) -> list[str]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from selfinstruct.records import (
     Candidate,
     Completion,
+    Finished,
     Instance,
     InstanceCandidate,
     JudgeVerdict,
@@ -27,7 +28,6 @@ from selfinstruct.records import (
 from selfinstruct.store.writer import Statement
 
 if TYPE_CHECKING:  # status has no use for the algorithm, whose rules take long to load
-    from selfinstruct.recipes.steps import Ask, Finished
     from selfinstruct.rounds import Accepted
 
 
@@ -146,7 +146,7 @@ def read_round(
     statements = _count_candidates(requests, [*candidates, *rejections])
     for place, candidate in enumerate(candidates):
         row = {
-            "kind": "instruction", "source": candidate.source, "request_id": candidate.request_id,
+            "source": candidate.source, "request_id": candidate.request_id,
             "request_position": candidate.position, "round": number, "place": place,
             "text": candidate.instruction, "is_classification": candidate.is_classification,
         }  # fmt: skip
@@ -172,10 +172,10 @@ def add_rejection(rejection: Rejection, round_number: int | None) -> Statement:
     return insert("rejections", row, once=True)
 
 
-def no_longer_waiting(kind: str, item: Candidate | Rejection) -> Statement:
+def no_longer_waiting(item: Candidate | Rejection) -> Statement:
     """A candidate that has been judged."""
-    sql = "DELETE FROM waiting WHERE kind = ? AND source = ? AND request_id = ? AND request_position = ?"
-    return sql, (kind, item.source, item.request_id, item.position)
+    sql = "DELETE FROM waiting WHERE source = ? AND request_id = ? AND request_position = ?"
+    return sql, (item.source, item.request_id, item.position)
 
 
 def accept(position: int, round_number: int, accepted: Accepted, parents: Sequence[str]) -> list[Statement]:
@@ -191,29 +191,13 @@ def accept(position: int, round_number: int, accepted: Accepted, parents: Sequen
         "nearest_task": likeness.nearest.id if likeness.nearest else None,
         "mean_score": likeness.mean, "most_similar": canonical_json(top) if top else None,
     }  # fmt: skip
-    return [insert("tasks", row), no_longer_waiting("instruction", candidate)]
-
-
-def read_follow_up(task: Task, round_number: int, step: Ask, requests: Sequence[Request]) -> list[Statement]:
-    """What was read so far out of a task's follow-ups, some of whose answers are still wanted."""
-    statements = _count_candidates(requests, [*step.waiting, *step.rejections])
-    statements.append(("DELETE FROM waiting WHERE task_id = ?", (task.id,)))
-    for place, item in enumerate(step.waiting):
-        row = {
-            "kind": "instance", "source": item.source, "request_id": item.request_id,
-            "request_position": item.position, "round": round_number, "place": place, "task_id": task.id,
-            "text": item.input,
-        }  # fmt: skip
-        statements.append(insert("waiting", row))
-    statements += map(_add_verdict, step.verdicts)
-    return statements + [add_rejection(rejection, round_number) for rejection in step.rejections]
+    return [insert("tasks", row), no_longer_waiting(candidate)]
 
 
 def finish_task(end: Finished, round_number: int, requests: Sequence[Request]) -> list[Statement]:
     """A task whose follow-ups are over: its instances, and the rejections of the others."""
     task = end.task
     statements = _count_candidates(requests, [*end.instances, *end.rejections])
-    statements.append(("DELETE FROM waiting WHERE task_id = ?", (task.id,)))
     for place, item in enumerate(end.instances):
         row = {
             "task_id": task.id, "position": place, "input": item.input, "output": item.output,
