@@ -86,15 +86,13 @@ def test_each_validator_finds_rows_of_its_kind_by_itself_and_no_others(name: str
     assert len(found) >= 2
 
 
-def test_the_table_in_the_documents_is_what_comes_out() -> None:
-    found = Counter(row.fault for row in ROWS if row.fault and verdict(row) == row.fault)
-    alarms = Counter(verdict(row) for row in ROWS if not row.fault)
-    on_seeds = Counter(verdict(row) for row in SEEDS)
-    lines = [
-        f"| `{fault}` | {number} | {found[fault]} | {alarms[fault]} | {on_seeds[fault]} |"
-        for fault, number in sorted(Counter(row.fault for row in ROWS if row.fault).items())
-    ]
-    written = (ROOT / "docs" / "validators.md").read_text(encoding="utf-8")
-    assert "\n".join(lines) in written
-    assert f"{len(SEEDS)} instances of the seeds" in written
-    assert not any(on_seeds[fault] for fault in on_seeds if fault)
+def test_the_documents_count_the_rows_and_no_seed_is_rejected() -> None:
+    good = sum(not row.fault for row in ROWS)
+    written = " ".join((ROOT / "docs" / "validators.md").read_text(encoding="utf-8").split())
+    for said in (
+        f"has {len(ROWS)} rows: {good} good",
+        f"{len(ROWS) - good} with",
+        f"{len(SEEDS)} instances of the seeds",
+    ):
+        assert said in written, said
+    assert not any(map(verdict, SEEDS))
