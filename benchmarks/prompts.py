@@ -10,7 +10,7 @@ import argparse
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import openai
@@ -22,8 +22,9 @@ from selfinstruct.filters.inputs import fault_of_input
 from selfinstruct.llm import wire
 from selfinstruct.llm.answers import read_answer
 from selfinstruct.recipes import chat
-from selfinstruct.records import Completion, Prompt, Request, Settings, Task
+from selfinstruct.records import Completion, Prompt, Request, Task
 from selfinstruct.seeds.reading import read_seeds
+from selfinstruct.settings import Settings
 
 SEEDS = Path(__file__).parents[1] / "seeds" / "en.jsonl"
 NEED = (
@@ -64,13 +65,13 @@ class Server:
 async def propose(server: Server, settings: Settings, requests: int) -> Counter[str]:
     """Of the new tasks: how many there were, what became of them, and the tokens."""
     seeds = read_seeds(SEEDS)
-    planned = rounds.plan_round(0, replace(settings, round_size=requests), seeds, [])
+    planned = rounds.plan_round(0, settings.model_copy(update={"round_size": requests}), seeds, [])
     answers = {
         one.id: answer for one, answer in zip(planned, await asyncio.gather(*map(server.ask, planned)), strict=True)
     }
     candidates, unreadable = rounds.read_round(planned, answers, settings)
     known = [(seed.id, seed.instruction) for seed in seeds]
-    judge = rounds.Judge(settings.tokenizer, lambda start: known[start:])
+    judge = rounds.Judge(settings.filters.tokenizer, lambda start: known[start:])
     texts = {seed.id: seed.instruction for seed in seeds}
     shown = {one.id: [texts[demonstration] for demonstration in one.demonstrations] for one in planned}
     verdicts = [judge.verdict(one, shown[one.request_id], settings) for one in candidates]

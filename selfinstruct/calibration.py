@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from selfinstruct.config.sections import JudgeSection
 from selfinstruct.errors import ConfigError
 from selfinstruct.given_files import read_text
 from selfinstruct.records import BEST, QUESTIONS
+from selfinstruct.settings import JudgeSettings
 from selfinstruct.store.judged import judge_rules, judge_yield, judged_instances, scores_given, task_exists
 from selfinstruct.store.reading import snapshot
 
@@ -170,7 +170,7 @@ def calibrate(pool: Path, labels: Path, precision: float) -> Calibration:
             f"{labels}: {len(used)} labels of judged instances; {LEAST_LABELS} are needed for figures with a meaning"
         )
     pairs = list(used.values())
-    default = JudgeSection()
+    default = JudgeSettings()
     minimums = rules or {name: getattr(default, f"min_{name}") for name in QUESTIONS}
     fitted, is_reached = _fit(pairs, precision)
     return Calibration(

@@ -23,15 +23,14 @@ from selfinstruct.records import (
     Completion,
     Finished,
     InstanceCandidate,
-    JudgeRules,
     JudgeVerdict,
     Prompt,
     Rejection,
     Schema,
-    Settings,
     Task,
     storable,
 )
+from selfinstruct.settings import JudgeSettings, Settings
 
 JUDGE = "judge"
 REVISE = "revise"
@@ -100,12 +99,12 @@ async def judge(
     One verdict that the task is invalid ends all of its instances.
     """
     rules = settings.judge
-    if rules is None or not kept:
+    if not rules.enabled or not kept:
         return Finished(task, kept, rejected)
     standing = {one.position: one for one in kept}
     first = await _hear(standing, 0, task, ask, settings, rules)
     unfit = [one for one in kept if first[one.position].outcome in _CURABLE]
-    if not rules.principles or not unfit or _is_invalid(first.values()):
+    if not rules.revise or not unfit or _is_invalid(first.values()):
         return _decide(task, standing, first, tuple(first.values()), rejected, rules)
     answers = await gather(
         ask(revise_prompt(task, one, _found(first[one.position]), settings, rules.principles)) for one in unfit
@@ -138,7 +137,7 @@ def _decide(
     heard: _Verdicts,
     verdicts: tuple[JudgeVerdict, ...],
     rejected: tuple[Rejection, ...],
-    rules: JudgeRules,
+    rules: JudgeSettings,
 ) -> Finished:
     """The end: each instance that stands is kept or rejected by the last verdict on it."""
     invalid = next((one for one in verdicts if one.outcome == INVALID), None)
@@ -148,7 +147,7 @@ def _decide(
         if invalid is not None:
             whose = "" if verdict is invalid else "said of another instance: "
             gone.append(_reject(task, one, INVALID, whose + _found(invalid)))
-        elif verdict.outcome == PASSED or (verdict.outcome == UNREADABLE and rules.keeps_unreadable):
+        elif verdict.outcome == PASSED or (verdict.outcome == UNREADABLE and rules.unreadable == "keep"):
             kept.append(one)
         else:
             gone.append(_reject(task, one, verdict.outcome, _found(verdict)))
@@ -156,7 +155,7 @@ def _decide(
 
 
 async def _hear(
-    cases: Mapping[int, InstanceCandidate], start: int, task: Task, ask: Ask, settings: Settings, rules: JudgeRules
+    cases: Mapping[int, InstanceCandidate], start: int, task: Task, ask: Ask, settings: Settings, rules: JudgeSettings
 ) -> _Verdicts:
     """The verdicts on these instances, by their place.
 
@@ -205,7 +204,9 @@ def _row(task: Task, instance: InstanceCandidate) -> str:
     return json.dumps(row, ensure_ascii=False)
 
 
-def _read_verdict(task: Task, instance: InstanceCandidate, completion: Completion, rules: JudgeRules) -> JudgeVerdict:
+def _read_verdict(
+    task: Task, instance: InstanceCandidate, completion: Completion, rules: JudgeSettings
+) -> JudgeVerdict:
     said = (read_object(completion.text) if completion.kind == "answer" else None) or {}
     read = {name: score for name, key in QUESTIONS.items() if (score := _score(said.get(key))) is not None}
     least = {"valid": rules.min_valid, "input": rules.min_input, "output": rules.min_output}

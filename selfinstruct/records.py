@@ -6,15 +6,13 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Origin = Literal["seed", "generated"]
 Api = Literal["chat", "completions"]
 CandidateKind = Literal["instruction", "instance"]
 CompletionKind = Literal["answer", "failed"]
-PersonalData = Literal["off", "mask", "reject"]
-"""What becomes of texts with personal data: they stay, get a placeholder, or are rejected."""
 
 APART = 1_000_000
 """The index of a further question about the same candidate is so much higher; no answer holds as many candidates."""
@@ -235,47 +233,6 @@ class Finished:
 
 
 @dataclass(frozen=True, slots=True)
-class JudgeRules:
-    """What an instance must score to stay, and what becomes of one that does not."""
-
-    min_valid: int
-    min_input: int
-    min_output: int
-    keeps_unreadable: bool
-    principles: tuple[str, ...] = ()
-    """What a revision is to heed; empty: nothing is revised."""
-
-
-@dataclass(frozen=True, slots=True)
-class AgreementRules:
-    """How many answers are asked for where the answer is short and definite, and how many of them must agree."""
-
-    answers: int
-    min_share: str
-    """A decimal, kept as text so that the test of it is exact."""
-    keeps_steps: bool
-    """Whether the steps before the line "Answer:" stay part of the output."""
-
-
-@dataclass(frozen=True, slots=True)
-class Radar:
-    """When a pool is said to collapse, as seen over `window` rounds, and how far `diversify` may go."""
-
-    window: int = 10
-    """Rounds that are looked at together."""
-    min_acceptance: float = 0.25
-    """Share of the judged candidates that are accepted."""
-    max_nearest: float = 0.65
-    """Mean ROUGE-L F1 of the accepted instructions to the nearest earlier one."""
-    max_openings: float = 0.5
-    """Share of the judged instructions that begin with one of the ten most frequent openings."""
-    min_new_pairs: float = 0.05
-    """Share of the accepted instructions that bring a new pair of verb and noun."""
-    max_temperature: float = 1.3
-    """Temperatures are not raised above this."""
-
-
-@dataclass(frozen=True, slots=True)
 class Exclusion:
     """Texts to be kept out of a pool: those of a benchmark or a test set."""
 
@@ -285,76 +242,6 @@ class Exclusion:
     """The file's name; no part of the identity."""
     rows: tuple[tuple[int, tuple[str, ...]], ...] = field(repr=False)
     """The number of each row that holds text, from 1, with its texts."""
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """The values that shape a pool. They are stored with each round; a round is judged by those it was planned with."""
-
-    seed: int
-    recipe: str
-    guidance: str
-    prompts: Mapping[str, str]
-    """Prompt templates of the recipe by name, by content, with the wanted languages in words."""
-    topics: tuple[str, ...]
-    tasks_per_request: int
-    inputs_per_task: int
-    demonstrations: int
-    """Tasks shown in a propose prompt."""
-    generated_demonstrations: int
-    """How many of them are generated ones, when there are any."""
-    round_size: int
-    lookahead: int
-    compat: bool
-    rouge_threshold: str
-    """A decimal, kept as text so that the test of it is exact."""
-    tokenizer: str
-    min_words: int
-    max_words: int
-    blocked_words: tuple[str, ...]
-    max_instances: int
-    stages: Mapping[str, StageModel]
-    languages: tuple[str, ...] = ()
-    """ISO 639-1 codes an instruction must be in one of; empty: any language."""
-    context_length: int | None = None
-    """The most tokens of prompt and answer that every endpoint takes; None: they do not say."""
-    validators: tuple[str, ...] = ()
-    """Checks of instances by name; `own:DIGEST:FUNCTION` for one of the user's."""
-    own_checks: Mapping[str, str] = field(default_factory=dict)
-    """Sources of the user's checks by digest."""
-    personal_data: PersonalData = "off"
-    judge: JudgeRules | None = None
-    """None: no judge is asked."""
-    agreement: AgreementRules | None = None
-    """None: one answer is asked for, whatever the task."""
-    diversify: str = "off"
-    """`auto`: rounds that are planned while the radar sounds an alarm ask for something else."""
-    radar: Radar = Radar()
-    exclusions: tuple[str, ...] = ()
-    """Ids of what is kept out, ascending; the texts are stored once with the pool."""
-    exclude_threshold: str = "0.7"
-    """ROUGE-L F1 above which a text is too near an excluded one; a decimal."""
-
-    def to_json(self) -> str:
-        """The same text for equal settings, whatever the order they were given in."""
-        return canonical_json(asdict(self))
-
-    @staticmethod
-    def from_json(text: str) -> Settings:
-        """The settings that `to_json` wrote."""
-        raw = json.loads(text)
-        raw["topics"] = tuple(raw["topics"])
-        raw["blocked_words"] = tuple(raw["blocked_words"])
-        raw["languages"] = tuple(raw.get("languages", ()))
-        raw["validators"] = tuple(raw.get("validators", ()))
-        if judge := raw.get("judge"):
-            raw["judge"] = JudgeRules(**{**judge, "principles": tuple(judge["principles"])})
-        if agreement := raw.get("agreement"):
-            raw["agreement"] = AgreementRules(**agreement)
-        raw["radar"] = Radar(**raw.get("radar", {}))
-        raw["exclusions"] = tuple(raw.get("exclusions", ()))
-        raw["stages"] = {name: StageModel(**stage) for name, stage in raw["stages"].items()}
-        return Settings(**raw)
 
 
 def canonical_json(value: Any) -> str:

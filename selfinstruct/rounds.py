@@ -36,7 +36,6 @@ from selfinstruct.records import (
     Prompt,
     Rejection,
     Request,
-    Settings,
     Task,
     Written,
     digest,
@@ -44,6 +43,7 @@ from selfinstruct.records import (
     task_id,
 )
 from selfinstruct.sampling import draw_demonstrations, draw_demonstrations_by_weight, draw_topic
+from selfinstruct.settings import Settings
 from selfinstruct.validators import validators
 
 
@@ -127,7 +127,7 @@ def known_to(number: int, settings: Settings) -> int:
     The lag is `lookahead` rounds in a young pool, whose rounds are to see each other, and grows to a quarter of all
     rounds, so that as many requests can be in flight as a server takes. With `compat` it stays what is set.
     """
-    lag = settings.lookahead if settings.compat else min(max(settings.lookahead, number // 4), MOST_LAG)
+    lag = settings.lookahead if settings.recipe.compat else min(max(settings.lookahead, number // 4), MOST_LAG)
     return number - lag
 
 
@@ -162,12 +162,12 @@ def second_questions(
 
     `level` is how strongly the round was steered.
     """
-    if settings.compat:
+    if settings.recipe.compat:
         return []
     settings = raised(settings, level)
     asked = {request.index for request in requests}
     prompts = [
-        RECIPES[settings.recipe].propose_again(request, completions[request.id], settings)
+        RECIPES[settings.recipe.name].propose_again(request, completions[request.id], settings)
         for request in requests
         if request.id in completions
     ]
@@ -186,7 +186,7 @@ def _draw(
     steering: Steering | None,
 ) -> list[Task]:
     """The demonstrations of one request."""
-    counts = (len(seeds), len(generated), settings.demonstrations, settings.generated_demonstrations)
+    counts = (len(seeds), len(generated), settings.recipe.demonstrations, settings.recipe.generated_demonstrations)
     if steering is None:
         drawn = draw_demonstrations(generator, *counts)
     else:
@@ -199,7 +199,7 @@ def _draw(
 
 def _propose(shown: Sequence[Task], index: int, topic: str | None, verbs: Sequence[str], settings: Settings) -> Prompt:
     """A propose prompt with as many of the demonstrations as fit."""
-    propose = RECIPES[settings.recipe].propose
+    propose = RECIPES[settings.recipe.name].propose
     prompt = fitted(
         shown, lambda task: len(task.instruction), lambda kept: propose(settings, kept, index, topic, verbs), settings
     )
@@ -213,7 +213,7 @@ def read_round(
 
     Their texts are as the database holds them, so that a later run judges the same.
     """
-    read = compat.read_proposals if settings.compat else RECIPES[settings.recipe].read_proposals
+    read = compat.read_proposals if settings.recipe.compat else RECIPES[settings.recipe.name].read_proposals
     candidates: list[Candidate] = []
     rejections: list[Rejection] = []
     for request in requests:
@@ -249,18 +249,18 @@ class Judge:
 
     def verdict(self, candidate: Candidate, shown: Sequence[str], settings: Settings) -> Verdict:
         """The task that this candidate becomes, or its rejection. `shown` are the demonstrations of its request."""
-        self._use(settings.tokenizer)
+        self._use(settings.filters.tokenizer)
         if settings is not self._settings:
             self._settings, self._rules = settings, instruction_rules(settings)
         text = candidate.instruction
-        if settings.personal_data == "mask" and not settings.compat:
+        if settings.filters.personal_data == "mask" and not settings.recipe.compat:
             (text,) = mask(text)
         fault = _fault(text, shown, settings, self._rules)
         if fault is not None:
             return _reject(candidate, fault[0], fault[1])
-        near = self.index.near_duplicate(text, settings.rouge_threshold)
+        near = self.index.near_duplicate(text, settings.filters.rouge_threshold)
         if near is not None:
-            evidence = f"ROUGE-L {near.score:.4f} > {settings.rouge_threshold}"
+            evidence = f"ROUGE-L {near.score:.4f} > {settings.filters.rouge_threshold}"
             return _reject(candidate, "near_duplicate", evidence, near)
         contaminated = self.contaminated(candidate, settings)
         return contaminated or self.take(replace(candidate, instruction=text), settings)
@@ -275,9 +275,9 @@ class Judge:
 
     def take(self, candidate: Candidate, settings: Settings) -> Accepted:
         """The task that this candidate becomes, unjudged."""
-        self._use(settings.tokenizer)
+        self._use(settings.filters.tokenizer)
         identity = task_id(candidate.source, candidate.request_id, candidate.position)
-        likeness = self._likeness(identity, candidate.instruction, compat=settings.compat)
+        likeness = self._likeness(identity, candidate.instruction, compat=settings.recipe.compat)
         self.index.add(identity, candidate.instruction)
         return Accepted(candidate, Task(identity, candidate.instruction, candidate.is_classification), likeness)
 
@@ -303,7 +303,7 @@ class Judge:
 def _fault(
     text: str, shown: Sequence[str], settings: Settings, rules: Sequence[InstructionRule]
 ) -> tuple[str, str] | None:
-    if settings.compat:
+    if settings.recipe.compat:
         return compat.fault_of_instruction(text)
     fault = fault_of_instruction(text, rules) or copy_of_demonstration(text, shown)
     return None if fault is None else (fault.reason, fault.evidence)
@@ -346,7 +346,7 @@ async def finish(
 async def _write_instances(
     task: Task, ask: Ask, settings: Settings, seeds: Sequence[Task], excluded: Excluded | None
 ) -> Written:
-    if settings.compat:
+    if settings.recipe.compat:
         return await compat.write_instances(task, ask, settings, seeds)
 
     def fault(of: Task, text: str) -> tuple[str, str] | None:
@@ -356,7 +356,7 @@ async def _write_instances(
             found = near.fault if near else None
         return None if found is None else (found.reason, found.evidence)
 
-    return await RECIPES[settings.recipe].write_instances(task, ask, settings, seeds, fault)
+    return await RECIPES[settings.recipe.name].write_instances(task, ask, settings, seeds, fault)
 
 
 def screen_instances(
@@ -364,11 +364,11 @@ def screen_instances(
 ) -> tuple[Task, tuple[InstanceCandidate, ...], tuple[Rejection, ...]]:
     """The task with its kind, the instances that pass the rules, and the rejections of all its other candidates."""
     named = Task(task.id, task.instruction, written.is_classification)
-    if settings.compat:
+    if settings.recipe.compat:
         kept, rejected = compat.judge_instances(named, written.candidates, settings, written.labels)
     else:
         candidates = written.candidates
-        if settings.personal_data == "mask":
+        if settings.filters.personal_data == "mask":
             candidates = tuple(_masked(named, candidate) for candidate in candidates)
         kept, rejected = judge_instances(named, candidates, settings, written.labels, validators(settings), seeds)
     if excluded is not None:
@@ -409,7 +409,7 @@ async def check(
     for is_classification in (False, True):
         task = Task("check", "Say whether it rains.", is_classification)
         await finish(task, ask, settings, seeds)
-    if settings.judge is not None:
+    if settings.judge.enabled:
         instance = InstanceCandidate("", 0, "", "No.")
         for prompt in (
             judge_prompt(task, instance, 0, settings),
@@ -437,4 +437,4 @@ def expected_yield(settings: Settings, accepted: Sequence[int]) -> float:
     recent = accepted[-5:]
     if recent:
         return sum(recent) / len(recent)
-    return settings.round_size * settings.tasks_per_request / 2
+    return settings.round_size * settings.recipe.tasks_per_request / 2

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,8 +13,9 @@ from selfinstruct.config.reading import load
 from selfinstruct.config.shaping import pool_settings
 from selfinstruct.export.files import export
 from selfinstruct.growth.pump import Outcome
-from selfinstruct.records import Completion, Instance, Prompt, Request, Settings, Task
+from selfinstruct.records import Completion, Instance, Prompt, Request, Task
 from selfinstruct.runs.run import grow_blocking
+from selfinstruct.settings import Settings
 from selfinstruct.store import statements
 from selfinstruct.store.pool import Pool
 from selfinstruct.store.writer import Statement
@@ -27,7 +27,18 @@ SEEDS = ROOT / "seeds" / "en.jsonl"
 
 def settings(recipe: str = "chat", model: str = "offline", **changes: Any) -> Settings:
     """The default settings of a recipe, with changes."""
-    return replace(pool_settings(load(None, {"recipe": recipe}), model), **changes)
+    return changed(pool_settings(load(None, {"recipe": recipe}), model), **changes)
+
+
+def changed(given: Settings, **changes: Any) -> Settings:
+    """Settings with changes, each named by its key alone, in whichever table it stands."""
+    for name, value in changes.items():
+        table = next((one for one in ("recipe", "filters") if name in type(getattr(given, one)).model_fields), None)
+        if name in Settings.model_fields or table is None:
+            given = given.model_copy(update={name: value})
+        else:
+            given = given.model_copy(update={table: getattr(given, table).model_copy(update={name: value})})
+    return given
 
 
 def task(instruction: str, number: int = 0, *, is_classification: bool = False) -> Task:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from selfinstruct.recipes.agreement import agreed, final_answer, is_definite, is_enough, same_answer
-from selfinstruct.records import AgreementRules, Completion, Prompt, Task
-from tests.builders import settings
+from selfinstruct.records import Completion, Prompt, Task
+from selfinstruct.settings import AgreementSettings
+from tests.builders import changed, settings
 from tests.test_judging import follow, outcome
 
 ASKS = Task("t", "How many apples are left?", False)
@@ -157,14 +157,14 @@ def test_failed_and_cut_answers_have_no_vote_but_count() -> None:
     cut, failed = Completion("1", "answer", "8", "length"), Completion("2", "failed", "8", "timeout")
     found = agreed([*completions("7"), cut, failed])
     assert (found.votes, found.answers) == (1, (("7", 1),))
-    assert not is_enough(found, 3, AgreementRules(3, "0.5", keeps_steps=True))
+    assert not is_enough(found, 3, AgreementSettings(answers=3, min_share="0.5"))
 
 
 def test_an_equal_share_is_enough_and_reckoned_exactly() -> None:
     found = agreed(completions("a", "a", "b"))
-    assert is_enough(found, 3, AgreementRules(3, "0.6666", keeps_steps=True))
-    assert not is_enough(found, 3, AgreementRules(3, "0.6667", keeps_steps=True))
-    assert is_enough(agreed(completions("a", "a", "a", "b", "c")), 5, AgreementRules(5, "0.6", keeps_steps=True))
+    assert is_enough(found, 3, AgreementSettings(answers=3, min_share="0.6666"))
+    assert not is_enough(found, 3, AgreementSettings(answers=3, min_share="0.6667"))
+    assert is_enough(agreed(completions("a", "a", "a", "b", "c")), 5, AgreementSettings(answers=5, min_share="0.6"))
 
 
 @given(st.lists(st.text(), min_size=1, max_size=8))
@@ -195,7 +195,7 @@ def test_a_task_by_agreement(keeps_steps: bool, texts: list[str], kept: list[str
             return json.dumps({"missing": "nothing", "inputs": []})
         return texts[prompt.index // 1_000_000]
 
-    chosen = replace(settings(), agreement=AgreementRules(3, "0.5", keeps_steps))
+    chosen = changed(settings(), agreement=AgreementSettings(answers=3, steps="keep" if keeps_steps else "strip"))
     end, prompts = follow(says, chosen, Task("t", "How much is two and three?", False))
     assert outcome(end) == (kept, reasons)
     definite = len(texts[0]) < 12
@@ -209,7 +209,7 @@ def test_the_line_with_the_result_is_asked_for_only_where_answers_are_compared()
         return json.dumps({"missing": "nothing", "inputs": []}) if prompt.stage == "inputs" else "4"
 
     one = follow(says, settings())[1][-1]
-    several = follow(says, replace(settings(), agreement=AgreementRules(2, "0.5", keeps_steps=True)))[1][-1]
+    several = follow(says, changed(settings(), agreement=AgreementSettings(answers=2, min_share="0.5")))[1][-1]
     assert "Answer:" not in one.messages[0].content
     assert several.messages[0].content.startswith(one.messages[0].content)
     assert several.messages[0].content.endswith("holds nothing but the result.")

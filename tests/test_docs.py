@@ -23,16 +23,11 @@ from pydantic_core import PydanticUndefined
 from selfinstruct import cli, judging
 from selfinstruct.config.reading import OPTIONS, Config, load
 from selfinstruct.config.sections import (
-    AgreementSection,
     BudgetSection,
-    FiltersSection,
     FinetuneSection,
-    JudgeSection,
     ModelSection,
     PriceSection,
     PublishSection,
-    RadarSection,
-    RecipeSection,
     Role,
     VllmSection,
 )
@@ -40,7 +35,14 @@ from selfinstruct.config.shaping import pool_settings
 from selfinstruct.errors import SelfInstructError
 from selfinstruct.export.formats import FORMATS
 from selfinstruct.recipes import RECIPES
-from selfinstruct.records import Settings
+from selfinstruct.settings import (
+    AgreementSettings,
+    FilterSettings,
+    JudgeSettings,
+    RadarSettings,
+    RecipeSettings,
+    Settings,
+)
 from selfinstruct.store.reading import snapshot, status
 from selfinstruct.store.schema import TABLES
 from selfinstruct.store.training import rows
@@ -328,21 +330,21 @@ def test_the_reasons_found_in_a_pool_are_described_for_their_kind(connection: sq
 
 def test_every_stored_setting_is_named() -> None:
     text = section(POOL, "## Settings")
-    for one in fields(Settings):
-        assert f"`{one.name}`" in text, one.name
+    for name in Settings.model_fields:
+        assert f"`{name}`" in text, name
 
 
 # --- configuration --------------------------------------------------------------------------------------------------
 
 SECTIONS: dict[str, type[BaseModel]] = {
     "": Config,
-    "recipe": RecipeSection,
+    "recipe": RecipeSettings,
     "model": ModelSection,
     "vllm": VllmSection,
-    "filters": FiltersSection,
-    "judge": JudgeSection,
-    "agreement": AgreementSection,
-    "radar": RadarSection,
+    "filters": FilterSettings,
+    "judge": JudgeSettings,
+    "agreement": AgreementSettings,
+    "radar": RadarSettings,
     "budget": BudgetSection,
     'prices."MODEL"': PriceSection,
     "publish": PublishSection,

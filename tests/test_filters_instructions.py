@@ -25,7 +25,7 @@ from selfinstruct.filters.instructions import (
     unfinished,
 )
 from selfinstruct.filters.wording import word_count
-from selfinstruct.records import Settings
+from selfinstruct.settings import FilterSettings, Settings
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"
@@ -35,27 +35,8 @@ ANY_TEXT = st.text(st.characters()) | st.text(
 
 
 def settings(min_words: int = 4, max_words: int = 150, blocked: tuple[str, ...] = ()) -> Settings:
-    return Settings(
-        seed=1,
-        recipe="paper",
-        guidance="",
-        prompts={},
-        topics=(),
-        tasks_per_request=8,
-        inputs_per_task=1,
-        demonstrations=8,
-        generated_demonstrations=2,
-        round_size=8,
-        lookahead=2,
-        compat=False,
-        rouge_threshold="0.7",
-        tokenizer="unicode",
-        min_words=min_words,
-        max_words=max_words,
-        blocked_words=blocked,
-        max_instances=5,
-        stages={},
-    )
+    filters = FilterSettings(min_words=min_words, max_words=max_words, blocked_words=blocked, personal_data="off")
+    return Settings(prompts={}, stages={}, filters=filters)
 
 
 RULES = instruction_rules(settings(blocked=("secret", "map")))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,9 +11,10 @@ from selfinstruct import rounds
 from selfinstruct.errors import ConfigError
 from selfinstruct.llm.offline.server import OfflineServer
 from selfinstruct.recipes.fitting import fits, most_likely_tokens
-from selfinstruct.records import Instance, Prompt, Settings, Task
+from selfinstruct.records import Instance, Prompt, Task
+from selfinstruct.settings import Settings
 from selfinstruct.store.reading import status
-from tests.builders import grow, jsonl, rows, seed_row, settings, settle, task
+from tests.builders import changed, grow, jsonl, rows, seed_row, settings, settle, task
 
 LONG = "Sum up this report. " + "The kettle sang and the cup was warm. " * 60
 SEEDS = [task(f"Explain topic number {number} in plain words.", number) for number in range(11)]
@@ -23,7 +23,7 @@ SEEDS = [task(f"Explain topic number {number} in plain words.", number) for numb
 def short_of(given: Settings, tokens: int) -> Settings:
     """The same with room for so many tokens of prompt."""
     answer = int(given.stages["propose"].sampling["max_tokens"])
-    return replace(given, context_length=tokens + answer)
+    return changed(given, context_length=tokens + answer)
 
 
 @pytest.mark.parametrize("recipe", ["chat", "paper"])
@@ -39,7 +39,7 @@ def test_the_longest_demonstrations_are_left_out_until_the_prompt_fits(recipe: s
 
 
 def test_one_demonstration_stays_whatever_it_takes() -> None:
-    (request, *_) = rounds.plan_round(0, replace(settings(), context_length=1600), [task(LONG, 0), *SEEDS[:3]], [])
+    (request, *_) = rounds.plan_round(0, changed(settings(), context_length=1600), [task(LONG, 0), *SEEDS[:3]], [])
     assert len(request.demonstrations) == 1
     assert request.demonstrations != ("s0",)
     assert request.left_out == 3
@@ -62,7 +62,7 @@ def test_examples_of_the_paper_are_left_out_too(is_classification: bool | None, 
     whole = _first(given, asked, examples)
     room = most_likely_tokens(whole.messages) - 30
     length = room + int(given.stages[stage].sampling["max_tokens"])
-    fitted = _first(replace(given, context_length=length), asked, examples)
+    fitted = _first(changed(given, context_length=length), asked, examples)
     assert whole.stage == fitted.stage == stage
     assert whole.left_out == 0
     assert 1 <= fitted.left_out <= 8

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,12 +12,12 @@ from hypothesis import strategies as st
 
 from selfinstruct import rounds
 from selfinstruct.ask import Unanswered, at_once, recorded
-from selfinstruct.records import Completion, Finished, JudgeRules, Prompt, Settings, Task
-from tests.builders import settings, task
+from selfinstruct.records import Completion, Finished, Prompt, Task
+from selfinstruct.settings import JudgeSettings, Settings
+from tests.builders import changed, settings, task
 
 TASK = Task("t1", "Add up the two numbers that are given to you.", False)
 SEEDS = [task("Explain why the sky is blue in two sentences.")]
-RULES = JudgeRules(3, 3, 4, keeps_unreadable=False)
 PROMPTS = {stage: f"[user]\n{stage} {{{{row}}}}" for stage in ("judge", "revise")}
 Says = Callable[[Prompt], str | Completion]
 
@@ -27,9 +26,10 @@ def judging(**changes: Any) -> Settings:
     """The recipe chat with a judge."""
     chosen = settings()
     stages = {**chosen.stages, "judge": chosen.stages["respond"], "revise": chosen.stages["respond"]}
-    return replace(
-        chosen, stages=stages, prompts={**chosen.prompts, **PROMPTS}, judge=replace(RULES, **changes), max_instances=5
-    )
+    return changed(
+        chosen, stages=stages, prompts={**chosen.prompts, **PROMPTS}, judge=JudgeSettings(enabled=True, **changes),
+        max_instances=5,
+    )  # fmt: skip
 
 
 def scores(valid: int = 5, given: int = 5, output: int = 5) -> str:
@@ -74,7 +74,7 @@ def outcome(end: Finished) -> tuple[list[str], list[str]]:
 
 
 def test_without_a_judge_none_is_asked() -> None:
-    end, prompts = follow(model(lambda *_: pytest.fail("asked")), replace(judging(), judge=None))
+    end, prompts = follow(model(lambda *_: pytest.fail("asked")), changed(judging(), judge=JudgeSettings()))
     assert outcome(end) == (["10", "20"], [])
     assert {prompt.stage for prompt in prompts} == {"inputs", "respond"}
 
@@ -149,7 +149,7 @@ UNREADABLE = [
 @pytest.mark.parametrize("said", UNREADABLE)
 @pytest.mark.parametrize(("keeps", "kept", "reasons"), [(False, [], ["judge_unreadable"]), (True, ["10"], [])])
 def test_what_cannot_be_read_is_asked_three_times(said: str, keeps: bool, kept: list[str], reasons: list[str]) -> None:
-    end, prompts = follow(model(lambda *_: said, inputs=1), judging(keeps_unreadable=keeps))
+    end, prompts = follow(model(lambda *_: said, inputs=1), judging(unreadable="keep" if keeps else "reject"))
     asked = [prompt for prompt in prompts if prompt.stage == "judge"]
     assert [prompt.index for prompt in asked] == [0, 1_000_000, 2_000_000]
     assert len({rounds.plan_request(prompt, judging(), 0, "t1").id for prompt in asked}) == 3, "each with another seed"
@@ -178,7 +178,7 @@ def test_a_faulty_instance_is_revised_and_judged_again() -> None:
     def judge(row: dict[str, str], _: int) -> str:
         return scores(output=1) if row["output"] == "10" else scores()
 
-    end, prompts = follow(model(judge, REVISION), judging(principles=("Be right.",)))
+    end, prompts = follow(model(judge, REVISION), judging(revise=True))
     assert outcome(end) == (["3", "20"], ["revised"]), "it takes the place of its first form"
     assert [(prompt.stage, prompt.index) for prompt in prompts[3:]] == [
         ("judge", 0), ("judge", 1), ("revise", 0), ("judge", 3_000_000),
@@ -191,7 +191,7 @@ def test_a_faulty_instance_is_revised_and_judged_again() -> None:
 
 
 def test_a_revision_that_is_no_better_is_rejected_and_not_revised_again() -> None:
-    end, prompts = follow(model(lambda *_: scores(output=2), REVISION, inputs=1), judging(principles=("Be right.",)))
+    end, prompts = follow(model(lambda *_: scores(output=2), REVISION, inputs=1), judging(revise=True))
     assert outcome(end) == ([], ["revised", "judged_output"])
     assert sum(prompt.stage == "revise" for prompt in prompts) == 1
 
@@ -201,18 +201,18 @@ def test_a_revision_must_pass_the_rules_beside_the_others() -> None:
         return scores(output=1) if row["output"] == "10" else scores()
 
     same_as_the_other = json.dumps({"critique": "", "input": "2 + 2", "output": "4"})
-    end, prompts = follow(model(judge, same_as_the_other), judging(principles=("Be right.",)))
+    end, prompts = follow(model(judge, same_as_the_other), judging(revise=True))
     assert outcome(end) == (["20"], ["revised", "conflicting_outputs"]), "what stands is not ended by a revision"
     assert sum(prompt.stage == "judge" for prompt in prompts) == 2
     empty = json.dumps({"critique": "", "input": "1 + 2", "output": " "})
-    assert outcome(follow(model(judge, empty), judging(principles=("Be right.",)))[0]) == (
+    assert outcome(follow(model(judge, empty), judging(revise=True))[0]) == (
         ["20"],
         ["revised", "empty_output"],
     )
 
 
 def test_a_revision_that_cannot_be_read_leaves_the_first_form_its_reason() -> None:
-    end, _ = follow(model(lambda *_: scores(given=1), "no idea", inputs=1), judging(principles=("Be right.",)))
+    end, _ = follow(model(lambda *_: scores(given=1), "no idea", inputs=1), judging(revise=True))
     assert outcome(end) == ([], ["unreadable", "judged_input"])
     assert end.rejections[0].text == "no idea"
 
@@ -232,13 +232,13 @@ def test_a_revision_is_read_as_models_write_it(revision: str, kept: list[str]) -
     def judge(row: dict[str, str], _: int) -> str:
         return scores(output=1) if row["output"] == "10" else scores()
 
-    end, _ = follow(model(judge, revision, inputs=1), judging(principles=("Be right.",)))
+    end, _ = follow(model(judge, revision, inputs=1), judging(revise=True))
     assert outcome(end)[0] == kept
 
 
 def test_a_reason_that_no_server_could_be_sent_does_no_harm() -> None:
-    chosen = judging(principles=("Be right.",))
-    chosen = replace(chosen, prompts={**chosen.prompts, "revise": "[user]\n{{row}} {{found}}"})
+    chosen = judging(revise=True)
+    chosen = changed(chosen, prompts={**chosen.prompts, "revise": "[user]\n{{row}} {{found}}"})
     broken = scores(output=1).replace("because of correct_output", "\\ud800\\u0000 wrong")
     end, prompts = follow(model(lambda *_: broken, REVISION, inputs=1), chosen)
     asked = next(prompt for prompt in prompts if prompt.stage == "revise").messages[-1].content
@@ -248,7 +248,7 @@ def test_a_reason_that_no_server_could_be_sent_does_no_harm() -> None:
 
 
 def test_an_invalid_task_is_not_revised_and_a_revision_judged_invalid_ends_it() -> None:
-    chosen = judging(principles=("Be right.",))
+    chosen = judging(revise=True)
     end, prompts = follow(model(lambda *_: scores(valid=1, output=1), REVISION), chosen)
     assert outcome(end) == ([], ["judged_invalid", "judged_invalid"])
     assert all(prompt.stage != "revise" for prompt in prompts)
@@ -280,7 +280,7 @@ def test_a_verdict_on_another_text_is_no_verdict_on_this_one() -> None:
     st.booleans(),
 )
 def test_whatever_is_said_every_candidate_ends_once(said: list[str], revision: str, revises: bool, keeps: bool) -> None:
-    chosen = judging(principles=("Be right.",) if revises else (), keeps_unreadable=keeps)
+    chosen = judging(revise=revises, principles=("Be right.",), unreadable="keep" if keeps else "reject")
     end, prompts = follow(
         model(lambda _, index: said[index % 1_000_000 + index // 1_000_000], revision, inputs=3), chosen
     )

@@ -204,7 +204,7 @@ def test_prompts_of_the_users_own_have_a_place_for_the_language(tmp_path: Path) 
     (own / "respond.txt").write_text("[user]\nIn {{language}}: {{instruction}} {{input}}", encoding="utf-8")
     config.write_text(f'[recipe]\nprompts = "{own}"\n[filters]\nlanguages = ["DE", "fr", "de"]', encoding="utf-8")
     found = pool_settings(load(config, {}), "m")
-    assert found.languages == ("de", "fr")
+    assert found.filters.languages == ("de", "fr")
     assert found.prompts["respond"] == "[user]\nIn German or French: {{instruction}} {{input}}"
     assert "Write in German or French." in found.prompts["propose"]
     (own / "propose.txt").write_text("[user]\n{{demonstrations}}\nMore of these, please.", encoding="utf-8")

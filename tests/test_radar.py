@@ -30,13 +30,14 @@ from selfinstruct.growth.watch import Watch
 from selfinstruct.llm.offline.quirks import parse_quirks
 from selfinstruct.llm.offline.server import OfflineServer
 from selfinstruct.novelty.tokens import tokenize
-from selfinstruct.records import Radar, Settings, Task
+from selfinstruct.records import Task
 from selfinstruct.rounds import known_to
 from selfinstruct.runs.forecast import forecast
 from selfinstruct.sampling import draw_demonstrations_by_weight
 from selfinstruct.seeds import read_seeds
+from selfinstruct.settings import RadarSettings
 from selfinstruct.store.reading import status, watched
-from tests.builders import ROOT, SEEDS, exported, grow, proposals, rows, settings
+from tests.builders import ROOT, SEEDS, changed, exported, grow, proposals, rows, settings
 from tests.processes import generate, kills
 from tests.servers import ScriptedServer, completion
 
@@ -66,7 +67,7 @@ def tallied(*accepted: str, rejected: int = 0) -> Tally:
 def test_the_figures_of_a_window_are_those_reckoned_by_hand() -> None:
     tally = tallied("Write a poem.", "Write a story.", "Name a river.", rejected=6)
     tally.reject('{"tasks": [', "unreadable")
-    found = close(tally, {Reading("write", "poem"): 3}, (10, 19), 0, Radar())
+    found = close(tally, {Reading("write", "poem"): 3}, (10, 19), 0, RadarSettings())
     assert (found.first_round, found.last_round, found.judged, found.accepted) == (10, 19, 10, 3)
     assert found.acceptance == 0.3
     assert found.nearest == 0.1  # of 0, 0.1 and 0.2
@@ -91,18 +92,21 @@ def test_the_figures_of_a_window_are_those_reckoned_by_hand() -> None:
 )
 def test_a_figure_beyond_its_bound_is_an_alarm(name: str, figures: dict[str, float]) -> None:
     at_the_bounds = Window(0, 9, 400, 100, 0.25, 0.65, 0.5, 5)
-    assert alarms_of(at_the_bounds, Radar()) == ()
+    assert alarms_of(at_the_bounds, RadarSettings()) == ()
     beyond = replace(at_the_bounds, **figures)
-    assert alarms_of(beyond, Radar()) == (name,)
-    off = Radar(min_acceptance=0, max_nearest=1, max_openings=1, min_new_pairs=0)
+    assert alarms_of(beyond, RadarSettings()) == (name,)
+    off = RadarSettings(min_acceptance=0, max_nearest=1, max_openings=1, min_new_pairs=0)
     assert alarms_of(beyond, off) == ()
-    said = warning(replace(beyond, alarms=(name,)), Radar(), acts=False)
+    said = warning(replace(beyond, alarms=(name,)), RadarSettings(), acts=False)
     assert "rounds 0 to 9" in said
     assert "--diversify auto" in said
 
 
 def test_the_level_goes_up_with_alarms_and_down_without() -> None:
-    bad, good = Radar(min_acceptance=1), Radar(min_acceptance=0, min_new_pairs=0, max_openings=1, max_nearest=1)
+    bad, good = (
+        RadarSettings(min_acceptance=1),
+        RadarSettings(min_acceptance=0, min_new_pairs=0, max_openings=1, max_nearest=1),
+    )
     level, levels = 0, []
     for bounds in [bad] * 6 + [good] * 5:
         level = close(tallied("Write a poem.", rejected=30), {}, (0, 9), level, bounds).level
@@ -164,7 +168,7 @@ def test_requests_name_rare_verbs_and_topics() -> None:
         (line,) = [one for one in text.splitlines() if one.startswith("The collection has too much")]
         assert set(line.partition("begin some of the new ones with: ")[2].split(", ")) <= set(found.verbs)
         assert "in some way: rivers" in text or "in some way: law" in text
-    paper = rounds.plan_round(20, replace(settings("paper")), OURS, [], found)[0].messages[0].content
+    paper = rounds.plan_round(20, changed(settings("paper")), OURS, [], found)[0].messages[0].content
     assert "Some of the next ones begin with: " in paper
 
 
@@ -218,7 +222,7 @@ def test_topics_of_a_language_without_spaces_are_drawn_from_all_of_them() -> Non
 def test_the_temperature_is_raised_within_its_bound(
     recipe: str, usual: float, level: int, bound: float, raised_to: float
 ) -> None:
-    before = settings(recipe, radar=Radar(max_temperature=bound))
+    before = settings(recipe, radar=RadarSettings(max_temperature=bound))
     after = raised(before, level)
     assert before.stages["propose"].sampling["temperature"] == usual
     assert after.stages["propose"].sampling["temperature"] == raised_to
@@ -227,14 +231,6 @@ def test_the_temperature_is_raised_within_its_bound(
     }
     request = rounds.plan_round(20, before, OURS, [])[0]
     assert (rounds.plan_again(request, before, level).id != request.id) == (raised_to != usual)
-
-
-def test_settings_of_earlier_versions_have_no_radar_and_are_read() -> None:
-    raw = json.loads(settings().to_json())
-    del raw["radar"], raw["diversify"]
-    assert Settings.from_json(json.dumps(raw)) == settings()
-    chosen = settings(diversify="auto", radar=Radar(window=3))
-    assert Settings.from_json(chosen.to_json()) == chosen
 
 
 def test_diversify_is_an_option_a_variable_and_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -441,7 +437,7 @@ def test_status_says_that_the_model_repeats_itself(reference: Path, capsys: pyte
 
 def test_what_is_watched_does_not_depend_on_how_far_back_it_is_read(reference: Path) -> None:
     last = rows(reference, "SELECT MAX(last_round) FROM windows")[0][0]
-    chosen = settings(diversify="auto", round_size=3, radar=Radar(window=2, min_acceptance=0.9))
+    chosen = settings(diversify="auto", round_size=3, radar=RadarSettings(window=2, min_acceptance=0.9))
 
     next_round = next(number for number in range(last, 2 * last) if known_to(number, chosen) >= last)
 

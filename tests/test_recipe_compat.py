@@ -22,12 +22,12 @@ from selfinstruct.records import (
     Prompt,
     Rejection,
     Request,
-    Settings,
     Task,
     Written,
 )
+from selfinstruct.settings import RecipeSettings, Settings
 from selfinstruct.store.originals import Recording, instruction_key, read_originals
-from tests.builders import settle
+from tests.builders import changed, settle
 
 PROMPTS = Path(compat.__file__).parent / "prompts" / "paper"
 PARITY = Path(__file__).resolve().parents[2] / "shared" / "parity"
@@ -43,28 +43,8 @@ LOOSE = st.lists(
 
 def settings(**values: Any) -> Settings:
     prompts = {path.stem: path.read_text(encoding="utf-8") for path in PROMPTS.glob("*.txt")}
-    given_values = {
-        "seed": 1,
-        "recipe": "paper",
-        "guidance": "",
-        "prompts": prompts,
-        "topics": (),
-        "tasks_per_request": 7,
-        "inputs_per_task": 1,
-        "demonstrations": 8,
-        "generated_demonstrations": 2,
-        "round_size": 5,
-        "lookahead": 1,
-        "compat": True,
-        "rouge_threshold": "0.7",
-        "tokenizer": "rouge_score",
-        "min_words": 4,
-        "max_words": 150,
-        "blocked_words": (),
-        "max_instances": 5,
-        "stages": {},
-    }
-    return Settings(**{**given_values, **values})
+    recipe = RecipeSettings(name="paper", tasks_per_request=7, compat=True)
+    return changed(Settings(seed=1, recipe=recipe, prompts=prompts, stages={}), **values)
 
 
 SETTINGS = settings()

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from selfinstruct import rounds
 from selfinstruct.recipes import RECIPES
-from selfinstruct.records import Candidate, Completion, Rejection, Settings, StageModel, Task
+from selfinstruct.records import Candidate, Completion, Rejection, StageModel, Task
 from selfinstruct.rounds import Accepted, Judge
-from tests.builders import ROOT, answer, proposals, settings, task
+from selfinstruct.settings import Settings
+from tests.builders import ROOT, answer, changed, proposals, settings, task
 
 SETTINGS = settings()
 SEEDS = [task(f"Explain topic number {number} in plain words.", number) for number in range(12)]
@@ -49,13 +50,13 @@ def test_six_seeds_and_two_generated_tasks_are_shown_when_there_are_any() -> Non
 @pytest.mark.parametrize(
     ("name", "changed"),
     [
-        ("seed", replace(SETTINGS, seed=43)),
-        ("model", replace(SETTINGS, stages={**SETTINGS.stages, "propose": StageModel("other", "chat", {})})),
+        ("seed", changed(SETTINGS, seed=43)),
+        ("model", changed(SETTINGS, stages={**SETTINGS.stages, "propose": StageModel("other", "chat", {})})),
         (
             "sampling",
-            replace(SETTINGS, stages={**SETTINGS.stages, "propose": StageModel("offline", "chat", {"extra_body": {}})}),
+            changed(SETTINGS, stages={**SETTINGS.stages, "propose": StageModel("offline", "chat", {"extra_body": {}})}),
         ),
-        ("guidance", replace(SETTINGS, guidance="Be brief.")),
+        ("guidance", changed(SETTINGS, guidance="Be brief.")),
     ],
 )
 def test_a_request_id_changes_with_all_that_decides_the_answer(name: str, changed: Settings) -> None:
@@ -66,7 +67,7 @@ def test_a_request_id_changes_with_all_that_decides_the_answer(name: str, change
 def test_a_request_planned_again_for_the_same_model_is_the_same() -> None:
     request = rounds.plan_round(0, SETTINGS, SEEDS, [])[0]
     assert rounds.plan_again(request, SETTINGS) == request
-    other = replace(SETTINGS, stages={name: replace(one, model="b") for name, one in SETTINGS.stages.items()})
+    other = changed(SETTINGS, stages={name: replace(one, model="b") for name, one in SETTINGS.stages.items()})
     again = rounds.plan_again(request, other)
     assert (again.model, again.demonstrations) == ("b", request.demonstrations)
     assert again.id != request.id
@@ -79,7 +80,7 @@ def test_a_request_planned_again_for_a_shorter_context_is_as_one_planned_for_it(
     ]
     shown = {seed.id: seed for seed in seeds}
     long = settings(recipe, topics=("bees", "bridges", "harbours"), context_length=32_768)
-    short = replace(long, context_length=length)
+    short = changed(long, context_length=length)
     planned = rounds.plan_round(0, long, seeds, [])
     again = [rounds.plan_again(one, short, 0, [shown[id_] for id_ in one.demonstrations]) for one in planned]
     assert again == rounds.plan_round(0, short, seeds, [])
@@ -103,9 +104,9 @@ def knowing(*known: tuple[str, str], tokenizer: str = "unicode") -> Judge:
     return Judge(tokenizer, lambda start: known[start:])
 
 
-def judged(texts: list[str], *, changed: Settings = SETTINGS, shown: tuple[str, ...] = ()) -> list[str]:
-    judge = knowing(*((seed.id, seed.instruction) for seed in SEEDS), tokenizer=changed.tokenizer)
-    verdicts = [judge.verdict(Candidate("r", place, text), shown, changed) for place, text in enumerate(texts)]
+def judged(texts: list[str], *, of: Settings = SETTINGS, shown: tuple[str, ...] = ()) -> list[str]:
+    judge = knowing(*((seed.id, seed.instruction) for seed in SEEDS), tokenizer=of.filters.tokenizer)
+    verdicts = [judge.verdict(Candidate("r", place, text), shown, of) for place, text in enumerate(texts)]
     return ["accepted" if isinstance(one, Accepted) else one.reason for one in verdicts]
 
 
@@ -134,7 +135,7 @@ def test_a_copy_of_a_seed_is_rejected_with_the_seed_as_evidence() -> None:
 def test_a_score_of_exactly_the_threshold_is_accepted() -> None:
     seven_of_ten = "sort a2 a3 a4 a5 a6 a7 b8 b9 b10"
     judge = knowing(("s", "sort a2 a3 a4 a5 a6 a7 c8 c9 c10"), tokenizer="unicode")
-    loose = replace(SETTINGS, min_words=1)
+    loose = changed(SETTINGS, min_words=1)
     assert isinstance(judge.verdict(Candidate("r", 0, seven_of_ten), (), loose), Accepted)
 
 
@@ -147,7 +148,7 @@ def test_a_shown_demonstration_is_no_new_task() -> None:
 def test_another_tokenizer_from_one_round_to_the_next_is_used_for_all_that_is_known() -> None:
     judge = knowing(("s", "把下面的句子翻译成英文。"), tokenizer="rouge_score")
     text = Candidate("r", 0, "把下面的句子翻译成法文。")
-    assert isinstance(Judge.verdict(judge, text, (), replace(SETTINGS, tokenizer="rouge_score")), Accepted)
+    assert isinstance(Judge.verdict(judge, text, (), changed(SETTINGS, tokenizer="rouge_score")), Accepted)
     verdict = judge.verdict(Candidate("r", 1, "把下面的句子翻译成德文。"), (), SETTINGS)
     assert isinstance(verdict, Rejection)
 

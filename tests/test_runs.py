@@ -99,7 +99,7 @@ def test_guidance_topics_and_prompts_of_the_users_reach_the_requests(tmp_path: P
         ('[recipe]\nprompts = "nowhere"', "nowhere is not a folder, nor a set of prompts"),
         ('[recipe]\ntopics = "nowhere.txt"', "nowhere.txt"),
         ("[filters]\nmin_words = 9\nmax_words = 3", "min_words is larger"),
-        ('[filters]\ntokenizer = "letters"', "known: unicode, rouge_score"),
+        ('[filters]\ntokenizer = "letters"', "wants 'unicode' or 'rouge_score'"),
     ],
 )
 def test_bad_values_are_named(tmp_path: Path, text: str, wanted: str) -> None:
@@ -162,8 +162,8 @@ def test_open_requests_are_planned_anew_for_another_sampling_and_all_changes_are
             pool, "SELECT settings FROM rounds r JOIN configurations c ON c.id = r.configuration ORDER BY number"
         )
     ]
-    assert settings[0]["rouge_threshold"] == "0.7"
-    assert settings[-1]["rouge_threshold"] == "0.6"
+    assert settings[0]["filters"]["rouge_threshold"] == "0.7"
+    assert settings[-1]["filters"]["rouge_threshold"] == "0.6"
 
 
 def test_open_requests_of_an_unchanged_configuration_keep_their_ids(tmp_path: Path) -> None:

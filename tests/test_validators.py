@@ -13,7 +13,8 @@ from selfinstruct import cli, rounds
 from selfinstruct.config.reading import load
 from selfinstruct.config.shaping import pool_settings
 from selfinstruct.errors import ConfigError
-from selfinstruct.records import Instance, InstanceCandidate, Settings, Task, Written
+from selfinstruct.records import Instance, InstanceCandidate, Task, Written
+from selfinstruct.settings import JudgeSettings, RadarSettings, Settings
 from selfinstruct.store.reading import status
 from selfinstruct.validators import BUILT_IN, validators
 from selfinstruct.validators.forms import python_fault
@@ -51,12 +52,12 @@ def settled(of: Settings, *outputs: str) -> tuple[list[str], list[tuple[str, str
 
 
 def test_the_default_list_is_all_that_is_built_in() -> None:
-    assert pool_settings(load(None, {}), "m").validators == tuple(BUILT_IN)
+    assert pool_settings(load(None, {}), "m").filters.validators == tuple(BUILT_IN)
 
 
 def test_default_in_a_list_stands_for_the_default_ones_and_an_empty_list_for_none(tmp_path: Path) -> None:
-    assert of_file(tmp_path, "regex:a", "default", "json").validators == ("regex:a", *BUILT_IN)
-    assert of_file(tmp_path).validators == ()
+    assert of_file(tmp_path, "regex:a", "default", "json").filters.validators == ("regex:a", *BUILT_IN)
+    assert of_file(tmp_path).filters.validators == ()
     assert validators(of_file(tmp_path)) == ()
 
 
@@ -97,13 +98,9 @@ def test_what_cannot_be_used_is_one_clear_line_at_the_start(
     assert not (tmp_path / "p" / "pool.db").exists()
 
 
-def test_settings_of_older_pools_are_read() -> None:
-    older = json.loads(settings().to_json())
-    for name in ("validators", "own_checks", "personal_data"):
-        del older[name]
-    read = Settings.from_json(json.dumps(older))
-    assert (read.validators, read.own_checks, read.personal_data) == ((), {}, "off")
-    assert Settings.from_json(settings().to_json()) == settings()
+def test_settings_are_stored_and_read_again() -> None:
+    chosen = settings(diversify="auto", radar=RadarSettings(window=3), judge=JudgeSettings(enabled=True, revise=True))
+    assert Settings.from_json(chosen.to_json()) == chosen
 
 
 # --- the user's own -------------------------------------------------------------------------------------------------

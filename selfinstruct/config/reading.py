@@ -8,9 +8,9 @@ import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, cast
 
-from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from selfinstruct import judging
@@ -18,26 +18,20 @@ from selfinstruct.config import DEFAULT_POOL
 from selfinstruct.config.habits import ON_KEYS, Places, is_secret
 from selfinstruct.config.roles import sampling_of
 from selfinstruct.config.sections import (
-    AgreementSection,
     BudgetSection,
-    FiltersSection,
     FinetuneSection,
-    JudgeSection,
     ModelSection,
     PriceSection,
     PublishSection,
-    RadarSection,
-    RecipeSection,
     Role,
     VllmSection,
-    Whole,
-    as_share,
 )
 from selfinstruct.errors import ConfigError, nearest, plain_form, unknown
 from selfinstruct.given_files import read_text
 from selfinstruct.llm.budget import Limits
 from selfinstruct.recipes import RECIPES
 from selfinstruct.records import storable
+from selfinstruct.settings import PoolSettings, RecipeSettings, Whole, as_share
 
 OFFLINE_MODEL = "offline"
 DEFAULT_TARGET = 200
@@ -93,7 +87,7 @@ class _Environment(PydanticBaseSettingsSource):
         return found
 
 
-class Config(BaseSettings):
+class Config(PoolSettings, BaseSettings):
     """Everything `generate` can be told. Keys and words stay in the environment: a key is named, never written."""
 
     model_config = SettingsConfigDict(extra="forbid", frozen=True, nested_model_default_partial_update=True)
@@ -104,23 +98,13 @@ class Config(BaseSettings):
     """Go on without the rows of a seed file that cannot be read."""
     target: Whole | None = Field(None, ge=1, le=MOST_TASKS)
     more: Whole | None = Field(None, ge=1, le=MOST_TASKS)
-    seed: Whole = 42
     concurrency: Whole | None = Field(None, ge=1, le=4096)
     """None: 32, or with the backend `vllm` what its server can run."""
-    round_size: Whole = Field(8, ge=1, le=1000)
-    lookahead: Whole = Field(2, ge=1, le=100)
-    recipe: RecipeSection = RecipeSection()
     model: ModelSection = ModelSection()
     stages: dict[str, Role] = {}
     vllm: VllmSection = VllmSection()
-    filters: FiltersSection = FiltersSection()
-    diversify: Literal["off", "auto"] = "off"
-    """`auto`: ask for what is rare while the radar sounds an alarm."""
-    radar: RadarSection = RadarSection()
     min_acceptance: Annotated[float, BeforeValidator(as_share)] = Field(0.01, ge=0, le=1)
     """A run ends when less than this share of the candidates of its last 20 rounds is accepted."""
-    judge: JudgeSection = JudgeSection()
-    agreement: AgreementSection = AgreementSection()
     budget: BudgetSection = BudgetSection()
     prices: dict[str, PriceSection] = {}
     publish: PublishSection = PublishSection()
@@ -139,6 +123,13 @@ class Config(BaseSettings):
         del env_settings, dotenv_settings, file_secret_settings
         file = cast("InitSettingsSource", init_settings).init_kwargs.pop(_FILE, {})
         return init_settings, _Environment(settings_cls), InitSettingsSource(settings_cls, file)
+
+    @field_validator("recipe")
+    @classmethod
+    def _known(cls, recipe: RecipeSettings) -> RecipeSettings:
+        if recipe.name not in RECIPES:
+            raise ValueError(f"unknown recipe {recipe.name!r}; {unknown(recipe.name, RECIPES)}")
+        return recipe
 
     @model_validator(mode="after")
     def _consistent(self) -> Config:
@@ -339,7 +330,9 @@ def _first_line(error: ValidationError, path: Path | None, given: Mapping[str, A
     value = first["input"]
     if place == "seed" and isinstance(value, str) and not value.strip().isdigit():
         return f"{name}: {message}, found {value!r}; did you mean --seeds {value}?"
-    if not _NEVER_SHOWN.isdisjoint(first["loc"]) or not isinstance(value, str | int | float) or str(value) in message:
+    if not _NEVER_SHOWN.isdisjoint(first["loc"]) or not isinstance(value, str | int | float):
+        return f"{name}: {message}"
+    if first["type"] != "literal_error" and str(value) in message:
         return f"{name}: {message}"
     return f"{name}: {message}, found {_short(repr(value))}{_choice_meant(first, str(value))}"
 

@@ -13,7 +13,8 @@ from selfinstruct.errors import ConfigError
 from selfinstruct.llm.prices import Price, listed_price
 from selfinstruct.llm.urls import as_base_url
 from selfinstruct.recipes import RECIPES
-from selfinstruct.records import Settings, StageModel
+from selfinstruct.records import StageModel
+from selfinstruct.settings import Settings
 
 if TYPE_CHECKING:
     from selfinstruct.config.reading import Config

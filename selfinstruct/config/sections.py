@@ -1,108 +1,21 @@
-"""The tables of the config file: their keys, defaults and bounds."""
+"""The tables of the config file that concern a run alone: their keys, defaults and bounds."""
 
 from __future__ import annotations
 
 import os
 import re
 import shlex
-from decimal import Decimal, InvalidOperation
-from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from decimal import Decimal
+from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
 from selfinstruct.config.habits import server_meant
-from selfinstruct.errors import nearest, unknown
-from selfinstruct.judging import DEFAULT_PRINCIPLES
+from selfinstruct.errors import nearest
 from selfinstruct.llm.urls import as_base_url
-from selfinstruct.novelty.tokens import TOKENIZERS
-from selfinstruct.recipes import RECIPES
-from selfinstruct.records import PersonalData
-from selfinstruct.validators import DEFAULT
+from selfinstruct.settings import Section, Texts, Whole
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-STANDARD = "standard"
-
-
-def as_share(value: Any) -> str:
-    """A number from 0 to 1 as the shortest decimal that says it. Raises: ValueError."""
-    try:
-        number = Decimal(str(value))
-    except InvalidOperation:
-        number = Decimal("nan")
-    if not (number.is_finite() and 0 <= number <= 1):
-        raise ValueError(f"{value} is no number between 0 and 1")
-    return format(number.normalize(), "f")
-
-
-_LARGEST = 2**63 - 1
-"""What the database can hold."""
-_UNITS = {"k": 1_000, "m": 1_000_000}
-
-
-def _whole(value: Any) -> Any:
-    """A whole number out of 1_000, 1e3, 1k or 2M; what is none of them as it is. Raises: ValueError."""
-    if isinstance(value, bool):
-        raise ValueError("wants a whole number")  # noqa: TRY004 - as pydantic wants it
-    number: Any = value
-    try:
-        if isinstance(value, str):
-            unit: int = _UNITS.get(value[-1:].lower(), 1)
-            number = Decimal(value[:-1] if unit > 1 else value) * unit
-        if not isinstance(number, int | float | Decimal):
-            return value
-        if not -_LARGEST <= number <= _LARGEST:
-            raise ValueError("this number is too large")
-        whole = int(number)
-    except ArithmeticError:
-        raise ValueError("wants a whole number, such as 1000 or 1k") from None
-    if whole != number:
-        raise ValueError("wants a whole number")
-    return whole
-
-
-Whole = Annotated[int, BeforeValidator(_whole)]
-
-
-def _listed(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
-
-
-Texts = Annotated[tuple[str, ...], BeforeValidator(_listed)]
-"""Several texts; one may stand alone."""
-Paths = Annotated[tuple[Path, ...], BeforeValidator(_listed)]
-
-
-class Section(BaseModel):
-    """A table of the config file; an unknown key in it is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class RecipeSection(Section):
-    """How tasks are asked for."""
-
-    name: str = "chat"
-    guidance: str = ""
-    topics: Path | None = None
-    """A text file, one topic or persona a line; each propose request draws one."""
-    prompts: str = STANDARD
-    """`standard`; `small` for models below some 0.5 billion parameters; or a folder of files that replace the standard
-    prompts by name."""
-    compat: bool = False
-    tasks_per_request: Whole = Field(6, ge=1, le=50)
-    inputs_per_task: Whole = Field(2, ge=1, le=5)
-    demonstrations: Whole = Field(8, ge=1, le=50)
-    generated_demonstrations: Whole = Field(2, ge=0, le=50)
-
-    @field_validator("name")
-    @classmethod
-    def _known(cls, name: str) -> str:
-        if name not in RECIPES:
-            raise ValueError(f"unknown recipe {name!r}; {unknown(name, RECIPES)}")
-        return name
-
-
 Backend = Literal["offline", "openai", "vllm"]
 
 
@@ -112,8 +25,8 @@ class Role(Section):
     name: str | None = Field(None, min_length=1)
     base_url: tuple[str, ...] = ()
     api_key_env: str = "OPENAI_API_KEY"
-    extra_body: dict[str, Any] = {}
-    extra_headers: dict[str, str] = {}
+    extra_body: dict[str, Any] = Field({})
+    extra_headers: dict[str, str] = Field({})
     timeout_s: float = Field(600.0, gt=0)
     requests_per_minute: float | None = Field(None, gt=0)
     tokens_per_minute: float | None = Field(None, gt=0)
@@ -177,7 +90,7 @@ class VllmSection(Section):
     """What is run with `serve MODEL ...` behind it; empty: the `vllm` beside this Python, else the one on PATH."""
     args: tuple[str, ...] = ()
     """Further arguments of `vllm serve`."""
-    env: dict[str, str] = {}
+    env: dict[str, str] = Field({})
     model: str = ""
     """What is loaded, a folder or a name, where it is not the model's name."""
     start_timeout_s: float = Field(3600.0, gt=0)
@@ -194,89 +107,6 @@ class VllmSection(Section):
             return shlex.split(value)
         except ValueError as error:
             raise ValueError(f"{value!r} is no command line ({error})") from None
-
-
-class FiltersSection(Section):
-    """What a candidate must pass."""
-
-    rouge_threshold: Annotated[str, Field(validate_default=True)] = "0.7"
-    tokenizer: str = "unicode"
-    min_words: Whole = Field(4, ge=1)
-    max_words: Whole = Field(150, ge=1)
-    blocked_words: Texts = ()
-    languages: Texts = ()
-    """ISO 639-1 codes; instructions in any other language are rejected. Needs the extra `languages`."""
-    max_instances: Whole = Field(5, ge=1, le=100)
-    validators: Texts = (DEFAULT,)
-    """Checks of instances; `default` stands for those that are on by default."""
-    personal_data: PersonalData = "reject"
-    exclude: Paths = ()
-    """Benchmarks and test sets: what is near one of their texts is rejected."""
-    exclude_threshold: Annotated[str, Field(validate_default=True)] = "0.7"
-
-    @field_validator("rouge_threshold", "exclude_threshold", mode="before")
-    @classmethod
-    def _decimal(cls, value: Any) -> str:
-        return as_share(value)
-
-    @field_validator("tokenizer")
-    @classmethod
-    def _known(cls, name: str) -> str:
-        if name not in TOKENIZERS:
-            raise ValueError(f"unknown tokenizer {name!r}; {unknown(name, TOKENIZERS)}")
-        return name
-
-
-Score = Annotated[Whole, Field(ge=1, le=5)]
-
-
-class JudgeSection(Section):
-    """Whether a model judges the instances that passed all rules, and what they must score."""
-
-    enabled: bool = False
-    min_valid: Score = 3
-    min_input: Score = 3
-    min_output: Score = 4
-    unreadable: Literal["reject", "keep"] = "reject"
-    """What becomes of an instance about which the judge says nothing that can be read."""
-    revise: bool = False
-    """Whether an instance with an unsuitable input or a wrong output is revised and judged again, once."""
-    principles: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(_listed)] = (
-        DEFAULT_PRINCIPLES
-    )
-    """What a revision is to heed."""
-
-    @model_validator(mode="after")
-    def _consistent(self) -> JudgeSection:
-        if self.revise and not self.principles:
-            raise ValueError("a revision needs principles; give one at least, or leave them out for the built-in ones")
-        return self
-
-
-class AgreementSection(Section):
-    """How many answers are asked for where an answer is short and definite."""
-
-    answers: Whole = Field(1, ge=1, le=100)
-    min_share: Annotated[str, Field(validate_default=True)] = "0.5"
-    """Of the answers, that must agree."""
-    steps: Literal["keep", "strip"] = "keep"
-    """Whether the steps before the line "Answer:" stay part of the output."""
-
-    @field_validator("min_share", mode="before")
-    @classmethod
-    def _decimal(cls, value: Any) -> str:
-        return as_share(value)
-
-
-class RadarSection(Section):
-    """When a pool is said to collapse; the keys are those of `records.Radar`, which says what each means."""
-
-    window: Whole = Field(10, ge=1, le=1000)
-    min_acceptance: float = Field(0.25, ge=0, le=1)
-    max_nearest: float = Field(0.65, ge=0, le=1)
-    max_openings: float = Field(0.5, ge=0, le=1)
-    min_new_pairs: float = Field(0.05, ge=0, le=1)
-    max_temperature: float = Field(1.3, ge=0, le=2)
 
 
 class BudgetSection(Section):

@@ -6,17 +6,18 @@ from collections.abc import Iterable
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
+from typing import Any
 
 from selfinstruct import judging
 from selfinstruct.config.own_checks import resolve
 from selfinstruct.config.reading import Config
 from selfinstruct.config.roles import stage_models, stages_in_use
-from selfinstruct.config.sections import STANDARD, AgreementSection, JudgeSection
 from selfinstruct.errors import ConfigError
 from selfinstruct.filters.language import language_names
 from selfinstruct.given_files import read_text
 from selfinstruct.recipes.languages import in_languages, speaks_of_language
-from selfinstruct.records import AgreementRules, Exclusion, JudgeRules, Radar, Settings
+from selfinstruct.records import Exclusion
+from selfinstruct.settings import STANDARD, PoolSettings, Settings
 
 
 def pool_settings(
@@ -26,57 +27,27 @@ def pool_settings(
 
     `exclusions` are what the files of `filters.exclude` hold.
     """
-    chosen, own_checks = resolve(config.filters.validators)
-    languages = language_names(config.filters.languages)
-    if config.recipe.compat and languages:
+    section, filters = config.recipe, config.filters
+    chosen, own_checks = resolve(filters.validators)
+    languages = language_names(filters.languages)
+    if section.compat and languages:
         raise ConfigError("filters.languages: recipe.compat asks and judges as the original code did; drop one of them")
-    served = stage_models(config, config.recipe.name, model, context_length)
+    in_place: dict[str, Any] = {"languages": tuple(languages), "validators": chosen, "exclude": ()}
+    if section.compat:
+        in_place["tokenizer"] = "rouge_score"
+    named = {"guidance": section.guidance.strip(), "topics": None, "prompts": STANDARD}
+    served = stage_models(config, section.name, model, context_length)
     return Settings(
-        seed=config.seed,
-        recipe=config.recipe.name,
-        guidance=config.recipe.guidance.strip(),
+        **{name: getattr(config, name) for name in PoolSettings.model_fields if name not in {"recipe", "filters"}},
+        recipe=section.model_copy(update=named),
+        filters=filters.model_copy(update=in_place),
         prompts=in_languages(_prompts(config), list(languages.values())),
-        topics=_topics(config.recipe.topics),
-        tasks_per_request=config.recipe.tasks_per_request,
-        inputs_per_task=config.recipe.inputs_per_task,
-        demonstrations=config.recipe.demonstrations,
-        generated_demonstrations=config.recipe.generated_demonstrations,
-        round_size=config.round_size,
-        lookahead=config.lookahead,
-        compat=config.recipe.compat,
-        rouge_threshold=config.filters.rouge_threshold,
-        tokenizer="rouge_score" if config.recipe.compat else config.filters.tokenizer,
-        min_words=config.filters.min_words,
-        max_words=config.filters.max_words,
-        blocked_words=config.filters.blocked_words,
-        languages=tuple(languages),
-        context_length=context_length,
-        max_instances=config.filters.max_instances,
-        exclusions=tuple(sorted(exclusion.id for exclusion in exclusions)),
-        exclude_threshold=config.filters.exclude_threshold,
-        validators=chosen,
-        own_checks=own_checks,
-        personal_data=config.filters.personal_data,
+        topics=_topics(section.topics),
         stages={stage: served[stage] for stage in stages_in_use(config)},
-        judge=_judge_rules(config.judge),
-        agreement=_agreement_rules(config.agreement),
-        diversify=config.diversify,
-        radar=Radar(**config.radar.model_dump()),
+        context_length=context_length,
+        own_checks=own_checks,
+        exclusions=tuple(sorted(exclusion.id for exclusion in exclusions)),
     )
-
-
-def _judge_rules(section: JudgeSection) -> JudgeRules | None:
-    if not section.enabled:
-        return None
-    keeps = section.unreadable == "keep"
-    principles = section.principles if section.revise else ()
-    return JudgeRules(section.min_valid, section.min_input, section.min_output, keeps, principles)
-
-
-def _agreement_rules(section: AgreementSection) -> AgreementRules | None:
-    if section.answers == 1:
-        return None
-    return AgreementRules(section.answers, section.min_share, section.steps == "keep")
 
 
 def _prompts(config: Config) -> dict[str, str]:

@@ -15,7 +15,7 @@ from selfinstruct.diversity.diagnosis import REPEATS, VARY, is_repeating, mostly
 from selfinstruct.diversity.openings import opening, top_share
 from selfinstruct.diversity.verbs import Reading, read
 from selfinstruct.novelty.tokens import tokenize
-from selfinstruct.records import Radar
+from selfinstruct.settings import RadarSettings
 
 MAX_LEVEL = 4
 """How strongly `diversify` acts at most; one step for each window with an alarm, one back for each without."""
@@ -95,7 +95,9 @@ class Window:
         return self.new_pairs / self.accepted if self.accepted else None
 
 
-def close(tally: Tally, known: Mapping[Reading, int], rounds: tuple[int, int], before: int, bounds: Radar) -> Window:
+def close(
+    tally: Tally, known: Mapping[Reading, int], rounds: tuple[int, int], before: int, bounds: RadarSettings
+) -> Window:
     """The window of these rounds (first, last). `known` are the pairs before it, `before` is the level of the last."""
     from selfinstruct.diversity.figures import diversity  # noqa: PLC0415 - brings numpy, which plain status does without
 
@@ -124,7 +126,7 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 4)
 
 
-def alarms_of(window: Window, bounds: Radar) -> tuple[str, ...]:
+def alarms_of(window: Window, bounds: RadarSettings) -> tuple[str, ...]:
     """The names of the figures that are beyond their bounds."""
     if window.judged < FEWEST:
         return ()
@@ -138,7 +140,7 @@ def alarms_of(window: Window, bounds: Radar) -> tuple[str, ...]:
     return tuple(name for name, is_beyond in beyond.items() if is_beyond)
 
 
-def warning(window: Window, bounds: Radar, reasons: Mapping[str, int] | None = None, *, acts: bool) -> str:
+def warning(window: Window, bounds: RadarSettings, reasons: Mapping[str, int] | None = None, *, acts: bool) -> str:
     """What is said aloud when a window sounds an alarm, with what to try. `reasons` are those of its rejections.
 
     Where little is accepted and nothing else is amiss, these reasons say why: the model need not repeat itself.

@@ -14,7 +14,8 @@ from typing import Any
 from selfinstruct.diversity import lexicon
 from selfinstruct.diversity.verbs import Reading, is_english, read
 from selfinstruct.novelty.tokens import tokenize
-from selfinstruct.records import PROPOSE, Settings, Task
+from selfinstruct.records import PROPOSE, Task
+from selfinstruct.settings import Settings
 
 POOL = 24
 """Verbs and topics that are covered least, out of which each request draws."""
@@ -63,14 +64,14 @@ class Steering:
 
 def steering(seen: Seen, settings: Settings, seeds: Sequence[Task]) -> Steering:
     """What a round is to ask for after what was seen."""
-    english = "en" in settings.languages
-    if not settings.languages:
+    english = "en" in settings.filters.languages
+    if not settings.filters.languages:
         english = sum(is_english(seed.instruction) for seed in seeds) * 2 > len(seeds)
     by_verb: Counter[str] = Counter()
     for pair, count in seen.pairs.items():
         by_verb[pair.verb] += count
     verbs = (*dict.fromkeys(read(seed.instruction).verb for seed in seeds), *lexicon.REQUESTS) if english else ()
-    topics = settings.topics or (lexicon.TOPICS if english and not settings.guidance else ())
+    topics = settings.topics or (lexicon.TOPICS if english and not settings.recipe.guidance else ())
     return Steering(
         seen,
         least((verb for verb in dict.fromkeys(verbs) if verb.isascii() and verb), lambda verb: by_verb[verb]),
@@ -101,4 +102,4 @@ def raised(settings: Settings, level: int) -> Settings:
         return settings
     temperature = min(round(usual + level * TEMPERATURE_STEP, 2), settings.radar.max_temperature)
     warmer = replace(stage, sampling={**stage.sampling, "temperature": temperature})
-    return replace(settings, stages={**settings.stages, PROPOSE: warmer})
+    return settings.model_copy(update={"stages": {**settings.stages, PROPOSE: warmer}})

@@ -89,7 +89,7 @@ def _head(
 ) -> str:
     count = manifest["figures"]["rows"]
     size = next((name for bound, name in _SIZES if count < bound), "1M<n<10M" if count < 10_000_000 else "10M<n<100M")
-    languages = sorted({code for one in manifest["configuration"] for code in one.get("languages", ())})
+    languages = sorted({code for one in manifest["configuration"] for code in one["filters"]["languages"]})
     is_grown = "generated" in manifest["figures"]["tasks_by_origin"]
     lines = ["---", "pretty_name: Instruction data grown by selfinstruct", "license: other"]
     if languages:
@@ -152,8 +152,8 @@ def _body(
     for one in manifest["configuration"]:
         stages = ", ".join(f"{stage} by {_code(about['model'])}" for stage, about in one["stages"].items())
         lines.append(
-            f"- recipe `{one['recipe']}` ({stages}); a new instruction was rejected above ROUGE-L "
-            f"{one['rouge_threshold']} to any earlier one; {_judge(one.get('judge'))}seed {one['seed']}"
+            f"- recipe `{one['recipe']['name']}` ({stages}); a new instruction was rejected above ROUGE-L "
+            f"{one['filters']['rouge_threshold']} to any earlier one; {_judge(one['judge'])}seed {one['seed']}"
         )
     for about in manifest["excluded"]:
         lines.append(
@@ -168,16 +168,16 @@ def _body(
         lines.append(f"| {_code(name)} | {counts} | {licence_hint(name)} |")
     lines += ["", _LICENCE, "## Limits", ""]
     if "generated" in origins_there:
-        lines += [_LIMITS, *([_JUDGED] if any(one.get("judge") for one in manifest["configuration"]) else [])]
+        lines += [_LIMITS, *([_JUDGED] if any(one["judge"]["enabled"] for one in manifest["configuration"]) else [])]
     lines += about_seeds
     return [*lines, _OFFLINE] if "offline" in models else lines
 
 
-def _judge(rules: Mapping[str, Any] | None) -> str:
+def _judge(rules: Mapping[str, Any]) -> str:
     """What a judge had a say in, as a piece of a sentence."""
-    if not rules:
+    if not rules["enabled"]:
         return ""
-    revised = ", revised once if the principles given to a reviser could help" if rules["principles"] else ""
+    revised = ", revised once if the principles given to a reviser could help" if rules["revise"] else ""
     least = ", ".join(f"{question} {rules[f'min_{question}']}" for question in ("valid", "input", "output"))
     return f"an instance was rejected by a judge below {least} of {BEST}{revised}; "
 

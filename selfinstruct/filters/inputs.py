@@ -9,7 +9,8 @@ from selfinstruct.filters.instances import attachment, broken_text, cut_off, mer
 from selfinstruct.filters.material import fault_of_material
 from selfinstruct.filters.personal_data import personal_data
 from selfinstruct.filters.wording import Fault, plain
-from selfinstruct.records import InstanceCandidate, Settings, Task
+from selfinstruct.records import InstanceCandidate, Task
+from selfinstruct.settings import Settings
 
 _RULES = (broken_text, cut_off, placeholder, merged_tasks, attachment)
 
@@ -20,4 +21,4 @@ def fault_of_input(task: Task, text: str, settings: Settings) -> Fault | None:
     task = replace(task, instruction=plain(task.instruction))
     fault = next((fault for rule in _RULES if (fault := rule(task, candidate, ()))), None)
     fault = fault or fault_of_material(task.instruction, candidate.input) or prompt_echo(text, settings.prompts)
-    return personal_data(text) if fault is None and settings.personal_data == "reject" else fault
+    return personal_data(text) if fault is None and settings.filters.personal_data == "reject" else fault

@@ -17,7 +17,8 @@ from selfinstruct.filters.merged import own_instance
 from selfinstruct.filters.refusals import asks_back, refused
 from selfinstruct.filters.wording import Fault, comparable, excerpt, plain
 from selfinstruct.novelty.tokens import visible
-from selfinstruct.records import Instance, InstanceCandidate, Rejection, Settings, Task
+from selfinstruct.records import Instance, InstanceCandidate, Rejection, Task
+from selfinstruct.settings import Settings
 
 InstanceRule = Callable[[Task, InstanceCandidate, tuple[str, ...]], Fault | None]
 """A check of one instance, given its task and the labels of the task."""
@@ -129,7 +130,7 @@ def judge_instances(
         lambda left: duplicate(task, left),
         lambda left: conflicting_outputs(task, left),
         lambda left: label_outside_set(task, left, labels),
-        lambda left: too_many(left, settings.max_instances),
+        lambda left: too_many(left, settings.filters.max_instances),
     )
     for rule in together:
         faults |= rule({index: each for index, each in enumerate(candidates) if index not in faults})

@@ -26,7 +26,7 @@ from selfinstruct.filters.wording import (
     word_count,
 )
 from selfinstruct.novelty.tokens import visible
-from selfinstruct.records import Settings
+from selfinstruct.settings import Settings
 
 __all__ = [
     "Fault",
@@ -70,17 +70,17 @@ def instruction_rules(settings: Settings) -> tuple[InstructionRule, ...]:
     return (
         broken_text,
         starts_with_punctuation(),
-        too_short(settings.min_words),
-        too_long(settings.max_words),
-        blocked_words(settings.blocked_words),
+        too_short(settings.filters.min_words),
+        too_long(settings.filters.max_words),
+        blocked_words(settings.filters.blocked_words),
         unfinished(),
         no_request,
         placeholder(),
         merged_tasks(),
         beyond_text(),
         lambda text: prompt_echo(text, settings.prompts),
-        *((personal_data,) if settings.personal_data == "reject" else ()),
-        *((wrong_language(settings.languages),) if settings.languages else ()),
+        *((personal_data,) if settings.filters.personal_data == "reject" else ()),
+        *((wrong_language(settings.filters.languages),) if settings.filters.languages else ()),
     )
 
 

@@ -12,7 +12,7 @@ import itertools
 import math
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from selfinstruct import judging, rounds
@@ -27,7 +27,8 @@ from selfinstruct.growth.underway import Children, Endings, Generated, Pace, Rou
 from selfinstruct.growth.watch import Watch
 from selfinstruct.llm.progress import Progress
 from selfinstruct.recipes import RECIPES
-from selfinstruct.records import Completion, Prompt, Request, Settings, StageModel
+from selfinstruct.records import Completion, Prompt, Request, StageModel
+from selfinstruct.settings import Settings
 from selfinstruct.store import statements
 from selfinstruct.store.contents import Contents, OpenRound, OpenTask
 from selfinstruct.store.events import Removed
@@ -152,9 +153,9 @@ class Growth:
         self._loop = asyncio.get_running_loop()
         self.journal = Journal(pool, run)
         self._radar = Watch(self.seeds, pool.past(rounds.known_to(contents.judging, settings)), tell)
-        self._judge = rounds.Judge(
-            settings.tokenizer, self._known, load_index(pool.folder, settings.tokenizer, self._at), excluded
-        )
+        tokenizer = settings.filters.tokenizer
+        index = load_index(pool.folder, tokenizer, self._at)
+        self._judge = rounds.Judge(tokenizer, self._known, index, excluded)
 
     # What is known
 
@@ -527,7 +528,7 @@ class Growth:
         """Put the final answer to a request into `completions`, journaled; nothing is asked whose answer is there."""
         if request.id in completions:
             return
-        stages = (*RECIPES[self.settings.recipe].stages, *judging.STAGES)
+        stages = (*RECIPES[self.settings.recipe.name].stages, *judging.STAGES)
         place = stages.index(request.stage) if request.stage in stages else 0
         priority = -place if place else -len(stages)
         try:
@@ -568,8 +569,8 @@ class Growth:
 
     def _today(self, settings: Settings) -> Settings:
         """Settings of an earlier round with the models, sampling and context length of today."""
-        stages = self._stages_for(settings.recipe)
-        return replace(settings, stages=stages, context_length=self.settings.context_length)
+        stages = self._stages_for(settings.recipe.name)
+        return settings.model_copy(update={"stages": stages, "context_length": self.settings.context_length})
 
     async def _guard(self, work: Awaitable[Any]) -> None:
         """Work of a child: a halt ends it quietly."""

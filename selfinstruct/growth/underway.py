@@ -14,7 +14,8 @@ from typing import Any, overload
 
 from selfinstruct.diversity.diagnosis import mostly
 from selfinstruct.llm.progress import Progress
-from selfinstruct.records import Candidate, Completion, Finished, Request, Settings, Task
+from selfinstruct.records import Candidate, Completion, Finished, Request, Task
+from selfinstruct.settings import Settings
 
 TIMES_THE_MEDIAN, LEAST_S, LEAST_ANSWERS = 10, 30.0, 10
 """When a request is a straggler: so many times its stage's median, at least so long, after so many answers."""

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from selfinstruct.diversity.radar import Tally, Window, close, warning
 from selfinstruct.diversity.steering import Seen, Steering, steering
 from selfinstruct.diversity.verbs import Reading, read
-from selfinstruct.records import Radar, Rejection, Settings, Task, storable
+from selfinstruct.records import Rejection, Task, storable
 from selfinstruct.rounds import MOST_LAG, Accepted, Verdict, known_to
+from selfinstruct.settings import RadarSettings, Settings
 from selfinstruct.store.windows import Past, add_window
 from selfinstruct.store.writer import Statement
 
@@ -98,7 +99,7 @@ class Watch:
         uses = Counter(one for past in range(closed.window.first_round, until + 1) for one in self._shown.get(past, ()))
         return steering(Seen(closed.window.level, closed.pairs, closed.words, uses), settings, seeds)
 
-    def _end(self, number: int, bounds: Radar) -> list[Statement]:
+    def _end(self, number: int, bounds: RadarSettings) -> list[Statement]:
         """Close the window if this round is its last."""
         if number - self._first + 1 < bounds.window:
             return []

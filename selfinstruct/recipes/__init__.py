@@ -8,7 +8,8 @@ from typing import Any
 
 from selfinstruct.ask import Ask
 from selfinstruct.recipes import chat, paper
-from selfinstruct.records import Api, Candidate, Completion, Prompt, Rejection, Request, Settings, Task, Written
+from selfinstruct.records import Api, Candidate, Completion, Prompt, Rejection, Request, Task, Written
+from selfinstruct.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,8 @@ from fractions import Fraction
 
 import regex
 
-from selfinstruct.records import AgreementRules, Completion, Task
+from selfinstruct.records import Completion, Task
+from selfinstruct.settings import AgreementSettings
 
 MOST_WORDS = 5
 """Of a short answer; where white space does not part words, three characters count as one."""
@@ -129,11 +130,11 @@ def agreed(samples: Sequence[Completion]) -> Agreed:
     return Agreed(first[ranking[0]], votes[ranking[0]], answers) if ranking else Agreed(0, 0, ())
 
 
-def is_enough(found: Agreed, asked: int, rules: AgreementRules) -> bool:
+def is_enough(found: Agreed, asked: int, rules: AgreementSettings) -> bool:
     """Whether the most frequent answer has the share of votes that is wanted; an equal share is enough."""
     return Fraction(found.votes, asked) >= Fraction(rules.min_share)
 
 
-def output_of(text: str, rules: AgreementRules) -> str:
+def output_of(text: str, rules: AgreementSettings) -> str:
     """An agreed answer as an output: with its steps, or what it comes to alone."""
-    return text.strip() if rules.keeps_steps else final_answer(text)
+    return text.strip() if rules.steps == "keep" else final_answer(text)

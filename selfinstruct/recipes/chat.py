@@ -23,7 +23,6 @@ from selfinstruct.recipes.templates import conversation
 from selfinstruct.records import (
     APART,
     PROPOSE,
-    AgreementRules,
     Api,
     Candidate,
     Completion,
@@ -33,10 +32,10 @@ from selfinstruct.records import (
     Rejection,
     Request,
     Schema,
-    Settings,
     Task,
     Written,
 )
+from selfinstruct.settings import AgreementSettings, Settings
 
 INPUTS = "inputs"
 RESPOND = "respond"
@@ -81,18 +80,19 @@ def _list(items: Mapping[str, Any], most: int, least: int = 0) -> dict[str, Any]
 
 def _new_tasks(settings: Settings) -> Schema:
     task = _object({"instruction": _text(1000, 1), "is_classification": _FLAG})
-    return Schema("new_tasks", _object({"tasks": _list(task, settings.tasks_per_request, settings.tasks_per_request)}))
+    count = settings.recipe.tasks_per_request
+    return Schema("new_tasks", _object({"tasks": _list(task, count, count)}))
 
 
 def _task_inputs(settings: Settings) -> Schema:
-    inputs = _list(_text(1500, 1), settings.inputs_per_task)
+    inputs = _list(_text(1500, 1), settings.recipe.inputs_per_task)
     return Schema("task_inputs", _object({"missing": _text(200, 1), "inputs": inputs}))
 
 
 def _labelled_inputs(settings: Settings) -> Schema:
     case = _object({"label": _text(80, 1), "input": _text(1000, 1)})
-    labels = _list(_text(80, 1), 20, 2)
-    return Schema("labelled_inputs", _object({"labels": labels, "inputs": _list(case, settings.inputs_per_task)}))
+    inputs = _list(case, settings.recipe.inputs_per_task)
+    return Schema("labelled_inputs", _object({"labels": _list(_text(80, 1), 20, 2), "inputs": inputs}))
 
 
 def _as_text(value: Any) -> Any:
@@ -143,10 +143,10 @@ def propose(
     values = {
         "shown": str(len(shown)),
         "demonstrations": json.dumps({"tasks": shown}, ensure_ascii=False),
-        "number": str(settings.tasks_per_request),
+        "number": str(settings.recipe.tasks_per_request),
         "topic": topic or "",
         "verbs": ", ".join(verbs),
-        "guidance": settings.guidance,
+        "guidance": settings.recipe.guidance,
     }
     return Prompt(
         stage=PROPOSE,
@@ -162,7 +162,7 @@ def propose_again(request: Request, completion: Completion, settings: Settings) 
     items = read_items(completion.text, "tasks") if completion.kind == "answer" else None
     if request.index >= settings.round_size or items is None or items.whole or items.broken:
         return None
-    messages = conversation(settings.prompts["again"], {"number": str(settings.tasks_per_request)})
+    messages = conversation(settings.prompts["again"], {"number": str(settings.recipe.tasks_per_request)})
     return Prompt(
         PROPOSE, request.index + settings.round_size,
         (*request.messages, Message("assistant", json.dumps({"tasks": []})), *messages),
@@ -266,14 +266,14 @@ async def _answered(
         return Rejection("instance", "no_answer", candidate.request_id, candidate.position, "", input=candidate.input,
                          evidence=why, task_id=task.id, source=candidate.source)  # fmt: skip
     rules = settings.agreement
-    if rules is None or not is_definite(task, first.text) or rules.answers == 1:
+    if rules.answers == 1 or not is_definite(task, first.text):
         return replace(candidate, output=first.text.strip(), finish_reason=first.finish_reason)
     more = await gather(ask(_respond_prompt(task, candidate, settings, number)) for number in range(1, rules.answers))
     return _by_agreement(task, candidate, [first, *more], rules)
 
 
 def _by_agreement(
-    task: Task, candidate: InstanceCandidate, given: Sequence[Completion], rules: AgreementRules
+    task: Task, candidate: InstanceCandidate, given: Sequence[Completion], rules: AgreementSettings
 ) -> InstanceCandidate | Rejection:
     """The candidate with the output that most answers give, or its rejection where too few agree."""
     found = agreed(given)
@@ -301,8 +301,8 @@ def _sift(
         fault = input_fault(task, text)
         if fault is None and any(text == earlier.input for earlier in candidates):
             fault = ("duplicate", "the same input was given before")
-        if fault is None and len(candidates) == settings.max_instances:
-            fault = ("too_many", f"more than {settings.max_instances} inputs")
+        if fault is None and len(candidates) == settings.filters.max_instances:
+            fault = ("too_many", f"more than {settings.filters.max_instances} inputs")
         if fault is None:
             candidates.append(InstanceCandidate(inputs.request_id, position, text, "", source=inputs.source))
         else:
@@ -315,12 +315,12 @@ def _sift(
 
 def _inputs_prompt(task: Task, settings: Settings, index: int = 0, *, labelled: bool = False) -> Prompt:
     name, schema = ("labelled_inputs", _labelled_inputs) if labelled else (INPUTS, _task_inputs)
-    values = {"instruction": task.instruction, "number": str(settings.inputs_per_task)}
+    values = {"instruction": task.instruction, "number": str(settings.recipe.inputs_per_task)}
     return Prompt(INPUTS, index, conversation(settings.prompts[name], values), schema(settings))
 
 
 def _respond_prompt(task: Task, candidate: InstanceCandidate, settings: Settings, number: int = 0) -> Prompt:
-    steps = settings.prompts.get("steps", "").strip() if settings.agreement is not None else ""
+    steps = settings.prompts.get("steps", "").strip() if settings.agreement.answers > 1 else ""
     values = {"instruction": task.instruction, "input": candidate.input, "steps": steps}
     messages = conversation(settings.prompts[RESPOND], values)
     return Prompt(RESPOND, candidate.position + APART * number, messages)

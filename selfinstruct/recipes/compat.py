@@ -26,10 +26,10 @@ from selfinstruct.records import (
     Prompt,
     Rejection,
     Request,
-    Settings,
     Task,
     Written,
 )
+from selfinstruct.settings import Settings
 
 BLOCKED_WORDS = (
     *("image", "images", "graph", "graphs", "picture", "pictures", "file", "files"),
@@ -196,12 +196,12 @@ def judge_instances(
         if first.setdefault((candidate.input, candidate.output), candidate) is not candidate:
             reject(candidate, "duplicate", "the same input and output came before")
     unique = list(first.values())
-    if len(unique) > settings.max_instances:
+    if len(unique) > settings.filters.max_instances:
         generator = random.Random(f"{settings.seed}/{task.id}")
-        drawn = set(generator.sample(range(len(unique)), settings.max_instances))
+        drawn = set(generator.sample(range(len(unique)), settings.filters.max_instances))
         for place, candidate in enumerate(unique):
             if place not in drawn:
-                reject(candidate, "too_many", f"not among the {settings.max_instances} drawn of {len(unique)}")
+                reject(candidate, "too_many", f"not among the {settings.filters.max_instances} drawn of {len(unique)}")
         unique = [candidate for place, candidate in enumerate(unique) if place in drawn]
     return tuple(unique), tuple(sorted(rejections, key=lambda rejection: rejection.position))
 

@@ -27,10 +27,10 @@ from selfinstruct.records import (
     Prompt,
     Rejection,
     Request,
-    Settings,
     Task,
     Written,
 )
+from selfinstruct.settings import Settings
 
 CLASSIFY = "classify"
 INSTANCES = "instances"
@@ -120,7 +120,7 @@ def propose(
     text = fill(
         settings.prompts["propose"],
         {
-            "guidance": _one_line(settings.guidance),
+            "guidance": _one_line(settings.recipe.guidance),
             "topic": _one_line(topic or ""),
             "verbs": ", ".join(verb.capitalize() for verb in verbs),
             "demonstrations": "\n".join(f"{number}. {line}" for number, line in enumerate(shown, 1)),
@@ -226,7 +226,7 @@ def _one_line(text: str) -> str:
 def read_proposals(request: Request, completion: Completion, settings: Settings) -> list[Candidate | Rejection]:
     """The instructions of a completed list, in order; of an answer that was cut, the last one is rejected."""
     ended = re.search(r"(\d{1,4})[.)]\s*$", request.messages[-1].content) if request.messages else None
-    first = int(ended[1]) if ended else settings.demonstrations + 1
+    first = int(ended[1]) if ended else settings.recipe.demonstrations + 1
     preamble, items = _split_list(completion.text, first) if completion.kind == "answer" else ("", [])
     pieces = [*([preamble] if preamble else []), *(item for item in items if item)]
     # An answer cut right behind a number has lost nothing of the item before it.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 
 from selfinstruct import judging, rounds
@@ -16,11 +16,12 @@ from selfinstruct.exclusions import read_exclusions
 from selfinstruct.growth.pump import Tell
 from selfinstruct.growth.watch import Watch
 from selfinstruct.llm.prices import Price, in_dollars
-from selfinstruct.records import PROPOSE, Completion, InstanceCandidate, Prompt, Request, Settings, Task
+from selfinstruct.records import PROPOSE, Completion, InstanceCandidate, Prompt, Request, Task
 from selfinstruct.runs.goal import goal_of
 from selfinstruct.runs.models import check_access
 from selfinstruct.runs.run import check_same_kind, check_seeds, known_prices, tell_of_languages
 from selfinstruct.seeds import default_seeds, read_seeds
+from selfinstruct.settings import AgreementSettings, JudgeSettings, Settings
 from selfinstruct.store.pool import is_pool
 from selfinstruct.store.reading import PoolHistory, StageHistory, history, watched
 
@@ -126,14 +127,14 @@ def _requests(missing: int, past: PoolHistory, settings: Settings, seeds: Sequen
     asked. A stage that the pool has not used yet, such as a judge just switched on, is reckoned as in a new pool.
     """
     unaccepted = max(0, missing - past.pending)
-    proposed = unaccepted / (settings.tasks_per_request * ASSUMED_YIELD)
+    proposed = unaccepted / (settings.recipe.tasks_per_request * ASSUMED_YIELD)
     rounds_ = -(-proposed // settings.round_size)
     asked = {PROPOSE: rounds_ * settings.round_size} | {
         stage: missing * float(len(prompts)) for stage, prompts in _follow_ups(settings, seeds).items()
     }
-    if settings.agreement is not None:
+    if settings.agreement.answers > 1:
         asked["respond"] *= 1 + ASSUMED_DEFINITE * (settings.agreement.answers - 1)
-    if settings.judge is not None and settings.judge.principles:
+    if settings.judge.revise:
         asked[judging.REVISE] = asked[judging.JUDGE] * ASSUMED_REVISED
         asked[judging.JUDGE] *= 1 + ASSUMED_REVISED
     if not (past.done and past.stages):
@@ -148,7 +149,7 @@ def _requests(missing: int, past: PoolHistory, settings: Settings, seeds: Sequen
 def _follow_ups(settings: Settings, seeds: Sequence[Task]) -> dict[str, list[Request]]:
     """The follow-up requests of one task that needs as many inputs as are asked for."""
     task = Task("forecast", seeds[0].instruction, is_classification=False)
-    inputs = json.dumps({"inputs": [f"Input {number}." for number in range(settings.inputs_per_task)]})
+    inputs = json.dumps({"inputs": [f"Input {number}." for number in range(settings.recipe.inputs_per_task)]})
     found: dict[str, list[Request]] = {}
 
     async def ask(prompt: Prompt) -> Completion:
@@ -156,11 +157,15 @@ def _follow_ups(settings: Settings, seeds: Sequence[Task]) -> dict[str, list[Req
         found.setdefault(request.stage, []).append(request)
         return Completion(request.id, "answer", inputs, "stop")
 
-    at_once(rounds.finish(task, ask, replace(settings, judge=None, agreement=None), seeds))
-    if settings.judge is not None:
-        instance = InstanceCandidate("", 0, "Input.", "An answer.")
-        prompts = [judging.judge_prompt(task, instance, place, settings) for place in range(settings.inputs_per_task)]
-        if settings.judge.principles:
+    at_once(
+        rounds.finish(
+            task, ask, settings.model_copy(update={"judge": JudgeSettings(), "agreement": AgreementSettings()}), seeds
+        )
+    )
+    if settings.judge.enabled:
+        instance, count = InstanceCandidate("", 0, "Input.", "An answer."), settings.recipe.inputs_per_task
+        prompts = [judging.judge_prompt(task, instance, place, settings) for place in range(count)]
+        if settings.judge.revise:
             prompts.append(judging.revise_prompt(task, instance, "A fault.", settings, settings.judge.principles))
         for prompt in prompts:
             found.setdefault(prompt.stage, []).append(rounds.plan_request(prompt, settings, None, task.id))

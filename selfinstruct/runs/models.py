@@ -18,7 +18,7 @@ from selfinstruct.llm.meter import Meter
 from selfinstruct.llm.slots import Slots
 from selfinstruct.llm.wire import Capabilities
 from selfinstruct.recipes import RECIPES
-from selfinstruct.records import Settings
+from selfinstruct.settings import Settings
 
 Tell = Callable[[str], None]
 

@@ -24,8 +24,9 @@ from selfinstruct.growth.journal import now
 from selfinstruct.growth.pump import Tell
 from selfinstruct.growth.watch import Watch
 from selfinstruct.recipes import RECIPES
-from selfinstruct.records import Candidate, Request, Settings, Task
+from selfinstruct.records import Candidate, Request, Task
 from selfinstruct.seeds import read_seeds
+from selfinstruct.settings import Settings
 from selfinstruct.store import statements
 from selfinstruct.store.contents import load_seeds
 from selfinstruct.store.events import Removed, read_removed
@@ -64,7 +65,7 @@ def replay(folders: Sequence[Path], config: Config, tell: Tell) -> None:
     """
     exclusions = read_exclusions(config.filters.exclude)
     settings = pool_settings(config, "recorded", exclusions=exclusions)
-    excluded = Excluded(exclusions, settings.exclude_threshold) if exclusions else None
+    excluded = Excluded(exclusions, settings.filters.exclude_threshold) if exclusions else None
     counts = Counts()
     with contextlib.ExitStack() as stack:
         pool = Pool.open(config.pool)
@@ -133,7 +134,9 @@ def _as_original(config: Config, settings: Settings) -> Settings:
     """The settings with the recipe of the original code, its prompts and stages."""
     recipe = config.recipe.model_copy(update={"name": ORIGINALS})
     own = pool_settings(config.model_copy(update={"recipe": recipe}), "recorded")
-    return replace(settings, recipe=ORIGINALS, prompts={**settings.prompts, **own.prompts}, stages=own.stages)
+    prompts = {**settings.prompts, **own.prompts}
+    recipe = settings.recipe.model_copy(update={"name": ORIGINALS})
+    return settings.model_copy(update={"recipe": recipe, "prompts": prompts, "stages": own.stages})
 
 
 def _judge_all(
@@ -143,7 +146,7 @@ def _judge_all(
     yield statements.insert("runs", {"id": RUN, "started_at": now(), "host": "", "pid": 0})
     known = [(seed.id, seed.instruction) for seed in seeds]
     judge = rounds.Judge(
-        settings.tokenizer, lambda start: itertools.islice(known, start, None), None, lambda _: excluded
+        settings.filters.tokenizer, lambda start: itertools.islice(known, start, None), None, lambda _: excluded
     )
     for source in sources:
         for round_ in source.rounds():
@@ -211,7 +214,7 @@ def _follow(
     excluded: Excluded | None,
 ) -> Iterator[Statement]:
     """Read the recorded follow-ups of a task; it stays pending where some of their answers are missing."""
-    stages = (*RECIPES[settings.recipe].stages, *judging.STAGES)
+    stages = (*RECIPES[settings.recipe.name].stages, *judging.STAGES)
     ours = [exchange for exchange in exchanges if exchange[0].stage in stages]
     asked = {(request.stage, request.index): request for request, _ in ours}
     answers = {request.id: completion for request, completion in ours}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -23,10 +22,11 @@ from selfinstruct.llm.budget import Budget, Limits
 from selfinstruct.llm.prices import Price
 from selfinstruct.llm.wire import Capabilities
 from selfinstruct.recipes import RECIPES
-from selfinstruct.records import Settings, Task
+from selfinstruct.records import Task
 from selfinstruct.runs.goal import Goal, goal_of
 from selfinstruct.runs.models import Listeners, serve
 from selfinstruct.seeds import default_seeds, read_seeds
+from selfinstruct.settings import Settings
 from selfinstruct.store.contents import Contents
 from selfinstruct.store.exclusions import excluded_by, keep_exclusions
 from selfinstruct.store.pool import Pool, seeds_digest
@@ -226,10 +226,11 @@ def _tell_of_seeds(seeds: Sequence[Task], excluded: Excluded | None, tell: Tell)
 
 def tell_of_languages(seeds: Sequence[Task], settings: Settings, tell: Tell) -> None:
     """Warn of seeds in another language than is asked for: a model follows what it is shown."""
-    found = strangers([seed.instruction for seed in seeds], settings.languages) if settings.languages else ""
+    languages = settings.filters.languages
+    found = strangers([seed.instruction for seed in seeds], languages) if languages else ""
     if found:
-        wanted = " or ".join(language_names(settings.languages).values())
-        own = [code for code in settings.languages if (default_seeds().parent / f"{code}.jsonl").is_file()]
+        wanted = " or ".join(language_names(languages).values())
+        own = [code for code in languages if (default_seeds().parent / f"{code}.jsonl").is_file()]
         such = f"--seeds {own[0]}, which come with the project" if own else "--seeds FILE"
         tell(f"{found}: the model is asked for {wanted} all the same, but seeds in {wanted} serve a new pool better "
              f"({such})")  # fmt: skip
@@ -239,7 +240,7 @@ def _tell_changes(before: Settings | None, after: Settings, next_round: int, tel
     """Print what has changed since the round planned last."""
     if before is None:
         return
-    old, new = asdict(before), asdict(after)
+    old, new = _flat(before), _flat(after)
     for name in new:
         if old[name] == new[name]:
             continue
@@ -256,6 +257,12 @@ def _tell_changes(before: Settings | None, after: Settings, next_round: int, tel
             tell(f"changed: {len(new[name])} exclusions instead of {len(old[name])}, from round {next_round} on")
         else:
             tell(f"changed: {name} is {_short(new[name])} instead of {_short(old[name])}, from round {next_round} on")
+
+
+def _flat(settings: Settings) -> dict[str, Any]:
+    """Each setting under its own name, or under that of its table where the whole table is one idea."""
+    tree = settings.model_dump()
+    return {**tree.pop("recipe"), **tree.pop("filters"), **tree}
 
 
 def _stage(stage: Mapping[str, Any]) -> str:

@@ -8,7 +8,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from selfinstruct.records import Candidate, Completion, Request, Settings, Task
+from selfinstruct.records import Candidate, Completion, Request, Task
+from selfinstruct.settings import Settings
 from selfinstruct.store import statements
 
 OF_ROUND = "r.round = ? AND r.task_id IS NULL"

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from selfinstruct.exclusions import free_name
-from selfinstruct.records import Exclusion, Settings
+from selfinstruct.records import Exclusion
+from selfinstruct.settings import Settings
 from selfinstruct.store.pool import Pool
 from selfinstruct.store.writer import Statement
 
@@ -89,12 +90,12 @@ def excluded_by(pool: Pool) -> ExcludedBy:
     def of(settings: Settings) -> Excluded | None:
         if not settings.exclusions:
             return None
-        key = (settings.exclusions, settings.exclude_threshold)
+        key = (settings.exclusions, settings.filters.exclude_threshold)
         with lock:
             if key not in built:
                 with pool.connect() as connection:
                     exclusions = [read_exclusion(connection, identity) for identity in settings.exclusions]
-                built[key] = Excluded(exclusions, settings.exclude_threshold)
+                built[key] = Excluded(exclusions, settings.filters.exclude_threshold)
             return built[key]
 
     return of

@@ -175,8 +175,8 @@ def closest_pairs(connection: sqlite3.Connection, count: int) -> list[sqlite3.Ro
 def tokenizer(connection: sqlite3.Connection) -> str:
     """How the round planned last cuts texts into tokens."""
     row = connection.execute(
-        "SELECT json_extract(c.settings, '$.tokenizer') FROM rounds r JOIN configurations c ON c.id = r.configuration "
-        "ORDER BY r.number DESC LIMIT 1"
+        "SELECT json_extract(c.settings, '$.filters.tokenizer') FROM rounds r "
+        "JOIN configurations c ON c.id = r.configuration ORDER BY r.number DESC LIMIT 1"
     ).fetchone()
     return "unicode" if row is None else str(row[0])
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 
 from selfinstruct import judging
 from selfinstruct.records import APART, BEST, QUESTIONS
+from selfinstruct.settings import Settings
 
 READ = "read"
 UNREAD = frozenset({"unreadable", "no_label", "no_answer", "no_agreement", "input_not_needed"})
@@ -166,8 +166,8 @@ def judge_rules(connection: sqlite3.Connection) -> dict[str, int] | None:
     row = connection.execute(
         "SELECT c.settings FROM rounds r JOIN configurations c ON c.id = r.configuration ORDER BY r.number DESC LIMIT 1"
     ).fetchone()
-    judge = json.loads(row["settings"]).get("judge") if row else None
-    return {name: judge[f"min_{name}"] for name in QUESTIONS} if judge else None
+    judge = Settings.from_json(row["settings"]).judge if row else None
+    return {name: getattr(judge, f"min_{name}") for name in QUESTIONS} if judge and judge.enabled else None
 
 
 def task_exists(connection: sqlite3.Connection, task_id: str) -> bool:

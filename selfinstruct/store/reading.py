@@ -106,7 +106,7 @@ def status_of(connection: sqlite3.Connection, name: str) -> dict[str, Any]:
         "yield": yield_by_stage(connection),
         "agreement": agreement_yield(connection),
         "judge": judge_yield(connection),
-        "recipe": json.loads(settings["settings"])["recipe"] if settings else None,
+        "recipe": json.loads(settings["settings"])["recipe"]["name"] if settings else None,
         "models": [row["model"] for row in models],
         "goal": runs["goal"] if runs else None,
         "prompts_shortened": one("SELECT COUNT(*) FROM requests WHERE left_out > 0 AND state != 'superseded'"),
@@ -366,7 +366,7 @@ def _likeness(
         (row["round"],),
     ).fetchone()
     if other and settings:
-        marked = mark_common(text, other["instruction"], json.loads(settings["settings"])["tokenizer"])
+        marked = mark_common(text, other["instruction"], json.loads(settings["settings"])["filters"]["tokenizer"])
         lines += zip(("in common: this", "in common: that"), marked, strict=True)
     return lines
 

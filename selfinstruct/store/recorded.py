@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from selfinstruct.errors import ConfigError
-from selfinstruct.records import Candidate, Completion, Request, Settings, task_id
+from selfinstruct.records import Candidate, Completion, Request, task_id
+from selfinstruct.settings import Settings
 from selfinstruct.store.contents import OF_ROUND, OF_TASK, asked_of
 from selfinstruct.store.originals import instruction_key, read_originals
 
@@ -107,12 +108,14 @@ class PoolSource:
         return [(request, completions[request.id]) for request in requests if request.id in completions]
 
     def _recorded(self, recorded: Settings) -> Settings:
-        if self._recipe not in {None, recorded.recipe}:
+        if self._recipe not in {None, recorded.recipe.name}:
             raise ConfigError(
-                f"{self._folder} was asked by the recipe {recorded.recipe}; {self._recipe} cannot read its answers"
+                f"{self._folder} was asked by the recipe {recorded.recipe.name}; {self._recipe} cannot read its answers"
             )
         prompts = {**self._settings.prompts, **recorded.prompts}  # of the judge only one of the two may know
-        return replace(self._settings, recipe=recorded.recipe, stages=recorded.stages, prompts=prompts)
+        recipe = self._settings.recipe.model_copy(update={"name": recorded.recipe.name})
+        update = {"recipe": recipe, "stages": recorded.stages, "prompts": prompts}
+        return self._settings.model_copy(update=update)
 
     def _taken(self, number: int) -> Iterator[Candidate]:
         for row in self._connection.execute("SELECT * FROM tasks WHERE round = ? ORDER BY position", (number,)):

@@ -110,7 +110,9 @@ def _nearest(connection: sqlite3.Connection, row: sqlite3.Row) -> dict[str, Any]
         "SELECT c.settings FROM rounds r JOIN configurations c ON c.id = r.configuration WHERE r.number = ?",
         [row["round"]],
     ).fetchone()
-    _, marked = mark_common(row["instruction"], found["instruction"], json.loads(settings["settings"])["tokenizer"])
+    _, marked = mark_common(
+        row["instruction"], found["instruction"], json.loads(settings["settings"])["filters"]["tokenizer"]
+    )
     return {**found, "marked": marked, "score": round(row["nearest_score"], 4)}
 
 

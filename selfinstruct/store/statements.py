@@ -19,12 +19,12 @@ from selfinstruct.records import (
     Rejection,
     Request,
     Schema,
-    Settings,
     Task,
     canonical_json,
     digest,
     storable,
 )
+from selfinstruct.settings import Settings
 from selfinstruct.store.writer import Statement
 
 if TYPE_CHECKING:  # status has no use for the algorithm, whose rules take long to load

@@ -72,7 +72,7 @@ def rows(connection: sqlite3.Connection, origins: Sequence[Origin] = ("generated
 
     A task gets all of its instances in the transaction that finishes it.
     """
-    recipes = {round_: settings["recipe"] for round_, settings in _settings_of_rounds(connection)}
+    recipes = {round_: settings["recipe"]["name"] for round_, settings in _settings_of_rounds(connection)}
     models = connection.execute("SELECT DISTINCT model FROM requests LIMIT 2").fetchall()
     sql = _ROWS.format(models=_MODELS if len(models) > 1 else _ONE_MODEL)
     found = connection.execute(sql, (json.dumps(list(origins)),))

@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass, field
 
 from selfinstruct.diversity.radar import Window
 from selfinstruct.diversity.verbs import Reading
-from selfinstruct.records import PROPOSE, Radar, Settings, canonical_json
+from selfinstruct.records import PROPOSE, canonical_json
+from selfinstruct.settings import RadarSettings, Settings
 from selfinstruct.store.statements import insert
 from selfinstruct.store.writer import Statement
 
@@ -20,7 +21,7 @@ class PastRound:
 
     number: int
     is_settled: bool
-    bounds: Radar
+    bounds: RadarSettings
     shown: list[str] = field(default_factory=list)
     """Ids of the demonstrations of all its requests."""
     judged: list[tuple[str, str | None, float | None]] = field(default_factory=list)
@@ -55,7 +56,7 @@ def load_past(connection: sqlite3.Connection, until: int) -> Past:
 
 
 def _rounds(connection: sqlite3.Connection, first: int) -> dict[int, PastRound]:
-    bounds: dict[str, Radar] = {}
+    bounds: dict[str, RadarSettings] = {}
     found = {}
     for row in connection.execute(
         "SELECT r.number, r.state, r.configuration, c.settings FROM rounds r "

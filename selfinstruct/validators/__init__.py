@@ -11,7 +11,8 @@ from selfinstruct.errors import ConfigError, unknown
 from selfinstruct.filters.instances import Validator
 from selfinstruct.filters.personal_data import personal_data
 from selfinstruct.filters.wording import Fault, plain
-from selfinstruct.records import Instance, Settings, Task
+from selfinstruct.records import Instance, Task
+from selfinstruct.settings import Settings
 from selfinstruct.validators.own import failed, own_check
 from selfinstruct.validators.patterns import forbidden_pattern, wanted_pattern
 
@@ -73,8 +74,8 @@ def validators(settings: Settings) -> tuple[Validator, ...]:
     Raises:
         ConfigError: a name, a pattern or a function is not to be used.
     """
-    chosen = _bound(settings.validators, tuple(sorted(settings.own_checks.items())))
-    return (_personal_data, *chosen) if settings.personal_data == "reject" else chosen
+    chosen = _bound(settings.filters.validators, tuple(sorted(settings.own_checks.items())))
+    return (_personal_data, *chosen) if settings.filters.personal_data == "reject" else chosen
 
 
 def _personal_data(task: Task, instance: Instance) -> Fault | None:
