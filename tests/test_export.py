@@ -317,7 +317,7 @@ def test_the_manifest_has_rows_checksums_configuration_and_versions(demo: Path, 
     assert manifest["figures"]["rows"] == found.rows
     assert manifest["export"]["system"] == "Be brief."
     (configuration,) = manifest["configuration"]
-    assert (configuration["recipe"], configuration["filters"]["rouge_threshold"]) == ("chat", "0.7")
+    assert (configuration["recipe"]["name"], configuration["filters"]["rouge_threshold"]) == ("chat", "0.7")
     assert {"selfinstruct", "python", "pyarrow"} <= manifest["software"].keys()
 
 
