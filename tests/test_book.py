@@ -336,7 +336,7 @@ def test_every_task_of_the_book_passes_the_rules_and_is_new() -> None:
         text = entry.instruction
         assert fault_of_instruction(text, rules) is None, text
         assert "\n\n" not in text, "an empty line parts an instruction from its input"
-        assert (near := index.near_duplicate(text, shaping.rouge_threshold)) is None, (text, near)
+        assert (near := index.near_duplicate(text, shaping.filters.rouge_threshold)) is None, (text, near)
         index.add(text, text)
         task = Task("t", text, entry.is_classification)
         given = [

@@ -321,7 +321,7 @@ def test_a_dry_run_has_the_goal_of_the_run_and_proposes_nothing_for_accepted_tas
         return out, next(float(line.split()[1]) for line in out.splitlines() if line.startswith("  propose "))
 
     grow(tmp_path / "p", target=20)
-    assert grow(tmp_path / "p", more=40, max_requests=45).exit_code == 3
+    assert grow(tmp_path / "p", more=40, max_requests=20).exit_code == 3
     now = status(tmp_path / "p")
     assert now["tasks_pending"] > 10
     out, proposed = foreseen("--more", "40")
