@@ -176,7 +176,8 @@ BackendOption = Annotated[
     typer.Option(
         metavar="offline|openai|vllm",
         autocompletion=lambda: ["offline", "openai", "vllm"],
-        help="offline (the built-in model), openai (any OpenAI-compatible server) or vllm (started for you).",
+        help="offline (the built-in model), openai (any OpenAI-compatible server), vllm (started for you), or an async "
+        "function of yours as FILE.py:NAME.",
     ),
 ]
 BaseUrlOption = Annotated[
@@ -297,13 +298,13 @@ def replay(
 ) -> None:
     """Judge recorded completions again, in recorded order, under another configuration: no model, no cost."""
     from selfinstruct.config.reading import load
-    from selfinstruct.runs.replay import recipe_of
+    from selfinstruct.runs.replay import recorded_recipe
     from selfinstruct.runs.replay import replay as replay_sources
     from selfinstruct.terminal.status import show_status
 
     options = {
-        "pool": pool, "seeds": seeds, "skip_faulty_seeds": skip_faulty_seeds, "recipe": recipe or recipe_of(sources),
-        "compat": compat, "rouge_threshold": rouge_threshold,
+        "pool": pool, "seeds": seeds, "skip_faulty_seeds": skip_faulty_seeds,
+        "recipe": recipe or recorded_recipe(sources), "compat": compat, "rouge_threshold": rouge_threshold,
         "exclude": exclude,
     }  # fmt: skip
     replay_sources(sources, load(config, options, say), say)

@@ -25,7 +25,7 @@ from selfinstruct.filters.instructions import (
 from selfinstruct.filters.personal_data import mask
 from selfinstruct.judging import judge, judge_prompt, revise_prompt
 from selfinstruct.novelty.index import Index, Neighbour
-from selfinstruct.recipes import RECIPES, compat
+from selfinstruct.recipes import compat, recipe_of
 from selfinstruct.recipes.fitting import check_room, fits, fitted, most_likely_tokens
 from selfinstruct.records import (
     PROPOSE,
@@ -167,7 +167,7 @@ def second_questions(
     settings = raised(settings, level)
     asked = {request.index for request in requests}
     prompts = [
-        RECIPES[settings.recipe.name].propose_again(request, completions[request.id], settings)
+        recipe_of(settings).propose_again(request, completions[request.id], settings)
         for request in requests
         if request.id in completions
     ]
@@ -199,7 +199,7 @@ def _draw(
 
 def _propose(shown: Sequence[Task], index: int, topic: str | None, verbs: Sequence[str], settings: Settings) -> Prompt:
     """A propose prompt with as many of the demonstrations as fit."""
-    propose = RECIPES[settings.recipe.name].propose
+    propose = recipe_of(settings).propose
     prompt = fitted(
         shown, lambda task: len(task.instruction), lambda kept: propose(settings, kept, index, topic, verbs), settings
     )
@@ -213,7 +213,7 @@ def read_round(
 
     Their texts are as the database holds them, so that a later run judges the same.
     """
-    read = compat.read_proposals if settings.recipe.compat else RECIPES[settings.recipe.name].read_proposals
+    read = compat.read_proposals if settings.recipe.compat else recipe_of(settings).read_proposals
     candidates: list[Candidate] = []
     rejections: list[Rejection] = []
     for request in requests:
@@ -356,7 +356,7 @@ async def _write_instances(
             found = near.fault if near else None
         return None if found is None else (found.reason, found.evidence)
 
-    return await RECIPES[settings.recipe.name].write_instances(task, ask, settings, seeds, fault)
+    return await recipe_of(settings).write_instances(task, ask, settings, seeds, fault)
 
 
 def screen_instances(

@@ -191,8 +191,8 @@ class Settings(PoolSettings):
     stages: Mapping[str, StageModel]
     context_length: int | None = None
     """The most tokens of prompt and answer that every endpoint takes; None: they do not say."""
-    own_checks: Mapping[str, str] = {}
-    """Sources of the user's checks by digest."""
+    own_code: Mapping[str, str] = {}
+    """Sources of the user's own checks and recipe by digest."""
     exclusions: tuple[str, ...] = ()
     """Ids of what is kept out, ascending; the texts are stored once with the pool."""
 

@@ -23,7 +23,7 @@ from tests.builders import ROOT, grow, rows, settings
 
 def fault(name: str, instruction: str, output: str, given: str = "") -> str | None:
     """The reason that a validator gives for one instance."""
-    (check,) = validators(settings(validators=(name,), own_checks={}, personal_data="off"))
+    (check,) = validators(settings(validators=(name,), own_code={}, personal_data="off"))
     found = check(Task("t", instruction, False), Instance(given, output))
     return found.reason if found else None
 

@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSett
 from selfinstruct import judging
 from selfinstruct.config import DEFAULT_POOL
 from selfinstruct.config.habits import ON_KEYS, Places, is_secret
+from selfinstruct.config.own_code import recipe_named
 from selfinstruct.config.roles import sampling_of
 from selfinstruct.config.sections import (
     BudgetSection,
@@ -29,6 +30,7 @@ from selfinstruct.config.sections import (
 from selfinstruct.errors import ConfigError, nearest, plain_form, unknown
 from selfinstruct.given_files import read_text
 from selfinstruct.llm.budget import Limits
+from selfinstruct.own import file_and_name
 from selfinstruct.recipes import RECIPES
 from selfinstruct.records import storable
 from selfinstruct.settings import PoolSettings, RecipeSettings, Whole, as_share
@@ -127,7 +129,7 @@ class Config(PoolSettings, BaseSettings):
     @field_validator("recipe")
     @classmethod
     def _known(cls, recipe: RecipeSettings) -> RecipeSettings:
-        if recipe.name not in RECIPES:
+        if recipe.name not in RECIPES and file_and_name(recipe.name) is None:
             raise ValueError(f"unknown recipe {recipe.name!r}; {unknown(recipe.name, RECIPES)}")
         return recipe
 
@@ -135,7 +137,7 @@ class Config(PoolSettings, BaseSettings):
     def _consistent(self) -> Config:
         if self.target is not None and self.more is not None:
             raise ValueError("target and more: give one of them")
-        known = (*RECIPES[self.recipe.name].stages, *judging.STAGES)
+        known = (*recipe_named(self.recipe.name).stages, *judging.STAGES)
         for stage in self.stages:
             if stage not in known:
                 raise ValueError(
@@ -182,9 +184,14 @@ class Config(PoolSettings, BaseSettings):
         if self.recipe.name != "chat":
             raise ValueError(f"agreement.answers: the recipe {self.recipe.name} writes inputs and outputs at once; "
                              "answers that can agree need the recipe chat")  # fmt: skip
-        if sampling_of(self, "chat", "respond")["temperature"] == 0:
+        if sampling_of(self, RECIPES["chat"], "respond")["temperature"] == 0:
             raise ValueError("agreement.answers: at temperature 0 all answers are the same; "
                              "set the temperature of [stages.respond], such as 0.7")  # fmt: skip
+
+    @property
+    def own_model(self) -> tuple[str, str] | None:
+        """The file and the name of the user's function that answers all stages without a base_url; None: none does."""
+        return file_and_name(self.model.backend or "")
 
     @property
     def is_offline(self) -> bool:
@@ -202,7 +209,8 @@ class Config(PoolSettings, BaseSettings):
     @property
     def model_name(self) -> str | None:
         """The model of the stages that name none; None when only a URL is given and the server is to be asked."""
-        return OFFLINE_MODEL if self.is_offline else self.model.name
+        own = self.own_model[1] if self.own_model else None
+        return OFFLINE_MODEL if self.is_offline else self.model.name or own
 
 
 def set_option(tree: dict[str, Any], option: str, value: Any) -> None:

@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from selfinstruct import judging
+from selfinstruct.config.own_code import recipe_named
 from selfinstruct.config.sections import Role
 from selfinstruct.errors import ConfigError
 from selfinstruct.llm.prices import Price, listed_price
 from selfinstruct.llm.urls import as_base_url
-from selfinstruct.recipes import RECIPES
+from selfinstruct.recipes import Recipe
 from selfinstruct.records import StageModel
 from selfinstruct.settings import Settings
 
@@ -28,15 +29,17 @@ def stages_in_use(config: Config) -> tuple[str, ...]:
     """The stages of the recipe, and those of the judge as far as they are switched on."""
     judge = config.judge
     more = judging.STAGES if judge.enabled and judge.revise else judging.STAGES[:1] if judge.enabled else ()
-    return (*RECIPES[config.recipe.name].stages, *more)
+    return (*recipe_named(config.recipe.name).stages, *more)
 
 
-def stage_models(config: Config, recipe: str, model: str, context_length: int | None = None) -> dict[str, StageModel]:
+def stage_models(
+    config: Config, recipe: Recipe, model: str, context_length: int | None = None
+) -> dict[str, StageModel]:
     """Which model answers each stage of a recipe and those of the judge, and how it samples.
 
     The judge is there even when it is switched off: rounds that were planned with it may still need it.
     """
-    api = dict.fromkeys(RECIPES[recipe].stages, RECIPES[recipe].api) | dict.fromkeys(judging.STAGES, judging.API)
+    api = dict.fromkeys(recipe.stages, recipe.api) | dict.fromkeys(judging.STAGES, judging.API)
     return {
         stage: StageModel(
             role_of(config, stage).name or model, api[stage], sampling_of(config, recipe, stage, context_length)
@@ -61,7 +64,7 @@ def urls_of(config: Config, role: Role) -> tuple[str, ...]:
 
     None where the program starts the server itself.
     """
-    if role.base_url or config.is_offline or config.starts_vllm:
+    if role.base_url or config.is_offline or config.starts_vllm or config.own_model:
         return role.base_url
     url = os.environ.get("OPENAI_BASE_URL", "").strip()
     return (base_url(url, "OPENAI_BASE_URL"),) if url else (OPENAI_URL,)
@@ -129,12 +132,12 @@ def prices_of(config: Config, settings: Settings) -> dict[str, Price]:
     return found
 
 
-def sampling_of(config: Config, recipe: str, stage: str, context_length: int | None = None) -> dict[str, Any]:
+def sampling_of(config: Config, recipe: Recipe, stage: str, context_length: int | None = None) -> dict[str, Any]:
     """The recipe's parameters of a stage, those of [model] and [stages.X] over them.
 
     An answer gets at most half of a short context, unless its length is configured.
     """
-    sampling = dict({**RECIPES[recipe].sampling, **judging.DEFAULT_SAMPLING}[stage])
+    sampling = dict({**recipe.sampling, **judging.DEFAULT_SAMPLING}[stage])
     if context_length is not None:
         sampling["max_tokens"] = min(sampling["max_tokens"], max(1, context_length // 2))
     role = role_of(config, stage)

@@ -11,12 +11,14 @@ from typing import Any, Literal, get_args
 from pydantic import Field, field_validator
 
 from selfinstruct.config.habits import server_meant
-from selfinstruct.errors import nearest
+from selfinstruct.errors import nearest, unknown
 from selfinstruct.llm.urls import as_base_url
+from selfinstruct.own import file_and_name
 from selfinstruct.settings import Section, Texts, Whole
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 Backend = Literal["offline", "openai", "vllm"]
+BACKENDS = "offline, openai, vllm, or FILE.py:FUNCTION"
 
 
 class Role(Section):
@@ -71,16 +73,19 @@ class Role(Section):
 class ModelSection(Role):
     """The model of all stages that name none of their own."""
 
-    backend: Backend | None = None
+    backend: str | None = None
+    """`offline`, `openai`, `vllm`, or an async function of the user's as `FILE.py:NAME`."""
 
     @field_validator("backend", mode="before")
     @classmethod
     def _a_way(cls, name: Any) -> Any:
         """Servers and providers are no backends: their address is all that differs."""
-        url = server_meant(name) if isinstance(name, str) and nearest(name, get_args(Backend)) is None else None
+        if not isinstance(name, str) or name in get_args(Backend) or file_and_name(name):
+            return name
+        url = server_meant(name) if nearest(name, get_args(Backend)) is None else None
         if url is not None:
             raise ValueError(f"{name} is used by its address alone: leave out the backend and give --base-url {url}")
-        return name
+        raise ValueError(f"unknown backend {name!r}; {unknown(name, get_args(Backend), BACKENDS)}")
 
 
 class VllmSection(Section):

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from selfinstruct import judging
-from selfinstruct.config.own_checks import resolve
+from selfinstruct.config.own_code import own_checks, own_code, recipe_named
 from selfinstruct.config.reading import Config
 from selfinstruct.config.roles import stage_models, stages_in_use
 from selfinstruct.errors import ConfigError
 from selfinstruct.filters.language import language_names
 from selfinstruct.given_files import read_text
 from selfinstruct.recipes.languages import in_languages, speaks_of_language
-from selfinstruct.records import Exclusion
+from selfinstruct.records import Exclusion, digest
 from selfinstruct.settings import STANDARD, PoolSettings, Settings
 
 
@@ -28,15 +28,23 @@ def pool_settings(
     `exclusions` are what the files of `filters.exclude` hold.
     """
     section, filters = config.recipe, config.filters
-    chosen, own_checks = resolve(filters.validators)
+    recipe = recipe_named(section.name)
+    chosen, sources = own_checks(filters.validators)
+    if own := own_code(section.name, "recipe.name"):
+        sources[digest(own[1])[:16]] = own[1]
     languages = language_names(filters.languages)
     if section.compat and languages:
         raise ConfigError("filters.languages: recipe.compat asks and judges as the original code did; drop one of them")
     in_place: dict[str, Any] = {"languages": tuple(languages), "validators": chosen, "exclude": ()}
     if section.compat:
         in_place["tokenizer"] = "rouge_score"
-    named = {"guidance": section.guidance.strip(), "topics": None, "prompts": STANDARD}
-    served = stage_models(config, section.name, model, context_length)
+    named = {
+        "guidance": section.guidance.strip(),
+        "topics": None,
+        "prompts": STANDARD,
+        "name": own[0] if own else section.name,
+    }
+    served = stage_models(config, recipe, model, context_length)
     return Settings(
         **{name: getattr(config, name) for name in PoolSettings.model_fields if name not in {"recipe", "filters"}},
         recipe=section.model_copy(update=named),
@@ -45,7 +53,7 @@ def pool_settings(
         topics=_topics(section.topics),
         stages={stage: served[stage] for stage in stages_in_use(config)},
         context_length=context_length,
-        own_checks=own_checks,
+        own_code=sources,
         exclusions=tuple(sorted(exclusion.id for exclusion in exclusions)),
     )
 
@@ -53,7 +61,7 @@ def pool_settings(
 def _prompts(config: Config) -> dict[str, str]:
     """The prompts in use by name: those of the recipe and, where it is on, of the judge; the chosen ones among them."""
     packaged = resources.files("selfinstruct.recipes") / "prompts"
-    section, of_recipe = config.recipe, packaged / config.recipe.name
+    section, of_recipe = config.recipe, packaged / recipe_named(config.recipe.name).name
     sets = sorted(entry.name for entry in of_recipe.iterdir() if entry.is_dir())
     prompts = _texts(of_recipe / STANDARD if sets else of_recipe) | _texts(packaged / judging.JUDGE)
     if section.prompts != STANDARD:

@@ -17,11 +17,12 @@ from selfinstruct.export.card import card
 from selfinstruct.export.choice import Choice, Places, judge, limit
 from selfinstruct.export.companions import axolotl, dataset_info
 from selfinstruct.export.folder import MANIFEST, whole_folder
-from selfinstruct.export.formats import Wording
+from selfinstruct.export.formats import Wording, form_named
 from selfinstruct.export.manifest import Figures, described, software
 from selfinstruct.export.screening import CONTAMINATED, Screen
 from selfinstruct.export.splits import BRIDGES, Sides, Split, walk
 from selfinstruct.export.tables import NAMES, Write, file_name, opened
+from selfinstruct.own import file_and_name
 from selfinstruct.records import Exclusion
 from selfinstruct.store.exclusions import used
 from selfinstruct.store.reading import Connection, snapshot
@@ -176,16 +177,19 @@ def _placed(
 
 
 def formats_wanted(names: Sequence[str]) -> tuple[str, ...]:
-    """The formats by their names or `all`, each once, in the order of `NAMES`.
+    """The formats by their names or `all`, each once, in the order of `NAMES`; then the user's own.
 
     Raises:
         ConfigError: a name that is not known.
     """
     for name in names:
-        if name not in (*NAMES, ALL):
+        if name not in (*NAMES, ALL) and file_and_name(name) is None:
             known = f"{', '.join(NAMES)}, or {ALL}"
             raise ConfigError(f"--format {name}: unknown format; {unknown(name, (*NAMES, ALL), known)}")
-    return tuple(name for name in NAMES if name in names or ALL in names)
+    own = [name for name in dict.fromkeys(names) if name not in (*NAMES, ALL)]
+    for name in own:
+        form_named(name)
+    return (*(name for name in NAMES if name in names or ALL in names), *own)
 
 
 @contextlib.contextmanager

@@ -11,7 +11,8 @@ from typing import Any
 
 import orjson
 
-from selfinstruct.export.formats import FORMATS, Unfit, Wording
+from selfinstruct.export.formats import FORMATS, Unfit, Wording, form_named
+from selfinstruct.own import file_and_name
 from selfinstruct.store.training import Row
 
 Write = Callable[[Row], Unfit | None]
@@ -37,7 +38,8 @@ _LINE_ENDS = {character.encode(): b"\\u%04x" % ord(character) for character in "
 
 def file_name(name: str, split: str | None) -> str:
     """The file of a format, or of one side of it."""
-    stem, _, ending = TABLES.get(name, f"{name}.jsonl").rpartition(".")
+    own = file_and_name(name)
+    stem, _, ending = TABLES.get(name, f"{own[1] if own else name}.jsonl").rpartition(".")
     return f"{stem}-{split}.{ending}" if split else f"{stem}.{ending}"
 
 
@@ -52,7 +54,7 @@ def opened(name: str, path: Path, wording: Wording) -> AbstractContextManager[Wr
 
 @contextmanager
 def _lines(path: Path, name: str, wording: Wording) -> Iterator[Write]:
-    form = FORMATS[name](wording)
+    form = form_named(name)(wording)
     with path.open("wb") as file:
 
         def write(row: Row) -> Unfit | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import regex
 
@@ -26,7 +26,9 @@ from selfinstruct.filters.wording import (
     word_count,
 )
 from selfinstruct.novelty.tokens import visible
+from selfinstruct.own import OWN
 from selfinstruct.settings import Settings
+from selfinstruct.validators.own import own_instruction_check
 
 __all__ = [
     "Fault",
@@ -81,7 +83,15 @@ def instruction_rules(settings: Settings) -> tuple[InstructionRule, ...]:
         lambda text: prompt_echo(text, settings.prompts),
         *((personal_data,) if settings.filters.personal_data == "reject" else ()),
         *((wrong_language(settings.filters.languages),) if settings.filters.languages else ()),
+        *_own(settings),
     )
+
+
+def _own(settings: Settings) -> Iterator[InstructionRule]:
+    """The user's checks of instructions, in their order."""
+    for name in settings.filters.validators:
+        if name.startswith(f"{OWN}:") and (rule := own_instruction_check(name, settings.own_code)):
+            yield rule
 
 
 def fault_of_instruction(text: str, rules: Iterable[InstructionRule]) -> Fault | None:

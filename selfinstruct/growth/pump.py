@@ -26,7 +26,7 @@ from selfinstruct.growth.turns import Turns
 from selfinstruct.growth.underway import Children, Endings, Generated, Pace, Round, ran_dry, waits_for
 from selfinstruct.growth.watch import Watch
 from selfinstruct.llm.progress import Progress
-from selfinstruct.recipes import RECIPES
+from selfinstruct.recipes import Recipe, recipe_of
 from selfinstruct.records import Completion, Prompt, Request, StageModel
 from selfinstruct.settings import Settings
 from selfinstruct.store import statements
@@ -94,7 +94,7 @@ class Growth:
         pool: Pool,
         contents: Contents,
         settings: Settings,
-        stages_for: Callable[[str], Mapping[str, StageModel]],
+        stages_for: Callable[[Recipe], Mapping[str, StageModel]],
         clients: Mapping[str, Asks],
         goal: int,
         run: int,
@@ -528,7 +528,7 @@ class Growth:
         """Put the final answer to a request into `completions`, journaled; nothing is asked whose answer is there."""
         if request.id in completions:
             return
-        stages = (*RECIPES[self.settings.recipe.name].stages, *judging.STAGES)
+        stages = (*recipe_of(self.settings).stages, *judging.STAGES)
         place = stages.index(request.stage) if request.stage in stages else 0
         priority = -place if place else -len(stages)
         try:
@@ -569,7 +569,7 @@ class Growth:
 
     def _today(self, settings: Settings) -> Settings:
         """Settings of an earlier round with the models, sampling and context length of today."""
-        stages = self._stages_for(settings.recipe.name)
+        stages = self._stages_for(recipe_of(settings))
         return settings.model_copy(update={"stages": stages, "context_length": self.settings.context_length})
 
     async def _guard(self, work: Awaitable[Any]) -> None:

@@ -19,6 +19,7 @@ from selfinstruct.errors import AccessError, Halted
 from selfinstruct.llm import wire
 from selfinstruct.llm.answers import InnerError, NoAnswer, may_be_a_hiccup, read_answer
 from selfinstruct.llm.endpoint import Endpoint, EndpointConfig, listed
+from selfinstruct.llm.function import FunctionEndpoint
 from selfinstruct.llm.limits import Clock
 from selfinstruct.llm.meter import Meter
 from selfinstruct.llm.progress import Progress, at, clock_time
@@ -77,7 +78,10 @@ class Client:
         clock: Clock = time.monotonic,
     ) -> None:
         self.slots = slots
-        self.endpoints = [Endpoint(endpoint, slots.size, clock, tell) for endpoint in endpoints]
+        self.endpoints = [
+            (FunctionEndpoint if endpoint.function else Endpoint)(endpoint, slots.size, clock, tell)
+            for endpoint in endpoints
+        ]
         self._router = Router(self.endpoints, slots, clock, tell, requests_per_minute, tokens_per_minute)
         self._tell = tell
         self._learned = learned

@@ -76,6 +76,8 @@ class EndpointConfig:
     timeout_s: float = 600.0
     concurrency: int | None = None
     """Requests in flight there at most; None: as many as there are slots."""
+    function: Callable[..., Awaitable[Any]] | None = None
+    """What answers in the place of a server; `key_name` is then how it is called."""
 
     def __repr__(self) -> str:
         return f"EndpointConfig({address(self.base_url).shown!r})"

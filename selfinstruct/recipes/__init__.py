@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from selfinstruct.ask import Ask
+from selfinstruct.own import stored
 from selfinstruct.recipes import chat, paper
 from selfinstruct.records import Api, Candidate, Completion, Prompt, Rejection, Request, Task, Written
 from selfinstruct.settings import Settings
@@ -17,6 +18,7 @@ class Recipe:
     """One way to ask and to read the answers."""
 
     name: str
+    """Of the built-in recipe whose prompts it fills."""
     api: Api
     stages: tuple[str, ...]
     """In the order a task goes through them."""
@@ -45,7 +47,7 @@ async def _paper_instances(
     return await paper.write_instances(task, ask, settings, seeds)
 
 
-RECIPES = {
+RECIPES: Mapping[str, Recipe] = {
     "chat": Recipe(
         "chat",
         chat.API,
@@ -60,3 +62,10 @@ RECIPES = {
         "paper", paper.API, paper.STAGES, paper.DEFAULT_SAMPLING, paper.propose, paper.read_proposals, _paper_instances
     ),
 }
+
+
+def recipe_of(settings: Settings) -> Recipe:
+    """The recipe by which a round is asked and read: a built-in one, or the user's own. Raises: ConfigError."""
+    name = settings.recipe.name
+    found: Recipe = RECIPES[name] if name in RECIPES else stored(name, settings.own_code)
+    return found

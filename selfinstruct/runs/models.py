@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from selfinstruct import judging
+from selfinstruct.config.own_code import own_code, recipe_named
 from selfinstruct.config.reading import DEFAULT_CONCURRENCY, Config
 from selfinstruct.config.roles import OPENAI_URL, headers_of, key_in, role_of, stage_models, stages_in_use, urls_of
 from selfinstruct.config.sections import Role
@@ -90,11 +92,10 @@ async def serve(
         remember = listeners.learned
         if local is not None:
             known, remember = {}, _forget  # its port is another each time
+        stages = [stage for recipe in RECIPES.values() for stage in recipe.stages]
         clients = {
             stage: _client(role_of(config, stage), config, local, tell, known, remember, meter, groups)
-            for stage in dict.fromkeys(
-                [*(one for recipe in RECIPES.values() for one in recipe.stages), *judging.STAGES]
-            )
+            for stage in dict.fromkeys([*stages, *stages_in_use(config), *judging.STAGES])
         }
         used = {id(clients[stage]): clients[stage] for stage in stages_in_use(config)}
         listed: list[dict[str, Any]] = []
@@ -105,7 +106,7 @@ async def serve(
         name = config.model_name or (names[0] if names[0] and all(names) else _only_model(listed))
         most = max(client.slots.most for client in used.values())
         lengths = _context_lengths(clients, config, name)
-        fitted = [length for stage in RECIPES[config.recipe.name].stages if (length := lengths[stage]) is not None]
+        fitted = [length for stage in recipe_named(config.recipe.name).stages if (length := lengths[stage]) is not None]
         yield Models(clients, name, min(fitted, default=None), lengths, most)
 
 
@@ -202,6 +203,11 @@ def endpoints_of(config: Config, role: Role, local: _Local | None) -> list[Endpo
         AccessError: a key is missing.
     """
     urls = urls_of(config, role)
+    if not urls and (own := own_code(config.model.backend or "", "model.backend")):
+        name = str(config.model.backend)
+        if not inspect.iscoroutinefunction(own[2]):
+            raise ConfigError(f"model.backend: {name} is no async function")
+        return [EndpointConfig("http://own.invalid", key_name=name, timeout_s=role.timeout_s, function=own[2])]
     headers, secret_headers = headers_of(role)
     if not urls and local is not None:
         key, key_name, urls = local.api_key, "VLLM_API_KEY", (local.url,)
@@ -215,7 +221,7 @@ def endpoints_of(config: Config, role: Role, local: _Local | None) -> list[Endpo
 
 
 def _context_lengths(clients: Mapping[str, Client], config: Config, model: str) -> dict[str, int | None]:
-    served = stage_models(config, config.recipe.name, model)
+    served = stage_models(config, recipe_named(config.recipe.name), model)
     return {stage: clients[stage].context_length(served[stage].model) for stage in stages_in_use(config)}
 
 

@@ -23,7 +23,7 @@ from selfinstruct.filters.contaminated import Excluded
 from selfinstruct.growth.journal import now
 from selfinstruct.growth.pump import Tell
 from selfinstruct.growth.watch import Watch
-from selfinstruct.recipes import RECIPES
+from selfinstruct.recipes import recipe_of
 from selfinstruct.records import Candidate, Request, Task
 from selfinstruct.seeds import read_seeds
 from selfinstruct.settings import Settings
@@ -51,7 +51,7 @@ class Counts:
     accepted: int = 0
 
 
-def recipe_of(folders: Sequence[Path]) -> str | None:
+def recorded_recipe(folders: Sequence[Path]) -> str | None:
     """The recipe that these sources were asked by where that is known before they are read."""
     return ORIGINALS if all(map(is_originals, folders)) else None
 
@@ -214,7 +214,7 @@ def _follow(
     excluded: Excluded | None,
 ) -> Iterator[Statement]:
     """Read the recorded follow-ups of a task; it stays pending where some of their answers are missing."""
-    stages = (*RECIPES[settings.recipe.name].stages, *judging.STAGES)
+    stages = (*recipe_of(settings).stages, *judging.STAGES)
     ours = [exchange for exchange in exchanges if exchange[0].stage in stages]
     asked = {(request.stage, request.index): request for request, _ in ours}
     answers = {request.id: completion for request, completion in ours}

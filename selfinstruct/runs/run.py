@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from selfinstruct import rounds
+from selfinstruct.config.own_code import recipe_named
 from selfinstruct.config.reading import OFFLINE_MODEL, Config, limits_of
 from selfinstruct.config.roles import prices_of, role_of, stage_models
 from selfinstruct.config.shaping import pool_settings
@@ -21,7 +22,6 @@ from selfinstruct.growth.pump import Around, Growth, Outcome, Tell, plainly
 from selfinstruct.llm.budget import Budget, Limits
 from selfinstruct.llm.prices import Price
 from selfinstruct.llm.wire import Capabilities
-from selfinstruct.recipes import RECIPES
 from selfinstruct.records import Task
 from selfinstruct.runs.goal import Goal, goal_of
 from selfinstruct.runs.models import Listeners, serve
@@ -179,7 +179,7 @@ def check_seeds(folder: Path, meta: Mapping[str, str], config: Config) -> None:
 
 
 def _is_offline(config: Config) -> bool:
-    models = {role_of(config, stage).name or config.model_name for stage in RECIPES[config.recipe.name].stages}
+    models = {role_of(config, stage).name or config.model_name for stage in recipe_named(config.recipe.name).stages}
     return models == {OFFLINE_MODEL}
 
 

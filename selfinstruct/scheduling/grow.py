@@ -6,7 +6,7 @@ Prefect would not find there what `GrowConfig` is.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from prefect import State, flow, get_run_logger
 from prefect.runtime import flow_run
@@ -39,7 +39,7 @@ class GrowConfig(Parameters):
     target: int | None = Field(None, ge=1, le=MOST, description="Or grow to this many in all.")
     file: Path | None = Field(None, description="A TOML file with every other setting, as for --config.")
     seeds: Path | None = Field(None, description="Seed tasks of a new pool.")
-    backend: Literal["offline", "openai", "vllm"] | None = Field(None, description="As --backend.")
+    backend: str | None = Field(None, description="As --backend.")
     model: str | None = Field(None, min_length=1, description="The model's name at the server.")
     base_url: list[Url] = Field(
         [],

@@ -36,6 +36,16 @@ class Row(NamedTuple):
     is_classification: bool = False
 
     @property
+    def input(self) -> str:
+        """What the instruction works on; may be empty."""
+        return self.instance.input
+
+    @property
+    def output(self) -> str:
+        """The answer."""
+        return self.instance.output
+
+    @property
     def id(self) -> str:
         """What names this row, the same in every export of the pool."""
         return f"{self.task_id}/{self.number}"

@@ -11,6 +11,7 @@ from selfinstruct.errors import ConfigError, unknown
 from selfinstruct.filters.instances import Validator
 from selfinstruct.filters.personal_data import personal_data
 from selfinstruct.filters.wording import Fault, plain
+from selfinstruct.own import OWN
 from selfinstruct.records import Instance, Task
 from selfinstruct.settings import Settings
 from selfinstruct.validators.own import failed, own_check
@@ -62,8 +63,6 @@ CAREFUL = "language_match:lingua"
 DEFAULT_VALIDATORS: tuple[str, ...] = tuple(BUILT_IN)
 DEFAULT = "default"
 """In a configuration: all of these."""
-OWN = "own"
-"""What a function of the user's is called in settings: `own:DIGEST:FUNCTION`; its source is there by digest."""
 
 
 def validators(settings: Settings) -> tuple[Validator, ...]:
@@ -74,7 +73,7 @@ def validators(settings: Settings) -> tuple[Validator, ...]:
     Raises:
         ConfigError: a name, a pattern or a function is not to be used.
     """
-    chosen = _bound(settings.filters.validators, tuple(sorted(settings.own_checks.items())))
+    chosen = _bound(settings.filters.validators, tuple(sorted(settings.own_code.items())))
     return (_personal_data, *chosen) if settings.filters.personal_data == "reject" else chosen
 
 
@@ -86,12 +85,13 @@ def _personal_data(task: Task, instance: Instance) -> Fault | None:
 @lru_cache(maxsize=16)
 def _bound(names: tuple[str, ...], sources: tuple[tuple[str, str], ...]) -> tuple[Validator, ...]:
     by_digest = dict(sources)
-    cheap, dear = [], []
+    cheap: list[Validator] = []
+    dear: list[Validator] = []
     for name in names:
         kind, _, argument = name.partition(":")
         if kind == OWN:
-            digest, _, function = argument.partition(":")
-            dear.append(own_check(by_digest.get(digest, ""), function))
+            if check := own_check(name, by_digest):
+                dear.append(check)
         elif name == CAREFUL:
             from selfinstruct.validators.languages import careful_language_match  # noqa: PLC0415 - as in `_later`
 

@@ -1,29 +1,24 @@
-"""Checks that users write: a function (Task, Instance) -> reason or None, in a file that the pool keeps by content.
-
-It is the user's own program and runs in this process, with all that it may do. Nothing that a model wrote is run.
-"""
+"""Checks that users write: functions that say why an instruction or an instance is refused, or nothing."""
 
 from __future__ import annotations
 
-import sys
-import types
-from collections.abc import Callable
-from functools import lru_cache
+import inspect
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import regex
 
-from selfinstruct.errors import ConfigError
 from selfinstruct.filters.instances import Validator
 from selfinstruct.filters.wording import Fault, excerpt
-from selfinstruct.records import Instance, Task, digest
+from selfinstruct.own import in_words, stored
+from selfinstruct.records import Instance, Task
 
 _REASON = regex.compile(r"\s*(?P<reason>[a-z][a-z0-9_]{0,63})\s*(?::\s*(?P<evidence>.*))?", regex.DOTALL)
 LONGEST_EVIDENCE = 300
 
 
-def own_check(source: str, function: str, file: str = "the stored check") -> Validator:
-    """A check that asks the function of this name in a Python source; what it gives is the reason.
+def own_check(name: str, sources: Mapping[str, str]) -> Validator | None:
+    """A check of instances that asks the user's function (task, instance); None where that checks instructions.
 
     "too_terse" is a reason, "too_terse: 3 words" one with evidence; any other text is evidence for a reason named after
     the function. What is no text, and any error, is `validator_error`.
@@ -31,55 +26,52 @@ def own_check(source: str, function: str, file: str = "the stored check") -> Val
     Raises:
         ConfigError: the source cannot be loaded or has no such function.
     """
-    found = _functions(source, file).get(function)
-    if not callable(found):
-        raise ConfigError(f"filters.validators: {file} has no function {function}")
+    function = stored(name, sources)
+    if _parameters(function) == 1:
+        return None
 
     def check(task: Task, instance: Instance) -> Fault | None:
-        try:
-            said = found(task, instance)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a user's function does must not end a run
-            return failed(function, error)
-        return None if said is None else _fault(function, said)
+        return _said(name, function, task, instance)
 
     return check
 
 
+def own_instruction_check(name: str, sources: Mapping[str, str]) -> Callable[[str], Fault | None] | None:
+    """The same for a function of the instruction alone; None where the function checks instances.
+
+    Raises:
+        ConfigError: as above.
+    """
+    function = stored(name, sources)
+    return (lambda text: _said(name, function, text)) if _parameters(function) == 1 else None
+
+
 def failed(function: str, error: BaseException) -> Fault:
     """`validator_error` for an error that a check of this name ran into."""
-    return Fault("validator_error", excerpt(f"{function}: {type(error).__name__}: {_text(error)}", LONGEST_EVIDENCE))
+    return Fault("validator_error", excerpt(f"{function}: {type(error).__name__}: {in_words(error)}", LONGEST_EVIDENCE))
 
 
-def _fault(function: str, said: object) -> Fault:
+def _parameters(function: Any) -> int:
+    """How many values a function must be given."""
+    try:
+        found = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return 2
+    wanted = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
+    return sum(one.kind in wanted and one.default is inspect.Parameter.empty for one in found) or 2
+
+
+def _said(name: str, function: Callable[..., Any], *given: Any) -> Fault | None:
+    short = name.rpartition(":")[2]
+    try:
+        said = function(*given)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a user's function does must not end a run
+        return failed(short, error)
+    if said is None:
+        return None
     if not isinstance(said, str):
-        return Fault("validator_error", f"{function} gave {excerpt(_text(said))}; wanted a text, the reason, or None")
+        return Fault("validator_error", f"{short} gave {excerpt(in_words(said))}; wanted a text, the reason, or None")
     named = _REASON.fullmatch(said)
     if named is None:
-        return Fault(function.lower(), excerpt(said, LONGEST_EVIDENCE))
-    return Fault(named["reason"], excerpt(named["evidence"] or f"{function} said so", LONGEST_EVIDENCE))
-
-
-def _text(value: object) -> str:
-    """The text of a value whose own `__str__` may fail; without halves of surrogate pairs."""
-    try:
-        text = str(value) if isinstance(value, BaseException) else repr(value)
-    except Exception:  # noqa: BLE001 - the value is of the user's making
-        text = f"a {type(value).__name__}"
-    return text.encode("utf-8", "replace").decode()
-
-
-@lru_cache(maxsize=16)
-def _functions(source: str, file: str) -> dict[str, Callable[[Task, Instance], Any]]:
-    """The names that a source defines, once it has been run as a module of its own."""
-    module = types.ModuleType(f"own_check_{digest(source)[:12]}")
-    sys.modules[module.__name__] = module  # dataclasses and pickling look a module up by its name
-    try:
-        exec(compile(source, file, "exec"), module.__dict__)  # noqa: S102 - the user's own program, see above
-    except (Exception, SystemExit) as error:
-        del sys.modules[module.__name__]
-        at = f":{error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
-        raise ConfigError(
-            f"filters.validators: {file}{at} cannot be loaded: {type(error).__name__}: {_text(error)}; "
-            "it has to work by itself, with installed packages only"
-        ) from error
-    return module.__dict__
+        return Fault(short.lower(), excerpt(said, LONGEST_EVIDENCE))
+    return Fault(named["reason"], excerpt(named["evidence"] or f"{short} said so", LONGEST_EVIDENCE))

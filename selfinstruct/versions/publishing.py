@@ -15,6 +15,7 @@ from selfinstruct.errors import ConfigError, PoolError, unknown
 from selfinstruct.export.files import ALL, Options, export_from
 from selfinstruct.export.splits import parse_split
 from selfinstruct.export.tables import NAMES
+from selfinstruct.own import file_and_name
 from selfinstruct.store.files import sync
 from selfinstruct.store.ledger import position
 from selfinstruct.store.reading import Connection, snapshot
@@ -87,7 +88,7 @@ def _publish(pool: Path, connection: Connection, bounds: PublishSection, options
 
 def _options(bounds: PublishSection) -> Options:
     for name in bounds.formats:
-        if name not in (*NAMES, ALL):
+        if name not in (*NAMES, ALL) and file_and_name(name) is None:
             known = f"{', '.join(NAMES)}, or {ALL}"
             raise ConfigError(f"publish.formats: unknown format {name!r}; {unknown(name, (*NAMES, ALL), known)}")
     try:

@@ -1,0 +1,75 @@
+"""What users write themselves: a check, a recipe, an export form or a model, as `NAME` of a Python file of theirs.
+
+It is kept by content, so that the pool stays what it is when the file changes. It is the user's own program and runs in
+this process, with all that it may do. Nothing that a model wrote is ever run.
+"""
+
+from __future__ import annotations
+
+import sys
+import types
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+import regex
+
+from selfinstruct.errors import ConfigError
+from selfinstruct.records import digest
+
+OWN = "own"
+_FILE = regex.compile(r"(?P<path>.+\.py):(?P<name>[^\W\d]\w*)")
+
+
+def file_and_name(text: str) -> tuple[str, str] | None:
+    """The path and the name in `FILE.py:NAME`; None where it is something else."""
+    found = _FILE.fullmatch(text)
+    return (found["path"], found["name"]) if found else None
+
+
+def stored_name(source: str, name: str) -> str:
+    """What stored settings call it: `own:DIGEST:NAME`."""
+    return f"{OWN}:{digest(source)[:16]}:{name}"
+
+
+def stored(name: str, sources: Mapping[str, str]) -> Any:
+    """What `own:DIGEST:NAME` stands for, with the sources by digest. Raises: ConfigError."""
+    _, key, attribute = name.split(":")
+    return defined(sources.get(key, ""), attribute, "the stored code")
+
+
+def defined(source: str, name: str, file: str) -> Any:
+    """What a Python source defines under a name, once it has been run as a module of its own.
+
+    Raises:
+        ConfigError: the source cannot be loaded or defines no such name.
+    """
+    found = _module(source, file)
+    if name not in found:
+        raise ConfigError(f"{file} has no function {name}")
+    return found[name]
+
+
+def in_words(value: object) -> str:
+    """The text of a value whose own `__str__` may fail; without halves of surrogate pairs."""
+    try:
+        text = str(value) if isinstance(value, BaseException) else repr(value)
+    except Exception:  # noqa: BLE001 - the value is of the user's making
+        text = f"a {type(value).__name__}"
+    return text.encode("utf-8", "replace").decode()
+
+
+@lru_cache(maxsize=16)
+def _module(source: str, file: str) -> dict[str, Any]:
+    module = types.ModuleType(f"own_{digest(source)[:12]}")
+    sys.modules[module.__name__] = module  # dataclasses and pickling look a module up by its name
+    try:
+        exec(compile(source, file, "exec"), module.__dict__)  # noqa: S102 - the user's own program, see above
+    except (Exception, SystemExit) as error:
+        del sys.modules[module.__name__]
+        at = f":{error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
+        raise ConfigError(
+            f"{file}{at} cannot be loaded: {type(error).__name__}: {in_words(error)}; "
+            "it has to work by itself, with installed packages only"
+        ) from error
+    return module.__dict__
