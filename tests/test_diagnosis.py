@@ -135,6 +135,7 @@ def test_an_answer_that_takes_ten_times_as_long_as_others_is_told_once() -> None
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_what_waits_for_a_straggler_is_read_and_shown(tmp_path: Path) -> None:
     """The first request gets no answer until the run has said so."""
     is_free = threading.Event()
