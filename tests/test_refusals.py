@@ -687,6 +687,19 @@ def test_a_gateway_gets_its_key_in_a_header_from_a_variable_that_is_shown_nowher
     assert "GATE" in capsys.readouterr().err
 
 
+def test_stages_at_one_address_each_send_their_own_secret_header(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "c.toml"
+    stage = '[stages.respond]\nextra_headers = {"api-key" = "${SECOND}"}\n'
+    config.write_text('[model]\nextra_headers = {"api-key" = "${FIRST}"}\n' + stage)
+    monkeypatch.setenv("FIRST", "gate-key-0123456789")
+    monkeypatch.setenv("SECOND", "gate-key-9876543210")
+    with Gateway("/v1") as server:
+        assert generate(tmp_path / "p", server.base_url, "--config", config) == 0
+    assert {one["api-key"] for one in server.headers} == {"gate-key-0123456789", "gate-key-9876543210"}
+
+
 @pytest.mark.parametrize(
     ("body", "message"),
     [

@@ -163,7 +163,10 @@ def _client(
     endpoints = endpoints_of(config, role, local)
     key = repr(
         [role.requests_per_minute, role.tokens_per_minute]
-        + [(one.base_url, one.key_name, one.timeout_s, sorted(one.headers.items())) for one in endpoints]
+        + [
+            (one.base_url, one.key_name, one.timeout_s, sorted({**one.headers, **one.secret_headers}.items()))
+            for one in endpoints
+        ]
     )
     if key not in groups:
         groups[key] = Client(
