@@ -27,9 +27,14 @@ def file_and_name(text: str) -> tuple[str, str] | None:
     return (found["path"], found["name"]) if found else None
 
 
+def key_of(source: str) -> str:
+    """The digest under which stored settings keep a source."""
+    return digest(source)[:16]
+
+
 def stored_name(source: str, name: str) -> str:
     """What stored settings call it: `own:DIGEST:NAME`."""
-    return f"{OWN}:{digest(source)[:16]}:{name}"
+    return f"{OWN}:{key_of(source)}:{name}"
 
 
 def stored(name: str, sources: Mapping[str, str]) -> Any:

@@ -8,9 +8,8 @@ from typing import Any
 
 from selfinstruct.errors import ConfigError
 from selfinstruct.given_files import read_text
-from selfinstruct.own import OWN, defined, file_and_name, stored_name
+from selfinstruct.own import OWN, defined, file_and_name, key_of, stored_name
 from selfinstruct.recipes import RECIPES, Recipe
-from selfinstruct.records import digest
 from selfinstruct.validators import DEFAULT, DEFAULT_VALIDATORS
 
 
@@ -50,7 +49,7 @@ def own_checks(entries: Sequence[str]) -> tuple[tuple[str, ...], dict[str, str]]
             name, source, function = found
             if not callable(function):
                 raise ConfigError(f"filters.validators: {entry} is no function")
-            sources[digest(source)[:16]] = source
+            sources[key_of(source)] = source
             names.append(name)
         else:
             names.append(entry)

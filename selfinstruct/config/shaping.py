@@ -15,8 +15,9 @@ from selfinstruct.config.roles import stage_models, stages_in_use
 from selfinstruct.errors import ConfigError
 from selfinstruct.filters.language import language_names
 from selfinstruct.given_files import read_text
+from selfinstruct.own import key_of
 from selfinstruct.recipes.languages import in_languages, speaks_of_language
-from selfinstruct.records import Exclusion, digest
+from selfinstruct.records import Exclusion
 from selfinstruct.settings import STANDARD, PoolSettings, Settings
 
 
@@ -31,7 +32,7 @@ def pool_settings(
     recipe = recipe_named(section.name)
     chosen, sources = own_checks(filters.validators)
     if own := own_code(section.name, "recipe.name"):
-        sources[digest(own[1])[:16]] = own[1]
+        sources[key_of(own[1])] = own[1]
     languages = language_names(filters.languages)
     if section.compat and languages:
         raise ConfigError("filters.languages: recipe.compat asks and judges as the original code did; drop one of them")
