@@ -91,6 +91,10 @@ def test_a_recipe_of_ones_own_grows_a_pool_and_is_kept_by_content(tmp_path: Path
     assert rows(tmp_path / "a", "SELECT DISTINCT input FROM instances i JOIN tasks t ON t.id = i.task_id "
                                 "WHERE origin = 'generated'") == [("",)]  # fmt: skip
     ((stored,),) = rows(tmp_path / "a", "SELECT settings FROM configurations")
+    own.unlink()
+    assert cli.run(["replay", str(tmp_path / "a"), "--pool", str(tmp_path / "r")]) == 0
+    texts = "SELECT instruction, output FROM instances i JOIN tasks t ON t.id = i.task_id ORDER BY 1, 2"
+    assert rows(tmp_path / "r", texts) == rows(tmp_path / "a", texts)
     kept = json.loads(stored)
     assert kept["own_code"][kept["recipe"]["name"].split(":")[1]] == RECIPE
 

@@ -114,7 +114,8 @@ class PoolSource:
             )
         prompts = {**self._settings.prompts, **recorded.prompts}  # of the judge only one of the two may know
         recipe = self._settings.recipe.model_copy(update={"name": recorded.recipe.name})
-        update = {"recipe": recipe, "stages": recorded.stages, "prompts": prompts}
+        sources = {**self._settings.own_code, **recorded.own_code}
+        update = {"recipe": recipe, "stages": recorded.stages, "prompts": prompts, "own_code": sources}
         return self._settings.model_copy(update=update)
 
     def _taken(self, number: int) -> Iterator[Candidate]:
