@@ -606,7 +606,9 @@ def offline_server(
     style: Annotated[
         Literal["tasks", "words"], typer.Option(help="tasks, or words for unlimited plain text.")
     ] = "tasks",
-    slots: Annotated[int | None, typer.Option(help="Requests worked on at once; others wait.  [default: any]")] = None,
+    slots: Annotated[
+        int | None, typer.Option(min=1, help="Requests worked on at once; others wait.  [default: any]")
+    ] = None,
     latency: Annotated[
         str | None, typer.Option(help="Seconds a request: fixed:S, uniform:FROM,TO or lognormal:MEAN,SIGMA.")
     ] = None,
@@ -614,10 +616,14 @@ def offline_server(
         str | None, typer.Option(help="Faults of transport, such as 429=5%:2,500=1%,hang=1%,cut=1%,html=1%,drop=1%.")
     ] = None,
     outage: Annotated[
-        str | None, typer.Option(help="START:LENGTH in seconds: 503 for so long; with :refuse no connection at all.")
+        str | None, typer.Option(help="START:LENGTH in seconds: only 503s; with :refuse no connection at all.")
     ] = None,
-    rate_limit: Annotated[int | None, typer.Option(help="Requests let in within any minute; others get a 429.")] = None,
-    token_limit: Annotated[int | None, typer.Option(help="Tokens let in within any minute; others get a 429.")] = None,
+    rate_limit: Annotated[
+        int | None, typer.Option(min=1, help="Requests let in within any minute; others get a 429.")
+    ] = None,
+    token_limit: Annotated[
+        int | None, typer.Option(min=1, help="Tokens let in within any minute; others get a 429.")
+    ] = None,
     quirk: Annotated[
         str | None,
         typer.Option(
@@ -630,24 +636,17 @@ def offline_server(
     """Serve the built-in model as an OpenAI-compatible server, until Ctrl-C, with load and faults on request."""
     from selfinstruct.config.roles import key_in
     from selfinstruct.errors import ConfigError
-    from selfinstruct.llm.offline.faults import parse_faults
-    from selfinstruct.llm.offline.load import parse_load
-    from selfinstruct.llm.offline.quirks import parse_quirks
-    from selfinstruct.llm.offline.server import run as serve
+    from selfinstruct.llm.offline.server import OfflineServer, serve
 
-    load = parse_load(
-        slots=slots, latency=latency, outage=outage, rate_limit=rate_limit, token_limit=token_limit
-    )  # fmt: skip
-    faults = parse_faults(fault or "")
-    quirks = None if quirk is None else parse_quirks(quirk)
     key = None if api_key_env is None else key_in(api_key_env)
     if api_key_env is not None and not key:
         raise ConfigError(f"--api-key-env: the environment variable {api_key_env} is not set")
+    server = OfflineServer(
+        port=port, style=style, api_key=key, slots=slots, latency=latency, rate_limit=rate_limit,
+        token_limit=token_limit, outage=outage, fault=fault, quirk=quirk, echo_key=echo_key,
+    )  # fmt: skip
     try:
-        serve(
-            port=port, style=style, api_key=key, load=load, faults=faults, quirks=quirks, echo_key=echo_key,
-            on_ready=lambda url: say(f"the offline model is served at {url}; what it counts: {url[:-3]}/stats"),
-        )  # fmt: skip
+        serve(server, lambda url: say(f"the offline model is served at {url}; what it counts: {url[:-3]}/stats"))
     except OSError as error:
         raise ConfigError(f"--port: {port} cannot be used ({error.strerror or error}); 0 takes a free one") from error
 

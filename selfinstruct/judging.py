@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from selfinstruct.ask import Ask, gather
+from selfinstruct.filters.faults import reject, reject_piece, rejection
 from selfinstruct.recipes.answers import read_object
 from selfinstruct.recipes.templates import conversation
 from selfinstruct.records import (
@@ -245,16 +246,7 @@ def _read_revision(task: Task, completion: Completion) -> InstanceCandidate | Re
         return InstanceCandidate(completion.request_id, 0, given, output, completion.finish_reason, completion.source)
     why = f"the request failed: {completion.text}" if completion.kind == "failed" else "no input and output in it"
     text = completion.text if completion.kind == "answer" else ""
-    return Rejection(
-        "instance",
-        "unreadable",
-        completion.request_id,
-        0,
-        text,
-        evidence=why,
-        task_id=task.id,
-        source=completion.source,
-    )
+    return reject_piece(completion, 0, text, reject("unreadable", why), task)
 
 
 def _as_text(said: Any) -> str | None:
@@ -276,5 +268,4 @@ def _found(verdict: JudgeVerdict) -> str:
 
 
 def _reject(task: Task, candidate: InstanceCandidate, reason: str, evidence: str) -> Rejection:
-    return Rejection("instance", reason, candidate.request_id, candidate.position, candidate.output,
-                     input=candidate.input, evidence=evidence, task_id=task.id, source=candidate.source)  # fmt: skip
+    return rejection(candidate, reject(reason, evidence), task)

@@ -13,6 +13,7 @@ from selfinstruct.config.reading import load
 from selfinstruct.config.shaping import pool_settings
 from selfinstruct.export.files import export
 from selfinstruct.growth.pump import Outcome
+from selfinstruct.llm.offline.book import find
 from selfinstruct.records import Completion, Instance, Prompt, Request, Task
 from selfinstruct.runs.run import grow_blocking
 from selfinstruct.settings import Settings
@@ -44,6 +45,13 @@ def changed(given: Settings, **changes: Any) -> Settings:
 def task(instruction: str, number: int = 0, *, is_classification: bool = False) -> Task:
     """A seed without input."""
     return Task(f"s{number}", instruction, is_classification, (Instance("", "Done."),), "seed")
+
+
+def book_says(instruction: str, text: str, output: str) -> bool | None:
+    """Whether the book has this output for the input; None for an instruction that it does not have."""
+    entry = find(instruction)
+    known = entry.answer(text) if entry else None
+    return None if entry is None else known is not None and known.output == output.strip()
 
 
 def answer(request: Request, text: str, finish_reason: str = "stop") -> Completion:

@@ -8,13 +8,13 @@ import json
 import socket
 import ssl
 import threading
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from aiohttp import web
 
-from selfinstruct.llm.offline.protocol import Model, answer_chat
-from selfinstruct.llm.offline.quirks import Quirks
+from selfinstruct.llm.offline.options import parse_quirks
+from selfinstruct.llm.offline.protocol import CARD, Model, RequestError, answer_chat, answer_completion, count_tokens
 
 Answer = Callable[[int, str, dict[str, Any], web.Request], Awaitable[web.StreamResponse]]
 """(how many requests came before, path, body, request) -> response."""
@@ -129,10 +129,10 @@ class GatedServer(ScriptedServer):
     Of the requests in the order they came, the first `let_through` are answered, the others wait until that is raised.
     """
 
-    def __init__(self, let_through: float = 0, quirks: Quirks | None = None) -> None:
+    def __init__(self, let_through: float = 0, quirk: str | None = None) -> None:
         super().__init__(self._answer_in_turn, models=("offline",))
         self.let_through = let_through
-        self._model = Model(quirks=quirks)
+        self._model = Model(quirks=None if quirk is None else parse_quirks(quirk))
 
     @property
     def is_waited_for(self) -> bool:
@@ -148,3 +148,25 @@ class GatedServer(ScriptedServer):
         while place >= self.let_through:  # noqa: ASYNC110 - raised by another thread
             await asyncio.sleep(0.005)
         return web.json_response(answer_chat(body, self._model))
+
+
+def short_server(context_length: int) -> ScriptedServer:
+    """The offline model with a context of this many tokens for prompt and answer together."""
+
+    async def answer(_: int, path: str, body: dict[str, Any], __: web.Request) -> web.Response:
+        texts = [message["content"] for message in body["messages"]] if "messages" in body else [body["prompt"]]
+        if sum(map(count_tokens, texts)) + body.get("max_tokens", 1) > context_length:
+            said = f"This model's maximum context length is {context_length} tokens"
+            return error(400, said, code="context_length_exceeded")
+        answered = answer_chat if path == "chat/completions" else answer_completion
+        return web.json_response(answered(body, Model()))
+
+    return ScriptedServer(answer, models=[{**CARD, "max_model_len": context_length}])
+
+
+def without_schemas(body: Mapping[str, Any], model: Model) -> dict[str, Any]:
+    """What a server answers that enforces no schema."""
+    if (body.get("response_format") or {}).get("type") == "json_schema":
+        said = "Invalid parameter: 'response_format' of type 'json_schema' is not supported with this model."
+        raise RequestError(400, said, "unsupported_value", "response_format")
+    return answer_chat(body, model)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import re
 import subprocess
 import sys
@@ -16,14 +15,12 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
-from rapidfuzz.distance import Indel
 
 from selfinstruct.filters.instances import judge_instances
 from selfinstruct.filters.instructions import fault_of_instruction, instruction_rules
 from selfinstruct.llm.offline import writer
 from selfinstruct.llm.offline.book import entries, find
-from selfinstruct.llm.offline.quirks import Quirks
-from selfinstruct.llm.offline.voices import NO_RULE, WRONG, zipf_words
+from selfinstruct.llm.offline.voices import NO_RULE
 from selfinstruct.novelty.index import Index
 from selfinstruct.records import InstanceCandidate, Task
 from selfinstruct.seeds.reading import read_seeds
@@ -54,16 +51,6 @@ def task_body(instruction: str, schema: str, count: int = 3, **more: Any) -> dic
 
 
 # The same request, the same answer
-
-
-def test_an_answer_is_a_function_of_the_request() -> None:
-    for body in (
-        propose_body([]),
-        task_body(GIVEN.instruction, "task_inputs"),
-        chat_body(COMPLETE.instruction),
-    ):
-        assert writer.chat(body) == writer.chat(json.loads(json.dumps(body)))
-    assert len({writer.chat(propose_body([], seed=seed)).text for seed in range(20)}) == 20
 
 
 def test_transport_fields_and_the_spelling_of_max_tokens_change_nothing() -> None:
@@ -131,21 +118,6 @@ def test_without_an_enforced_form_json_comes_in_fences_and_after_words_at_times(
     assert not any(text.startswith("```") for text in texts)
 
 
-def test_a_stage_is_known_by_its_schema_or_by_the_marks_in_the_message() -> None:
-    line = json.dumps({"instruction": LABELLED.instruction})
-    marked = {
-        'Write 4 new tasks. Answer {"tasks": []}': "tasks",
-        f'{line}\nup to 2 inputs. Answer {{"missing": "a noun", "inputs": []}}': "inputs",
-        f'{line}\nup to 2 inputs. Answer {{"labels": [], "inputs": []}}': "labels",
-    }
-    for message, key in marked.items():
-        answers = [writer.chat(chat_body(message, seed=seed)).text for seed in range(20)]
-        assert sum(f'"{key}"' in answer for answer in answers) > 15
-    for schema, key in zip(SCHEMAS, ("tasks", "inputs", "labels"), strict=True):
-        answers = [writer.chat(task_body("Say when.", schema, seed=seed)).text for seed in range(20)]
-        assert sum(f'"{key}"' in answer for answer in answers) > 15
-
-
 def test_inputs_are_those_of_the_book_and_most_answers_right() -> None:
     right = wrong = 0
     for seed in range(150):
@@ -160,13 +132,6 @@ def test_inputs_are_those_of_the_book_and_most_answers_right() -> None:
             right += known is not None and reply == known.output
             wrong += known is None or reply != known.output
     assert right > 9 * wrong > 0
-
-
-def test_a_task_complete_in_itself_needs_no_input() -> None:
-    answers = Counter(
-        writer.chat(task_body(COMPLETE.instruction, "task_inputs", seed=seed)).text for seed in range(100)
-    )
-    assert answers['{"missing": "nothing", "inputs": []}'] > 90
 
 
 def test_labelled_inputs_cover_the_labels() -> None:
@@ -191,16 +156,7 @@ def test_a_response_reads_instruction_and_input_back() -> None:
         assert answers[wanted] > 50
     parts = [{"type": "text", "text": f"{GIVEN.instruction}\n\n"}, {"type": "text", "text": text}]
     body = {"model": "offline", "messages": [{"role": "system", "content": "x"}, {"role": "user", "content": parts}]}
-    assert writer.chat(body, quirks=Quirks()).text == wanted
-
-
-def test_an_answer_is_wrong_at_times_where_the_book_has_a_wrong_one() -> None:
-    entry = next(one for one in entries() if one.answers[0].wrong)
-    text = entry.answers[0].input
-    message = f"{entry.instruction}\n\n{text}" if text else entry.instruction
-    answers = [writer.chat(chat_body(message, seed=seed)).text for seed in range(800)]
-    share = sum(answer in {one.output for one in entry.answers[0].wrong} for answer in answers) / 800
-    assert share == pytest.approx(WRONG, abs=0.02)
+    assert writer.chat(body, quirks={}).text == wanted
 
 
 def test_an_unknown_task_is_declined() -> None:
@@ -235,12 +191,6 @@ def test_a_base_model_writes_instances_input_first() -> None:
     prompt = f"Task: {COMPLETE.instruction}\n"
     said = [writer.complete({"model": "offline", "prompt": prompt, "seed": i}).text for i in range(60)]
     assert sum(text.startswith(f"Output: {COMPLETE.answers[0].output}") for text in said) > 45
-
-
-def test_a_base_model_writes_instances_output_first() -> None:
-    prompt = f"Task: Which colour?\nClass label: red\nInput: rose\n\nTask: {LABELLED.instruction}\n"
-    text = writer.complete({"model": "offline", "prompt": prompt, "seed": 2}).text
-    assert text.startswith(f"Class label: {LABELLED.answers[0].output}\nInput: {LABELLED.answers[0].input}\n\n")
 
 
 @examples(max_examples=150)
@@ -279,49 +229,6 @@ def test_faulty_proposals_are_there_and_rare() -> None:
         assert 0.001 < sum(bool(holds(text)) for text in unknown) / len(texts) < 0.03
 
 
-def test_demonstrations_come_back_verbatim_and_nearly() -> None:
-    shown = ["Name the 3 longest rivers of the world.", "Explain what a lighthouse keeper does at night."]
-    texts = Counter()
-    for seed in range(200):
-        found = writer.chat(propose_body(shown, 10, seed=seed))
-        if not found.is_cut and '"instruction"' in found.text:
-            texts.update(task["instruction"] for task in json.loads(found.text)["tasks"])
-    share = sum(texts[text] for text in shown) / texts.total()
-    near = sum(
-        n
-        for text, n in texts.items()
-        if text not in shown and any(Indel.normalized_similarity(text, s) > 0.8 for s in shown)
-    )
-    assert 0.02 < share < 0.06
-    assert 0.02 < near / texts.total() < 0.06
-
-
-def test_about_two_in_a_hundred_completions_are_no_whole_json() -> None:
-    bad = cut = empty = 0
-    for seed in range(1000):
-        answer = writer.chat(propose_body([], 3, seed=seed))
-        cut += answer.is_cut
-        try:
-            value = json.loads(answer.text)
-            empty += value == {"tasks": []}
-            bad += not isinstance(value, dict) or "tasks" not in value
-        except ValueError:
-            bad += 1
-    assert 8 <= bad <= 35
-    assert 3 <= cut <= 20
-    assert 1 <= empty <= 12
-
-
-def test_faulty_answers_are_there_and_rare() -> None:
-    known = GIVEN.answers[0]
-    message = f"{GIVEN.instruction}\n\n{known.input}"
-    answers = Counter(writer.chat(chat_body(message, seed=seed)).text for seed in range(1500))
-    assert 0.93 < answers[known.output] / 1500 < 0.98
-    assert answers[known.input] > 0
-    assert any("\n\nInstruction: " in answer for answer in answers)
-    assert any("sorry" in answer.lower() for answer in answers)
-
-
 # What is in the book
 
 
@@ -344,14 +251,7 @@ def test_every_task_of_the_book_passes_the_rules_and_is_new() -> None:
         ]
         _, rejected = judge_instances(task, given, shaping, entry.labels, own)
         assert not rejected, (text, rejected)
-        assert all(one.output not in {wrong.output for wrong in one.wrong} for one in entry.answers), text
-
-
-def test_the_book_is_as_large_and_as_mixed_as_it_says() -> None:
-    assert len(entries()) >= 400
-    assert sum(entry.needs_input for entry in entries()) > 0.4 * len(entries())
-    assert sum(entry.is_classification for entry in entries()) > 30
-    assert sum(bool(one.wrong) for entry in entries() for one in entry.answers) > 100
+        assert all(one.output not in one.wrong for one in entry.answers), text
 
 
 # The style for load
@@ -370,11 +270,3 @@ def test_words_style_gives_distinct_instructions_without_end() -> None:
     assert len(writer.chat(chat_body(texts[0]), "words").text.split()) <= 20
     listed = writer.complete({"model": "offline", "prompt": "Tasks:\n1."}, "words").text
     assert len(re.findall(r"(?m)^\d+\. ", "1." + listed)) == 16
-
-
-def test_words_style_has_natural_frequencies() -> None:
-    counts = Counter(zipf_words(40_000, random.Random(5)))
-    ranked = [count for _, count in counts.most_common()]
-    assert len(ranked) > 2500
-    assert 0.02 < ranked[0] / 40_000 < 0.1
-    assert 5 < ranked[0] / ranked[20] < 12

@@ -143,7 +143,7 @@ def test_random_budgets_are_never_exceeded_and_the_run_goes_on_with_more(tmp_pat
 def test_each_run_sends_as_many_requests_as_it_may(tmp_path: Path) -> None:
     """Also where a run begins with more open requests than its bound, all of which could be sent at once."""
     pool, sent = tmp_path / "p", [0]
-    with OfflineServer(latency_s=0.05) as server:
+    with OfflineServer(latency="fixed:0.05") as server:
         options = {"target": 40, "base_url": [server.base_url], "model": "offline", "concurrency": 64}
         while grow(pool, max_requests=15, **options).exit_code == 3:
             sent.append(rows(pool, "SELECT COUNT(*) FROM completions")[0][0])
@@ -226,7 +226,7 @@ def test_a_budget_in_dollars_for_a_model_without_a_price_is_refused_at_the_start
 
 
 def test_minutes_end_the_sending_and_the_run(tmp_path: Path) -> None:
-    with OfflineServer(latency_s=0.5) as server:
+    with OfflineServer(latency="fixed:0.5") as server:
         outcome = grow(
             tmp_path / "p", base_url=[server.base_url], model="offline", max_minutes=0.1, concurrency=2, target=90
         )

@@ -15,10 +15,8 @@ from selfinstruct import cli
 from selfinstruct.calibration import Agreement, calibrate, read_labels
 from selfinstruct.config.reading import load
 from selfinstruct.errors import ConfigError
-from selfinstruct.llm.offline.book import check
-from selfinstruct.llm.offline.quirks import parse_quirks
 from selfinstruct.llm.offline.server import OfflineServer
-from tests.builders import grow, jsonl, rows
+from tests.builders import book_says, grow, jsonl, rows
 
 OBSERVED = "[judge]\nenabled = true\nmin_valid = 1\nmin_input = 1\nmin_output = 1\n"
 
@@ -39,7 +37,7 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Judged by an erring judge that rejects nothing."""
     folder = tmp_path_factory.mktemp("calibration")
     (folder / "c.toml").write_text(OBSERVED, encoding="utf-8")
-    with OfflineServer(quirks=parse_quirks("wrong=30%,judge_wrong=8%")) as server:
+    with OfflineServer(quirk="wrong=30%,judge_wrong=8%") as server:
         grow(folder / "p", target=80, base_url=[server.base_url], model="offline", config=folder / "c.toml")
     return folder / "p"
 
@@ -61,7 +59,7 @@ def scored_in(pool: Path) -> Scored:
         "AND r.position = i.request_position JOIN completions c ON c.request_id = r.id ORDER BY 1, 2",
     )
     return [
-        (task, position, bool(check(*row)), [one["score"] for one in json.loads(answer).values()])
+        (task, position, bool(book_says(*row)), [one["score"] for one in json.loads(answer).values()])
         for task, position, *row, answer in found
     ]
 

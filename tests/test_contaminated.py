@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import gzip
 import json
 import os
 import random
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -46,19 +44,6 @@ def excluded(*texts: str, threshold: str = "0.7") -> Excluded:
 # --- reading --------------------------------------------------------------------------------------------------------
 
 
-def as_jsonl(path: Path) -> None:
-    jsonl(path, [{"question": QUESTION, "n": 3, "choices": {"text": ["None of them", "72"]}}, {"question": LONG}])
-
-
-def as_csv(path: Path) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([[QUESTION, "None of them", "72"], [LONG, "", ""]])
-
-
-def as_tsv(path: Path) -> None:
-    path.write_text(f"{QUESTION}\tNone of them\t72\n{LONG}\t\t\n", encoding="utf-8")
-
-
 def as_parquet(path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -66,30 +51,25 @@ def as_parquet(path: Path) -> None:
     pq.write_table(pa.table({"q": [QUESTION, LONG], "a": [["None of them", "72"], []]}), path)
 
 
-def as_json(path: Path) -> None:
-    path.write_text(json.dumps([[QUESTION, "None of them", "72"], LONG], indent=1), encoding="utf-8")
+FORMS = {
+    "test.jsonl": "\n".join(
+        json.dumps(one) for one in ({"question": QUESTION, "n": 3, "choices": {"text": ["None of them", "72"]}}, [LONG])
+    ),
+    "test.csv": f'"{QUESTION}",None of them,72\n"{LONG}",,\n',
+    "test.tsv": f"{QUESTION}\tNone of them\t72\n{LONG}\t\t\n",
+    "test.json": json.dumps([[QUESTION, "None of them", "72"], LONG], indent=1),
+    "squad.json": json.dumps(
+        {"version": 1, "data": [{"q": QUESTION, "a": ["None of them", "72"]}, {"q": LONG}]}, indent=1
+    ),
+}
 
 
-def as_json_object(path: Path) -> None:
-    whole = {"version": 1, "data": [{"q": QUESTION, "a": ["None of them", "72"]}, {"q": LONG}]}
-    path.write_text(json.dumps(whole, indent=1), encoding="utf-8")
-
-
-@pytest.mark.parametrize(
-    ("name", "write"),
-    [
-        ("test.jsonl", as_jsonl),
-        ("test.csv", as_csv),
-        ("test.tsv", as_tsv),
-        ("test.parquet", as_parquet),
-        ("test.json", as_json),
-        ("squad.json", as_json_object),
-    ],
-)
-def test_every_text_of_every_row_is_read_from_any_form_of_file(
-    tmp_path: Path, name: str, write: Callable[[Path], None]
-) -> None:
-    write(tmp_path / name)
+@pytest.mark.parametrize("name", [*FORMS, "test.parquet"])
+def test_every_text_of_every_row_is_read_from_any_form_of_file(tmp_path: Path, name: str) -> None:
+    if name in FORMS:
+        (tmp_path / name).write_text(FORMS[name], encoding="utf-8")
+    else:
+        as_parquet(tmp_path / name)
     found = read_exclusion(tmp_path / name)
     assert found.rows == ((1, (QUESTION, "None of them", "72")), (2, (LONG,)))
     packed = tmp_path / f"{name}.gz"
@@ -114,11 +94,9 @@ def test_a_text_file_is_read_line_by_line(tmp_path: Path) -> None:
 
 
 def test_an_exclusion_is_known_by_its_content_whatever_it_is_called(tmp_path: Path) -> None:
-    as_jsonl(tmp_path / "a.jsonl")
-    as_jsonl(tmp_path / "b.jsonl")
-    (tmp_path / "c.txt").write_text(LONG)
-    found = read_exclusions([tmp_path / "a.jsonl", tmp_path / "b.jsonl", tmp_path / "c.txt"])
-    assert [one.name for one in found] == ["a.jsonl", "c.txt"]
+    for name, text in {"a.txt": QUESTION, "b.txt": QUESTION, "c.txt": LONG}.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    assert [one.name for one in read_exclusions(tmp_path / f"{name}.txt" for name in "abc")] == ["a.txt", "c.txt"]
 
 
 def test_other_texts_under_the_same_name_have_another(tmp_path: Path) -> None:
@@ -352,14 +330,6 @@ def test_seeds_that_are_near_a_test_set_are_told(tmp_path: Path) -> None:
     assert any("near excluded ones, which stay: 1, such as s0: b.jsonl row 1" in line for line in told)
 
 
-def test_a_replay_keeps_clear_of_a_test_set(clean: Path, bench: Path, tmp_path: Path) -> None:
-    assert run("replay", clean, "--pool", tmp_path / "p", "--exclude", bench) == 0
-    now = status(tmp_path / "p")
-    assert now["rejections"]["contaminated"] >= 8
-    assert now["tasks"] < 50 + now["tasks_pending"]
-    assert rows(tmp_path / "p", "SELECT name FROM exclusions") == [("bench.jsonl",)]
-
-
 def test_two_test_sets_of_one_name_are_told_apart_wherever_they_are_used(
     clean: Path, bench: Path, tmp_path: Path
 ) -> None:
@@ -410,18 +380,6 @@ def test_an_export_leaves_rows_out_and_says_what_it_is_clear_of(clean: Path, ben
     )
     assert exported(clean) == whole  # nothing of it stays in the pool
     assert rows(clean, "SELECT COUNT(*) FROM exclusions") == [(0,)]
-
-
-def test_an_export_names_what_its_pool_was_grown_clear_of(bench: Path, tmp_path: Path) -> None:
-    grow(tmp_path / "p", target=50, exclude=[bench])
-    assert run("export", tmp_path / "p", "--out", tmp_path / "e") == 0
-    (about,) = manifest(tmp_path / "e")["excluded"]
-    assert about["candidates_rejected"] == status(tmp_path / "p")["rejections"]["contaminated"]
-    assert "rows_left_out" not in about
-    assert run("export", tmp_path / "p", "--out", tmp_path / "f", "--exclude", bench) == 0
-    (about,) = manifest(tmp_path / "f")["excluded"]
-    assert about["rows_left_out"] == 0
-    assert (tmp_path / "e" / "alpaca.jsonl").read_bytes() == (tmp_path / "f" / "alpaca.jsonl").read_bytes()
 
 
 def test_no_text_makes_it_raise() -> None:

@@ -19,12 +19,11 @@ from pathlib import Path
 import pytest
 
 from selfinstruct import cli
-from selfinstruct.llm.offline.faults import parse_faults
 from selfinstruct.llm.offline.server import OfflineServer
 from selfinstruct.store.reading import status
 from tests.builders import ROOT, exported, grow
 from tests.processes import counted, generate, kills, running, wait_until
-from tests.servers import GatedServer
+from tests.servers import GatedServer, without_schemas
 
 TARGET = 40
 FAULTS = "429=5%:0.1,503=4%,500=4%,cut=2%,html=2%,empty=1%,abort=1%,drop=1%"
@@ -53,7 +52,7 @@ def count(pool: Path, sql: str) -> int:
 
 
 def test_a_run_with_faults_of_transport_exports_the_same_bytes(tmp_path: Path, reference: bytes) -> None:
-    with OfflineServer(faults=parse_faults(FAULTS)) as server:
+    with OfflineServer(fault=FAULTS) as server:
         grow(tmp_path / "p", target=TARGET, base_url=[server.base_url], model="offline", concurrency=16)
         assert server.stats()["asked_again"]["after_answer"] == 0
         assert sum(server.stats()["faults"].values()) > 5
@@ -73,7 +72,7 @@ def test_killed_at_random_moments_of_a_run_with_faults(tmp_path: Path, reference
         assert pools < wanted, "runs end before they can be killed"
         pool = tmp_path / f"p{pools}"
         asked_again_at_most = 0
-        with OfflineServer(latency_s=0.05, faults=parse_faults(FAULTS)) as server:
+        with OfflineServer(latency="fixed:0.05", fault=FAULTS) as server:
             for _ in kills(command(pool, server.base_url), pool, min(6, wanted - killed), generator):
                 killed += 1
                 asked_again_at_most += 16
@@ -173,7 +172,7 @@ def test_a_clock_that_jumps_changes_nothing(tmp_path: Path, reference: bytes) ->
         "time.time = lambda: real() + jump.choice([-4e8, 0, 4e8]);"
         "from selfinstruct.cli import run; sys.exit(run(sys.argv[1:]))"
     )
-    with OfflineServer(faults=parse_faults("429=10%:0.1,500=5%")) as server:
+    with OfflineServer(fault="429=10%:0.1,500=5%") as server:
         arguments = [sys.executable, "-c", code, *command(tmp_path / "p", server.base_url)[3:]]
         subprocess.run(arguments, cwd=ROOT, check=True, capture_output=True)
     assert exported(tmp_path / "p") == reference
@@ -187,7 +186,8 @@ def test_the_key_is_written_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     written = b""
     pool = tmp_path / "p"
     for right, faults in ((KEY, FAULTS), ("another", "")):
-        with OfflineServer(api_key=right, echo_key=True, faults=parse_faults(faults), refuse={"json_schema"}) as server:
+        with OfflineServer(api_key=right, echo_key=True, fault=faults) as server:
+            server.answers["chat/completions"] = without_schemas
             url = server.base_url.replace("http://", f"http://me:{KEY}@")
             for base_url in (server.base_url, url):
                 for arguments in (command(pool, base_url, "--more", "3")[3:], command(pool, base_url)[3:]):
@@ -216,10 +216,8 @@ def test_the_key_is_written_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_an_outage_in_the_middle_is_waited_for_with_few_probes(tmp_path: Path, reference: bytes) -> None:
-    from selfinstruct.llm.offline.load import parse_load
-
     told: list[str] = []
-    with OfflineServer(latency_s=0.2, load=parse_load(outage="1:6:refuse")) as server:
+    with OfflineServer(latency="fixed:0.2", outage="1:6:refuse") as server:
         grow(tmp_path / "p", target=TARGET, base_url=[server.base_url], model="offline", concurrency=4, tell=told)
     assert exported(tmp_path / "p") == reference
     assert threading.active_count() < 10

@@ -37,8 +37,8 @@ from selfinstruct.export.formats import END, FORMATS, WITH_INPUT, WITHOUT_INPUT,
 from selfinstruct.export.manifest import Spaced
 from selfinstruct.export.screening import Screen
 from selfinstruct.export.tables import _BATCH_CHARS, COLUMNS, NAMES, file_name, opened
+from selfinstruct.llm.offline.options import parse_quirks
 from selfinstruct.llm.offline.protocol import Model, answer_chat
-from selfinstruct.llm.offline.quirks import parse_quirks
 from selfinstruct.records import Exclusion, Instance, Task
 from selfinstruct.store.exclusions import Used
 from selfinstruct.store.training import Row

@@ -9,12 +9,12 @@ import pytest
 
 from selfinstruct import rounds
 from selfinstruct.errors import ConfigError
-from selfinstruct.llm.offline.server import OfflineServer
 from selfinstruct.recipes.fitting import fits, most_likely_tokens
 from selfinstruct.records import Instance, Prompt, Task
 from selfinstruct.settings import Settings
 from selfinstruct.store.reading import status
 from tests.builders import changed, grow, jsonl, rows, seed_row, settings, settle, task
+from tests.servers import short_server
 
 LONG = "Sum up this report. " + "The kettle sang and the cup was warm. " * 60
 SEEDS = [task(f"Explain topic number {number} in plain words.", number) for number in range(11)]
@@ -90,7 +90,7 @@ def test_an_answer_that_leaves_no_room_for_a_prompt_is_refused_before_anything_i
 ) -> None:
     config = tmp_path / "c.toml"
     config.write_text(f"[judge]\nenabled = {str(stage == 'judge').lower()}\n[{table}]\nmax_tokens = {most}\n")
-    with OfflineServer(max_model_len=8192) as server, pytest.raises(ConfigError) as caught:
+    with short_server(8192) as server, pytest.raises(ConfigError) as caught:
         grow(tmp_path / "p", config=config, target=5, base_url=[server.base_url], model="offline", recipe=recipe)
     assert f"max_tokens = {most} leaves no room for the prompts of {stage}" in str(caught.value)
     assert "takes 8192 of prompt and answer" in str(caught.value)
@@ -98,7 +98,7 @@ def test_an_answer_that_leaves_no_room_for_a_prompt_is_refused_before_anything_i
 
 
 def test_a_stage_with_a_longer_context_of_its_own_may_answer_at_length(tmp_path: Path) -> None:
-    with OfflineServer(max_model_len=4096) as short, OfflineServer(max_model_len=65_536) as long:
+    with short_server(4096) as short, short_server(65_536) as long:
         config = tmp_path / "c.toml"
         config.write_text(f'[stages.respond]\nmax_tokens = 10000\nbase_url = "{long.base_url}"\n')
         outcome = grow(tmp_path / "p", config=config, target=5, base_url=[short.base_url], model="offline")
@@ -107,7 +107,7 @@ def test_a_stage_with_a_longer_context_of_its_own_may_answer_at_length(tmp_path:
 
 
 def test_the_context_of_every_server_in_use_counts(tmp_path: Path) -> None:
-    with OfflineServer(max_model_len=65_536) as long, OfflineServer(max_model_len=3000) as short:
+    with short_server(65_536) as long, short_server(3000) as short:
         config = tmp_path / "c.toml"
         config.write_text(f'[stages.respond]\nbase_url = "{short.base_url}"\n')
         grow(tmp_path / "p", config=config, target=5, base_url=[long.base_url], model="offline")
@@ -120,7 +120,7 @@ def test_a_run_on_a_short_context_fits_its_prompts_and_says_so(tmp_path: Path) -
         seed_row(f"{LONG if number % 2 else 'Explain this'} in {number} plain words.", number) for number in range(20)
     ]
     path = jsonl(tmp_path / "seeds.jsonl", seeds)
-    with OfflineServer(max_model_len=3000) as server:
+    with short_server(3000) as server:
         outcome = grow(tmp_path / "p", target=10, seeds=path, base_url=[server.base_url], model="offline")
     now = status(tmp_path / "p")
     assert (outcome.exit_code, now["tasks"], now["failed"]) == (0, 10, 0)

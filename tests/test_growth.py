@@ -117,7 +117,7 @@ def test_killed_at_random_moments_and_resumed_gives_the_same_bytes(tmp_path: Pat
         pool = tmp_path / f"pool{pools}"
         concurrency = generator.choice([4, 16])
         asked_again_at_most = 0
-        with OfflineServer(latency_s=0.05) as server:
+        with OfflineServer(latency="fixed:0.05") as server:
             command = generate(pool, server.base_url, TARGET, "--concurrency", concurrency)
             for _ in kills(command, pool, min(8, 20 - killed), generator):
                 killed += 1
@@ -133,7 +133,7 @@ def test_killed_at_random_moments_and_resumed_gives_the_same_bytes(tmp_path: Pat
 def test_killed_while_its_database_is_made_a_pool_is_made_by_the_next_run(tmp_path: Path, reference: bytes) -> None:
     generator = random.Random(8)
     killed, pools = 0, 0
-    with OfflineServer(latency_s=0.05) as server:
+    with OfflineServer(latency="fixed:0.05") as server:
         while killed < 4:
             pools += 1
             assert pools < 12, "runs end before they can be killed"

@@ -16,7 +16,6 @@ from selfinstruct.novelty.common import mark_common
 from selfinstruct.novelty.index import Index
 from selfinstruct.novelty.tokens import TOKENIZERS, tokenize
 from selfinstruct.records import Instance, InstanceCandidate, Task
-from selfinstruct.validators import BUILT_IN
 from selfinstruct.validators.patterns import forbidden_pattern
 from tests.builders import settings
 
@@ -44,8 +43,8 @@ FAULTY = st.sampled_from(
         "Describe this secret to me.",
         "Erzähle vom Geheimer  Plan der Stadt.",
         "说说图片里有什么东西。",
-        "Send an email to my landlord about the rent.",
-        "Explain the difference between the",
+        "Design a logo for a fictional bakery.",
+        "Explain the difference between these two,",
         "Write a poem about [insert topic].",
         "Write a haiku about rain.\n2. Explain how rain forms.",
         "# Explain why the sky is blue.",
@@ -104,12 +103,6 @@ def test_instances_are_compared_without_them_and_kept_as_they_came(character: st
     assert [one.reason for one in rejected] == ["duplicate"]
     refusing = [InstanceCandidate("r", 0, copy, f"I'm sor{character}ry, but I can{character}not help with that.")]
     assert [one.reason for one in judge_instances(task, refusing, settings())[1]] == ["refusal"]
-
-
-def test_the_check_for_hidden_characters_still_sees_them() -> None:
-    found = BUILT_IN["hidden_characters"](Task("t", "Name a fruit.", None), Instance("", "A ba\u200bnana"))
-    assert found is not None
-    assert found.reason == "hidden_characters"
 
 
 def test_persian_and_emoji_are_words_and_signs_as_before() -> None:

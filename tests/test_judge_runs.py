@@ -15,18 +15,16 @@ import pytest
 
 from selfinstruct import cli, judging
 from selfinstruct.config.reading import load
-from selfinstruct.llm.offline.book import check
-from selfinstruct.llm.offline.quirks import parse_quirks
 from selfinstruct.llm.offline.server import OfflineServer
 from selfinstruct.runs.forecast import forecast
 from selfinstruct.store.reading import explain, status
-from tests.builders import exported, grow, rows
+from tests.builders import book_says, exported, grow, rows
 from tests.processes import generate, kills, running
 from tests.servers import GatedServer
 from tests.test_growth import assert_it_adds_up
 
 TARGET = 60
-QUIRKS = parse_quirks("wrong=25%,judge_wrong=8%,badjson=4%,refusal=2%,rut=60%")
+QUIRKS = "wrong=25%,judge_wrong=8%,badjson=4%,refusal=2%,rut=60%"
 """In its rut the model asks more often for short answers, which can agree."""
 SEED = 4
 """One by which the judge errs often enough in everything that it is asked."""
@@ -65,7 +63,7 @@ def run(pool: Path, server: OfflineServer, config: Path | None, **options: Any) 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[OfflineServer]:
-    with OfflineServer(quirks=QUIRKS) as running:
+    with OfflineServer(quirk=QUIRKS) as running:
         yield running
 
 
@@ -135,7 +133,7 @@ def test_killed_at_random_moments_and_resumed_gives_the_same_bytes(
 ) -> None:
     generator = random.Random(3)
     killed, pools, concurrency = 0, 0, 8
-    with OfflineServer(latency_s=0.05, quirks=QUIRKS) as slow:
+    with OfflineServer(latency="fixed:0.05", quirk=QUIRKS) as slow:
         while killed < 10:
             pools += 1
             assert pools < 10, "runs end before they can be killed"
@@ -180,7 +178,7 @@ def test_a_budget_holds_for_the_judge_too_and_the_run_goes_on_to_the_same_bytes(
 def test_it_adds_up_at_every_moment_of_a_run(tmp_path: Path, config: Path) -> None:
     """The run goes on by one answer with each look at it."""
     pool, looks, saw_verdicts = tmp_path / "p", 0, 0
-    with GatedServer(quirks=QUIRKS) as server:
+    with GatedServer(quirk=QUIRKS) as server:
         command = generate(pool, server.base_url, 20, "--config", config, "--concurrency", 4)
         with running(command) as process:
             while process.poll() is None:
@@ -284,7 +282,7 @@ def test_verdicts_are_the_truth_but_for_the_errors_asked_for(reference: Path) ->
         row = json.loads(re.search(r"^\{.*\}$", message, re.MULTILINE)[0])  # type: ignore[index]
         scores = said(answer)
         if scores:
-            truth = check(row["instruction"], row["input"], row["output"])
+            truth = book_says(row["instruction"], row["input"], row["output"])
             right, wrong = right + ((scores[2] > 3) == truth), wrong + ((scores[2] > 3) != truth)
     assert right + wrong > 80
     assert 0.02 < wrong / (right + wrong) < 0.16, "8 % were asked for"
@@ -299,7 +297,7 @@ def test_a_judge_makes_an_export_more_right(tmp_path: Path, reference: Path, ser
             "SELECT t.instruction, i.input, i.output FROM tasks t JOIN instances i ON i.task_id = t.id "
             "WHERE t.origin = 'generated'",
         )
-        return sum(check(*row) is True for row in found) / len(found)
+        return sum(book_says(*row) is True for row in found) / len(found)
 
     assert share(tmp_path / "p") < 0.85, "25 % of the answers are wrong"
     assert share(reference) > 0.93
@@ -414,7 +412,7 @@ def test_the_recipe_for_base_models_is_judged_too(tmp_path: Path, server: Offlin
 def test_a_judge_that_rejects_everything_ends_the_run(tmp_path: Path, server: OfflineServer) -> None:
     path = tmp_path / "c.toml"
     path.write_text("[judge]\nenabled = true\nmin_valid = 5\nmin_input = 5\nmin_output = 5\n", encoding="utf-8")
-    with OfflineServer(quirks=parse_quirks("judge_wrong=100%")) as wrong:
+    with OfflineServer(quirk="judge_wrong=100%") as wrong:
         outcome = run(tmp_path / "p", wrong, path)
     assert outcome.exit_code == 4
     assert "almost no task keeps an instance: " in outcome.reason

@@ -22,7 +22,7 @@ from selfinstruct.records import canonical_json
 from selfinstruct.runs.run import grow_blocking
 from selfinstruct.seeds import read_seeds
 from selfinstruct.store.reading import status
-from tests.builders import ROOT, grow, jsonl, rows, seed_row, settings
+from tests.builders import ROOT, grow, jsonl, rows, seed_row
 from tests.servers import ScriptedServer, completion
 
 FRAMES = [
@@ -191,13 +191,6 @@ def test_a_model_that_obeys_is_accepted_as_often_in_german_as_in_english(
     assert all("besser" in one or one == "Ja" for one in outputs)
 
 
-@pytest.mark.parametrize("recipe", ["chat", "paper"])
-def test_without_a_language_prompts_name_none_that_is_wanted(recipe: str) -> None:
-    prompts = settings(recipe).prompts
-    assert not any("{{language" in text or "wanted" in text for text in prompts.values())
-    assert (recipe != "chat") or "Write in the language of the examples." in prompts["propose"]
-
-
 def test_prompts_of_the_users_own_have_a_place_for_the_language(tmp_path: Path) -> None:
     config, own = tmp_path / "c.toml", tmp_path / "own"
     own.mkdir()
@@ -210,11 +203,6 @@ def test_prompts_of_the_users_own_have_a_place_for_the_language(tmp_path: Path) 
     (own / "propose.txt").write_text("[user]\n{{demonstrations}}\nMore of these, please.", encoding="utf-8")
     with pytest.raises(ConfigError, match=r"propose\.txt: --language is not asked for; write \{\{language\}\}"):
         pool_settings(load(config, {}), "m")
-
-
-def test_the_original_code_asks_in_no_other_language() -> None:
-    with pytest.raises(ConfigError, match=r"filters\.languages: recipe\.compat asks"):
-        pool_settings(load(None, {"language": ["de"], "recipe": "paper", "compat": True}), "m")
 
 
 def test_every_language_that_is_known_has_a_name() -> None:

@@ -112,7 +112,7 @@ def in_a_terminal(*arguments: object, term: str = "xterm-256color") -> tuple[int
 
 
 def test_a_terminal_sees_the_run_and_then_the_summary(tmp_path: Path) -> None:
-    with OfflineServer(latency_s=0.3) as server:
+    with OfflineServer(latency="fixed:0.3") as server:
         code, shown, out = in_a_terminal(
             "generate", "--pool", tmp_path / "p", "--target", 60, "--base-url", server.base_url, "--model", "offline",
             "--concurrency", 8,

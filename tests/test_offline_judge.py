@@ -7,14 +7,16 @@ from typing import Any
 
 import pytest
 
-from selfinstruct.llm.offline.book import check, entries
+from selfinstruct.llm.offline.book import entries
+from selfinstruct.llm.offline.options import parse_quirks
 from selfinstruct.llm.offline.protocol import Model, answer_chat
-from selfinstruct.llm.offline.quirks import parse_quirks
+from tests.builders import book_says
 
 ENTRY = next(one for one in entries() if one.needs_input and not one.is_classification and one.answers[0].wrong)
 KNOWN = ENTRY.answers[0]
 GOOD = {"instruction": ENTRY.instruction, "input": KNOWN.input, "output": KNOWN.output}
-BAD = {**GOOD, "output": KNOWN.wrong[0].output}
+WRONG, FAULT = next(iter(KNOWN.wrong.items()))
+BAD = {**GOOD, "output": WRONG}
 LABELLED = next(one for one in entries() if one.is_classification and len(one.answers) == 3)
 MARKS = {
     "verdict": '{"valid_task": {"reason": "...", "score": 5}}',
@@ -40,7 +42,7 @@ def scores(row: dict[str, str], quirks: str = "none", seed: int = 0) -> list[int
 def test_a_verdict_has_three_questions_with_reason_and_score(with_schema: bool) -> None:
     said = ask("verdict", BAD, with_schema=with_schema)
     assert list(said) == ["valid_task", "suitable_input", "correct_output"]
-    assert KNOWN.wrong[0].fault in said["correct_output"]["reason"]
+    assert FAULT in said["correct_output"]["reason"]
     assert set(ask("revision", BAD, with_schema=with_schema)) == {"critique", "input", "output"}
 
 
@@ -73,7 +75,7 @@ def test_outputs_are_wrong_at_the_rate_given() -> None:
         messages = [{"role": "user", "content": f"{GOOD['instruction']}\n\n{GOOD['input']}"}]
         answer = answer_chat({"model": "offline", "seed": seed, "messages": messages},
                              Model("tasks", parse_quirks("wrong=25%")))  # fmt: skip
-        wrong += not check(GOOD["instruction"], GOOD["input"], answer["choices"][0]["message"]["content"])
+        wrong += not book_says(GOOD["instruction"], GOOD["input"], answer["choices"][0]["message"]["content"])
     assert wrong / 400 == pytest.approx(0.25, abs=0.06)
 
 
@@ -85,7 +87,7 @@ def test_labels_are_wrong_at_the_rate_given_and_stay_labels() -> None:
         body = {"model": "offline", "seed": seed, "messages": [{"role": "user", "content": content}]}
         answer = answer_chat(body, Model("tasks", parse_quirks("wrong=25%")))
         for one in json.loads(answer["choices"][0]["message"]["content"])["inputs"]:
-            verdict = check(LABELLED.instruction, one["input"], one["label"])
+            verdict = book_says(LABELLED.instruction, one["input"], one["label"])
             assert one["label"] in LABELLED.labels
             right, wrong = right + bool(verdict), wrong + (not verdict)
     assert wrong / (right + wrong) == pytest.approx(0.25, abs=0.06)
@@ -94,7 +96,7 @@ def test_labels_are_wrong_at_the_rate_given_and_stay_labels() -> None:
 def test_a_revision_is_right_and_leaves_what_was_right() -> None:
     right = {"input": KNOWN.input, "output": KNOWN.output}
     mended = ask("revision", BAD)
-    assert KNOWN.wrong[0].fault in mended.pop("critique")
+    assert FAULT in mended.pop("critique")
     assert mended == right
     assert ask("revision", GOOD) == {"critique": "Nothing is wrong.", **right}
     assert {**ask("revision", {**BAD, "input": "no number"}), "critique": ""} == {"critique": "", **right}

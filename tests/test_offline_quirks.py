@@ -9,14 +9,12 @@ from typing import Any
 import pytest
 
 from selfinstruct.errors import ConfigError
-from selfinstruct.llm.offline import flaws
-from selfinstruct.llm.offline.book import check, entries, find, of_kind
-from selfinstruct.llm.offline.protocol import Limits, Model, answer_chat, answer_completion, count_tokens
-from selfinstruct.llm.offline.quirks import KINDS, parse_quirks
-from selfinstruct.llm.offline.rates import Rate
-from selfinstruct.llm.offline.server import OfflineServer
+from selfinstruct.llm.offline.book import entries, find
+from selfinstruct.llm.offline.flaws import PHRASES, QUIRKS
+from selfinstruct.llm.offline.options import parse_quirks
+from selfinstruct.llm.offline.protocol import Model, answer_chat, answer_completion, count_tokens
 from selfinstruct.llm.offline.writer import Style
-from tests.test_offline_faults import post
+from tests.builders import book_says
 
 SHOWN = ["Name three rivers.", "Say what day follows Monday."]
 
@@ -55,30 +53,16 @@ def is_json(found: str) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("given", "rates"),
-    [
-        ("none", {}),
-        ("dup=0", {"dup": Rate(0.0)}),
-        ("badjson=3%,length=0.03", {"badjson": Rate(0.03), "length": Rate(0.03)}),
-        ("think=100%,fence=100%", {"think": Rate(1.0), "fence": Rate(1.0)}),
-    ],
-)
-def test_quirks_have_rates(given: str, rates: dict[str, Rate]) -> None:
-    assert parse_quirks(given).rates == rates
-
-
-@pytest.mark.parametrize(
     ("given", "said"),
     [
-        ("foo=1%", f"unknown kind 'foo'; known: {', '.join(KINDS)}"),
+        ("foo=1%", f"unknown kind 'foo'; known: {', '.join(QUIRKS)}"),
         ("badjson=60%,empty=60%", "the rates add up to 120%; 100% is the most"),
         ("none,dup=1%", "unknown kind 'none'"),
     ],
 )
 def test_a_wrong_quirk_is_one_clear_line(given: str, said: str) -> None:
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(ConfigError, match=f"^--quirk: {said}"):
         parse_quirks(given)
-    assert str(caught.value).startswith(f"--quirk: {said}")
 
 
 @pytest.mark.parametrize("quirks", ["none", "dup=0,badjson=0%"])
@@ -88,7 +72,7 @@ def test_rates_of_nothing_switch_the_flaws_off(quirks: str) -> None:
         tasks = [task["instruction"] for task in json.loads(found)["tasks"]]
         assert len(tasks) == 8
         assert not set(tasks) & set(SHOWN)
-        assert check(KNOWN.instruction, KNOWN.answers[0].input, text(quirks, question(seed)))
+        assert book_says(KNOWN.instruction, KNOWN.answers[0].input, text(quirks, question(seed)))
     usual = [answer_chat(question(seed), Model())["choices"][0]["message"]["content"] for seed in range(300)]
     assert len(set(usual)) > 1, "without quirks the model has its own flaws"
 
@@ -106,16 +90,12 @@ def test_a_share_of_the_tasks_repeats_a_demonstration(style: Style) -> None:
 SIGNS: dict[str, Callable[[dict[str, Any]], bool]] = {
     "badjson": lambda choice: not is_json(choice["message"]["content"]) and choice["finish_reason"] == "stop",
     "length": lambda choice: choice["finish_reason"] == "length",
-    "refusal": lambda choice: choice["message"]["content"] in flaws.REFUSALS,
+    "refusal": lambda choice: choice["message"]["content"] in PHRASES["refusals"],
     "empty": lambda choice: choice["message"]["content"] == "",
     "think": lambda choice: choice["message"]["content"].startswith("<think>\n"),
     "reasoning": lambda choice: bool(choice["message"].get("reasoning_content")),
     "fence": lambda choice: choice["message"]["content"].startswith("```json\n"),
 }
-
-
-def test_every_kind_has_a_test() -> None:
-    assert {*SIGNS, "dup", "rut", "wrong", "judge_wrong"} == set(KINDS)
 
 
 @pytest.mark.parametrize("kind", SIGNS)
@@ -124,14 +104,6 @@ def test_a_quirk_shows_as_often_as_it_should(kind: str, style: Style) -> None:
     assert all(SIGNS[kind](ask(f"{kind}=100%", proposal(seed), style)) for seed in range(60))
     share = sum(SIGNS[kind](ask(f"{kind}=30%", proposal(seed), style)) for seed in range(600)) / 600
     assert share == pytest.approx(0.3, abs=0.07)
-
-
-def test_a_quirk_is_a_function_of_the_request() -> None:
-    quirks = parse_quirks("badjson=20%,length=20%,refusal=10%,empty=10%,think=30%,reasoning=30%,fence=30%,dup=30%")
-    with OfflineServer(quirks=quirks) as one, OfflineServer(quirks=quirks) as other:
-        for seed in range(25):
-            body = json.dumps(proposal(seed)).encode()
-            assert post(one.base_url, body)[2] == post(one.base_url, body)[2] == post(other.base_url, body)[2]
 
 
 def test_a_thought_stands_before_the_answer_and_leaves_it_whole() -> None:
@@ -143,12 +115,6 @@ def test_a_thought_stands_before_the_answer_and_leaves_it_whole() -> None:
     assert choice["message"]["content"] == plain
     both = count_tokens(plain) + count_tokens(choice["message"]["reasoning_content"])
     assert choice["usage"]["completion_tokens"] == both
-
-
-def test_a_fence_holds_the_same_json_and_plain_answers_have_none() -> None:
-    fenced = text("fence=100%", proposal(1))
-    assert fenced.removeprefix("```json\n").removesuffix("\n```") == text("none", proposal(1))
-    assert text("fence=100%,badjson=100%", question(1)) == text("none", question(1))
 
 
 def test_an_endless_answer_uses_all_the_tokens_it_may() -> None:
@@ -168,12 +134,6 @@ def test_no_quirk_goes_beyond_the_tokens_asked_for(limit: int) -> None:
             assert spoken + count_tokens(choice["message"].get("reasoning_content", "")) <= limit
 
 
-def test_the_context_bounds_an_endless_answer() -> None:
-    model = Model("tasks", parse_quirks("length=100%"), Limits(max_model_len=200))
-    usage = answer_chat(question(1), model)["usage"]
-    assert usage["total_tokens"] == 200
-
-
 def test_completions_have_the_quirks_that_a_text_can_have() -> None:
     body = {"model": "offline", "prompt": "Tasks:\n1. Name a colour.\n2.", "stop": ["\n5."], "max_tokens": 400}
     for quirks, finish in (("none", "stop"), ("length=100%", "length"), ("reasoning=100%", "stop")):
@@ -190,15 +150,8 @@ def in_a_rut(seed: int, quirks: str, *more: str) -> list[str]:
     return [task["instruction"] for task in json.loads(text(quirks, body))["tasks"]]
 
 
-def test_a_model_in_a_rut_knows_few_tasks() -> None:
-    fresh = {text for seed in range(150) for text in in_a_rut(seed, "none")}
-    stuck = {text for seed in range(150) for text in in_a_rut(seed, "rut=100%")}
-    assert len(stuck) < len(fresh) / 2
-    assert stuck == {text for seed in range(150) for text in in_a_rut(seed, "rut=100%")}
-
-
 def test_a_model_in_a_rut_goes_on_with_the_kinds_that_it_is_shown() -> None:
-    shown = [json.dumps({"instruction": entry.instruction}) for entry in of_kind("plans")[:3]]
+    shown = [json.dumps({"instruction": entry.instruction}) for entry in entries() if entry.kind == "plans"][:3]
     assert set(kinds_in_a_rut(*shown)) == {"plans"}
     assert "plans" not in kinds_in_a_rut()
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import socket
-import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -17,12 +14,9 @@ import openai
 import pytest
 from openai import OpenAI
 
-from selfinstruct.llm.offline import server as server_module
 from selfinstruct.llm.offline.book import entries
-from selfinstruct.llm.offline.protocol import before_stop, clip, count_tokens
+from selfinstruct.llm.offline.protocol import clip, count_tokens
 from selfinstruct.llm.offline.server import OfflineServer
-from tests.processes import running
-from tests.test_offline_faults import asking, eventually
 
 PLANET = "Which planet of our solar system has the shortest year?"
 LIST = "Tasks:\n1. Name a colour.\n2."
@@ -58,26 +52,10 @@ def chat(content: str = PLANET, **more: Any) -> dict[str, Any]:
     return {"model": "offline", "messages": [{"role": "user", "content": content}], **more}
 
 
-def refusal(base_url: str, body: Any, route: str = "/chat/completions") -> dict[str, Any]:
-    """The error of a request that must be refused with 400."""
-    status, answer = fetch(base_url + route, body)
-    assert status == 400, answer
-    assert answer.keys() == {"error"}
-    assert answer["error"].keys() == {"message", "type", "param", "code"}
-    error: dict[str, Any] = answer["error"]
-    return error
-
-
 def test_the_model_says_what_it_is(client: OpenAI) -> None:
     (model,) = client.models.list().data
     assert (model.id, model.owned_by) == ("offline", "selfinstruct")
     assert client.models.retrieve("offline").id == "offline"
-
-
-def test_health_needs_no_key() -> None:
-    with OfflineServer(api_key="secret") as server:
-        status, answer = fetch(server.base_url.removesuffix("/v1") + "/health")
-    assert (status, answer["status"], answer["model"]) == (200, "ok", "offline")
 
 
 def test_a_chat_answer_has_the_form_of_openai(client: OpenAI) -> None:
@@ -90,17 +68,6 @@ def test_a_chat_answer_has_the_form_of_openai(client: OpenAI) -> None:
     assert answer.usage.prompt_tokens == count_tokens(PLANET) == 11
     assert answer.usage.completion_tokens == 1
     assert answer.usage.total_tokens == 12
-
-
-def test_a_schema_is_followed(client: OpenAI) -> None:
-    schema = {"name": "new_tasks", "schema": {"type": "object"}, "strict": True}
-    answer = client.chat.completions.create(
-        model="offline",
-        messages=[{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Write 4 new tasks."}],
-        response_format={"type": "json_schema", "json_schema": schema},  # type: ignore[typeddict-item]
-        seed=1,
-    )
-    assert len(json.loads(answer.choices[0].message.content or "")["tasks"]) == 4
 
 
 def test_a_base_model_completes(client: OpenAI) -> None:
@@ -136,19 +103,6 @@ def test_stop_ends_a_chat_answer_before_the_string(server: OfflineServer) -> Non
 
 
 @pytest.mark.parametrize(
-    ("text", "stops", "expected"),
-    [
-        ("abc", [], ("abc", False)),
-        ("a.b;c", [";", "."], ("a", True)),
-        ("abc", ["", "d"], ("abc", False)),
-        ("abc", ["a"], ("", True)),
-    ],
-)
-def test_the_first_stop_string_counts(text: str, stops: list[str], expected: tuple[str, bool]) -> None:
-    assert before_stop(text, stops) == expected
-
-
-@pytest.mark.parametrize(
     ("text", "limit", "expected"),
     [
         ("one, two", None, ("one, two", False)),
@@ -169,8 +123,9 @@ def test_the_same_body_gets_the_same_bytes(server: OfflineServer) -> None:
         assert fetch(other.base_url + "/chat/completions", body) == fetch(url, body)
 
 
-def test_a_wrong_or_missing_key_is_401() -> None:
+def test_a_wrong_or_missing_key_is_401_except_for_health() -> None:
     with OfflineServer(api_key="secret") as server:
+        assert fetch(server.base_url.removesuffix("/v1") + "/health")[1]["model"] == "offline"
         for key in (None, "wrong", "sécret"):
             status, answer = fetch(server.base_url + "/models", key=key and key.encode().decode("latin-1"))
             assert status == 401
@@ -209,7 +164,6 @@ MESSAGES = [{"role": "user", "content": "x"}]
     ("body", "param"),
     [
         (b"{", None),
-        (b"", None),
         (b"\xff\xfe{}", None),
         (b"[" * 100_000, None),
         ([], None),
@@ -218,9 +172,8 @@ MESSAGES = [{"role": "user", "content": "x"}]
         ({"model": "offline"}, "messages"),
         ({"model": "offline", "messages": []}, "messages"),
         ({"model": "offline", "messages": "x"}, "messages"),
-        ({"model": "offline", "messages": ["x"]}, "messages[0]"),
-        ({"model": "offline", "messages": [*MESSAGES, {"role": "user"}]}, "messages[1]"),
-        ({"model": "offline", "messages": [{"role": "user", "content": ["x"]}]}, "messages[0]"),
+        ({"model": "offline", "messages": [*MESSAGES, {"role": "user"}]}, "messages"),
+        ({"model": "offline", "messages": [{"role": "user", "content": ["x"]}]}, "messages"),
         (chat(n=2), "n"),
         (chat(stream=True), "stream"),
         (chat(max_tokens=0), "max_tokens"),
@@ -230,97 +183,23 @@ MESSAGES = [{"role": "user", "content": "x"}]
         (chat(temperature="hot"), "temperature"),
         (chat(top_p=1.5), "top_p"),
         (chat(stop=[1]), "stop"),
-        (chat(stop={}), "stop"),
-        (chat(response_format="json"), "response_format.type"),
-        (chat(response_format={"type": "xml"}), "response_format.type"),
-        (chat(response_format={"type": "json_schema"}), "response_format.json_schema"),
-        (chat(response_format={"type": "json_schema", "json_schema": {"name": 1}}), "response_format.json_schema"),
+        (chat(response_format="json"), "response_format"),
+        (chat(response_format={"type": "xml"}), "response_format"),
+        (chat(response_format={"type": "json_schema", "json_schema": 1}), "response_format"),
+        *(({"model": "offline", "prompt": prompt}, "prompt") for prompt in (None, 3, [], ["a", "b"], [1])),
     ],
 )
 def test_a_faulty_request_is_400_and_names_the_parameter(server: OfflineServer, body: Any, param: str | None) -> None:
-    assert refusal(server.base_url, body)["param"] == param
-
-
-@pytest.mark.parametrize("prompt", [None, 3, [], ["a", "b"], [1, 2]])
-def test_a_completion_needs_one_prompt(server: OfflineServer, prompt: Any) -> None:
-    assert refusal(server.base_url, {"model": "offline", "prompt": prompt}, "/completions")["param"] == "prompt"
+    route = "/completions" if isinstance(body, dict) and "prompt" in body else "/chat/completions"
+    status, answer = fetch(server.base_url + route, body)
+    assert (status, answer["error"]["param"]) == (400, param)
+    assert answer["error"].keys() == {"message", "type", "param", "code"}
 
 
 def test_lone_surrogates_and_nul_are_served(server: OfflineServer) -> None:
     status, answer = fetch(server.base_url + "/chat/completions", chat("\ud800 \x00"))
     assert status == 200
     assert answer["choices"][0]["finish_reason"] == "stop"
-
-
-@pytest.mark.parametrize(
-    ("name", "body", "message", "code", "param"),
-    [
-        (
-            "max_tokens",
-            chat(max_tokens=9),
-            (
-                "Unsupported parameter: 'max_tokens' is not supported with this model."
-                " Use 'max_completion_tokens' instead."
-            ),
-            "unsupported_parameter",
-            "max_tokens",
-        ),
-        (
-            "temperature",
-            chat(temperature=0.7),
-            (
-                "Unsupported value: 'temperature' does not support 0.7 with this model."
-                " Only the default (1) value is supported."
-            ),
-            "unsupported_value",
-            "temperature",
-        ),
-        (
-            "json_schema",
-            chat(response_format={"type": "json_schema", "json_schema": {"name": "a", "schema": {}}}),
-            "Invalid parameter: 'response_format' of type 'json_schema' is not supported with this model.",
-            "unsupported_value",
-            "response_format",
-        ),
-        (
-            "json_object",
-            chat(response_format={"type": "json_object"}),
-            "Invalid parameter: 'response_format' of type 'json_object' is not supported with this model.",
-            "unsupported_value",
-            "response_format",
-        ),
-        (
-            "seed",
-            chat(seed=1),
-            "Unsupported parameter: 'seed' is not supported with this model.",
-            "unsupported_parameter",
-            "seed",
-        ),
-    ],
-)
-def test_a_poorer_server_refuses_what_it_lacks(name: str, body: Any, message: str, code: str, param: str) -> None:
-    with OfflineServer(refuse={name}) as server:
-        error = refusal(server.base_url, body)
-        assert (error["message"], error["code"], error["param"]) == (message, code, param)
-        plain = chat(temperature=1, max_completion_tokens=50)
-        assert fetch(server.base_url + "/chat/completions", plain)[0] == 200
-
-
-def test_a_prompt_beyond_the_context_is_400() -> None:
-    with OfflineServer(max_model_len=50) as server:
-        assert fetch(server.base_url + "/models")[1]["data"][0]["max_model_len"] == 50
-        error = refusal(server.base_url, chat("word " * 45, max_tokens=6))
-        assert error["code"] == "context_length_exceeded"
-        assert error["message"].startswith(
-            "This model's maximum context length is 50 tokens. However, you requested 51 tokens (45 in the messages"
-        )
-        assert (
-            refusal(server.base_url, {"model": "offline", "prompt": "word " * 50}, "/completions")["param"] == "prompt"
-        )
-        assert fetch(server.base_url + "/chat/completions", chat("word " * 45, max_tokens=5))[0] == 200
-        answer = fetch(server.base_url + "/chat/completions", chat('Write 20 new tasks {"tasks":'))[1]
-        assert answer["usage"]["total_tokens"] == 50
-        assert answer["choices"][0]["finish_reason"] == "length"
 
 
 def test_requests_are_counted_by_their_exact_body() -> None:
@@ -335,26 +214,8 @@ def test_requests_are_counted_by_their_exact_body() -> None:
         assert max(server.seen.values()) == 3
 
 
-def test_answers_take_the_latency_and_do_not_wait_for_each_other() -> None:
-    with OfflineServer(latency_s=0.3) as server:
-        start = time.perf_counter()
-        assert fetch(server.base_url + "/chat/completions", chat())[0] == 200
-        assert time.perf_counter() - start >= 0.3
-    with OfflineServer(latency_s=600) as server:
-        with asking(server.base_url, *(json.dumps(chat(seed=seed)).encode() for seed in range(20))):
-            eventually(lambda: server.stats()["busy"] == 20)
-        eventually(lambda: server.stats()["in_flight"] == 0)
-
-
-def test_the_style_words_is_served() -> None:
-    with OfflineServer(style="words") as server:
-        answer = fetch(server.base_url + "/chat/completions", chat('Write 30 new tasks {"tasks":'))[1]
-    tasks = json.loads(answer["choices"][0]["message"]["content"])["tasks"]
-    assert len({task["instruction"] for task in tasks}) == 30
-
-
 def test_a_server_ends_with_requests_open_and_frees_its_port() -> None:
-    with OfflineServer(latency_s=600) as server:
+    with OfflineServer(latency="fixed:600") as server:
         port = int(server.base_url.split(":")[2].removesuffix("/v1"))
         with socket.create_connection(("127.0.0.1", port)) as open_request:
             body = json.dumps(chat()).encode()
@@ -367,34 +228,3 @@ def test_a_server_ends_with_requests_open_and_frees_its_port() -> None:
             assert time.perf_counter() - start < 60
     with OfflineServer(port=port) as again:
         assert fetch(again.base_url + "/models")[0] == 200
-
-
-def test_a_taken_port_is_the_callers_error() -> None:
-    with OfflineServer() as server, pytest.raises(OSError, match="in use"):
-        OfflineServer(port=int(server.base_url.split(":")[2].removesuffix("/v1"))).__enter__()
-
-
-def test_serve_runs_in_a_loop_of_the_caller() -> None:
-    async def main() -> tuple[int, Any]:
-        ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        task = asyncio.create_task(server_module.serve(port=0, api_key="k", on_ready=ready.set_result))
-        answer = await asyncio.to_thread(fetch, await ready + "/models", None, "k")
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        return answer
-
-    status, answer = asyncio.run(main())
-    assert status == 200
-    assert answer["data"][0]["id"] == "offline"
-
-
-def test_run_serves_until_it_is_told_to_end() -> None:
-    code = "from selfinstruct.llm.offline.server import run; run(on_ready=lambda url: print(url, flush=True))"
-    command = [sys.executable, "-W", "error", "-c", code]
-    with running(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        base_url = process.stdout.readline().strip()
-        assert fetch(base_url + "/models")[0] == 200
-        process.terminate()
-        assert process.wait() == 0
-        assert process.stderr.read() == ""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,7 +10,7 @@ from selfinstruct import rounds
 from selfinstruct.filters.inputs import fault_of_input
 from selfinstruct.filters.personal_data import find_personal_data, mask, personal_data
 from selfinstruct.records import Candidate, InstanceCandidate, Task, Written
-from tests.builders import ROOT, settings
+from tests.builders import settings
 
 KEY = "hf_" + "kQzRtYpLmNvBcXwSdFgHjKlPoIuYtReWq"
 TOKEN = ".".join(("eyJhbGciOiJIUzI1NiJ9", "eyJ1aWQiOiI4MjcxNTMifQ", "q7Rw2Xz9LkPv5TnMb3YcJd8HsGfKa6Qe"))
@@ -86,14 +84,6 @@ def test_examples_and_look_alikes_are_left_alone(text: str) -> None:
     assert find_personal_data(text) == []
 
 
-def test_the_seeds_hold_none() -> None:
-    for path in sorted((ROOT / "seeds").glob("*.jsonl")):
-        for line in path.read_text(encoding="utf-8").splitlines():
-            row = json.loads(line)
-            for text in (row["instruction"], *(one[key] for one in row["instances"] for key in ("input", "output"))):
-                assert find_personal_data(text) == [], row["id"]
-
-
 def test_masks_are_the_same_for_a_value_however_it_is_spelled_and_go_on_counting() -> None:
     given = "a.berg@gmail.com, (212) 736-5047, k.holm@gmail.com, IBAN DE75512108001245126199"
     output = "A.Berg@gmail.com; 212-736-5047; DE75 5121 0800 1245 1261 99; [EMAIL_3] stays"
@@ -132,8 +122,8 @@ def test_instructions_are_rejected_masked_or_kept() -> None:
 
 
 def test_a_rejected_instruction_keeps_its_own_words_where_the_rest_is_masked() -> None:
-    found = verdict("mask", "Email me at a.berg@gmail.com tonight.")
-    assert (found.reason, found.text) == ("beyond_text", "Email me at a.berg@gmail.com tonight.")  # type: ignore[union-attr]
+    found = verdict("mask", "Design a logo for a.berg@gmail.com tonight.")
+    assert (found.reason, found.text) == ("beyond_text", "Design a logo for a.berg@gmail.com tonight.")  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(("given_input", "output"), [("a.berg@gmail.com", "Done."), ("", "Write to a.berg@gmail.com.")])

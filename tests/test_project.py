@@ -14,10 +14,9 @@ import pytest
 
 from selfinstruct import cli
 from selfinstruct.export.files import export
-from selfinstruct.llm.offline.book import check
 from selfinstruct.store.reading import snapshot
 from selfinstruct.store.training import rows
-from tests.builders import ROOT, grow
+from tests.builders import ROOT, book_says, grow
 
 README = (ROOT / "README.md").read_text("utf-8")
 
@@ -31,7 +30,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_answers_of_the_demo_are_right(demo: Path) -> None:
     with snapshot(demo) as connection:
-        verdicts = [check(row.instruction, row.instance.input, row.instance.output) for row in rows(connection)]
+        verdicts = [book_says(row.instruction, row.instance.input, row.instance.output) for row in rows(connection)]
     judged = [verdict for verdict in verdicts if verdict is not None]
     assert len(judged) > 150
     assert judged.count(False) <= len(judged) / 50

@@ -27,7 +27,6 @@ from selfinstruct.diversity.steering import POOL, Seen, Steering, covered, least
 from selfinstruct.diversity.verbs import Reading, read
 from selfinstruct.errors import ConfigError
 from selfinstruct.growth.watch import Watch
-from selfinstruct.llm.offline.quirks import parse_quirks
 from selfinstruct.llm.offline.server import OfflineServer
 from selfinstruct.novelty.tokens import tokenize
 from selfinstruct.records import Task
@@ -250,7 +249,7 @@ def test_diversify_is_an_option_a_variable_and_a_key(tmp_path: Path, monkeypatch
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[OfflineServer]:
-    with OfflineServer(latency_s=0.02, quirks=parse_quirks("rut=95%")) as running:
+    with OfflineServer(latency="fixed:0.02", quirk="rut=95%") as running:
         yield running
 
 

@@ -256,7 +256,7 @@ def test_killed_and_resumed_after_removals_gives_the_same_bytes(pool: Path, tmp_
     """  # how many rounds are begun ahead of the last that was needed depends on when answers come
     generator = random.Random(5)
     killed = pools = 0
-    with OfflineServer(latency_s=0.05) as server:
+    with OfflineServer(latency="fixed:0.05") as server:
         while killed < 4:
             pools += 1
             assert pools < 8, "runs end before they can be killed"

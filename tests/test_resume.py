@@ -26,7 +26,7 @@ from selfinstruct.store.contents import load_contents
 from selfinstruct.store.pool import Pool
 from selfinstruct.store.reading import status
 from tests.builders import ROOT, exported, grow, jsonl, made_pool, rows, seed_row
-from tests.servers import ScriptedServer, completion
+from tests.servers import ScriptedServer, completion, short_server
 
 Result = TypeVar("Result")
 
@@ -152,14 +152,14 @@ def test_how_many_tasks_there_is_room_for_is_reckoned_where_it_changes(
 def test_what_is_open_is_fitted_to_a_shorter_context(tmp_path: Path, recipe: str) -> None:
     pool = tmp_path / "p"
     options: dict[str, Any] = {"model": "offline", "recipe": recipe, "target": 40}
-    with OfflineServer(max_model_len=32768) as server:
+    with short_server(32768) as server:
         outcome = grow(pool, base_url=[server.base_url], max_requests=12, **options)
         assert outcome.exit_code == 3
         assert grow(pool, base_url=[server.base_url], max_requests=12, **options).exit_code == 3
     open_before = {row[0] for row in rows(pool, "SELECT id FROM requests WHERE state = 'open'")}
     assert open_before
     told: list[str] = []
-    with OfflineServer(max_model_len=2048) as server:
+    with short_server(2048) as server:
         assert grow(pool, base_url=[server.base_url], tell=told, **options).exit_code == 0
     assert "changed: context_length is 2048 instead of 32768, open requests too" in told
     failed = rows(pool, "SELECT stage, finish_reason FROM requests r JOIN completions c ON c.request_id = r.id "

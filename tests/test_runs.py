@@ -18,6 +18,7 @@ from selfinstruct.llm.offline.server import OfflineServer
 from selfinstruct.runs.run import run
 from selfinstruct.store.reading import status
 from tests.builders import ROOT, exported, grow, rows
+from tests.servers import short_server
 
 
 def config_file(folder: Path, text: str) -> Path:
@@ -138,7 +139,7 @@ def halted_run(pool: Path, url: str, after: int) -> None:
 
 
 def test_open_requests_are_planned_anew_for_another_sampling_and_all_changes_are_told(tmp_path: Path) -> None:
-    with OfflineServer(latency_s=0.02) as server:
+    with OfflineServer(latency="fixed:0.02") as server:
         pool = tmp_path / "p"
         halted_run(pool, server.base_url, 12)
         open_before = {row[0] for row in rows(pool, "SELECT id FROM requests WHERE state = 'open'")}
@@ -167,7 +168,7 @@ def test_open_requests_are_planned_anew_for_another_sampling_and_all_changes_are
 
 
 def test_open_requests_of_an_unchanged_configuration_keep_their_ids(tmp_path: Path) -> None:
-    with OfflineServer(latency_s=0.02) as server:
+    with OfflineServer(latency="fixed:0.02") as server:
         pool = tmp_path / "p"
         halted_run(pool, server.base_url, 12)
         open_before = {row[0] for row in rows(pool, "SELECT id FROM requests WHERE state = 'open'")}
@@ -178,7 +179,7 @@ def test_open_requests_of_an_unchanged_configuration_keep_their_ids(tmp_path: Pa
 
 
 def test_no_task_beyond_a_lower_target_is_followed_up_and_the_rest_comes_later(tmp_path: Path) -> None:
-    with OfflineServer(latency_s=0.02) as server:
+    with OfflineServer(latency="fixed:0.02") as server:
         pool = tmp_path / "p"
         halted_run(pool, server.base_url, 25)
         pending = status(pool)["tasks_pending"]
@@ -196,7 +197,7 @@ def test_no_task_beyond_a_lower_target_is_followed_up_and_the_rest_comes_later(t
 
 
 def test_the_least_context_length_of_the_endpoints_is_kept_with_each_round(tmp_path: Path) -> None:
-    with OfflineServer(max_model_len=9000) as one, OfflineServer(max_model_len=8000) as other:
+    with short_server(9000) as one, short_server(8000) as other:
         grow(tmp_path / "p", target=3, base_url=[one.base_url, other.base_url], model="offline")
     found = rows(tmp_path / "p", "SELECT DISTINCT json_extract(settings, '$.context_length') FROM configurations")
     assert found == [(8000,)]

@@ -18,7 +18,7 @@ from selfinstruct.settings import JudgeSettings, RadarSettings, Settings
 from selfinstruct.store.reading import status
 from selfinstruct.validators import BUILT_IN, validators
 from selfinstruct.validators.forms import python_fault
-from tests.builders import ROOT, grow, rows, settings
+from tests.builders import grow, rows, settings
 
 
 def fault(name: str, instruction: str, output: str, given: str = "") -> str | None:
@@ -191,76 +191,6 @@ def test_a_pool_grows_with_a_check_of_the_users_and_needs_its_file_only_at_the_s
 
 
 @pytest.mark.parametrize(
-    ("instruction", "output"),
-    [
-        ("Return the result as JSON.", '{"a": 1,}'),
-        ("Answer in JSON with the keys a and b.", "a is 1 and b is 2"),
-        ("Write a JSON object that describes a cat.", '{"name": "Mia", "age": 3'),
-        ("Describe a cat.", 'Here it is:\n```json\n{"name": Mia}\n```'),
-        ("把下面的信息转换成JSON。", "{'name': '小明'}"),
-        ("Convert the list to a JSON array.", "[1, 2, NaN]"),
-    ],
-)
-def test_what_was_to_be_json_and_is_none_is_found(instruction: str, output: str) -> None:
-    assert fault("json", instruction, output) == "invalid_json"
-
-
-@pytest.mark.parametrize(
-    ("instruction", "output"),
-    [
-        ("Return the result as JSON.", '{"a": 1}'),
-        ("Return the result as JSON.", 'Here you are:\n\n```json\n{"a": 1}\n```\nAnything else?'),
-        ("Return the result as JSON.", 'Here you are: {"a": [1, 2]}.'),
-        ("Return the result as JSON.", '{"a": 1}\n{"a": 2}'),
-        ("Give a valid JSON number.", "12"),
-        ("Answer in JSON.", "[" + "1" * 6000 + "]"),
-        ("Explain what JSON is to a beginner.", "A way to write data down."),
-        ("Which name does this JSON hold?", "Mia"),
-        ("Write a function that reads JSON.", "def read(text): ..."),
-        ("Turn the JSON into a sentence.", "Mia is three."),
-        ("Convert from JSON to YAML.", "a: 1"),
-        ("Say it as JSON or YAML.", "a: 1"),
-    ],
-)
-def test_json_and_what_was_not_to_be_json_stay(instruction: str, output: str) -> None:
-    assert fault("json", instruction, output) is None
-
-
-@pytest.mark.parametrize(
-    ("instruction", "output"),
-    [
-        ("Write a Python function that doubles a number.", "def double(x)\n    return 2 * x"),
-        ("Write a Python function that doubles a number.", "```\ndef double(x):\nreturn 2 * x\n```"),
-        ("Double a number.", "```python\ndef double(x):\n    return 2 * x)\n```"),
-        ("用Python写一个函数。", "def f(x):\n    print 'a'"),
-        ("Write a Python script.", "import os\n" + "(" * 300),
-    ],
-)
-def test_python_that_cannot_be_parsed_is_found(instruction: str, output: str) -> None:
-    assert fault("python_syntax", instruction, output) == "invalid_python"
-
-
-@pytest.mark.parametrize(
-    ("instruction", "output"),
-    [
-        ("Write a Python function.", "def double(x):\n    return 2 * x"),
-        (
-            "Write a Python function.",
-            "You can do it like this:\n```python\n    x = '\\d'\n    y = 2\n```\nThat is all.",
-        ),
-        ("Write a Python function.", "Use the built-in `sum`."),
-        ("Write a Python function.", "```python\n>>> 1 + 1\n2\n```"),
-        ("Write a Python class.", "```python\nclass A:\n    ...\n\n# ...\n```"),
-        ("Find the mistake in this Python code.", "```\ndef f(x)\n```"),
-        ("Write a function in Go.", "```go\nfunc f() {}\n```"),
-        ("Write a poem about Python.", "import of the night (a sigh"),
-    ],
-)
-def test_python_and_what_was_not_to_be_python_stay(instruction: str, output: str) -> None:
-    assert fault("python_syntax", instruction, output) is None
-
-
-@pytest.mark.parametrize(
     "text", ["-" * 40_000 + "1", "not " * 9000, "a" + ".b" * 20_000, "1" + "+1" * 20_000, "9" * 9000]
 )
 def test_no_depth_of_nesting_stops_the_parser(text: str) -> None:
@@ -278,23 +208,6 @@ def test_the_text_is_parsed_and_not_run(tmp_path: Path) -> None:
     entity = f'<!DOCTYPE a [<!ENTITY e SYSTEM "file://{target}">]><a>&e;</a>'
     assert fault("xml", "Answer in XML.", entity) is None
     assert not target.exists()
-
-
-@pytest.mark.parametrize(
-    ("name", "good", "bad"),
-    [
-        ("xml", "<a><b c='1'/>x</a>", "<a><b></a>"),
-        ("xml", '<?xml version="1.0"?>\n<a/>\n<a/>', "no markup at all"),
-        ("yaml", "a: 1\nb:\n  - x\n  - y: 2", "a: b: c"),
-        ("toml", 'a = 1\n[b]\nc = "d"', "a = b"),
-    ],
-)
-def test_other_forms(name: str, good: str, bad: str) -> None:
-    instruction = f"Write the configuration as {name.upper()}."
-    assert fault(name, instruction, good) is None
-    assert fault(name, instruction, bad) == f"invalid_{name}"
-    assert fault(name, "Write something.", bad) is None
-    assert fault(name, "Write something.", f"So:\n```{name}\n{bad}\n```") == f"invalid_{name}"
 
 
 # --- patterns -------------------------------------------------------------------------------------------------------
@@ -316,17 +229,6 @@ def test_a_pattern_that_goes_on_for_ever_is_given_up(monkeypatch: pytest.MonkeyP
 def test_no_text_makes_a_validator_raise(instruction: str, output: str, name: str) -> None:
     fault(name, instruction, output)
     fault(name, f"Write {name} as JSON, TOML, YAML. {instruction}", f"```json\n{output}\n```\n```py\n{output}\n```")
-
-
-def test_the_seeds_have_no_fault_of_a_validator() -> None:
-    of = pool_settings(load(None, {}), "m")
-    for path in sorted((ROOT / "seeds").glob("*.jsonl")):
-        for line in path.read_text(encoding="utf-8").splitlines():
-            row = json.loads(line)
-            task = Task(row["id"], row["instruction"], row["is_classification"])
-            for one in row["instances"]:
-                for check in validators(of):
-                    assert check(task, Instance(one["input"], one["output"])) is None, row["id"]
 
 
 def test_an_unknown_validator_in_stored_settings_is_an_error_not_a_pass() -> None:

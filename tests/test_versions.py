@@ -20,7 +20,6 @@ import pytest
 from selfinstruct import cli
 from selfinstruct.config.sections import PublishSection
 from selfinstruct.errors import ConfigError, PoolError, PoolInUse
-from selfinstruct.llm.offline.quirks import parse_quirks
 from selfinstruct.llm.offline.server import OfflineServer
 from selfinstruct.records import Instance
 from selfinstruct.store.reading import snapshot
@@ -200,7 +199,7 @@ def test_these_do_not_end_in_the_middle(text: str) -> None:
 
 
 def test_whole_rows_of_an_answer_that_was_broken_off_are_not_cut(tmp_path: Path) -> None:
-    with OfflineServer(quirks=parse_quirks("length=60%")) as server:
+    with OfflineServer(quirk="length=60%") as server:
         grow(tmp_path / "p", target=40, recipe="paper", base_url=[server.base_url], model="offline")
     ((whole,),) = rows(
         tmp_path / "p",

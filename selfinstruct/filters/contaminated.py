@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from rapidfuzz.distance import LCSseq
 
-from selfinstruct.filters.wording import Fault, excerpt
+from selfinstruct.filters.faults import Fault, reject
+from selfinstruct.filters.wording import excerpt, quoted
 from selfinstruct.novelty.index import Index
 from selfinstruct.novelty.passages import WORDS, Passages, words
 from selfinstruct.novelty.scores import f1
@@ -16,10 +17,10 @@ from selfinstruct.novelty.tokens import tokenize
 from selfinstruct.records import Exclusion
 
 LEAST_WORDS = 5
-"""Texts of fewer words are like too many others to say anything: "Paris", "True", "The answer is 4"."""
+"""Texts of fewer words are like too many others: "Paris", "True", "The answer is 4"."""
 
 MOST = 0.8
-"""A text that makes so much of its row stands for all of it."""
+"""The share of a row that makes a text stand for all of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class Excluded:
         self._passages = Passages(self._add(exclusions))
 
     def _add(self, exclusions: Sequence[Exclusion]) -> Iterator[Sequence[str]]:
-        """Take in the texts one by one; the tokens of each, which lead the same numbers as the texts."""
+        """Index the texts one by one; gives the tokens of each, in the same order."""
         for exclusion in exclusions:
             for row, texts in exclusion.rows:
                 tokens = [tokenize(text) for text in texts]
@@ -83,12 +84,12 @@ class Excluded:
         return self._found(passage.place, score, f'{WORDS} words in common ("{shared}"), ROUGE-L {score:.4f}')
 
     def near_instance(self, instruction: str, given: str, output: str = "") -> Found | None:
-        """The row that an instance is near: by its input, alone or behind the instruction, or by a long output."""
+        """The row that an instance is near: by its input, alone or after the instruction, or by a long output."""
         asked = f"{instruction} {given}"
         found = (self.near(given) or self.near(asked)) if given.strip() else None
         return found or self.near(output, WORDS)
 
     def _found(self, place: int, score: float, how: str) -> Found:
         exclusion, row, text = self._texts[place]
-        evidence = f'{exclusion.name} row {row}: {how}: "{excerpt(text)}"'
-        return Found(exclusion, row, score, Fault("contaminated", evidence))
+        fault = reject("contaminated", f"{exclusion.name} row {row}: {how}: {quoted(text)}")
+        return Found(exclusion, row, score, fault)

@@ -7,7 +7,8 @@ from functools import lru_cache
 
 import regex
 
-from selfinstruct.filters.wording import Fault, comparable, excerpt
+from selfinstruct.filters.faults import Fault, reject
+from selfinstruct.filters.wording import comparable, quoted
 from selfinstruct.records import Task
 
 _WORD = regex.compile(r"[\p{L}\p{N}]+")
@@ -21,7 +22,7 @@ def prompt_echo(text: str, prompts: Mapping[str, str]) -> Fault | None:
     known = _runs(tuple(prompts.values())) if len(words) >= _ECHOED else frozenset()
     for start in range(len(words) - _ECHOED + 1 if known else 0):
         if " ".join(words[start : start + _ECHOED]) in known:
-            return Fault("prompt_echo", f'a prompt says "{" ".join(words[start : start + _ECHOED])}"')
+            return reject("prompt_echo", f'a prompt says "{" ".join(words[start : start + _ECHOED])}"')
     return None
 
 
@@ -30,7 +31,7 @@ def copied_instance(given: str, output: str, seeds: Sequence[Task]) -> Fault | N
     known = _instances(_ById(seeds))
     for field, text in (("input", given), ("output", output)):
         if len(_words(text)) >= _COPIED and comparable(text) in known:
-            return Fault("copied_instance", f'the {field} is that of a seed: "{excerpt(text)}"')
+            return reject("copied_instance", f"the {field} is that of a seed: {quoted(text)}")
     return None
 
 
@@ -43,7 +44,7 @@ def _runs(prompts: tuple[str, ...]) -> frozenset[str]:
 
 
 class _ById:
-    """Seeds as the key of a cache: they are many, and the same ones all along."""
+    """Seeds as the key of a cache: a pool has many, and they stay the same."""
 
     def __init__(self, seeds: Sequence[Task]) -> None:
         self.seeds = seeds

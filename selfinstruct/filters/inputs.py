@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from selfinstruct.filters.echoes import prompt_echo
+from selfinstruct.filters.faults import Fault
 from selfinstruct.filters.instances import attachment, broken_text, cut_off, merged_tasks, placeholder
 from selfinstruct.filters.material import fault_of_material
 from selfinstruct.filters.personal_data import personal_data
-from selfinstruct.filters.wording import Fault, plain
+from selfinstruct.filters.wording import plain
 from selfinstruct.records import InstanceCandidate, Task
 from selfinstruct.settings import Settings
 

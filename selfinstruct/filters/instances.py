@@ -10,12 +10,14 @@ import regex
 
 from selfinstruct.filters import wording
 from selfinstruct.filters.echoes import copied_instance, prompt_echo
+from selfinstruct.filters.faults import Fault, reject, rejection
 from selfinstruct.filters.holes import hole_left_in, hole_to_fill, speaks_of_holes
-from selfinstruct.filters.labels import is_one_of, same_label, stated_labels
+from selfinstruct.filters.labels import is_one_of, stated_labels
 from selfinstruct.filters.material import NEEDLESS, fault_of_material, letterless, no_material, repeated_by_output
 from selfinstruct.filters.merged import own_instance
 from selfinstruct.filters.refusals import asks_back, refused
-from selfinstruct.filters.wording import Fault, comparable, excerpt, plain
+from selfinstruct.filters.wording import comparable, excerpt, plain, quoted
+from selfinstruct.filters.words import any_of, words
 from selfinstruct.novelty.tokens import visible
 from selfinstruct.records import Instance, InstanceCandidate, Rejection, Task
 from selfinstruct.settings import Settings
@@ -32,71 +34,31 @@ _Open = dict[int, InstanceCandidate]
 _INPUT_LABEL = regex.compile(r"\A\p{Lu}\p{L}{2,15}\s*:\s+")
 _INVISIBLE = regex.compile(r"[\s\p{Cf}\p{Mn}]*")
 _FENCE = regex.compile(r"^[ \t]*```", regex.MULTILINE)
-_NOTHING = regex.compile(
-    r"[\W_]*(?:no\s*[-_]?\s*input(?:\s+(?:is\s+)?(?:required|needed|necessary|provided|given|available))?"
-    r"|n\s*/\s*a|none"
-    r"|not\s+applicable|no\s*[-_]?\s*output|(?:the\s+)?(?:input|output|text|answer)\s+goes\s+here"
-    r"|your\s+(?:text|input|answer)\s+here"
-    r"|(?:insert|enter|add)\s+(?:your\s+)?(?:text|input|output|answer)\s+here|tbd|todo"
-    r"|无|无输入|没有输入|無輸入|无需输入|不需要输入|keine\s+eingabe|aucune\s+entrée|sin\s+entrada|ninguna?)[\W_]*",
-    regex.IGNORECASE,
-)
+_NOTHING = regex.compile(rf"[\W_]*{any_of('nothing')}[\W_]*", regex.IGNORECASE)
 _BARE_NONE = regex.compile(r"[\W_]*(?:none|无|ninguna?)[\W_]*", regex.IGNORECASE)
 _LOREM = regex.compile(r"\blorem\s+ipsum\b", regex.IGNORECASE)
-_ABOUT_FILLER = regex.compile(r"\b(?:lorem|ipsum|filler|dummy|latin|placeholder)\b", regex.IGNORECASE)
 
 _NEXT_TASK = regex.compile(
     r"(?:^|\n)[ \t]*#+[ \t]*Instruction[ \t]*\d*[ \t]*(?::|$|\n)"
     r"|(?:^|\n)[ \t]*\**(?:\d{1,3}\s*\.\s*)?Instruction\s*\d*\**\s*:"
-    r"|\n[ \t]*\n[ \t]*\**Task\**\s*:|(?:^|\n)[ \t]*(?:\d{1,3}\s*\.\s*)?Class\s+label\s*:"
-    r"|\n[ \t]*\n[ \t]*(?:任务|指令)\s*\d*\s*[:：]|\\n\\nTask:|[\"“](?:instruction|is_classification)[\"”]\s*:",
+    r"|\n[ \t]*\n[ \t]*\**Task\**\s*:|(?:^|\n)[ \t]*Class\s+label\s*:",
     regex.IGNORECASE,
-)
-_ABOUT_TASKS = regex.compile(
-    r"\b(?:instruct\w*|tasks?|prompts?|class\s+labels?|to-?do|json)\b|任务|指令", regex.IGNORECASE
 )
 _NEXT_EXAMPLE = regex.compile(r"(?:^|\n)[ \t]*\**Example\s*(?:[2-9]|\d\d)\**\s*(?:[:.]|$|\n)", regex.IGNORECASE)
 _FIRST_EXAMPLE = regex.compile(r"\bExample\s*1\b", regex.IGNORECASE)
-_ABOUT_EXAMPLES = regex.compile(
-    r"\b(?:examples?|test\s*cases?|inputs?|outputs?|samples?|demonstrat\w*|function|program|algorithm|code|documentation)\b"
-    r"|示例|例子|输入|输出|样例|测试",
-    regex.IGNORECASE,
-)
 
-_SEEN = (
-    r"(?:image|photo(?:graph)?|picture|video|audio|screenshot|attachment|attached\s+\w+|图片|图像|照片|视频|音频|附件)"
-)
+_SEEN = r"(?:image|photo|picture|video|audio|screenshot|图片|照片|视频)"
 _EMBEDDED = regex.compile(
-    rf"\[\s*(?:see\s+)?(?:the\s+|an?\s+)?{_SEEN}s?"
-    r"(?:\s+(?:of|showing|attached|here|goes|file|below)\b[^\]\n]{0,80}|\s*\d*|\s*:[^\]\n]{0,80})\s*\](?!\()"
+    rf"\[\s*(?:the\s+|an?\s+)?{_SEEN}s?(?:\s+(?:of|showing|here)\b[^\]\n]{{0,80}}|\s*\d*|\s*:[^\]\n]{{0,80}})\s*\](?!\()"
     r"|!\[[^\]\n]{0,200}\]\(|<img\b",
     regex.IGNORECASE,
 )
-_MARKUP = regex.compile(
-    r"\b(?:html?|markdown|readme|web\s?(?:page|site)s?|tags?|css|xml|code|alt\s+text)\b|网页|标签", regex.IGNORECASE
-)
-_CAPTION = regex.compile(rf"(?:^|\n)[ \t]*{_SEEN}s?\s*\d*\s*[:：]", regex.IGNORECASE)
-_CONFIGURATION = regex.compile(r"\b(?:services|apiVersion|containers?|version|ports)\s*:", regex.IGNORECASE)
 _ATTACHED = regex.compile(
-    r"\b(?:see|refer\s+to|find|in|from|open|review)\s+(?:the\s+|my\s+)?attach(?:ed|ment)s?\b(?!\s+(?:to|style|theor))"
-    r"|\battached\s+(?:is|are|please|file|document|image|photo|picture|pdf|spreadsheet|video|article|text)s?\b"
-    r"|(?:见|参见|请看|查看)(?:所附|附件|附图)|附件中",
-    regex.IGNORECASE,
-)
-_CORRESPONDENCE = regex.compile(
-    r"\b(?:e-?mails?|letters?|messages?|memos?|mails?|spam|reply|dear|hi|hello|subject|regards|sincerely|cover)\b|邮件|信|您好|尊敬",
+    r"\b(?:see|refer\s+to|in|from|open)\s+(?:the\s+|my\s+)?attach(?:ed|ment)s?\b(?!\s+(?:to|style|theor))"
+    r"|\battached\s+(?:file|document|image|photo|spreadsheet|article|text)s?\b|附件中",
     regex.IGNORECASE,
 )
 _LINK = regex.compile(r"[<(\[]?(?:https?://|www\.)\S+", regex.IGNORECASE)
-_ABOUT_LINKS = regex.compile(
-    r"\b(?:urls?|uris?|domains?|host\s?names?|valid\w*|shorten\w*|protocols?|query\s+(?:strings?|parameters?)|phish\w*|parse"
-    r"|web\s+address\w*|extract\s+(?:the\s+)?(?:path|slug|domain|port))\b|网址|域名|链接格式",
-    regex.IGNORECASE,
-)
-_READS_PAGES = regex.compile(
-    r"\b(?:summari[sz]\w*|articles?|contents?|web\s?pages?|read|visit|translat\w*|reviews?)\b|总结|摘要|文章|内容",
-    regex.IGNORECASE,
-)
 
 
 def judge_instances(
@@ -135,7 +97,7 @@ def judge_instances(
     for rule in together:
         faults |= rule({index: each for index, each in enumerate(candidates) if index not in faults})
     kept = tuple(each for index, each in enumerate(candidates) if index not in faults)
-    return kept, tuple(reject_instance(task, candidates[index], faults[index]) for index in sorted(faults))
+    return kept, tuple(rejection(candidates[index], faults[index], task) for index in sorted(faults))
 
 
 def _fault(
@@ -164,7 +126,7 @@ def broken_text(task: Task, candidate: InstanceCandidate, labels: tuple[str, ...
 
 def empty_output(task: Task, candidate: InstanceCandidate, labels: tuple[str, ...]) -> Fault | None:
     """`empty_output` for an output of nothing, or of nothing that can be seen."""
-    return Fault("empty_output", "the output is empty") if _INVISIBLE.fullmatch(candidate.output) else None
+    return reject("empty_output", "the output is empty") if _INVISIBLE.fullmatch(candidate.output) else None
 
 
 def cut_off(task: Task, candidate: InstanceCandidate, labels: tuple[str, ...]) -> Fault | None:
@@ -174,12 +136,12 @@ def cut_off(task: Task, candidate: InstanceCandidate, labels: tuple[str, ...]) -
     their own) or as an analogy ("hot : cold :: wet :").
     """
     if candidate.finish_reason == "length":
-        return Fault("cut_off", "the model ran out of tokens")
-    for field, text in (("input", candidate.input), ("output", candidate.output)):
+        return reject("cut_off", "the model ran out of tokens")
+    for field, text in _texts(candidate):
         if text.rstrip().endswith((":", "：")) and not (field == "input" and _to_fill_in(text)):
-            return Fault("cut_off", f'the {field} ends "{excerpt(text.rstrip()[-40:])}"')
+            return reject("cut_off", f"the {field} ends {quoted(text.rstrip()[-40:])}")
         if len(_FENCE.findall(text)) % 2:
-            return Fault("cut_off", f"a code fence in the {field} is not closed")
+            return reject("cut_off", f"a code fence in the {field} is not closed")
     return None
 
 
@@ -188,7 +150,7 @@ def same_as_input(task: Task, candidate: InstanceCandidate, labels: tuple[str, .
     given, output = candidate.input.strip(), candidate.output.strip()
     is_text = sum(character.isalpha() for character in output) >= 20  # a list may be sorted already
     is_same = given and (output == given or (is_text and output == _INPUT_LABEL.sub("", given, count=1)))
-    return Fault("same_as_input", f'"{excerpt(given)}"') if is_same else None
+    return reject("same_as_input", quoted(given)) if is_same else None
 
 
 def placeholder(task: Task, candidate: InstanceCandidate, labels: tuple[str, ...]) -> Fault | None:
@@ -198,39 +160,39 @@ def placeholder(task: Task, candidate: InstanceCandidate, labels: tuple[str, ...
     a bare "None" about an input. Holes are fine where the task is about templates, or in outputs that copy the input.
     """
     if candidate.input.strip() and _NOTHING.fullmatch(candidate.input):
-        return Fault("placeholder", f'the input is "{excerpt(candidate.input)}"')
+        return reject("placeholder", f"the input is {quoted(candidate.input)}")
     if _NOTHING.fullmatch(candidate.output) and not _may_answer_nothing(task, candidate, labels):
-        return Fault("placeholder", f'the output is "{excerpt(candidate.output)}"')
-    if not _ABOUT_FILLER.search(task.instruction):
-        for field, text in (("input", candidate.input), ("output", candidate.output)):
+        return reject("placeholder", f"the output is {quoted(candidate.output)}")
+    if not words("about_filler").search(task.instruction):
+        for field, text in _texts(candidate):
             if found := _LOREM.search(text):
-                return Fault("placeholder", f'"{found[0]}" in the {field}')
+                return reject("placeholder", f'"{found[0]}" in the {field}')
     if speaks_of_holes(task.instruction):
         return None
     hole = hole_to_fill(candidate.input) or hole_to_fill(candidate.output)
     if hole is None and (named := hole_left_in(candidate.output)) and named not in candidate.input + task.instruction:
         hole = named
-    return Fault("placeholder", f'"{excerpt(hole)}"') if hole else None
+    return reject("placeholder", quoted(hole)) if hole else None
 
 
 def refusal(task: Task, candidate: InstanceCandidate, labels: tuple[str, ...]) -> Fault | None:
     """`refusal` for an output that declines the task, unless the task asks for an apology or a refusal."""
     found = refused(task.instruction, candidate.input, candidate.output)
-    return Fault("refusal", f'"{excerpt(found)}"') if found else None
+    return reject("refusal", quoted(found)) if found else None
 
 
 def merged_tasks(task: Task, candidate: InstanceCandidate, labels: tuple[str, ...]) -> Fault | None:
     """`merged_tasks` for an input or output that runs on into the next task or the next example."""
-    about_tasks = _ABOUT_TASKS.search(task.instruction)
-    about_examples = _ABOUT_EXAMPLES.search(task.instruction)
-    for text in (candidate.input, candidate.output):
+    about_tasks = words("about_tasks").search(task.instruction)
+    about_examples = words("about_examples").search(task.instruction)
+    for _, text in _texts(candidate):
         found = None if about_tasks else _NEXT_TASK.search(text)
         if found is None and not about_examples and not _FIRST_EXAMPLE.search(text):
             found = _NEXT_EXAMPLE.search(text)
         if found:
-            return Fault("merged_tasks", f'"{excerpt(text[found.start() :])}"')
+            return reject("merged_tasks", quoted(text[found.start() :]))
         if not about_examples and (instance := own_instance(text)):
-            return Fault("merged_tasks", f'"{excerpt(instance)}"')
+            return reject("merged_tasks", quoted(instance))
     return None
 
 
@@ -240,18 +202,16 @@ def attachment(task: Task, candidate: InstanceCandidate, labels: tuple[str, ...]
     Embedded pictures are fine where the task is about markup, "please find attached" in correspondence, and an input
     that is only a link where the task is about the link itself.
     """
-    words = candidate.input.split()
-    about_links = _ABOUT_LINKS.search(task.instruction) and not _READS_PAGES.search(task.instruction)
-    if words and not about_links and all(_LINK.fullmatch(word) for word in words):
-        return Fault("attachment", f'the input is only a link: "{excerpt(candidate.input)}"')
-    for text in (candidate.input, candidate.output):
-        found = None if _MARKUP.search(task.instruction) else _EMBEDDED.search(text)
-        if found is None and not _CONFIGURATION.search(text):
-            found = _CAPTION.search(text)
-        if found is None and not _CORRESPONDENCE.search(f"{task.instruction}\n{text}"):
+    pieces = candidate.input.split()
+    about_links = words("about_links").search(task.instruction) and not words("reads_pages").search(task.instruction)
+    if pieces and not about_links and all(_LINK.fullmatch(piece) for piece in pieces):
+        return reject("attachment", f"the input is only a link: {quoted(candidate.input)}")
+    for _, text in _texts(candidate):
+        found = None if words("about_markup").search(task.instruction) else _EMBEDDED.search(text)
+        if found is None and not words("correspondence").search(f"{task.instruction}\n{text}"):
             found = _ATTACHED.search(text)
         if found:
-            return Fault("attachment", f'"{excerpt(found[0])}"')
+            return reject("attachment", quoted(found[0]))
     return None
 
 
@@ -267,7 +227,7 @@ def no_such_material(task: Task, candidate: InstanceCandidate, labels: tuple[str
 def asks_for_input(task: Task, candidate: InstanceCandidate, labels: tuple[str, ...]) -> Fault | None:
     """`asks_for_input` for a short output that asks for the material or for details instead of answering."""
     found = asks_back(task.instruction, candidate.input, candidate.output)
-    return Fault("asks_for_input", f'"{excerpt(found)}"') if found else None
+    return reject("asks_for_input", quoted(found)) if found else None
 
 
 INSTANCE_RULES: tuple[InstanceRule, ...] = (
@@ -292,7 +252,7 @@ def duplicate(task: Task, left: _Open) -> dict[int, Fault]:
     for index, candidate in left.items():
         earlier = first.setdefault((_flat(candidate.input), _answer(task, candidate)), index)
         if earlier != index:
-            faults[index] = Fault("duplicate", f"same input and output as instance {earlier}")
+            faults[index] = reject("duplicate", f"same input and output as instance {earlier}")
     return faults
 
 
@@ -312,7 +272,7 @@ def conflicting_outputs(task: Task, left: _Open) -> dict[int, Fault]:
             continue
         keeps_first = not given and not task.is_classification
         for index in indices[1:] if keeps_first else indices:
-            faults[index] = Fault("conflicting_outputs", f"{len(indices)} outputs for {excerpt(given) or 'no input'}")
+            faults[index] = reject("conflicting_outputs", f"{len(indices)} outputs for {excerpt(given) or 'no input'}")
     return faults
 
 
@@ -322,39 +282,33 @@ def label_outside_set(task: Task, left: _Open, labels: tuple[str, ...]) -> dict[
         return {}
     wanted = excerpt(", ".join(labels))
     return {
-        index: Fault("label_outside_set", f'"{excerpt(candidate.output, 40)}" is none of: {wanted}')
+        index: reject("label_outside_set", f"{quoted(candidate.output, 40)} is none of: {wanted}")
         for index, candidate in left.items()
         if not is_one_of(candidate.output, labels)
     }
 
 
 def too_many(left: _Open, max_instances: int) -> dict[int, Fault]:
-    """`too_many` for the candidates behind the first ones, which are as many as a task may have."""
+    """`too_many` for the candidates after those that a task may have."""
     surplus = list(left)[max(max_instances, 0) :]
-    return {index: Fault("too_many", f"a task has at most {max_instances}") for index in surplus}
+    return {index: reject("too_many", f"a task has at most {max_instances}") for index in surplus}
 
 
 def reject_instance(task: Task, candidate: InstanceCandidate, fault: Fault) -> Rejection:
-    """A candidate as the rejection that a fault makes of it."""
-    return Rejection(
-        kind="instance",
-        reason=fault.reason,
-        request_id=candidate.request_id,
-        position=candidate.position,
-        text=candidate.output,
-        input=candidate.input,
-        evidence=fault.evidence,
-        task_id=task.id,
-        source=candidate.source,
-    )
+    """An instance as the rejection that a fault makes of it."""
+    return rejection(candidate, fault, task)
 
 
 def _answer(task: Task, candidate: InstanceCandidate) -> str:
-    return same_label(candidate.output) if task.is_classification else _flat(candidate.output)
+    return comparable(candidate.output) if task.is_classification else _flat(candidate.output)
 
 
 def _flat(text: str) -> str:
     return " ".join(visible(text).split())
+
+
+def _texts(candidate: InstanceCandidate) -> tuple[tuple[str, str], ...]:
+    return ("input", candidate.input), ("output", candidate.output)
 
 
 def _to_fill_in(text: str) -> bool:
@@ -363,13 +317,10 @@ def _to_fill_in(text: str) -> bool:
 
 
 def _may_answer_nothing(task: Task, candidate: InstanceCandidate, labels: tuple[str, ...]) -> bool:
-    answer = comparable(candidate.output)
+    said = regex.escape(candidate.output.strip(" ."))
     return (
         bool(task.is_classification)
-        or answer in {comparable(label) for label in labels}
+        or comparable(candidate.output) in map(comparable, labels)
         or bool(_BARE_NONE.fullmatch(candidate.output) and candidate.input.strip())
-        or regex.search(
-            rf"(?<!\w){regex.escape(candidate.output.strip(' .'))}(?!\w)", task.instruction, regex.IGNORECASE
-        )
-        is not None
+        or regex.search(rf"(?<!\w){said}(?!\w)", task.instruction, regex.IGNORECASE) is not None
     )

@@ -10,44 +10,18 @@ import regex
 from selfinstruct.diversity.verbs import asks
 from selfinstruct.filters.beyond_text import beyond_text
 from selfinstruct.filters.echoes import prompt_echo
-from selfinstruct.filters.holes import hole_to_fill, named_hole, speaks_of_holes
+from selfinstruct.filters.faults import Fault, reject
+from selfinstruct.filters.holes import hole_to_fill, speaks_of_holes
 from selfinstruct.filters.language import wrong_language
 from selfinstruct.filters.merged import merged_tasks
 from selfinstruct.filters.personal_data import personal_data
 from selfinstruct.filters.unfinished import unfinished
-from selfinstruct.filters.wording import (
-    LONGEST_WORD,
-    UNSPACED,
-    Fault,
-    broken_text,
-    comparable,
-    excerpt,
-    plain,
-    word_count,
-)
+from selfinstruct.filters.wording import LONGEST_WORD, UNSPACED, broken_text, comparable, plain, quoted, word_count
+from selfinstruct.filters.words import words
 from selfinstruct.novelty.tokens import visible
 from selfinstruct.own import OWN
 from selfinstruct.settings import Settings
 from selfinstruct.validators.own import own_instruction_check
-
-__all__ = [
-    "Fault",
-    "InstructionRule",
-    "beyond_text",
-    "blocked_words",
-    "broken_text",
-    "copy_of_demonstration",
-    "fault_of_instruction",
-    "instruction_rules",
-    "merged_tasks",
-    "no_request",
-    "personal_data",
-    "placeholder",
-    "starts_with_punctuation",
-    "too_long",
-    "too_short",
-    "unfinished",
-]
 
 _ASCII_WORD = regex.compile(r"[a-z0-9]+")
 InstructionRule = Callable[[str], Fault | None]
@@ -58,28 +32,27 @@ _QUOTES = {"《": "》", "「": "」", "『": "』", "“": "”", "„": "“",
 _WORD = r"\p{L}\p{N}\p{M}_"
 
 _BLANK = regex.compile(r"_{3,}|＿{2,}")
-_CROSSES = regex.compile(r"(?<![\w-])X{3,}(?![\w-])")
-_ROMAN = regex.compile(r"\b(?:roman|numerals?)\b|罗马", regex.IGNORECASE)
-_ABOUT_BLANKS = regex.compile(
-    r"\b(?:fill|blanks?|complet\w*|missing|cloze|gaps?|underscores?|lücken?|ergänz\w*|trous?|hueco\w*|espacio\w*)\b"
-    r"|填|补全|空格|空白|完成|空欄",
+_IS_GIVEN = regex.compile(
+    r"\b(?:your\s+(?:task|job|goal)\s+is|you\s+(?:are|have\s+been)\s+(?:asked|assigned)|(?:am\s+going|want)\s+to\s+ask\s+you)\s+to\b"
+    r"|\s[-–—]\s+solve\b",
     regex.IGNORECASE,
 )
+"""A request in the words of a teacher: "You are given an array, and your task is to sort it."."""
 
 
 def instruction_rules(settings: Settings) -> tuple[InstructionRule, ...]:
     """All rules for an instruction, the cheapest first."""
     return (
         broken_text,
-        starts_with_punctuation(),
+        starts_with_punctuation,
         too_short(settings.filters.min_words),
         too_long(settings.filters.max_words),
         blocked_words(settings.filters.blocked_words),
-        unfinished(),
+        unfinished,
         no_request,
-        placeholder(),
-        merged_tasks(),
-        beyond_text(),
+        placeholder,
+        merged_tasks,
+        beyond_text,
         lambda text: prompt_echo(text, settings.prompts),
         *((personal_data,) if settings.filters.personal_data == "reject" else ()),
         *((wrong_language(settings.filters.languages),) if settings.filters.languages else ()),
@@ -100,33 +73,28 @@ def fault_of_instruction(text: str, rules: Iterable[InstructionRule]) -> Fault |
     return next((fault for rule in rules if (fault := rule(text))), None)
 
 
-def starts_with_punctuation() -> InstructionRule:
-    """A check that finds a mark or symbol as the first character, `starts_with_punctuation`.
+def starts_with_punctuation(text: str) -> Fault | None:
+    """`starts_with_punctuation` for a mark or symbol as the first character.
 
-    As in Wang et al. 2022, and for all of Unicode. "¿" and "¡" are fine, and so is a quote that closes before the
+    As in Wang et al. 2022, and for all of Unicode. "¿" and "¡" are fine, and so is a quotation that closes before the
     end: "《红楼梦》的作者是谁？".
     """
-
-    def check(text: str) -> Fault | None:
-        stripped = text.strip()
-        first = stripped[:1]
-        if not first or unicodedata.category(first)[0] not in "PS" or first in _FITS_AT_THE_START:
-            return None
-        if first in _QUOTES and _QUOTES[first] in stripped[1:-1]:
-            return None
-        return Fault("starts_with_punctuation", f'"{excerpt(stripped, 20)}"')
-
-    return check
+    stripped = text.strip()
+    first = stripped[:1]
+    if not first or unicodedata.category(first)[0] not in "PS" or first in _FITS_AT_THE_START:
+        return None
+    if first in _QUOTES and _QUOTES[first] in stripped[1:-1]:
+        return None
+    return reject("starts_with_punctuation", quoted(stripped, 20))
 
 
 def too_short(min_words: int) -> InstructionRule:
     """A check that finds texts of fewer words, `too_short`; `word_count` says what a word is."""
 
     def check(text: str) -> Fault | None:
-        words = word_count(text)
-        return (
-            Fault("too_short", f"{float(words):.1f} words, at least {min_words} wanted") if words < min_words else None
-        )
+        count = word_count(text)
+        said = f"{float(count):.1f} words, at least {min_words} wanted"
+        return reject("too_short", said) if count < min_words else None
 
     return check
 
@@ -140,20 +108,21 @@ def too_long(max_words: int) -> InstructionRule:
 
     def check(text: str) -> Fault | None:
         if len(text) > most:
-            return Fault("too_long", f"{len(text):,} characters, at most {most:,} wanted")
-        words = word_count(text)
-        return Fault("too_long", f"{float(words):.1f} words, at most {max_words} wanted") if words > max_words else None
+            return reject("too_long", f"{len(text):,} characters, at most {most:,} wanted")
+        count = word_count(text)
+        said = f"{float(count):.1f} words, at most {max_words} wanted"
+        return reject("too_long", said) if count > max_words else None
 
     return check
 
 
-def blocked_words(words: Iterable[str]) -> InstructionRule:
+def blocked_words(blocked: Iterable[str]) -> InstructionRule:
     """A check that finds the words as whole words in any case, `blocked_words`.
 
     White space in an entry matches any white space. Where an entry begins or ends with a letter of a script that does
-    not part words, it matches within longer ones there.
+    not separate words, it matches within longer ones there.
     """
-    entries = sorted({" ".join(unicodedata.normalize("NFKC", visible(word)).split()) for word in words} - {""})
+    entries = sorted({" ".join(unicodedata.normalize("NFKC", visible(word)).split()) for word in blocked} - {""})
     if not entries:
         return lambda text: None
     pattern = regex.compile("|".join(_whole(entry) for entry in entries), regex.IGNORECASE)
@@ -166,32 +135,25 @@ def blocked_words(words: Iterable[str]) -> InstructionRule:
         if first_words and text.isascii() and first_words.isdisjoint(_ASCII_WORD.findall(text.lower())):
             return None  # most texts, quickly
         found = pattern.search(unicodedata.normalize("NFKC", visible(text)))
-        return Fault("blocked_words", f'"{excerpt(found[0])}"') if found else None
+        return reject("blocked_words", quoted(found[0])) if found else None
 
     return check
 
 
 def no_request(text: str) -> Fault | None:
     """`no_request` for an English text that neither orders nor asks anything."""
-    return None if asks(text) else Fault("no_request", f'"{excerpt(text)}"')
+    return None if asks(text) or _IS_GIVEN.search(text) else reject("no_request", quoted(text))
 
 
-def placeholder() -> InstructionRule:
-    """A check that finds instructions that are templates with a hole, `placeholder`.
+def placeholder(text: str) -> Fault | None:
+    """`placeholder` for an instruction that is a template with a hole: "[insert topic]", "<your text>".
 
-    "[insert topic]", "<your text>", "{language}", "XXX". Holes are fine where the text is about templates, and a blank
-    where something is to be filled in or completed.
+    Holes are fine where the text is about templates, and a blank where something is to be filled in or completed.
     """
-
-    def check(text: str) -> Fault | None:
-        found = None if speaks_of_holes(text) else hole_to_fill(text) or named_hole(text)
-        if found is None and not _ABOUT_BLANKS.search(text) and (blank := _BLANK.search(text)):
-            found = blank[0]
-        if found is None and not _ROMAN.search(text) and (crosses := _CROSSES.search(text)):
-            found = crosses[0]
-        return Fault("placeholder", f'"{excerpt(found)}"') if found else None
-
-    return check
+    found = None if speaks_of_holes(text) else hole_to_fill(text)
+    if found is None and not words("about_blanks").search(text) and (blank := _BLANK.search(text)):
+        found = blank[0]
+    return reject("placeholder", quoted(found)) if found else None
 
 
 def copy_of_demonstration(text: str, demonstrations: Iterable[str]) -> Fault | None:
@@ -201,7 +163,7 @@ def copy_of_demonstration(text: str, demonstrations: Iterable[str]) -> Fault | N
     """
     key = comparable(text)
     shown = next((demonstration for demonstration in demonstrations if comparable(demonstration) == key), None)
-    return None if shown is None else Fault("copy_of_demonstration", f'shown: "{excerpt(shown)}"')
+    return None if shown is None else reject("copy_of_demonstration", f"shown: {quoted(shown)}")
 
 
 def _whole(entry: str) -> str:

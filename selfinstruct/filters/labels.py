@@ -7,13 +7,10 @@ from collections.abc import Sequence
 import regex
 
 from selfinstruct.filters.wording import comparable
+from selfinstruct.filters.words import any_of, words
 
 _QUOTED = r"(?:\"[^\"\n]{1,40}\"|“[^”\n]{1,40}”|'[^'\n]{1,40}'|‘[^’\n]{1,40}’|「[^」\n]{1,20}」)"
-_COMMON = (
-    r"(?:yes|no|true|false|unknown|unclear|positive|negative|neutral|mixed|spam|not\s+spam|ham|correct|incorrect|fact|opinion"
-    r"|valid|invalid|toxic|not\s+toxic|non-toxic|formal|informal|entailment|contradiction|easy|medium|hard|high|low|odd|even"
-    r"|[A-H]|[0-9])"
-)
+_COMMON = rf"(?:{any_of('common_labels')}|[A-H]|[0-9])"
 _CAPITALISED = r"(?:(?:[A-Z][\p{L}-]{1,20})(?:\s[A-Z][\p{L}-]{1,20}){0,2})"
 _JOIN = r"(?:\s*,\s*(?:and\s+|or\s+)?|\s*/\s*|\s+or\s+|\s+and\s+|\s*、\s*|\s*或者?\s*|\s*还是\s*|\s*和\s*)"
 _ASKS = (
@@ -38,33 +35,24 @@ _PATTERNS = (
     regex.compile(rf"(?i:\b{_ASKS}|[.:(]\s*){_stated(_CAPITALISED)}(?=\s*(?:[.?!)]|$|\n))"),
     regex.compile(
         rf"(?:{_CHINESE_ASKS}|[：:（(]\s*)"
-        + _stated(
-            r"(?:是|否|不是|对|错|正确|错误|正面|负面|中性|积极|消极|褒义|贬义|真|假)",
-            r"(?:\s*[、/，,]\s*|\s*或者?\s*|\s*还是\s*|\s*和\s*)",
-        )
+        + _stated(any_of("chinese_labels"), r"(?:\s*[、/，,]\s*|\s*或者?\s*|\s*还是\s*|\s*和\s*)")
         + r"(?=\s*(?:[。？！；;)）]|$|\n))"
     ),
 )
-_OPEN_ENDED = regex.compile(
-    r"\b(?:such\s+as|e\.g\.|for\s+example|like|explain|why|reasons?|otherwise|justif\w*|etc|followed\s+by|and\s+then|if\s+not"
-    r"|if\s+so|else|correct\s+(?:it|the)|words?\s+that|between\s+\p{L}+\s+and)\b|\d\s*(?:-|–|to)\s*\d|例如|比如|等|解释|理由|原因|否则",
-    regex.IGNORECASE,
-)
+_RANGE = regex.compile(r"\bbetween\s+\p{L}+\s+and\b|\d\s*(?:-|–|to)\s*\d", regex.IGNORECASE)
 _PARTS = regex.compile(r"[,;/、，；\n]|(?<!\s)\s+and\s+")
-
-
 _LONGEST = 10_000
 """Characters of an instruction whose labels are looked for."""
 
 
 def stated_labels(instruction: str) -> tuple[str, ...]:
-    """The labels that an instruction lists as the only answers, in its order; empty where that is not beyond doubt.
+    """The labels that an instruction lists as the only answers, in its order; empty where there is doubt.
 
     Found are quoted labels ('Output "ethical" or "not ethical"'), capitalised ones ("Positive or Negative"), single
-    letters and digits, and everyday ones ("yes or no"), each behind a word that asks for them. Nothing is found where
+    letters and digits, and everyday ones ("yes or no"), each after a word that asks for them. Nothing is found where
     the instruction goes on to ask for a reason, gives a range or says that the labels are examples.
     """
-    if len(instruction) > _LONGEST or _OPEN_ENDED.search(instruction):
+    if len(instruction) > _LONGEST or _RANGE.search(instruction) or words("open_ended").search(instruction):
         return ()
     lists = [found["list"] for pattern in _PATTERNS for found in pattern.finditer(instruction)]
     if len({comparable(each) for each in lists}) != 1:
@@ -75,13 +63,8 @@ def stated_labels(instruction: str) -> tuple[str, ...]:
     return labels if len(labels) > 2 or regex.search(r"\bor\b|[/或]|还是|\"|“", lists[0]) else ()
 
 
-def same_label(output: str) -> str:
-    """What two outputs share that give the same label: case, punctuation and white space do not count."""
-    return comparable(output)
-
-
 def is_one_of(output: str, labels: Sequence[str]) -> bool:
-    """Whether an output is one of the labels, a list of them, or one with words behind a punctuation mark."""
+    """Whether an output is one of the labels, a list of them, or one with words after a punctuation mark."""
     keys = {comparable(label) for label in labels}
     if comparable(output) in keys:
         return True

@@ -11,7 +11,7 @@ from typing import Any
 import regex
 
 from selfinstruct.errors import ConfigError, nearest
-from selfinstruct.filters.wording import Fault
+from selfinstruct.filters.faults import Fault, reject
 from selfinstruct.novelty.tokens import tokenize
 
 CERTAIN = 0.75
@@ -47,7 +47,7 @@ def wrong_language(languages: tuple[str, ...]) -> Callable[[str], Fault | None]:
             certain = {code: belief for code, belief in guesses if belief >= CERTAIN}
             if guesses[1][0] == other and certain.keys() == {other}:
                 wanted = ", ".join(names[one] for one in sorted(allowed))
-                return Fault("wrong_language", f"{_name(known[other])} ({certain[other]:.2f}), wanted {wanted}")
+                return reject("wrong_language", f"{_name(known[other])} ({certain[other]:.2f}), wanted {wanted}")
         return None
 
     return check

@@ -14,7 +14,8 @@ from typing import Any
 
 import regex
 
-from selfinstruct.filters.wording import Fault
+from selfinstruct.filters.faults import Fault, reject
+from selfinstruct.filters.words import published
 from selfinstruct.novelty.tokens import visible
 
 
@@ -42,20 +43,12 @@ _EMAIL = regex.compile(
     r"(?<![\w.+%-])(?P<local>[\w.+%-]{1,64})@(?P<domain>(?:[\w-]{1,63}\.){1,6}\p{L}{2,24})(?![\w@-])"
 )
 _RESERVED_DOMAIN = regex.compile(
-    r"(?:^|\.)(?:example|invalid|test|localhost|local|internal)$|(?:^|[.-])(?:my|your|the)?-?(?:example|beispiel|ejemplo|exemple"
-    r"|esempio|exemplo|sample|domain|domaine|email|company|firma|business|organi[sz]ation|website|site|test|server|provider"
-    r"|mail|host|university|school|store|shop|abc|xyz|acme|foo|bar|baz|corp)\d*(?:\.\p{L}{2,10}){1,2}$",
+    rf"(?:^|\.)(?:{'|'.join(published()['top_domains'].split())})$"
+    rf"|(?:^|[.-])(?:my|your|the)?-?(?:{'|'.join(published()['domains'].split())})\d*(?:\.\p{{L}}{{2,10}}){{1,2}}$",
     regex.IGNORECASE,
 )
-_NOBODY = regex.compile(
-    r"(?:no-?reply|do-?not-?reply|info|support|help(?:desk)?|contact|kontakt|contacto|hello|hallo|sales|admin(?:istrator)?"
-    r"|office|service|team|press|jobs|careers|hr|billing|orders?|newsletter|webmaster|postmaster|abuse|security|feedback"
-    r"|alerts?|notifications?|mailer|events?|bookings?|reservations?|git|root|me|you|user(?:name)?\d*|your[._-]?(?:name|e?mail)|first[._-]?(?:name)?[._-]?last"
-    r"(?:name)?|(?:full|some)?[._-]?name|someone|somebody|anyone|person\d*|test\w*|example\w*|foo|bar|abc|xyz|x+|e?mail(?:address)?"
-    r"|j(?:ohn|ane)?[._-]?(?:doe|smith)\d*|max[._-]?mustermann|erika[._-]?mustermann|juan[._-]?perez|jean[._-]?dupont"
-    r"|mario[._-]?rossi|alice|bob)",
-    regex.IGNORECASE,
-)
+_NOBODY = regex.compile("|".join(published()["mailboxes"].split()), regex.IGNORECASE)
+"""Mailboxes of roles, and names that stand for anybody."""
 
 _NORTH_AMERICAN = regex.compile(r"(?<![\d.\w-])(?:1[-. ])?(?:\(\d{3}\) ?|\d{3}[-.])\d{3}[-.]\d{4}(?![\d\w-]|\.\d)")
 _CHINESE = regex.compile(r"(?<![\dA-Za-z_.-])1[3-9]\d(?:[ -]?\d{4}){2}(?![\dA-Za-z_-])")
@@ -64,13 +57,8 @@ _NAMED_NUMBER = regex.compile(
     r"\b\.?|电话|手机)[^\d+\n]{0,15}(?P<number>\(?0\d[\d ()/.-]{6,14}\d)(?!\d)",
     regex.IGNORECASE,
 )
-_FICTION = regex.compile(
-    r"\+1(?:\d{3}555|555)\d+"
-    # Numbers that the authorities of these countries keep free for films and books.
-    r"|\+44(?:207946|11[3-8]4960|1[2-6]14960|1914980|2896496|2920180|1632960|7700900|8081570|9098790|306999)\d+"
-    r"|\+49(?:3023125|6990009|4066969|2214710|8999998|17[12]39200|1729925904|1729968532|1522881738|1522889545|1525459937)\d*"
-    r"|\+33(?:19900|26191|35301|46571|53649|63998)\d+|\+61(?:\d5550|\d7010|491570)\d+"
-)
+_FICTION = regex.compile("|".join(published()["fiction"].split()))
+"""Numbers that the authorities of some countries keep free for films and books."""
 _IN_A_ROW = regex.compile(
     r"0?123456|234567|345678|456789|987654|876543|765432|654321|(\d)\1{5}|(?:(\d\d)\2{3})|(\d{3,4})\3"
 )
@@ -84,27 +72,8 @@ _ABOUT_CARDS = regex.compile(
     regex.IGNORECASE,
 )
 _ISSUED = regex.compile(r"4|5[1-5]|2(?:22[1-9]|2[3-9]|[3-6]|7[01]|720)|3[47]|35(?:2[89]|[3-8])|6(?:011|4[4-9]|5|2)")
-_TEST_CARDS = frozenset(
-    """
-    4012888888881881 5105105105105100 5200828282828210 378282246310005 371449635398431 378734493671000
-    6011000990139424 3566002020360505 3530111333300000 2223003122003222 5431111111111111
-    4917610000000000 4539578763621486 4532015112830366 4556737586899855 4716058259478231
-    5425233430109903 4532756279624064
-    """.split()  # noqa: SIM905 - a table
-)
 
 _IBAN = regex.compile(r"(?<!\w)[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]{4}){2,7}(?:[ -]?[A-Z0-9]{1,3})?(?!\w)")
-_EXAMPLE_IBANS = frozenset(
-    """
-    DE89370400440532013000 GB29NWBK60161331926819 GB82WEST12345698765432 GB33BUKB20201555555555
-    FR1420041010050500013M02606 FR7630006000011234567890189 ES9121000418450200051332
-    IT60X0542811101000000123456 NL91ABNA0417164300 AT611904300234573201 BE68539007547034
-    CH9300762011623852957 PL61109010140000071219812874 SE4550000000058398257466 NO9386011117947
-    DK5000400440116243 FI2112345600000785 PT50000201231234567890154 IE29AIBK93115212345678
-    LU280019400644750000 GR1601101250000000012300695 CZ6508000000192000145399
-    """.split()  # noqa: SIM905 - a table
-)
-
 _TOKEN = regex.compile(
     r"(?<![A-Za-z0-9_-])(?:(?:AKIA|ASIA)[0-9A-Z]{16}|sk-(?:proj-|ant-|or-)?[A-Za-z0-9_-]{20,200}|(?:sk|rk)_live_[0-9A-Za-z]{16,99}"
     r"|gh[pousr]_[A-Za-z0-9]{36,251}|github_pat_\w{60,100}|glpat-[\w-]{20,64}|xox[abprs]-[0-9A-Za-z-]{20,200}|hf_[A-Za-z0-9]{30,60}"
@@ -131,7 +100,7 @@ _TEXTBOOK_TOKEN = "SflKxwRJSMeKKF2QT4fwpMeJf36POk6yJV_adQssw5c"  # noqa: S105 - 
 def personal_data(text: str) -> Fault | None:
     """`personal_data` for a text that holds some. What it is shows in the evidence by its first characters only."""
     found = find_personal_data(text)
-    return Fault("personal_data", f'{IN_WORDS[found[0].kind]}: "{found[0].text[:2]}…"') if found else None
+    return reject("personal_data", f'{IN_WORDS[found[0].kind]}: "{found[0].text[:2]}…"') if found else None
 
 
 def mask(*texts: str) -> tuple[str, ...]:
@@ -175,8 +144,8 @@ def find_personal_data(text: str) -> list[Found]:
     for find in (_keys, _ibans, _cards, _emails, _phones):
         for found in find(seen):
             place = bisect(taken, found.start, key=lambda other: other.start)
-            before, behind = taken[max(place - 1, 0) : place], taken[place : place + 1]
-            if all(one.end <= found.start for one in before) and all(found.end <= one.start for one in behind):
+            before, after = taken[max(place - 1, 0) : place], taken[place : place + 1]
+            if all(one.end <= found.start for one in before) and all(found.end <= one.start for one in after):
                 taken.insert(place, found)
     if seen == text:
         return taken
@@ -195,16 +164,12 @@ def _cards(text: str) -> Iterator[Found]:
     if _ABOUT_CARDS.search(text):
         hits += _CARD_BARE.finditer(text)
     for found in hits:
+        from stdnum import luhn  # noqa: PLC0415 - only who meets such a number waits for it
+
         number = "".join(filter(str.isdecimal, found[0]))
-        invented = number in _TEST_CARDS or len(set(number)) <= 4 or _IN_A_ROW.search(number)
-        if not invented and _ISSUED.match(number) and _luhn(number):
+        invented = number in published()["cards"].split() or len(set(number)) <= 4 or _IN_A_ROW.search(number)
+        if not invented and _ISSUED.match(number) and luhn.is_valid(number):
             yield Found("CARD", found.start(), found.end(), found[0])
-
-
-def _luhn(number: str) -> bool:
-    from stdnum import luhn  # noqa: PLC0415 - only who meets such a number waits for it
-
-    return bool(luhn.is_valid(number))
 
 
 def _ibans(text: str) -> Iterator[Found]:
@@ -212,7 +177,7 @@ def _ibans(text: str) -> Iterator[Found]:
         from stdnum import iban  # noqa: PLC0415
 
         number = found[0].replace(" ", "").replace("-", "")
-        if number not in _EXAMPLE_IBANS and iban.is_valid(number):
+        if number not in published()["ibans"].split() and iban.is_valid(number):
             yield Found("IBAN", found.start(), found.end(), found[0])
 
 
@@ -268,17 +233,17 @@ def _keys(text: str) -> Iterator[Found]:
 def _private_keys(text: str) -> Iterator[Found]:
     """Each from its first line to its last, or to the end of the text where that is missing."""
     ends = [found.start() for found in regex.finditer(_KEY_END, text)] if "PRIVATE KEY" in text else []
-    behind = 0
+    done = 0
     for begun in _PRIVATE_KEY.finditer(text) if "PRIVATE KEY" in text else ():
         place = bisect(ends, begun.end() + 59)
         end = ends[place] if place < len(ends) else len(text)
-        is_near = begun.start() >= behind and end - begun.end() <= _LONGEST_KEY
+        is_near = begun.start() >= done and end - begun.end() <= _LONGEST_KEY
         if not is_near or not _KEY_BODY.fullmatch(text, begun.end(), end):
             continue
         body = text[begun.end() : end]
-        behind = min(end + len(_KEY_END), len(text))
+        done = min(end + len(_KEY_END), len(text))
         if not _MADE_UP.search(body) and _bits(body) > 4:
-            yield Found("KEY", begun.start(), behind, text[begun.start() : behind])
+            yield Found("KEY", begun.start(), done, text[begun.start() : done])
 
 
 def _bits(text: str) -> float:

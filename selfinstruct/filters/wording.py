@@ -1,27 +1,18 @@
-"""What every rule needs: the fault it reports, how long a text is in any script, and what makes a text broken."""
+"""What many rules need: how long a text is in any script, what makes it broken, and when two say the same."""
 
 from __future__ import annotations
 
 import unicodedata
-from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 
 import regex
 
+from selfinstruct.filters.faults import Fault, reject
 from selfinstruct.novelty.tokens import visible
 
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """Why a text is not taken: a stable reason and what was found, in words."""
-
-    reason: str
-    evidence: str
-
-
 UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Bopomofo}ー\p{Hangul}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
-"""Inside of a character class: letters of scripts in which white space does not part words, or not only words."""
+"""Inside of a character class: letters of scripts in which white space does not separate words, or not only words."""
 
 _HAN_AND_KANA = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Bopomofo}ー]")
 _HANGUL = regex.compile(r"\p{Hangul}")
@@ -42,7 +33,7 @@ def word_count(text: str) -> Fraction:
     """How many words a text has, exactly, for texts in any mix of scripts.
 
     Words between white space count one each, punctuation that stands alone counts nothing. Where white space does not
-    part words, characters count: Han and kana 2/3 of a word each ("解释这个成语。" is 4 words long, "排序。" 4/3),
+    separate words, characters count: Han and kana 2/3 of a word each ("解释这个成语。" is 4 words long, "排序。" 4/3),
     Hangul syllables 1/2 (a Korean word carries its particles), Thai, Lao, Khmer and Myanmar graphemes 2/5. A run of
     more than 40 characters counts one word for each 40 begun, so that no text is short by having no spaces.
     """
@@ -65,22 +56,22 @@ def _words(text: str) -> int:
 def plain(text: str) -> str:
     """The text as rules look at it: without what nobody sees, and with long white space cut to its first characters.
 
-    A word must not hide from a rule behind a soft hyphen, and many patterns take quadratic time to find that nothing is
+    A soft hyphen must not hide a word from a rule, and many patterns take quadratic time to find that nothing is
     in white space. Control characters stay.
     """
     return _GAP.sub(r"\1", visible(text))
 
 
 def broken_text(text: str) -> Fault | None:
-    """`broken_text` for NUL, lone surrogates, other control characters and what bad decoding left behind.
+    """`broken_text` for NUL, lone surrogates, other control characters and what bad decoding leaves.
 
     Tab, newline, CR LF and NEL are white space. U+FFFD counts wherever it stands, since it is also what
     NUL and lone surrogates become on their way in.
     """
     if control := _CONTROL.search(text):
-        return Fault("broken_text", f"U+{ord(control[0]):04X} at character {control.start()}")
+        return reject("broken_text", f"U+{ord(control[0]):04X} at character {control.start()}")
     if replaced := _REPLACEMENT.search(text):
-        return Fault("broken_text", f"U+FFFD at character {replaced.start()}")
+        return reject("broken_text", f"U+FFFD at character {replaced.start()}")
     return None
 
 
@@ -88,6 +79,11 @@ def excerpt(text: str, limit: int = 80) -> str:
     """The text on one line, cut to a length that suits an evidence."""
     line = " ".join(text[: 4 * limit].split())
     return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def quoted(text: str, limit: int = 80) -> str:
+    """An excerpt in quotation marks."""
+    return f'"{excerpt(text, limit)}"'
 
 
 def comparable(text: str) -> str:

@@ -17,6 +17,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ValidationError
 
 from selfinstruct.ask import Ask, gather
+from selfinstruct.filters.faults import Fault, reject, reject_piece, rejection
 from selfinstruct.recipes.agreement import agreed, is_definite, is_enough, output_of
 from selfinstruct.recipes.answers import read_items, read_object, tidy_instruction
 from selfinstruct.recipes.templates import conversation
@@ -174,28 +175,25 @@ def read_proposals(request: Request, completion: Completion, settings: Settings)
     """The candidates of a propose completion in order, and what of it cannot be read."""
     del request, settings
     if completion.kind == "failed":
-        return [_unreadable(completion, 0, "", f"the request failed: {completion.text}", "instruction")]
+        return [_unreadable(completion, 0, "", f"the request failed: {completion.text}")]
     items = read_items(completion.text, "tasks")
     if items is None or not (items.whole or items.broken):
         why = "no list of tasks in the answer" if items is None else "the list of tasks is empty"
-        return [_unreadable(completion, 0, completion.text, why, "instruction")]
+        return [_unreadable(completion, 0, completion.text, why)]
     found: list[Candidate | Rejection] = []
     for position, item in enumerate(items.whole):
         try:
             task = _NewTask(instruction=item) if isinstance(item, str) else _NewTask.model_validate(item)
         except ValidationError as error:
             text = json.dumps(item, ensure_ascii=False)
-            found.append(_unreadable(completion, position, text, _first_fault(error), "instruction"))
+            found.append(_unreadable(completion, position, text, _first_fault(error)))
         else:
             instruction = tidy_instruction(task.instruction)
             found.append(
                 Candidate(completion.request_id, position, instruction, task.is_classification, completion.source)
             )
     if items.broken:
-        reason = "cut_off" if completion.finish_reason == "length" else "unreadable"
-        why = f"the list breaks off (finish reason {completion.finish_reason})"
-        found.append(Rejection("instruction", reason, completion.request_id, len(found), items.broken, evidence=why,
-                               source=completion.source))  # fmt: skip
+        found.append(reject_piece(completion, len(found), items.broken, _broken(completion)))
     return found
 
 
@@ -206,7 +204,7 @@ async def write_instances(task: Task, ask: Ask, settings: Settings, input_fault:
     answer = await ask(_inputs_prompt(task, settings, labelled=True))
     read = _read_material(answer)
     if isinstance(read, str):
-        return Written(True, (), (_unreadable(answer, 0, answer.text, read, "instance", task),))
+        return Written(True, (), (_unreadable(answer, 0, answer.text, read, task),))
     labels = _labels(read)
     if len(labels) < 2:  # what has no labels to choose from is no classification
         return await _with_inputs(task, await ask(_inputs_prompt(task, settings, 1)), ask, settings, input_fault)
@@ -228,15 +226,15 @@ async def _with_inputs(
 ) -> Written:
     read = _read_material(inputs)
     if isinstance(read, str):
-        return Written(False, (), (_unreadable(inputs, 0, inputs.text, read, "instance", task),))
+        return Written(False, (), (_unreadable(inputs, 0, inputs.text, read, task),))
     given = [case.input for case in read.inputs if case.input]
     texts = [] if _NOTHING.fullmatch(read.missing) else given
     candidates, rejections = _sift(task, inputs, texts, settings, input_fault)
+    needless = reject("input_not_needed", "the model said that no input is needed")
     rejections += [
-        Rejection("instance", "input_not_needed", inputs.request_id, place, "", input=text,
-                  evidence="the model said that no input is needed", task_id=task.id, source=inputs.source)
+        reject_piece(inputs, place, "", needless, task, text)
         for place, text in enumerate(given[len(texts) :], len(texts) + 1)
-    ]  # fmt: skip
+    ]
     rejections += _broken_off(task, inputs, read)
     answered, lost = await _respond(task, candidates, ask, settings)
     return Written(False, answered, (*rejections, *lost))
@@ -262,9 +260,7 @@ async def _answered(
 ) -> InstanceCandidate | Rejection:
     first = await ask(_respond_prompt(task, candidate, settings))
     if first.kind == "failed":
-        why = f"the request failed: {first.text}"
-        return Rejection("instance", "no_answer", candidate.request_id, candidate.position, "", input=candidate.input,
-                         evidence=why, task_id=task.id, source=candidate.source)  # fmt: skip
+        return rejection(candidate, reject("no_answer", f"the request failed: {first.text}"), task)
     rules = settings.agreement
     if rules.answers == 1 or not is_definite(task, first.text):
         return replace(candidate, output=first.text.strip(), finish_reason=first.finish_reason)
@@ -281,8 +277,7 @@ def _by_agreement(
     if not is_enough(found, len(given), rules):
         said = ", ".join(f'"{answer[:60]}" {votes}' for answer, votes in found.answers)
         evidence = f"{found.votes} of {len(given)} answers agree; given were: {said or 'none'}"
-        return Rejection("instance", "no_agreement", candidate.request_id, candidate.position, chosen.text.strip(),
-                         candidate.input, evidence, task_id=task.id, source=candidate.source)  # fmt: skip
+        return rejection(replace(candidate, output=chosen.text.strip()), reject("no_agreement", evidence), task)
     return replace(candidate, output=output_of(chosen.text, rules), finish_reason=chosen.finish_reason)
 
 
@@ -298,18 +293,17 @@ def _sift(
     for position, text in enumerate((*texts, "")):
         if not text and candidates:
             break
-        fault = input_fault(task, text)
+        found = input_fault(task, text)
+        fault = Fault(*found) if found else None
         if fault is None and any(text == earlier.input for earlier in candidates):
-            fault = ("duplicate", "the same input was given before")
+            fault = reject("duplicate", "the same input was given before")
         if fault is None and len(candidates) == settings.filters.max_instances:
-            fault = ("too_many", f"more than {settings.filters.max_instances} inputs")
+            fault = reject("too_many", f"more than {settings.filters.max_instances} inputs")
+        candidate = InstanceCandidate(inputs.request_id, position, text, "", source=inputs.source)
         if fault is None:
-            candidates.append(InstanceCandidate(inputs.request_id, position, text, "", source=inputs.source))
+            candidates.append(candidate)
         else:
-            rejections.append(
-                Rejection("instance", fault[0], inputs.request_id, position, "", input=text, evidence=fault[1],
-                          task_id=task.id, source=inputs.source)
-            )  # fmt: skip
+            rejections.append(rejection(candidate, fault, task))
     return candidates, rejections
 
 
@@ -346,12 +340,12 @@ def _broken_off(task: Task, inputs: Completion, read: _Material) -> list[Rejecti
     """The case in whose middle an answer ends."""
     if not read.broken:
         return []
-    reason = "cut_off" if inputs.finish_reason == "length" else "unreadable"
-    evidence = f"the list breaks off (finish reason {inputs.finish_reason})"
-    return [
-        Rejection("instance", reason, inputs.request_id, len(read.inputs) + 1, read.broken, evidence=evidence,
-                  task_id=task.id, source=inputs.source)
-    ]  # fmt: skip
+    return [reject_piece(inputs, len(read.inputs) + 1, read.broken, _broken(inputs), task)]
+
+
+def _broken(answer: Completion) -> Fault:
+    reason = "cut_off" if answer.finish_reason == "length" else "unreadable"
+    return reject(reason, f"the list breaks off (finish reason {answer.finish_reason})")
 
 
 def _first_fault(error: ValidationError) -> str:
@@ -359,8 +353,5 @@ def _first_fault(error: ValidationError) -> str:
     return f"{'.'.join(str(part) for part in first['loc']) or 'item'}: {first['msg']}"
 
 
-def _unreadable(
-    answer: Completion, position: int, text: str, evidence: str, kind: Any, task: Task | None = None
-) -> Rejection:
-    return Rejection(kind, "unreadable", answer.request_id, position, text, evidence=evidence,
-                     task_id=task.id if task else None, source=answer.source)  # fmt: skip
+def _unreadable(answer: Completion, position: int, text: str, why: str, task: Task | None = None) -> Rejection:
+    return reject_piece(answer, position, text, reject("unreadable", why), task)

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from selfinstruct.ask import Ask
+from selfinstruct.filters.faults import reject, reject_piece
 from selfinstruct.recipes.fitting import fitted
 from selfinstruct.recipes.templates import fill
 from selfinstruct.records import (
@@ -232,20 +233,18 @@ def read_proposals(request: Request, completion: Completion, settings: Settings)
     # An answer cut right behind a number has lost nothing of the item before it.
     cut = len(pieces) - 1 if completion.finish_reason in CUT and items and items[-1] else None
 
-    def rejection(position: int, text: str, reason: str, evidence: str) -> Rejection:
-        return Rejection(
-            "instruction", reason, completion.request_id, position, text, evidence=evidence, source=completion.source
-        )
+    def rejected(position: int, text: str, reason: str, evidence: str) -> Rejection:
+        return reject_piece(completion, position, text, reject(reason, evidence))
 
     if not pieces:
-        return [rejection(0, completion.text, "unreadable", _why_empty(completion))]
+        return [rejected(0, completion.text, "unreadable", _why_empty(completion))]
     read: list[Candidate | Rejection] = []
     for position, text in enumerate(pieces):
         if preamble and position == 0:
-            read.append(rejection(position, text, "unreadable", "words before the first number of the list"))
+            read.append(rejected(position, text, "unreadable", "words before the first number of the list"))
         elif position == cut:
             evidence = f"the last item of an answer that ended with {completion.finish_reason!r}"
-            read.append(rejection(position, text, "cut_off", evidence))
+            read.append(rejected(position, text, "cut_off", evidence))
         else:
             read.append(Candidate(completion.request_id, position, text, source=completion.source))
     return read
@@ -315,7 +314,7 @@ async def write_instances(task: Task, ask: Ask, settings: Settings, examples: Se
         said = _YES_OR_NO.match(label.text) if label.kind == "answer" else None
         if said is None:
             evidence = "neither yes nor no" if label.kind == "answer" else _why_empty(label)
-            rejections = (_instance_rejection(task, label, 0, label.text, "no_label", evidence),)
+            rejections = (reject_piece(label, 0, label.text, reject("no_label", evidence), task),)
         is_classification = said is not None and said[1].lower() == "yes"
     answer = await ask(_instances(task, settings, examples, is_classification=is_classification))
     candidates, unread = read_instances(task, answer, is_classification=is_classification)
@@ -331,7 +330,7 @@ def read_instances(
     """
     pieces = _pieces(completion.text, is_classification=is_classification) if completion.kind == "answer" else []
     if not pieces:
-        return (), (_instance_rejection(task, completion, 0, completion.text, "unreadable", _why_empty(completion)),)
+        return (), (reject_piece(completion, 0, completion.text, reject("unreadable", _why_empty(completion)), task),)
     candidates: list[InstanceCandidate] = []
     rejections: list[Rejection] = []
     wanted = "Class label:" if is_classification else "Output:"
@@ -345,10 +344,10 @@ def read_instances(
             )
         elif ended in CUT:
             evidence = f"the last piece of an answer that ended with {ended!r}"
-            rejections.append(_instance_rejection(task, completion, position, piece, "cut_off", evidence))
+            rejections.append(reject_piece(completion, position, piece, reject("cut_off", evidence), task))
         else:
             evidence = f'no part of it is marked "{wanted}"'
-            rejections.append(_instance_rejection(task, completion, position, piece, "unreadable", evidence))
+            rejections.append(reject_piece(completion, position, piece, reject("unreadable", evidence), task))
     return tuple(candidates), tuple(rejections)
 
 
@@ -432,21 +431,6 @@ def _clean_input(text: str) -> str:
     if len(marks) == 1 and marks[0].start() == 0:
         text = text[marks[0].end() :].strip()
     return "" if _one_line(re.sub(r"[^\w/]", " ", text)).casefold() in _NO_INPUT else text
-
-
-def _instance_rejection(
-    task: Task, completion: Completion, position: int, text: str, reason: str, evidence: str
-) -> Rejection:
-    return Rejection(
-        "instance",
-        reason,
-        completion.request_id,
-        position,
-        text,
-        evidence=evidence,
-        task_id=task.id,
-        source=completion.source,
-    )
 
 
 def _why_empty(completion: Completion) -> str:

@@ -8,9 +8,10 @@ from functools import lru_cache
 from importlib import import_module
 
 from selfinstruct.errors import ConfigError, unknown
+from selfinstruct.filters.faults import Fault
 from selfinstruct.filters.instances import Validator
 from selfinstruct.filters.personal_data import personal_data
-from selfinstruct.filters.wording import Fault, plain
+from selfinstruct.filters.wording import plain
 from selfinstruct.own import OWN
 from selfinstruct.records import Instance, Task
 from selfinstruct.settings import Settings
@@ -21,9 +22,8 @@ from selfinstruct.validators.patterns import forbidden_pattern, wanted_pattern
 def _later(module: str, name: str) -> Validator:
     """A validator whose module is loaded when it is first asked: its many patterns take a while to compile.
 
-    An error of its own is `validator_error`, as with the user's: one text must not end a run, and with it every later
-    one of the pool. Long white space and what nobody sees are spared all but those that look for them, and the
-    forms, in which they may be of use.
+    An error of its own is `validator_error`, as with the user's: one text must not end a run. Most validators see the
+    texts without long white space and what nobody sees; those of hidden characters and of forms see all of it.
     """
 
     def check(task: Task, instance: Instance) -> Fault | None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
+from math import prod
 from statistics import median
 
 import regex
 
-from selfinstruct.filters.wording import Fault, excerpt
+from selfinstruct.filters.faults import Fault, reject
+from selfinstruct.filters.wording import quoted
+from selfinstruct.filters.words import any_of
 from selfinstruct.records import Instance, Task
-from selfinstruct.validators.reckoning import (
+from selfinstruct.validators.calculation import (
     LONGEST_NUMBER,
     evaluate,
     has_many_digits,
@@ -20,7 +23,6 @@ from selfinstruct.validators.reckoning import (
     is_result,
     number,
     written,
-    wrong_equation,
 )
 
 _NUMBER = r"[-−]?(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?)"
@@ -33,11 +35,6 @@ _TAIL = (
     r"|(?:give|write|answer|state|return|output|reply|respond)(?:\s+with)?\s+(?:me\s+)?(?:only|just)?\s*(?:the|a)?\s*(?:result|number|answer|final\s+answer)"
     r"(?:\s+only)?|without\s+(?:using\s+)?a\s+calculator|in\s+your\s+head|exactly|please)\)?){0,2}\s*[.?!。？！]?\s*"
 )
-_ROUND = (
-    r"(?:\s*,?\s*(?:and\s+)?(?:rounded|round(?:\s+(?:it|the\s+(?:result|answer)))?)?\s*to\s+"
-    r"(?P<places>\d|one|two|three|four)\s+decimal\s+(?:places?|digits?))?"
-)
-_PLACES = {"one": 1, "two": 2, "three": 3, "four": 4}
 _ASKS = (
     r"(?:(?:please|can\s+you|could\s+you)\s+)?(?:(?:what(?:\s+is|['’]s|\s+does|\s+do|\s+are)|how\s+much(?:\s+is|\s+are)|calculate|compute|evaluate"
     r"|work\s+out|find|determine|solve|tell\s+me|give(?:\s+me)?|was\s+ist|wie\s*viel\s+(?:ist|sind)|berechne|combien\s+(?:font|fait)|calcule[rz]?|calcula"
@@ -49,7 +46,7 @@ _EXPRESSION = (
     r"\s[-−+*/×÷·^().,\d\s]+?)*)"
 )
 _PLAIN = regex.compile(
-    rf"\s*{_ASKS}{_EXPRESSION}(?:\s*(?:=|equals?|equal\s+to|make|gleich|等于多少|等于几|是多少|的[值结]果?|的结果))?\s*\??{_ROUND}{_TAIL}"
+    rf"\s*{_ASKS}{_EXPRESSION}(?:\s*(?:=|equals?|equal\s+to|make|gleich|等于多少|等于几|是多少|的[值结]果?|的结果))?\s*\??{_TAIL}"
     rf"|\s*{_EXPRESSION}\s*(?:=\s*\??|等于多少|等于几|是多少|equals\s+what)\s*\??\s*",
     regex.IGNORECASE,
 )
@@ -67,14 +64,14 @@ _OPERATION = (
     r"|smallest(?:\s+number)?|minimum|difference)"
 )
 _NAMED = regex.compile(
-    rf"\s*{_ASKS}(?:the\s+)?{_OPERATION}\s+(?:of|between|among|from)\s+(?:the\s+)?(?:following\s+)?(?:numbers?\s*)?[:：]?\s*{_LIST}{_ROUND}{_TAIL}",
+    rf"\s*{_ASKS}(?:the\s+)?{_OPERATION}\s+(?:of|between|among|from)\s+(?:the\s+)?(?:following\s+)?(?:numbers?\s*)?[:：]?\s*{_LIST}{_TAIL}",
     regex.IGNORECASE,
 )
 _NAMED_OF_INPUT = regex.compile(
     rf"\s*given\s+(?:a\s+list\s+of|some|the)\s+(?:numbers|integers),\s*(?:output|find|compute|calculate|return|determine|give)"
     rf"\s+(?:the|their)\s+{_OPERATION}(?:\s+of\s+(?:the|these|all)\s+(?:numbers|integers))?\s*[.?]?\s*"
     rf"|\s*{_ASKS}(?:the\s+)?{_OPERATION}\s+(?:of|between|among|from|in)\s+(?:(?:the|these|those|this|all|given|following|list|set)\s+)*"
-    rf"(?:of\s+)?(?:the\s+)?(?:numbers?|values?|list|set|integers?)(?:\s+(?:given|below|in\s+the\s+(?:input|list)))?{_ROUND}{_TAIL}"
+    rf"(?:of\s+)?(?:the\s+)?(?:numbers?|values?|list|set|integers?)(?:\s+(?:given|below|in\s+the\s+(?:input|list)))?{_TAIL}"
     rf"|\s*(?P<operation>add\s+up|add|sum(?:\s+up)?|multiply)\s+(?:(?:all|the|these|those|following|given)\s+)*numbers?{_TAIL}",
     regex.IGNORECASE,
 )
@@ -83,70 +80,18 @@ _LIST_ONLY = regex.compile(
     rf"\[?(?P<list>{_NUMBER}(?:\s*[,;、，\s]\s*(?:and\s+)?{_NUMBER})+)\]?\.?\s*",
     regex.IGNORECASE,
 )
-_COMMANDS = (
-    (
-        regex.compile(
-            rf"\s*(?:please\s+)?add\s+(?P<a>{_NUMBER})\s+(?:and|to|plus)\s+(?P<b>{_NUMBER}){_TAIL}", regex.IGNORECASE
-        ),
-        "+",
-    ),
-    (
-        regex.compile(
-            rf"\s*(?:please\s+)?subtract\s+(?P<b>{_NUMBER})\s+from\s+(?P<a>{_NUMBER}){_TAIL}", regex.IGNORECASE
-        ),
-        "-",
-    ),
-    (
-        regex.compile(
-            rf"\s*(?:please\s+)?multiply\s+(?P<a>{_NUMBER})\s+(?:by|and|with|times)\s+(?P<b>{_NUMBER}){_TAIL}",
-            regex.IGNORECASE,
-        ),
-        "*",
-    ),
-    (
-        regex.compile(
-            rf"\s*(?:please\s+)?divide\s+(?P<a>{_NUMBER})\s+by\s+(?P<b>{_NUMBER}){_ROUND}{_TAIL}", regex.IGNORECASE
-        ),
-        "/",
-    ),
-    (
-        regex.compile(
-            rf"\s*{_ASKS}(?P<a>{_NUMBER})\s*(?:%|percent|per\s+cent)\s+of\s+(?P<b>{_NUMBER}){_ROUND}{_TAIL}",
-            regex.IGNORECASE,
-        ),
-        "%",
-    ),
-    (
-        regex.compile(
-            rf"\s*how\s+many\s+times\s+(?:will|does|do|can)\s+(?P<b>{_NUMBER})\s+(?:divide|go|fit)\s+into\s+(?P<a>{_NUMBER})"
-            r"\s*\??\s*",
-            regex.IGNORECASE,
-        ),
-        "into",
-    ),
-    (regex.compile(rf"\s*{_ASKS}(?:the\s+)?square\s+of\s+(?P<a>{_NUMBER})(?P<b>){_TAIL}", regex.IGNORECASE), "square"),
-    (
-        regex.compile(
-            rf"\s*(?P<a>{_NUMBER})\s*(?:乘以|乘)\s*(?P<b>{_NUMBER})\s*(?:等于|是)?\s*(?:多少|几)\s*[?？]?\s*"
-        ),
-        "*",
-    ),
-    (
-        regex.compile(
-            rf"\s*(?P<a>{_NUMBER})\s*(?:加上|加)\s*(?P<b>{_NUMBER})\s*(?:等于|是)?\s*(?:多少|几)\s*[?？]?\s*"
-        ),
-        "+",
-    ),
-    (
-        regex.compile(
-            rf"\s*(?P<a>{_NUMBER})\s*(?:减去|减)\s*(?P<b>{_NUMBER})\s*(?:等于|是)?\s*(?:多少|几)\s*[?？]?\s*"
-        ),
-        "-",
-    ),
-    (
-        regex.compile(rf"\s*(?P<a>{_NUMBER})\s*(?:除以)\s*(?P<b>{_NUMBER})\s*(?:等于|是)?\s*(?:多少|几)\s*[?？]?\s*"),
-        "/",
-    ),
+_A, _B = rf"(?P<a>{_NUMBER})", rf"(?P<b>{_NUMBER})"
+_COMMANDS = tuple(
+    (regex.compile(rf"\s*(?:please\s+)?{pattern}", regex.IGNORECASE), does)
+    for pattern, does in (
+        (rf"add\s+{_A}\s+(?:and|to|plus)\s+{_B}{_TAIL}", "+"),
+        (rf"subtract\s+{_B}\s+from\s+{_A}{_TAIL}", "-"),
+        (rf"multiply\s+{_A}\s+(?:by|and|with|times)\s+{_B}{_TAIL}", "*"),
+        (rf"divide\s+{_A}\s+by\s+{_B}{_TAIL}", "/"),
+        (rf"{_ASKS}{_A}\s*(?:%|percent|per\s+cent)\s+of\s+{_B}{_TAIL}", "%"),
+        (rf"how\s+many\s+times\s+(?:will|does|do|can)\s+{_B}\s+(?:divide|go|fit)\s+into\s+{_A}\s*\??\s*", "/"),
+        (rf"{_ASKS}(?:the\s+)?square\s+of\s+{_A}(?P<b>){_TAIL}", "square"),
+    )
 )
 _IN_ANSWER = regex.compile(
     r"(?P<sign>(?<![\w)])[-−]\s?|\bminus\s+|\bnegative\s+)?(?P<whole>\d{1,3}(?:[,  ’']\d{3})+(?!\d)|\d+)"
@@ -154,32 +99,29 @@ _IN_ANSWER = regex.compile(
     r"(?:\s*(?:/|⁄)\s*(?P<under>\d+))?"
 )
 _UNSURE = regex.compile(
-    r"\d\s*[eE][+-]?\d|[×x*]\s*10\s*(?:\^|\*\*|[⁰¹²³⁴-⁹])|\bremain\w*|\brest\b|\d\s+left\b|\bleft\s?over\b|\bdozens?\b|余|\bR\s*\d|\\frac|\\overline|\bundefined\b|repeating|recurring"
-    r"|[½⅓⅔¼¾⅕⅛]|\bhalf\b|\d,\d{1,2}(?!\d)|\d\.\d{3}\.\d|hundred|thousand|million|billion|万|亿|百|千",
+    r"\d\s*[eE][+-]?\d|[×x*]\s*10\s*(?:\^|\*\*|[⁰¹²³⁴-⁹])|\d\s+left\b|\bR\s*\d|\\frac|\\overline|[½⅓⅔¼¾⅕⅛]|\d,\d{1,2}(?!\d)"
+    rf"|\d\.\d{{3}}\.\d|{any_of('unsure_numbers')}",
     regex.IGNORECASE,
 )
 _MIXED = regex.compile(r"(\d{1,9})\s+(\d{1,9})/([1-9]\d{0,8})")
-_RECKON = regex.compile(
+_CALCULATES = regex.compile(
     r"\W*(?:please\s+)?(?:calculate|compute|evaluate|work\s+out|berechne|calcul|计算)", regex.IGNORECASE
 )
 
 
 def numeric_answer(task: Task, instance: Instance) -> Fault | None:
-    """`wrong_number` where the right result of plain arithmetic stands nowhere in the output, or an equation is wrong.
+    """`wrong_number` where the right result of plain arithmetic stands nowhere in the output.
 
-    The result is known only where all of the instruction, or it and an input that is nothing but numbers, says what is
-    to be reckoned. A rounded result is right; what is written in words, as a remainder or in powers of ten is not
-    looked at.
+    The result is known only where all of the instruction, or it and an input that is nothing but numbers, says what to
+    calculate. A rounded result is right. Results in words, with a remainder or in powers of ten are not looked at.
     """
     if _UNSURE.search(instance.output) or _LONG_NUMBER.search(
         f"{task.instruction}\n{instance.input}\n{instance.output}"
     ):
         return None
-    asked = _asked(task.instruction, instance.input)
-    if asked is None:
-        said = wrong_equation(instance.output, f"{task.instruction}\n{instance.input}")
-        return Fault("wrong_number", f'"{excerpt(said)}"') if said else None
-    expected, places = asked
+    expected = _asked(task.instruction, instance.input)
+    if expected is None:
+        return None
     answer = _without_question(instance.output, instance.input.strip() or task.instruction)
     found = [value for match in _IN_ANSWER.finditer(answer) if (value := _value(match)) is not None]
     if not found or has_many_digits(expected):
@@ -189,39 +131,37 @@ def numeric_answer(task: Task, instance: Instance) -> Fault | None:
     ]
     if "%" in answer:
         found += [(value / 100, shown) for value, shown in found]
-    if _is_difference(task.instruction):
+    if "difference" in task.instruction.lower():
         found += [(-value, shown) for value, shown in found]
     if expected.denominator == 1 and abs(expected) >= 1000 and has_points(answer):
         return None
-    loose = is_about(answer)
-    if any(is_result(expected, value, shown, places, loose=loose) for value, shown in found):
+    loose = is_about(answer) or "how many times" in task.instruction.lower()
+    if any(is_result(expected, value, shown, loose=loose) for value, shown in found):
         return None
-    return Fault("wrong_number", f'{written(expected)} is right, not "{excerpt(instance.output, 40)}"')
+    return reject("wrong_number", f"{written(expected)} is right, not {quoted(instance.output, 40)}")
 
 
-def _asked(instruction: str, given: str) -> tuple[Fraction, int | None] | None:
-    """The result, and the decimals that it is to be rounded to; None where it is not certain what is to be reckoned."""
+def _asked(instruction: str, given: str) -> Fraction | None:
+    """The result; None where it is not certain what is to be calculated."""
     if len(instruction) > _LONGEST_QUESTION or len(given) > _LONGEST_QUESTION:
         return None
     return _asked_of_input(instruction, given) if given.strip() else _asked_alone(instruction)
 
 
-def _asked_alone(instruction: str) -> tuple[Fraction, int | None] | None:
+def _asked_alone(instruction: str) -> Fraction | None:
     if found := _PLAIN.fullmatch(instruction):
-        if is_no_sum(found["expression"]) and not _RECKON.match(instruction):
-            return None
-        result = evaluate(found["expression"])
-        return None if result is None else (result, _places(found))
+        is_name = is_no_sum(found["expression"]) and not _CALCULATES.match(instruction)
+        return None if is_name else evaluate(found["expression"])
     if found := _NAMED.fullmatch(instruction):
         return _of_list(found, found["list"])
-    command = next(((found, does) for pattern, does in _COMMANDS if (found := pattern.fullmatch(instruction))), None)
-    return None if command is None else _command(command[1], command[0])
+    return next(
+        (_command(does, found) for pattern, does in _COMMANDS if (found := pattern.fullmatch(instruction))), None
+    )
 
 
-def _asked_of_input(instruction: str, given: str) -> tuple[Fraction, int | None] | None:
+def _asked_of_input(instruction: str, given: str) -> Fraction | None:
     if _OF_INPUT.fullmatch(instruction) and (found := _ONLY_EXPRESSION.fullmatch(given)):
-        result = evaluate(found["expression"])
-        return None if result is None else (result, None)
+        return evaluate(found["expression"])
     if (found := _NAMED_OF_INPUT.fullmatch(instruction)) and (listed := _LIST_ONLY.fullmatch(given)):
         return _of_list(found, listed["list"])
     return None
@@ -241,51 +181,35 @@ def _without_question(answer: str, question: str) -> str:
     return regex.sub(forward, " ", answer, count=1)
 
 
-def _is_difference(instruction: str) -> bool:
-    return "difference" in instruction.lower()
-
-
-def _places(found: regex.Match[str]) -> int | None:
-    said = found.groupdict().get("places")
-    return None if said is None else _PLACES.get(said.lower()) or int(said)
-
-
-def _of_list(found: regex.Match[str], text: str) -> tuple[Fraction, int | None] | None:
+def _of_list(found: regex.Match[str], text: str) -> Fraction | None:
     numbers = [number(one) for one in regex.findall(_NUMBER, text)]
     operation = " ".join(found["operation"].lower().split())
-    if operation == "difference" and len(numbers) != 2:
-        return None
-    return _apply(operation, numbers), _places(found)
+    return None if operation == "difference" and len(numbers) != 2 else _apply(operation, numbers)
 
 
-def _apply(operation: str, numbers: Sequence[Fraction]) -> Fraction:  # noqa: PLR0911 - one return an operation
-    if operation in {"product", "multiply"}:
-        result = Fraction(1)
-        for number in numbers:
-            result *= number
-        return result
-    if operation in {"average", "mean", "arithmetic mean"}:
-        return sum(numbers, Fraction(0)) / len(numbers)
-    if operation == "median":
-        return Fraction(median(numbers))
-    if operation.startswith(("largest", "maximum")):
-        return max(numbers)
-    if operation.startswith(("smallest", "minimum")):
-        return min(numbers)
-    if operation == "difference":
-        return abs(numbers[0] - numbers[1])
-    return sum(numbers, Fraction(0))
+def _apply(operation: str, numbers: Sequence[Fraction]) -> Fraction:
+    does: dict[str, Callable[[], Fraction]] = {
+        "product": lambda: prod(numbers, start=Fraction(1)),
+        "multiply": lambda: prod(numbers, start=Fraction(1)),
+        "average": lambda: sum(numbers, Fraction(0)) / len(numbers),
+        "mean": lambda: sum(numbers, Fraction(0)) / len(numbers),
+        "median": lambda: Fraction(median(numbers)),
+        "largest": lambda: max(numbers),
+        "maximum": lambda: max(numbers),
+        "smallest": lambda: min(numbers),
+        "minimum": lambda: min(numbers),
+        "difference": lambda: abs(numbers[0] - numbers[1]),
+    }
+    name = operation.removeprefix("arithmetic ").removesuffix(" number")
+    return does.get(name, lambda: sum(numbers, Fraction(0)))()
 
 
-def _command(operation: str, found: regex.Match[str]) -> tuple[Fraction, int | None] | None:
+def _command(operation: str, found: regex.Match[str]) -> Fraction | None:
     a, b = number(found["a"]), number(found["b"] or "1")
-    if operation in {"/", "into"} and not b:
-        return None
-    results = {
-        "+": lambda: a + b, "-": lambda: a - b, "*": lambda: a * b, "/": lambda: a / b, "%": lambda: a * b / 100,
-        "into": lambda: a / b, "square": lambda: a * a,
-    }  # fmt: skip
-    return results[operation](), 0 if operation == "into" else _places(found)
+    if operation == "/":
+        return a / b if b else None
+    results = {"+": a + b, "-": a - b, "*": a * b, "%": a * b / 100, "square": a * a}
+    return results[operation]
 
 
 def _value(found: regex.Match[str]) -> tuple[Fraction, int] | None:

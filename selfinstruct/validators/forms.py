@@ -10,7 +10,9 @@ from collections.abc import Callable
 
 import regex
 
-from selfinstruct.filters.wording import Fault, excerpt
+from selfinstruct.filters.faults import Fault, reject
+from selfinstruct.filters.wording import excerpt, quoted
+from selfinstruct.filters.words import words
 from selfinstruct.records import Instance, Task
 
 LONGEST = 50_000
@@ -19,12 +21,6 @@ LONGEST_SLOW = 10_000
 """The same for YAML and TOML, whose parsers take seconds for what is meant to make them slow."""
 
 _FENCE = regex.compile(r"[ \t]*(?P<fence>```|~~~)[ \t]*(?P<language>[\w+#.-]*)")
-_OTHER_WORK = regex.compile(
-    r"\b(?:explain|describe\s+(?:how|what|why|the\s+(?:structure|difference|purpose|use))|what\s+(?:is|are|does)|why|how|difference|compare|versus|vs|function|program|script|parser|schema"
-    r"|class|library|method|code\s+(?:that|to|which)|query|command|advantages?|article|essay|tutorial|story|poem)\b"
-    r"|解释|说明|什么是|函数|程序|脚本|区别|比较",
-    regex.IGNORECASE,
-)
 _ANSWER_AS = (
     r"(?:\b(?:as|in|into|to|using|with)\s+(?:an?\s+|the\s+|one\s+|plain\s+|raw\s+|single\s+|valid\s+|well-formed\s+|compact\s+"
     r"|flat\s+|nested\s+|strict\s+|proper\s+|minified\s+|simple\s+|small\s+|equivalent\s+){{0,4}}{name}\b"
@@ -45,26 +41,17 @@ def _asks_for(name: str) -> Callable[[str], bool]:
     reads = regex.compile(_FROM.format(name=name), regex.IGNORECASE)
 
     def asks(instruction: str) -> bool:
-        return bool(wants.search(instruction)) and not reads.search(instruction) and not _OTHER_WORK.search(instruction)
+        is_asked = wants.search(instruction) and not reads.search(instruction)
+        return bool(is_asked) and not words("about_forms").search(instruction)
 
     return asks
 
 
-_ASKS_JSON = _asks_for("JSON")
-_ASKS_XML = _asks_for("XML")
-_ASKS_YAML = _asks_for("YAML")
-_ASKS_TOML = _asks_for("TOML")
+_ASKS = {name: _asks_for(name) for name in ("JSON", "XML", "YAML", "TOML")}
 _ASKS_PYTHON = regex.compile(
     r"\b(?:write|create|implement|define|code|develop|give|provide|build|make|design|rewrite|refactor|translate|convert|port)\b"
     r"[^.\n]{0,80}\bPython(?:\s*3)?\b(?!\s*2)"
     r"|\b(?:in|into|using)\s+Python\b|用\s*Python|Python\s*(?:函数|代码|程序|脚本)",
-    regex.IGNORECASE,
-)
-_NOT_PYTHON_ALONE = regex.compile(
-    r"\b(?:explain|describe|pseudo-?code|what|why|how|error|bug|mistakes?|fix|output\s+of|print\s+out|result|complete|fill|blank"
-    r"|essay|article|story|poem|joke|name|snake|monty|questions?|quiz|advantages?|difference|compare|summary|comments?"
-    r"|one\s+line|expression|command|shell|terminal|jupyter|notebook|cython|micropython|python\s*2)\b"
-    r"|解释|说明|什么|错误|区别|比较",
     regex.IGNORECASE,
 )
 _CODE_LINE = regex.compile(
@@ -76,15 +63,10 @@ _PLAINLY_PYTHON = regex.compile(
     r"(?:async\s+)?(?:def\s+\w+\s*\([^\n]*\)\s*(?:->[^\n]+)?|class\s+\w+\s*(?:\([\w., ]*\))?)\s*:[ \t]*(?:#[^\n]*)?\n"
 )
 """From its first line on an answer is Python and no other language."""
-_WANTS_A_FAULT = regex.compile(
-    r"\b(?:pseudo-?code|errors?|bugs?|buggy|mistakes?|wrong|invalid|incorrect|broken|complete|fill|blanks?|skeleton|python\s*2"
-    r"|ruby|julia|nim|gdscript|cython|mojo|starlark)\b|错误|补全",
-    regex.IGNORECASE,
-)
 _PROSE = regex.compile(r"[\p{Lu}\p{Han}][^=\[\]{}]*[\p{L}\d`'\")][.!?:。：]?", regex.DOTALL)
 _PROMPTS = regex.compile(r"^[ \t]*(?:>>>|\.\.\.|In\s*\[\d+\]:|\$|%\w|!\w)", regex.MULTILINE)
 _PREFIXES = regex.compile(r"(?:[-+~]\s*|not\s+|await\s+|lambda[^:\n]{0,40}:\s*){300}")
-"""So many that the parser may exhaust the stack of a thread; other nesting it refuses by itself."""
+"""This many may exhaust the stack of the parser's thread; other nesting it refuses by itself."""
 _BRACKETS = regex.compile(r"(?:[\[{]\s*){100}")
 _ELISION = regex.compile(r"^[ \t]*(?:\.\.\.|…|#[ \t]*\.\.\.)[ \t]*$", regex.MULTILINE)
 
@@ -114,32 +96,55 @@ def _unmarked(output: str, starts: str = "") -> list[str]:
     return bare or ([] if blocks or "```" in output else [output])
 
 
-def json_form(task: Task, instance: Instance) -> Fault | None:
-    """`invalid_json` for an output that was asked for as JSON and is none, code fences and words around it apart."""
-    if len(instance.output) > LONGEST:
-        return None
-    blocks = [body for language, body in _fenced(instance.output) if language == "json"]
-    if not blocks:
-        if not _ASKS_JSON(task.instruction):
-            return None
-        blocks = _unmarked(instance.output, '{["')
-    for text in blocks:
-        if fault := _json_fault(text):
-            return Fault("invalid_json", fault)
+def _said(read: Callable[[], object]) -> str | None:
+    """What a parser has to say of a text; None: it can be read."""
+    try:
+        read()
+    except (RecursionError, MemoryError):
+        return "nested too deeply"
+    except SyntaxError as error:
+        return excerpt(f"line {error.lineno}: {error.msg}")
+    except Exception as error:  # noqa: BLE001 - each parser has errors of its own
+        return excerpt(str(error))
     return None
 
 
-def _json_fault(text: str) -> str | None:
-    """What is wrong with a JSON text, one value a line being fine, and so are words before and behind it."""
-    fault = _parse_json(text)
-    if fault is None:
+def _form(
+    task: Task,
+    instance: Instance,
+    name: str,
+    fault: Callable[[str], str | None],
+    starts: str = "",
+    other_name: str = "",
+    longest: int = LONGEST_SLOW,
+) -> str | None:
+    """What is wrong with the first block of that form, or the answer asked for in it, that cannot be read."""
+    if len(instance.output) > longest:
         return None
+    form = name.lower()
+    blocks = [body for language, body in _fenced(instance.output) if language and language in {form, other_name}]
+    if not blocks and _ASKS[name](task.instruction):
+        blocks = _unmarked(instance.output, starts)
+    return next((said for text in blocks if (said := fault(text))), None)
+
+
+def json_form(task: Task, instance: Instance) -> Fault | None:
+    """`invalid_json` for an output that was asked for as JSON and is none; code fences and words around it are fine."""
+    found = _form(task, instance, "JSON", _json_fault, '{["', longest=LONGEST)
+    return reject("invalid_json", found) if found else None
+
+
+def _json_fault(text: str) -> str | None:
+    """What is wrong with a JSON text; one value a line is fine, and so are words around it."""
+    fault = _parse_json(text)
     lines = [line for line in text.splitlines() if line.strip()]
-    if len(lines) > 1 and all(line.lstrip()[:1] in "{[" and _parse_json(line) is None for line in lines):
+    if fault is None or (
+        len(lines) > 1 and all(line.lstrip()[:1] in "{[" and _parse_json(line) is None for line in lines)
+    ):
         return None
     start, end = regex.search(r"[{\[]", text), max(text.rfind("}"), text.rfind("]"))
     if start is None:
-        return f'no JSON: "{excerpt(text)}"'
+        return f"no JSON: {quoted(text)}"
     return fault if start.start() >= end or _parse_json(text[start.start() : end + 1]) is not None else None
 
 
@@ -147,18 +152,8 @@ def _parse_json(text: str) -> str | None:
     def refuse(constant: str) -> None:
         raise ValueError(f"{constant} is no JSON")
 
-    try:
-        json.loads(text, parse_int=_nothing, parse_constant=refuse)
-    except RecursionError:
-        return "nested too deeply"
-    except ValueError as error:
-        return excerpt(str(error))
-    return None
-
-
-def _nothing(_: str) -> int:
-    """A number that is not looked at: one of many digits takes Python long, or is refused."""
-    return 0
+    # Numbers are not looked at: one of many digits takes Python long, or is refused.
+    return _said(lambda: json.loads(text, parse_int=lambda _: 0, parse_constant=refuse))
 
 
 def python_syntax(task: Task, instance: Instance) -> Fault | None:
@@ -175,20 +170,18 @@ def python_syntax(task: Task, instance: Instance) -> Fault | None:
         bare = [body for language, body in _fenced(text) if not language and _CODE_LINE.search(body)]
         starts = _CODE_LINE.match(text.lstrip())
         blocks = bare or ([_without_prose(text)] if starts and "```" not in text else [])
-    elif (
-        not blocks and _PLAINLY_PYTHON.match(text) and "```" not in text and not _WANTS_A_FAULT.search(task.instruction)
-    ):
-        blocks = [_without_prose(text)]
+    elif not blocks and _PLAINLY_PYTHON.match(text) and "```" not in text:
+        blocks = [] if words("wants_a_fault").search(task.instruction) else [_without_prose(text)]
     for text in blocks:
         if _PROMPTS.search(text) or _ELISION.search(text):
             continue
         if fault := python_fault(text):
-            return Fault("invalid_python", fault)
+            return reject("invalid_python", fault)
     return None
 
 
 def _without_prose(text: str) -> str:
-    """Code without the paragraphs behind it that explain it."""
+    """Code without the paragraphs after it that explain it."""
     paragraphs = regex.split(r"\n[ \t]*\n", text.rstrip())
     while len(paragraphs) > 1 and _is_prose(paragraphs[-1]):
         paragraphs.pop()
@@ -200,7 +193,7 @@ def _is_prose(paragraph: str) -> bool:
 
 
 def _asks_python(instruction: str) -> bool:
-    return bool(_ASKS_PYTHON.search(instruction)) and not _NOT_PYTHON_ALONE.search(instruction)
+    return bool(_ASKS_PYTHON.search(instruction)) and not words("about_python").search(instruction)
 
 
 def python_fault(text: str) -> str | None:
@@ -210,33 +203,15 @@ def python_fault(text: str) -> str | None:
     lines = text.expandtabs().splitlines()
     margin = min((len(line) - len(line.lstrip()) for line in lines if line.strip()), default=0)
     source = "\n".join(line[margin:] for line in lines) + "\n"
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of the parsed text: "\d" in a string is no fault
-            ast.parse(source)
-    except SyntaxError as error:
-        return excerpt(f"line {error.lineno}: {error.msg}")
-    except (RecursionError, MemoryError):
-        return "nested too deeply"
-    except ValueError as error:
-        return excerpt(str(error))
-    return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the parsed text: "\d" in a string is no fault
+        return _said(lambda: ast.parse(source))
 
 
 def toml_form(task: Task, instance: Instance) -> Fault | None:
     """`invalid_toml` for an output that was asked for as TOML, or a block marked as such, that is none."""
-
-    def parse(text: str) -> str | None:
-        try:
-            tomllib.loads(text)
-        except RecursionError:
-            return "nested too deeply"
-        except ValueError as error:
-            return excerpt(str(error))
-        return None
-
-    found = _form(task, instance, "toml", _ASKS_TOML, parse)
-    return Fault("invalid_toml", found) if found else None
+    found = _form(task, instance, "TOML", lambda text: _said(lambda: tomllib.loads(text)))
+    return reject("invalid_toml", found) if found else None
 
 
 def yaml_form(task: Task, instance: Instance) -> Fault | None:
@@ -245,22 +220,15 @@ def yaml_form(task: Task, instance: Instance) -> Fault | None:
     Read as events: no object is made of it, and no alias is followed.
     """
 
-    def parse(text: str) -> str | None:
+    def fault(text: str) -> str | None:
         import yaml  # noqa: PLC0415 - only who meets YAML waits for it
 
         if _BRACKETS.search(text):
             return "nested too deeply"
-        try:
-            for _ in yaml.parse(text, Loader=yaml.SafeLoader):
-                pass
-        except RecursionError:
-            return "nested too deeply"
-        except (yaml.YAMLError, ValueError, OverflowError) as error:  # the last for "\UFFFFFFFF"
-            return excerpt(str(error))
-        return None
+        return _said(lambda: list(yaml.parse(text, Loader=yaml.SafeLoader)))
 
-    found = _form(task, instance, "yaml", _ASKS_YAML, parse, frozenset({"yml"}))
-    return Fault("invalid_yaml", found) if found else None
+    found = _form(task, instance, "YAML", fault, other_name="yml")
+    return reject("invalid_yaml", found) if found else None
 
 
 def xml_form(task: Task, instance: Instance) -> Fault | None:
@@ -268,38 +236,17 @@ def xml_form(task: Task, instance: Instance) -> Fault | None:
 
     Several elements side by side will do. Entities are not expanded, nothing outside is read.
     """
-    found = _form(task, instance, "xml", _ASKS_XML, _parse_xml)
-    return Fault("invalid_xml", found) if found else None
+    found = _form(task, instance, "XML", _xml_fault)
+    return reject("invalid_xml", found) if found else None
 
 
-def _parse_xml(text: str) -> str | None:
+def _xml_fault(text: str) -> str | None:
     from xml.parsers import expat  # noqa: PLC0415 - only who meets XML waits for it
 
     if "<" not in text:
-        return f'no XML: "{excerpt(text)}"'
+        return f"no XML: {quoted(text)}"
     if "<!" in text:
         return None  # a document type may declare entities without end
     inner = text[text.index("<") : text.rfind(">") + 1] or text  # without any ">" it is none, and the parser says why
     source = regex.sub(r"<\?xml[^<>]*\?>", "", inner)
-    try:
-        expat.ParserCreate().Parse(f"<several>{source}</several>", True)
-    except expat.ExpatError as error:
-        return excerpt(str(error))
-    return None
-
-
-def _form(
-    task: Task,
-    instance: Instance,
-    name: str,
-    asks: Callable[[str], bool],
-    parse: Callable[[str], str | None],
-    other_names: frozenset[str] = frozenset(),
-) -> str | None:
-    """What is wrong with the first block of that form, or the answer that was asked for in it, that does not parse."""
-    if len(instance.output) > LONGEST_SLOW:
-        return None
-    blocks = [body for language, body in _fenced(instance.output) if language in {name, *other_names}]
-    if not blocks and asks(task.instruction):
-        blocks = _unmarked(instance.output)
-    return next((found for text in blocks if (found := parse(text))), None)
+    return _said(lambda: expat.ParserCreate().Parse(f"<several>{source}</several>", True))

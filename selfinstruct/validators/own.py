@@ -8,8 +8,9 @@ from typing import Any
 
 import regex
 
+from selfinstruct.filters.faults import Fault, reject
 from selfinstruct.filters.instances import Validator
-from selfinstruct.filters.wording import Fault, excerpt
+from selfinstruct.filters.wording import excerpt
 from selfinstruct.own import in_words, stored
 from selfinstruct.records import Instance, Task
 
@@ -48,7 +49,9 @@ def own_instruction_check(name: str, sources: Mapping[str, str]) -> Callable[[st
 
 def failed(function: str, error: BaseException) -> Fault:
     """`validator_error` for an error that a check of this name ran into."""
-    return Fault("validator_error", excerpt(f"{function}: {type(error).__name__}: {in_words(error)}", LONGEST_EVIDENCE))
+    return reject(
+        "validator_error", excerpt(f"{function}: {type(error).__name__}: {in_words(error)}", LONGEST_EVIDENCE)
+    )
 
 
 def _parameters(function: Any) -> int:
@@ -70,8 +73,8 @@ def _said(name: str, function: Callable[..., Any], *given: Any) -> Fault | None:
     if said is None:
         return None
     if not isinstance(said, str):
-        return Fault("validator_error", f"{short} gave {excerpt(in_words(said))}; wanted a text, the reason, or None")
+        return reject("validator_error", f"{short} gave {excerpt(in_words(said))}; wanted a text, the reason, or None")
     named = _REASON.fullmatch(said)
     if named is None:
-        return Fault(short.lower(), excerpt(said, LONGEST_EVIDENCE))
-    return Fault(named["reason"], excerpt(named["evidence"] or f"{short} said so", LONGEST_EVIDENCE))
+        return reject(short.lower(), excerpt(said, LONGEST_EVIDENCE))
+    return reject(named["reason"], excerpt(named["evidence"] or f"{short} said so", LONGEST_EVIDENCE))

@@ -5,13 +5,14 @@ from __future__ import annotations
 import regex
 
 from selfinstruct.errors import ConfigError
+from selfinstruct.filters.faults import Fault, reject
 from selfinstruct.filters.instances import Validator
-from selfinstruct.filters.wording import Fault, excerpt
+from selfinstruct.filters.wording import excerpt, quoted
 from selfinstruct.novelty.tokens import visible
 from selfinstruct.records import Instance, Task
 
 TIMEOUT_S = 5.0
-"""How long a pattern may look at one output; a pattern that can go on for ever must not stop a run."""
+"""How long a pattern may look at one output; some patterns go on for ever, and a run must not."""
 
 
 def wanted_pattern(pattern: str) -> Validator:
@@ -21,7 +22,9 @@ def wanted_pattern(pattern: str) -> Validator:
     def check(task: Task, instance: Instance) -> Fault | None:
         del task
         found = _search(compiled, instance.output)
-        return Fault("no_match", f"no match of {excerpt(pattern)}") if found is None else _too_slow(found)
+        if found is None:
+            return reject("no_match", f"no match of {excerpt(pattern)}")
+        return found if isinstance(found, Fault) else None
 
     return check
 
@@ -35,7 +38,7 @@ def forbidden_pattern(pattern: str) -> Validator:
         found = _search(compiled, instance.output) or _search(compiled, visible(instance.output))
         if found is None or isinstance(found, Fault):
             return found
-        return Fault("unwanted_match", f'"{excerpt(found[0])}"')
+        return reject("unwanted_match", quoted(found[0]))
 
     return check
 
@@ -53,8 +56,4 @@ def _search(compiled: regex.Pattern[str], text: str) -> regex.Match[str] | Fault
     try:
         return compiled.search(text, timeout=TIMEOUT_S)
     except TimeoutError:
-        return Fault("validator_error", f"the pattern {excerpt(compiled.pattern)} took longer than {TIMEOUT_S:g} s")
-
-
-def _too_slow(found: regex.Match[str] | Fault) -> Fault | None:
-    return found if isinstance(found, Fault) else None
+        return reject("validator_error", f"the pattern {excerpt(compiled.pattern)} took longer than {TIMEOUT_S:g} s")

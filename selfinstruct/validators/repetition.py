@@ -7,23 +7,18 @@ from collections import Counter
 import regex
 from rapidfuzz.distance import LCSseq
 
+from selfinstruct.filters.faults import Fault, reject
 from selfinstruct.filters.labels import stated_labels
-from selfinstruct.filters.wording import Fault, comparable, excerpt
+from selfinstruct.filters.wording import comparable, excerpt, quoted
+from selfinstruct.filters.words import any_of, languages, words
 from selfinstruct.novelty.tokens import tokenize
 from selfinstruct.records import Instance, Task
 
 LONGEST_UNIT = 40
 """Words of the longest piece whose repeating in a row is looked for."""
 TIMES = 4
-"""A piece of three words and more that stands so often in a row is a loop, one of a word or two twice as often."""
+"""A piece of three words and more that stands this often in a row is a loop; a shorter one, twice as often."""
 
-_MAY_REPEAT = regex.compile(
-    r"\b(?:repeat\w*|repetit\w*|times|loops?|lyrics|songs?|chorus|refrain|poem\w*|rhymes?|chants?|mantras?|pattern|ascii|draw|tongue"
-    r"|twister|rhythm|beats?|stutter\w*|echo\w*|nursery|patterns?|sequence|binary|rows?|columns?|matrix|grid|table|csv|data"
-    r"|concatenat\w*|duplicat\w*|filler|anaphora|incantation|spell|hypnos\w*|morse|laugh\w*|onomatopoeia|sounds?|lorem)\b"
-    r"|重复|歌|诗|遍|次|循环|绕口令",
-    regex.IGNORECASE,
-)
 _CODE = regex.compile(r"```|^[ \t]*[|+].*[|+][ \t]*$|[{};][ \t]*$|</\w+>", regex.MULTILINE)
 _ITEM = regex.compile(r"^\s*(?:\d{1,3}[.)、]|[-*•])\s*")
 _WORD = regex.compile(r"\p{L}{2,}|\p{Han}")
@@ -38,8 +33,7 @@ _EXPLAINS = regex.compile(
 )
 _REPHRASES = regex.compile(
     r"^\W*(?:please\s+)?(?:repeat|echo|copy|rewrite|rephrase|paraphrase|reword|restate|say|translate|convert|turn|change|correct"
-    r"|edit|fix|punctuate|capitali[sz]e|reverse|rearrange|type|print)\b"
-    r"|\b(?:sentences?|questions?|titles?|headlines?|instructions?|prompts?)\b|重复|改写|翻译|复述|改|说",
+    rf"|edit|fix|punctuate|capitali[sz]e|reverse|rearrange|type|print)\b|{any_of('rephrases')}",
     regex.IGNORECASE,
 )
 _MAY_AFFIRM = regex.compile(
@@ -47,12 +41,7 @@ _MAY_AFFIRM = regex.compile(
     r"|will|would|shall|should|has|have|had|may|might|must|ist|sind|hat|haben|kann|est|es|are|son)\b|.*[吗嗎]|.*\bor\b",
     regex.IGNORECASE | regex.DOTALL,
 )
-_SAID_AGAIN = frozenset(
-    tokenize(
-        "the a an is are you your i my me we us this that it of to for in on about asked asking question task"
-        " instruction want wanted wants know here so ok okay sure well s please following"
-    )
-)
+_SAID_AGAIN = frozenset(tokenize(languages()["en"]["said_again"]))
 
 _STOPS = regex.compile(r"[,，、]$|(?<![\w)])[;；]$")
 _HARD_END = regex.compile(
@@ -61,11 +50,7 @@ _HARD_END = regex.compile(
 )
 _HAN_END = regex.compile(r"\p{Han}{8,}[^。！？\n]*(?:以及|或者|并且|因为|例如|比如|包括)$")
 _MAY_STOP = regex.compile(
-    r"^\W*(?:please\s+)?(?:complete|continue|finish|fill|extend|go\s+on)\b|\b(?:to\s+be\s+continued|that\s+(?:begins?|starts?|ends?)"
-    r"|(?:beginning|start|opening|first\s+(?:line|sentence|words?|half))\s+of|opening|blanks?|words?|letters?|poems?|haiku|verses?"
-    r"|lyrics|songs?|rhym\w*|code|function|program|regex|csv|comma\w*|separat\w*|array|greeting|salutation|prefix|fragment"
-    r"|clauses?|articles?|conjunctions?|keywords?|tags?|sequence|table|query)\b|续写|开头|补全|填",
-    regex.IGNORECASE,
+    rf"^\W*(?:please\s+)?(?:complete|continue|finish|fill|extend|go\s+on)\b|{any_of('may_stop')}", regex.IGNORECASE
 )
 
 
@@ -75,13 +60,13 @@ def max_repetition(task: Task, instance: Instance) -> Fault | None:
     A piece of 3 to 40 words four times in a row, one or two words eight times, or a text of eight lines and more half
     of which stand there before. Code, tables, verse and songs are left alone.
     """
-    if _MAY_REPEAT.search(task.instruction) or _CODE.search(instance.output):
+    if words("may_repeat").search(task.instruction) or _CODE.search(instance.output):
         return None
     lines = [line for raw in instance.output.splitlines() if len(line := comparable(_ITEM.sub("", raw))) > 8]
     counts = Counter(lines)
     if len(lines) >= 8 and 2 * len(counts) <= len(lines):
         line, number = counts.most_common(1)[0]
-        return Fault("repetition", f"{number} times: {excerpt(line)}")
+        return reject("repetition", f"{number} times: {excerpt(line)}")
     tokens = tokenize(instance.output)
     found = _loop(tokens)
     if found is None:
@@ -90,7 +75,7 @@ def max_repetition(task: Task, instance: Instance) -> Fault | None:
     said = " ".join(unit)
     if not _WORD.search(said) or " ".join(unit * 3) in " ".join(tokenize(instance.input)):
         return None
-    return Fault("repetition", f"{number} times in a row: {excerpt(said)}")
+    return reject("repetition", f"{number} times in a row: {excerpt(said)}")
 
 
 def _loop(tokens: tuple[str, ...]) -> tuple[tuple[str, ...], int] | None:
@@ -115,11 +100,11 @@ _AROUND = ': \n"“”.'
 def restated_question(task: Task, instance: Instance) -> Fault | None:
     """`restated_question` for an output that is the instruction over again, whole or nearly, and adds nothing.
 
-    What the instruction quotes, or gives behind a colon, is material and does not count, unless it was to be explained
+    What the instruction quotes, or gives after a colon, is material and does not count, unless it was to be explained
     or translated. "Penguins live in Antarctica." may answer a question for yes or no.
     """
     if _EXPLAINS.match(task.instruction) and (said_again := _quoted_again(task.instruction, instance.output)):
-        return Fault("restated_question", f'"{excerpt(said_again)}"')
+        return reject("restated_question", quoted(said_again))
     command = _MATERIAL.sub(" ", task.instruction)
     if _REPHRASES.search(command):
         return None
@@ -132,11 +117,11 @@ def restated_question(task: Task, instance: Instance) -> Fault | None:
         return None
     if _MAY_AFFIRM.match(command.strip()) and not instance.output.rstrip().endswith(("?", "？")):
         return None
-    return Fault("restated_question", f'"{excerpt(instance.output)}"')
+    return reject("restated_question", quoted(instance.output))
 
 
 def _quoted_again(instruction: str, output: str) -> str | None:
-    """What an instruction quotes or gives behind a colon, if the output is just that and more than a few words.
+    """What an instruction quotes or gives after a colon, if the output is just that and more than a few words.
 
     With other capitals or spaces it may be the answer.
     """
@@ -158,7 +143,7 @@ def cut_off(task: Task, instance: Instance) -> Fault | None:
     found = stops or _HARD_END.search(text[-100:]) or _HAN_END.search(text[-40:])
     if found is None or text in instance.input:
         return None
-    return Fault("cut_off", f'ends "{excerpt(text[-40:])}"')
+    return reject("cut_off", f"ends {quoted(text[-40:])}")
 
 
 def unstated_label(task: Task, instance: Instance) -> Fault | None:
@@ -171,7 +156,7 @@ def unstated_label(task: Task, instance: Instance) -> Fault | None:
     said = comparable(instance.output)
     if not labels or any(comparable(label) in said for label in labels):
         return None
-    return Fault("label_outside_set", f'"{excerpt(instance.output, 40)}" is none of: {excerpt(", ".join(labels))}')
+    return reject("label_outside_set", f"{quoted(instance.output, 40)} is none of: {excerpt(', '.join(labels))}")
 
 
 _ANSWER_WITH = regex.compile(

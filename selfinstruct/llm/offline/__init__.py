@@ -1,1 +1,1 @@
-"""The built-in model: a book of tasks behind a real HTTP server."""
+"""The built-in model: a book of tasks, answered by a real HTTP server."""

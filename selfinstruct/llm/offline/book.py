@@ -1,4 +1,4 @@
-"""The book that the built-in model answers from: tasks that people ask, with inputs and right answers, some wrong ones.
+"""The book that the built-in model answers from: tasks that people ask, with inputs, right answers and some wrong ones.
 
 `book.jsonl` holds a task a line: `kind`, `instruction`, `is_classification`, `instances` of `input` and `output`, and
 `bad`, wrong outputs of an instance (by its number) with their fault in words.
@@ -7,49 +7,31 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 FILE = Path(__file__).with_name("book.jsonl")
 
 
-class Wrong(NamedTuple):
-    """An output that looks right and is not."""
-
-    output: str
-    fault: str
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An input of a task, empty where it needs none, with what is to be said."""
+class Answer(NamedTuple):
+    """An input of a task, empty where it needs none, the right output, and wrong ones with their faults."""
 
     input: str
     output: str
-    wrong: tuple[Wrong, ...] = ()
+    wrong: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A task of the book."""
+class Entry(NamedTuple):
+    """A task of the book. `labels` are the answers of a classification, each once."""
 
     kind: str
     instruction: str
     is_classification: bool
     answers: tuple[Answer, ...]
-
-    @property
-    def needs_input(self) -> bool:
-        """Whether the instruction speaks of something that it does not hold."""
-        return self.answers[0].input != ""
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The answers of a classification, each once."""
-        return tuple(dict.fromkeys(one.output for one in self.answers)) if self.is_classification else ()
+    needs_input: bool
+    labels: tuple[str, ...]
 
     def answer(self, text: str) -> Answer | None:
         """What the book says to this input; None where it does not know the input."""
@@ -60,19 +42,7 @@ class Entry:
 @cache
 def entries() -> tuple[Entry, ...]:
     """All tasks, in the order of the file."""
-    return tuple(map(_entry, FILE.read_text(encoding="utf-8").splitlines()))
-
-
-@cache
-def of_kind(kind: str) -> Sequence[Entry]:
-    """The tasks of one kind."""
-    return [entry for entry in entries() if entry.kind == kind]
-
-
-@cache
-def kinds() -> tuple[str, ...]:
-    """All kinds, in the order of the file."""
-    return tuple(dict.fromkeys(entry.kind for entry in entries()))
+    return tuple(_entry(json.loads(line)) for line in FILE.read_text(encoding="utf-8").splitlines())
 
 
 def find(instruction: str) -> Entry | None:
@@ -80,30 +50,19 @@ def find(instruction: str) -> Entry | None:
     return _by_instruction().get(_flat(instruction))
 
 
-def check(instruction: str, text: str, output: str) -> bool | None:
-    """Whether the output is what the book says to the input; None for an instruction that it does not have."""
-    entry = find(instruction)
-    if entry is None:
-        return None
-    known = entry.answer(text)
-    return known is not None and known.output == output.strip()
-
-
 @cache
 def _by_instruction() -> dict[str, Entry]:
     return {_flat(entry.instruction): entry for entry in entries()}
 
 
-def _entry(line: str) -> Entry:
-    row = json.loads(line)
-    wrong = row.get("bad", ())
-    answers = tuple(
-        Answer(
-            one["input"], one["output"], tuple(Wrong(b["output"], b["fault"]) for b in wrong if b["instance"] == place)
-        )
-        for place, one in enumerate(row["instances"])
-    )
-    return Entry(row["kind"], row["instruction"], row["is_classification"], answers)
+def _entry(row: dict[str, Any]) -> Entry:
+    wrong: list[dict[str, str]] = [{} for _ in row["instances"]]
+    for bad in row.get("bad", ()):
+        wrong[bad["instance"]][bad["output"]] = bad["fault"]
+    answers = tuple(Answer(one["input"], one["output"], wrong[at]) for at, one in enumerate(row["instances"]))
+    labels = tuple(dict.fromkeys(one.output for one in answers)) if row["is_classification"] else ()
+    needs_input = answers[0].input != ""
+    return Entry(row["kind"], row["instruction"], row["is_classification"], answers, needs_input, labels)
 
 
 def _flat(text: str) -> str:

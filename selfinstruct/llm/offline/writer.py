@@ -1,153 +1,152 @@
-"""The answer of the offline model to a request, in the form that the request asks for.
+"""The answer of the built-in model to a request, in the form that the request asks for.
 
-Pure: the same request always gives the same answer, whatever the machine, the process or the hash seed.
+Pure: the same request always gets the same answer, whatever the machine, the process or the hash seed.
 """
 
 from __future__ import annotations
 
 import json
-import random
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from random import Random
 from typing import Any, Literal
 
 from selfinstruct.llm.offline import flaws
-from selfinstruct.llm.offline.judge import row_in
-from selfinstruct.llm.offline.quirks import Quirks
-from selfinstruct.llm.offline.voices import Proposal, Voice, voice_of
-from selfinstruct.llm.offline.words import split_words
+from selfinstruct.llm.offline.flaws import Quirks, Said
+from selfinstruct.llm.offline.voices import VOICES, Tasks
 from selfinstruct.records import digest
-
-__all__ = ["MODEL", "Style", "Text", "chat", "complete", "generator"]
 
 MODEL = "offline"
 
 Style = Literal["tasks", "words"]
+Body = Mapping[str, Any]
 
-TRANSPORT = split_words(
-    """metadata n prompt_cache_key prompt_cache_retention safety_identifier service_tier store stream stream_options
-    user"""
-)
+TRANSPORT = {
+    "metadata", "n", "prompt_cache_key", "prompt_cache_retention", "safety_identifier", "service_tier", "store",
+    "stream", "stream_options", "user",
+}  # fmt: skip
 """Fields of a request that do not shape its answer."""
 
-_STAGE_OF_SCHEMA = {
-    "new_tasks": "propose",
-    "task_inputs": "inputs",
-    "labelled_inputs": "labelled",
-    "verdict": "judge",
-    "revision": "revise",
+_STAGES = {
+    "labelled": ("labelled_inputs", '{"labels":'),
+    "inputs": ("task_inputs", '{"missing":'),
+    "propose": ("new_tasks", '{"tasks":'),
+    "judge": ("verdict", '{"valid_task":'),
+    "revise": ("revision", '{"critique":'),
 }
-_STAGE_OF_MARK = {
-    '{"labels":': "labelled",
-    '{"missing":': "inputs",
-    '{"tasks":': "propose",
-    '{"valid_task":': "judge",
-    '{"critique":': "revise",
-}
-
-_MAX_ITEMS = 200
+"""How a chat request shows its stage: the name of its schema, and how its answers begin."""
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
-    """What was written, and whether it breaks off as if it had grown too long."""
-
-    text: str
-    is_cut: bool = False
-
-
-def chat(body: Mapping[str, Any], style: Style = "tasks", quirks: Quirks | None = None) -> Text:
+def chat(body: Body, style: Style = "tasks", quirks: Quirks | None = None) -> Said:
     """The answer to the body of a chat request. With quirks it has no other flaws; they are put in later, but `dup`."""
-    rng, voice = generator(body), voice_of(style, quirks)
-    message = _last_user_message(body["messages"])
+    rng, voice, messages = generator(body), VOICES[style](quirks), body["messages"]
+    message = _texts(messages, "user")[-1]
     form = body.get("response_format") or {"type": "text"}
-    stage = _STAGE_OF_SCHEMA.get(_schema_name(form)) or _marked_stage(body["messages"])
+    stage = _stage(messages, form.get("json_schema", {}).get("name"))
     if stage == "respond":
-        instruction, text = _instruction_and_input(message)
-        return Text(voice.respond(instruction, text, rng))
+        return Said(voice.respond(*_instruction_and_input(message), rng))
     answer: dict[str, Any]
     if stage == "propose":
-        answer = _new_tasks(voice, body["messages"], message, rng)
+        count = _number(r"Write (\d{1,4}) (?:new |more )?tasks", message, 6)
+        answer = {"tasks": voice.propose(_shown_instructions(messages), count, rng, _begin_with(message))}
     elif stage == "judge":
-        answer = voice.verdict(row_in(message), rng)
+        answer = voice.verdict(*_row_in(message), rng)
     elif stage == "revise":
-        answer = voice.revision(row_in(message), rng)
+        answer = voice.revision(*_row_in(message), rng)
     else:
-        first = _text_of(body["messages"][0])
-        count = _number(r"(\d{1,4}) times|up to (\d{1,4}) (?:labels|inputs)", first, 3)
-        given = (_shown_instructions(body["messages"][-1:]) or [message.removeprefix("Instruction:").strip()])[-1]
-        answer = _inputs(voice, given, count, rng, labelled=stage == "labelled")
+        count = _number(r"(\d{1,4}) times|up to (\d{1,4}) (?:labels|inputs)", text_of(messages[0]), 3)
+        given = (_shown_instructions(messages[-1:]) or [message.removeprefix("Instruction:").strip()])[-1]
+        if stage == "inputs":
+            needs, inputs = voice.inputs(given, count, rng)
+            answer = {"missing": "what it works on" if needs else "nothing", "inputs": inputs}
+        else:
+            labels, pairs = voice.labelled(given, count, rng)
+            answer = {"labels": list(labels), "inputs": [{"label": label, "input": text} for label, text in pairs]}
+    written = json.dumps(answer, ensure_ascii=False)
     if style == "words" or quirks is not None:
-        return Text(json.dumps(answer, ensure_ascii=False))
-    return _as_json(answer, rng, free=form.get("type") == "text")
+        return Said(written)
+    return flaws.json_answer(written, rng, free=form.get("type") == "text")
 
 
-def complete(body: Mapping[str, Any], style: Style = "tasks", quirks: Quirks | None = None) -> Text:
+def complete(body: Body, style: Style = "tasks", quirks: Quirks | None = None) -> Said:
     """The continuation of the prompt of a completions request, as a base model would go on."""
-    rng, voice = generator(body), voice_of(style, quirks)
+    rng, voice = generator(body), VOICES[style](quirks)
     prompt = body["prompt"] if isinstance(body["prompt"], str) else body["prompt"][0]
     if numbered := re.search(r"(?:^|\n)(\d{1,4})\.\s*$", prompt):
-        return Text(_go_on_listing(voice, prompt, int(numbered[1]), rng))
-    task = _last_task(prompt)
+        first = int(numbered[1])
+        shown = [found[1] for found in re.finditer(r"(?m)^\d{1,4}\. (\S.*)$", prompt)]
+        tasks = voice.propose(shown, max(17 - first, 8), rng, _begin_with(prompt))
+        lines = [f"{number}. {_one_line(task)}" for number, task in enumerate(tasks, first)]
+        return Said("\n".join(lines).removeprefix(f"{first}."))
+    asked: list[str] = re.findall(r"(?m)^Task: *(.+)$", prompt)
+    task = asked[-1].strip() if asked else ""
     if prompt.rstrip().endswith("Fixed labels:"):
         word = "yes" if voice.is_classification(task) else "no"
         if style == "tasks" and quirks is None and rng.random() < 0.01:
             word = rng.choice(("maybe", "labels", ""))
-        return Text(f" {word}\n\nTask: {_another(voice, rng)}\nFixed labels: no")
+        return Said(f" {word}\n\nTask: {_one_line(*voice.propose((), 1, rng))}\nFixed labels: no")
     if task:
-        return Text(f"{_instances(voice, task, 'Class label:' in prompt, rng)}\n\nTask: {_another(voice, rng)}")
-    return Text(voice.respond(*_instruction_and_input(prompt), rng))
+        return Said(
+            f"{_instances(voice, task, 'Class label:' in prompt, rng)}\n\nTask: {_one_line(*voice.propose((), 1, rng))}"
+        )
+    return Said(voice.respond(*_instruction_and_input(prompt), rng))
 
 
-def generator(body: Mapping[str, Any], purpose: str = MODEL) -> random.Random:
+def generator(body: Body, purpose: str = MODEL) -> Random:
     """Random numbers that follow from what shapes the answer to a request."""
     shaping = {name: value for name, value in body.items() if name not in TRANSPORT and value is not None}
     if "max_completion_tokens" in shaping:
         shaping["max_tokens"] = shaping.pop("max_completion_tokens")
-    return random.Random(int(digest(purpose, shaping)[:32], 16))
+    return Random(int(digest(purpose, shaping)[:32], 16))
 
 
-def _last_user_message(messages: Sequence[Mapping[str, Any]]) -> str:
-    return next((_text_of(message) for message in reversed(messages) if message["role"] == "user"), "")
-
-
-def _text_of(message: Mapping[str, Any]) -> str:
+def text_of(message: Mapping[str, Any]) -> str:
+    """The text of a message, whether it comes whole or in parts."""
     content = message["content"]
     return content if isinstance(content, str) else "".join(part.get("text", "") for part in content)
 
 
-def _schema_name(form: Mapping[str, Any]) -> str:
-    return str(form["json_schema"]["name"]) if form.get("type") == "json_schema" else ""
+def _stage(messages: Sequence[Mapping[str, Any]], schema: str | None) -> str:
+    """By the schema, else by how the answers in earlier turns begin, else by the form that the last message shows."""
+    shown, last = _texts(messages, "assistant")[0], _texts(messages, "user")[-1]
+    named = [stage for stage, (name, _) in _STAGES.items() if name == schema]
+    marked = [s for s, (_, mark) in _STAGES.items() if shown.startswith(mark) or (not shown and mark in last)]
+    return [*named, *marked, "respond"][0]
 
 
-def _marked_stage(messages: Sequence[Mapping[str, Any]]) -> str:
-    """By how the answers in earlier turns begin, else by the form that the last message shows."""
-    shown = next((_text_of(message) for message in messages if message["role"] == "assistant"), "")
-    last = _last_user_message(messages)
-    marks = _STAGE_OF_MARK.items()
-    return next((stage for mark, stage in marks if shown.startswith(mark) or (not shown and mark in last)), "respond")
+def _texts(messages: Sequence[Mapping[str, Any]], role: str) -> list[str]:
+    return [text_of(message) for message in messages if message["role"] == role] or [""]
 
 
 def _number(pattern: str, message: str, default: int) -> int:
     found = re.search(pattern, message)
-    return min(int(next(filter(None, found.groups()))), _MAX_ITEMS) if found else default
+    return min(int(next(filter(None, found.groups()))), 200) if found else default
+
+
+def _objects(lines: Sequence[str]) -> list[dict[str, Any]]:
+    """The lines that are JSON objects and speak of an instruction."""
+    found = []
+    for line in lines:
+        if line.startswith("{") and '"instruction"' in line:
+            try:
+                found.append(json.loads(line))
+            except (ValueError, RecursionError):
+                continue
+    return found
 
 
 def _shown_instructions(messages: Sequence[Mapping[str, Any]]) -> list[str]:
     """The instructions that earlier turns of the conversation list, or the lines of the last one."""
-    shown = next((_text_of(message) for message in messages if message["role"] == "assistant"), "")
-    found = []
-    for text in [shown] if shown else _last_user_message(messages).splitlines():
-        if text.lstrip().startswith("{") and '"instruction"' in text:
-            try:
-                value = json.loads(text)
-            except (ValueError, RecursionError):
-                continue
-            found += [
-                one["instruction"] for one in value.get("tasks", [value]) if isinstance(one.get("instruction"), str)
-            ]
-    return found
+    shown = _texts(messages, "assistant")[0]
+    lines = [shown] if shown else _texts(messages, "user")[-1].splitlines()
+    tasks = [task for value in _objects([line.lstrip() for line in lines]) for task in value.get("tasks", [value])]
+    return [task["instruction"] for task in tasks if isinstance(task.get("instruction"), str)]
+
+
+def _row_in(message: str) -> tuple[str, str, str]:
+    """Instruction, input and output of the row in a message; empty where there is none."""
+    row = next(iter(_objects(message.splitlines())), {})
+    return str(row.get("instruction", "")), str(row.get("input", "")), str(row.get("output", ""))
 
 
 def _begin_with(message: str) -> list[str]:
@@ -156,63 +155,21 @@ def _begin_with(message: str) -> list[str]:
     return [word.strip() for word in found[1].split(",")] if found else []
 
 
-def _new_tasks(voice: Voice, messages: Sequence[Mapping[str, Any]], wish: str, rng: random.Random) -> dict[str, Any]:
-    count = _number(r"Write (\d{1,4}) (?:new |more )?tasks", wish, 6)
-    tasks = voice.propose(_shown_instructions(messages), count, rng, _begin_with(wish))
-    return {"tasks": [task._asdict() for task in tasks]}
-
-
-def _inputs(voice: Voice, instruction: str, count: int, rng: random.Random, labelled: bool) -> dict[str, Any]:
-    if not labelled:
-        needs, inputs = voice.inputs(instruction, count, rng)
-        return {"missing": "what it works on" if needs else "nothing", "inputs": inputs}
-    labels, _, pairs = voice.labelled(instruction, count, rng)
-    inputs_with_labels = [{"label": label, "input": text} for label, text in pairs]
-    return {"labels": list(labels), "inputs": inputs_with_labels}
-
-
-def _as_json(answer: dict[str, Any], rng: random.Random, free: bool) -> Text:
-    text = json.dumps(answer, ensure_ascii=False)
-    if rng.random() < 0.005 and "tasks" in answer:
-        return Text('{"tasks": []}')
-    if broken := flaws.unreadable(text, rng):
-        return Text(*broken)
-    return Text(flaws.wrapped(text, rng) if free else text)
-
-
 def _instruction_and_input(message: str) -> tuple[str, str]:
     """The two halves of what a user sends: an instruction and, after an empty line, its input."""
     instruction, _, text = message.strip().partition("\n\n")
     return instruction.strip(), text.strip().removeprefix("Input:").strip()
 
 
-def _go_on_listing(voice: Voice, prompt: str, number: int, rng: random.Random) -> str:
-    shown = [found[1] for found in re.finditer(r"(?m)^\d{1,4}\. (\S.*)$", prompt)]
-    texts = voice.propose(shown, max(17 - number, 8), rng, _begin_with(prompt))
-    lines = [f"{number + i}. {_one_line(task)}" for i, task in enumerate(texts)]
-    return "\n".join(lines).removeprefix(f"{number}.")
+def _one_line(task: Mapping[str, Any]) -> str:
+    return " ".join(task["instruction"].split())
 
 
-def _one_line(task: Proposal) -> str:
-    return " ".join(task.instruction.split())
-
-
-def _another(voice: Voice, rng: random.Random) -> str:
-    return _one_line(voice.propose((), 1, rng)[0])
-
-
-def _last_task(prompt: str) -> str:
-    tasks: list[str] = re.findall(r"(?m)^Task: *(.+)$", prompt)
-    return tasks[-1].strip() if tasks else ""
-
-
-def _instances(voice: Voice, task: str, output_first: bool, rng: random.Random) -> str:
+def _instances(voice: Tasks, task: str, output_first: bool, rng: Random) -> str:
     count = rng.randint(2, 4)
     if output_first:
-        pairs = voice.labelled(task, count, rng).inputs
-        return "\n\n".join(
-            f"Class label: {label}\nInput: {text}" if text else f"Class label: {label}" for label, text in pairs
-        )
+        pairs = voice.labelled(task, count, rng)[1]
+        return "\n\n".join(f"Class label: {label}" + (f"\nInput: {text}" if text else "") for label, text in pairs)
     _, inputs = voice.inputs(task, count, rng)
     if not inputs:
         return f"Output: {voice.respond(task, '', rng)}"

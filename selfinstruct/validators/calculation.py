@@ -1,4 +1,4 @@
-"""Reckoning with numbers in texts: the value of an expression, what counts as it, and equations that do not hold."""
+"""The value of an arithmetic expression in a text, and what counts as that value in an answer."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from fractions import Fraction
 
 import regex
 
+from selfinstruct.filters.words import any_of
+
 LONGEST_NUMBER = 60
 """Digits; longer numbers and results are not looked at."""
 _LARGEST = int("9" * LONGEST_NUMBER)
-_LONGEST_POWER = 10_000
-"""Bits of a power within an expression."""
 _WORDS = (
     (regex.compile(r"\bplus\b", regex.IGNORECASE), "+"),
     (regex.compile(r"\bminus\b", regex.IGNORECASE), "-"),
@@ -19,55 +19,16 @@ _WORDS = (
     (regex.compile(r"[×·]|(?<=[\d)])(?:[xX](?=\d)|\s+[xX]\s+(?=[\d(]))"), "*"),
     (regex.compile(r"÷"), "/"),
     (regex.compile(r"−"), "-"),
-    (regex.compile(r"\*\*"), "^"),
 )
 _TOKENS = regex.compile(
-    r"\s*(?:(?P<number>\d{1,3}(?:,\d{3})+(?:\.\d+)?(?![\d,])|\d+(?:\.\d+)?(?![\d.,]\d))|(?P<mark>[-+*/^()]))"
+    r"\s*(?:(?P<number>\d{1,3}(?:,\d{3})+(?:\.\d+)?(?![\d,])|\d+(?:\.\d+)?(?![\d.,]\d))|(?P<mark>[-+*/()]))"
 )
 
 _NO_SUM = regex.compile(r"\d+(?:[-/]\d+)+")
-"""What is "9/11", "24/7" or "4-3-3"? Nothing to reckon."""
-_ABOUT = regex.compile(
-    r"≈|~|\b(?:about|approximately|approx|roughly|around|rounded|nearly)\b|约|大约", regex.IGNORECASE
-)
+"""What is "9/11", "24/7" or "4-3-3"? Nothing to calculate."""
+_ABOUT = regex.compile(rf"≈|~|{any_of('rounded')}", regex.IGNORECASE)
 _DOTTED = regex.compile(r"\d\.\d{3}(?!\d)")
-"""Points that may stand between thousands."""
-_EQUATION = regex.compile(
-    r"(?:(?:^|\n)[ \t]*(?:[-*•][ \t]+|\d{1,2}[.)][ \t]+)?|[.:;,][ \t]+"
-    r"|\b(?i:so|thus|then|therefore|is|have|get|gives?|calculate|compute|because|since|that)[ \t]+)"
-    r"(?P<left>[-−(]?\d[\d +*/×÷·^().,xX−-]{0,80}?[+*/×÷·^xX−-][\d +*/×÷·^().,xX−-]{0,80}?[\d)])[ \t]*=[ \t]*"
-    r"(?P<right>[-−]?\d+(?:,\d{3})*(?:\.\d+)?)(?![\p{N}\p{L}%^!°'’\"_])"
-    r"(?![ \t]*[-+*/×÷·^=!(−:,.][ \t]*\d)(?![ \t]*[+*/×÷·^=(−])"
-    r"(?!\s(?:x|X|times|mal|over|plus|minus|divided|multiplied|mod|modulo|per|percent|hundred|thousand|million|billion|r|R)\b)"
-)
-_MAY_BE_MEANT = regex.compile(
-    r"\b(?:puzzles?|riddles?|binary|hexadecimal|octal|base|mod(?:ulo|ular)?|clock|patterns?|sequences?|wrong|mistakes?|errors?"
-    r"|incorrect|false|true|correct|check|verify|codes?|program\w*|functions?|scripts?|python|javascript|regex|jokes?|story"
-    r"|trick|vectors?|matri\w+|sets?|boolean|logic\w*|xor|bitwise|cipher|symbols?|operators?|invent\w*|strings?|concatenat\w*"
-    r"|debug\w*|output\s+of|excel|sql|latex|chess|scores?|synergy|metaphor\w*|poems?|lyrics|fiction\w*|slogans?)\b"
-    r"|错|谜|程序|代码|规律",
-    regex.IGNORECASE,
-)
-_DENIED = regex.compile(
-    r"≠|!=|==|\b(?:not|wrong|incorrect|false|instead\s+of|mistake|error)\b|n['’]t\b|```|\\", regex.IGNORECASE
-)
-
-
-def wrong_equation(answer: str, asked: str) -> str | None:
-    """The first equation of plain numbers in an answer that does not hold; None where all do, or it may be meant so.
-
-    Nothing is found where the task is about puzzles, other bases, mistakes or programs, or has the equation itself.
-    """
-    if "=" not in answer or _MAY_BE_MEANT.search(asked) or _DENIED.search(answer):
-        return None
-    for found in _EQUATION.finditer(answer):
-        left, right = evaluate(found["left"]), number(found["right"])
-        if left is None or _DOTTED.search(found[0]) or is_no_sum(found["left"]) or found["left"] in asked:
-            continue
-        decimals = len(found["right"].partition(".")[2])
-        if not is_result(left, right, decimals, None, loose=is_about(answer)):
-            return f"{found['left']} = {found['right']}"
-    return None
+"""Points that may separate thousands."""
 
 
 def is_no_sum(expression: str) -> bool:
@@ -76,7 +37,7 @@ def is_no_sum(expression: str) -> bool:
 
 
 def has_points(answer: str) -> bool:
-    """Whether an answer has numbers with a point that may part thousands."""
+    """Whether an answer has numbers with a point that may separate thousands."""
     return bool(_DOTTED.search(answer))
 
 
@@ -102,7 +63,7 @@ def evaluate(expression: str) -> Fraction | None:
             return None
         tokens.append(found["number"] or found["mark"])
         place = found.end()
-    if len(tokens) > 60 or not any(mark in "+-*/^" for mark in tokens[1:]):
+    if len(tokens) > 60 or not any(mark in "+-*/" for mark in tokens[1:]):
         return None
     try:
         value, rest = _sum(tokens)
@@ -126,27 +87,19 @@ def _sum(tokens: list[str]) -> tuple[Fraction, list[str]]:
 
 
 def _product(tokens: list[str]) -> tuple[Fraction, list[str]]:
-    value, tokens = _power(tokens)
+    value, tokens = _signed(tokens)
     while tokens and tokens[0] in "*/":
-        other, rest = _power(tokens[1:])
+        other, rest = _signed(tokens[1:])
         value = value * other if tokens[0] == "*" else value / other
         tokens = rest
     return value, tokens
 
 
-def _power(tokens: list[str]) -> tuple[Fraction, list[str]]:
-    sign = 1
-    if tokens[0] == "-":
-        sign, tokens = -1, tokens[1:]
-    value, tokens = _atom(tokens)
-    if tokens and tokens[0] == "^":
-        exponent, tokens = _atom(tokens[1:])
-        if sign < 0 or exponent.denominator != 1 or abs(exponent) > 100 or (tokens and tokens[0] == "^"):
-            raise ValueError("not plain")
-        if max(value.numerator.bit_length(), value.denominator.bit_length()) * abs(exponent) > _LONGEST_POWER:
-            raise ValueError("too long")
-        value **= int(exponent)
-    return sign * value, tokens
+def _signed(tokens: list[str]) -> tuple[Fraction, list[str]]:
+    if tokens[0] != "-":
+        return _atom(tokens)
+    value, tokens = _atom(tokens[1:])
+    return -value, tokens
 
 
 def _atom(tokens: list[str]) -> tuple[Fraction, list[str]]:
@@ -158,15 +111,14 @@ def _atom(tokens: list[str]) -> tuple[Fraction, list[str]]:
     return number(tokens[0]), tokens[1:]
 
 
-def is_result(expected: Fraction, value: Fraction, decimals: int, places: int | None, *, loose: bool) -> bool:
+def is_result(expected: Fraction, value: Fraction, decimals: int, *, loose: bool) -> bool:
     """Whether a number in an answer is the result: exactly, or rounded or cut to the decimals that it shows.
 
     An integer is a rounded result only where the answer or the instruction says so, or the decimals never end.
     """
     if value == expected:
         return True
-    may_be_whole = loose or places is not None or not _terminates(expected)
-    if decimals < (0 if may_be_whole else 1):
+    if decimals < (0 if loose or not _terminates(expected) else 1):
         return False
     return abs(value - expected) < Fraction(1, 10**decimals)
 
