@@ -20,7 +20,7 @@ from selfinstruct.runs.forecast import forecast
 from selfinstruct.scheduling.artifacts import label
 from selfinstruct.scheduling.grow import GrowConfig, configuration, grow
 from selfinstruct.scheduling.server import serve_beside_own_server
-from selfinstruct.seeds.shipped import seed_file
+from selfinstruct.seeds import seed_file
 from selfinstruct.terminal.words import say
 
 
