@@ -24,7 +24,7 @@ from prefect.artifacts import (
 from selfinstruct.growth.pump import Growth, Outcome
 from selfinstruct.store import reading, training
 from selfinstruct.store.ledger import RoundFigures
-from selfinstruct.versions.changelog import plain
+from selfinstruct.versions.publishing import plain
 
 UPDATE_S = 30.0
 """The least time between two updates of the progress: each makes two events, which Prefect keeps for a week."""

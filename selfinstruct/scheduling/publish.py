@@ -19,7 +19,7 @@ from selfinstruct.scheduling import artifacts
 from selfinstruct.scheduling.finetune import FinetuneConfig, finetune
 from selfinstruct.scheduling.parameters import Parameters, run_name
 from selfinstruct.scheduling.reporting import keep_errors_short
-from selfinstruct.versions.changelog import plain
+from selfinstruct.versions.publishing import plain
 from selfinstruct.versions.publishing import CHANGELOG, Published, as_line
 from selfinstruct.versions.publishing import publish as publish_version
 from selfinstruct.versions.training import was_tried
