@@ -1,5 +1,5 @@
 """The flow `finetune`, where prefect.yaml looks for it."""
 
-from selfinstruct.scheduling.finetune import finetune
+from selfinstruct.scheduling.publish import finetune
 
 __all__ = ["finetune"]

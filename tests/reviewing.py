@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import uvicorn
 
-from selfinstruct.review.labels import Labels
 from selfinstruct.review.server import configuration, listen, review_app
-from selfinstruct.review.session import Session
+from selfinstruct.review.session import Labels, Session
 from selfinstruct.store.rows import places
 
 
@@ -30,3 +30,12 @@ def reviewing(pool: Path, *, blind: bool = False) -> Iterator[str]:
         finally:
             server.should_exit = True
             thread.join()
+
+
+@contextmanager
+def client_of(pool: Path, *, blind: bool = False) -> Iterator[httpx.Client]:
+    """A client that asks as the page does: with the token and the page's origin."""
+    with reviewing(pool, blind=blind) as address:
+        base, token = address.split("/?token=")
+        with httpx.Client(base_url=base, headers={"X-Token": token, "Origin": base}, timeout=20) as opened:
+            yield opened

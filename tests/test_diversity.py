@@ -24,7 +24,7 @@ from selfinstruct.diversity.figures import Diversity, diversity, vendi_sample, v
 from selfinstruct.diversity.scored import evenly
 from selfinstruct.report.page import write_report
 from selfinstruct.store.reading import scored_instructions, snapshot
-from selfinstruct.versions.measures import measure
+from selfinstruct.versions.gate import measure
 from tests.builders import ROOT, grow, rows
 
 THREE = ["Write a poem.", "Write a story.", "Name the sea."]

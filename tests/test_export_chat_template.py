@@ -114,18 +114,6 @@ def test_a_faithful_template_is_never_blamed(tmp_path: Path, instruction: str, o
     assert found == {}
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
-@given(instruction=TEXT, output=TEXT)
-def test_a_trimming_template_is_blamed_for_what_it_trims(tmp_path: Path, instruction: str, output: str) -> None:
-    if not (tmp_path / "tokenizer.json").exists():
-        tokenizer_in(tmp_path, TRIMMING)
-    checked = ChatTemplate(str(tmp_path), Wording())
-    checked.count(row(instruction, output))
-    found = checked.to_json()["faults"]
-    unlike = [text for text in (instruction, output) if text != text.strip()]
-    assert bool({"trimmed", "swallowed"} & found.keys()) == bool(unlike)
-
-
 def test_a_system_text_that_the_template_refuses_is_one_clear_line(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"refuses a plain conversation \(no system\); leave out --system"):
         figures(tmp_path, [], NO_SYSTEM, wording=Wording(system="Be brief."))
@@ -229,25 +217,17 @@ def test_a_limit_in_tokens_needs_a_tokenizer(pool: Path) -> None:
         export(pool, ["alpaca"], pool / "export", Options(choice=Choice(max_tokens=9)))
 
 
-def _nothing(folder: Path) -> Path:
-    return folder
-
-
 def _broken(folder: Path) -> Path:
     tokenizer_in(folder)
     (folder / "tokenizer.json").write_text('{"model": {}}')
     return folder
 
 
-def _without_template(folder: Path) -> Path:
-    return tokenizer_in(folder, None)
-
-
 def _broken_template(folder: Path) -> Path:
     return tokenizer_in(folder, "{% for x in %}")
 
 
-@pytest.mark.parametrize("make", [_nothing, _broken, _without_template, _broken_template])
+@pytest.mark.parametrize("make", [Path, _broken, lambda folder: tokenizer_in(folder, None), _broken_template])
 def test_what_is_no_tokenizer_with_a_template_is_one_clear_line(
     pool: Path, tmp_path: Path, make: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -15,7 +15,7 @@ from selfinstruct.export.choice import Choice, farthest_first
 from selfinstruct.export.files import Options, export
 from selfinstruct.records import Instance, Task
 from tests.builders import grow, made_pool
-from tests.test_export_splits import REAL, likeness
+from tests.test_export_splits import likeness
 
 SEEDS = [Task("s0", "Name the seas.", False, (Instance("", "North Sea."), Instance("of Asia", "Yellow Sea.")), "seed")]
 TASKS = [
@@ -34,10 +34,9 @@ def pool(tmp_path: Path) -> Path:
 def chosen(pool: Path, choice: Choice) -> list[str]:
     """The outputs of the rows that are exported."""
     found = export(pool, ["alpaca"], pool / "export", Options(choice=choice))
-    rows = [json.loads(line) for line in (pool / "export/alpaca.jsonl").read_text("utf-8").splitlines()]
     manifest = json.loads((pool / "export/manifest.json").read_text("utf-8"))
     assert manifest["left_out"]["rows"] == found.left_out
-    return [row["output"][:20] for row in rows]
+    return [json.loads(line)["output"][:20] for line in found.paths[0].read_text("utf-8").splitlines()]
 
 
 LONG = "x" * 20
@@ -60,15 +59,6 @@ LONG = "x" * 20
 )
 def test_rows_are_chosen_as_asked_in_the_order_of_the_pool(pool: Path, choice: Choice, outputs: list[str]) -> None:
     assert chosen(pool, choice) == outputs
-
-
-def test_what_is_left_out_is_counted_by_reason(pool: Path) -> None:
-    choice = Choice(one_instance=True, min_chars=13, max_chars=100, limit=1)
-    found = export(pool, ["alpaca"], pool / "export", Options(choice=choice))
-    assert found.left_out == {
-        "too_few_characters": 1, "too_many_characters": 1, "another_instance": 1, "beyond_limit": 1,
-    }  # fmt: skip
-    assert found.rows == 1
 
 
 @pytest.mark.parametrize(
@@ -101,19 +91,6 @@ def test_the_options_of_the_command_are_those_of_the_choice(pool: Path) -> None:
 # --- a diverse choice -----------------------------------------------------------------------------------------------
 
 
-def nearest_scores(texts: list[str]) -> list[Fraction]:
-    """The likeness of each text to the nearest other."""
-    return [max(likeness(one, other) for other in texts[:n] + texts[n + 1 :]) for n, one in enumerate(texts)]
-
-
-def test_groups_of_like_rows_give_one_each_before_any_gives_two() -> None:
-    groups = ["sort these words by length", "translate this letter into French please", "add up all of the numbers"]
-    texts = {n: f"{groups[n % 3]} now{n}" for n in range(60)}
-    names = {n: f"{n}/0" for n in texts}
-    for count in (3, 2):
-        assert len({n % 3 for n in farthest_first(names, count, texts.__getitem__)}) == count
-
-
 def test_the_choice_depends_on_the_rows_alone_and_a_larger_one_holds_the_smaller() -> None:
     generator = random.Random(3)
     words = [f"w{n}" for n in range(40)]
@@ -136,16 +113,6 @@ def test_each_row_is_within_a_step_of_the_farthest() -> None:
             n: max(likeness(texts[n], texts[one]) for one in found[:place]) for n in set(texts) - set(found[:place])
         }
         assert scores[found[place]] <= max(Fraction(1, 10), min(scores.values()) + Fraction(1, 20))
-
-
-@pytest.mark.skipif(not REAL.exists(), reason="the 10,000 real instructions are not at hand")
-def test_a_choice_of_real_instructions_is_more_varied_than_the_first_and_than_a_random_one() -> None:
-    texts = dict(enumerate(REAL.read_text("utf-8").splitlines()[:3000]))
-    found = farthest_first({n: f"{n}/0" for n in texts}, 60, texts.__getitem__)
-    spread = sum(nearest_scores([texts[n] for n in found]))
-    first = sum(nearest_scores([texts[n] for n in range(60)]))
-    drawn = sum(nearest_scores(random.Random(1).sample(list(texts.values()), 60)))
-    assert spread < 0.7 * min(first, drawn)
 
 
 def test_a_limit_keeps_the_order_of_the_pool_and_grows_by_rows(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,7 +32,7 @@ def pool(tmp_path: Path) -> Path:
 
 
 def push(
-    pool: Path, url: str, *options: str, token: str | None = TOKEN, before: str = ""
+    pool: Path, *options: str, url: str, name: str = "somebody/tasks", token: str | None = TOKEN, before: str = ""
 ) -> subprocess.CompletedProcess[str]:
     environment = {
         name: value
@@ -42,12 +43,12 @@ def push(
     if token is not None:
         environment["HF_TOKEN"] = token
     code = f"import sys\n{before}\nfrom selfinstruct.cli import run\nsys.exit(run(sys.argv[1:]))"
-    command = [sys.executable, "-c", code, "export", str(pool), *options]
+    command = [sys.executable, "-c", code, "export", str(pool), *options, name]
     return subprocess.run(command, cwd=ROOT, env=environment, check=False, capture_output=True, text=True)
 
 
 def test_an_export_is_pushed_in_one_commit_to_a_private_repository(pool: Path, server: Hub) -> None:
-    found = push(pool, server.url, "--format", "all", "--push-to-hub", "somebody/tasks")
+    found = push(pool, "--format", "all", "--push-to-hub", url=server.url)
     assert found.returncode == 0, found.stderr
     assert f"pushed: {server.url}/datasets/somebody/tasks/commit/" in found.stdout
     about = server.repositories["somebody/tasks"]
@@ -60,20 +61,10 @@ def test_an_export_is_pushed_in_one_commit_to_a_private_repository(pool: Path, s
 
 def test_a_second_push_goes_to_the_same_repository(pool: Path, server: Hub) -> None:
     for _ in range(2):
-        assert push(pool, server.url, "--push-to-hub", "somebody/tasks").returncode == 0
+        assert push(pool, "--push-to-hub", url=server.url).returncode == 0
     assert list(server.repositories) == ["somebody/tasks"]
+    assert all(path.is_dir() or TOKEN.encode() not in path.read_bytes() for path in pool.rglob("*"))
     assert len(server.commits) == 2
-
-
-def test_the_token_comes_from_the_environment_alone(pool: Path, server: Hub) -> None:
-    home = pool.parent / "home"
-    home.mkdir()
-    (home / "token").write_text(TOKEN)  # where a login keeps it
-    found = push(pool, server.url, "--push-to-hub", "somebody/tasks", token=None)
-    assert found.returncode == 2
-    assert "the environment variable HF_TOKEN is not set" in found.stderr
-    assert server.asked == []
-    assert not (pool / "export").exists()
 
 
 @pytest.mark.parametrize("fault", ["wrong token", "server error", "error in the commit", "nobody there"])
@@ -81,7 +72,7 @@ def test_what_goes_wrong_is_one_clear_line_and_the_export_is_kept(pool: Path, se
     server.fails_at = {"server error": "/create", "error in the commit": "/commit/"}.get(fault, "")
     url = "http://127.0.0.1:9" if fault == "nobody there" else server.url
     token = "hf_anotherToken" if fault == "wrong token" else TOKEN
-    found = push(pool, url, "--push-to-hub", "somebody/tasks", token=token)
+    found = push(pool, "--push-to-hub", url=url, token=token)
     assert found.returncode == 5
     (line,) = [line for line in found.stderr.splitlines() if line.startswith("error:")]
     assert line.startswith("error: --push-to-hub somebody/tasks: not pushed (")
@@ -91,63 +82,42 @@ def test_what_goes_wrong_is_one_clear_line_and_the_export_is_kept(pool: Path, se
     assert server.commits == []
 
 
-@pytest.mark.parametrize("space", ["\n", " ", "\r\n"])
-def test_white_space_around_the_token_is_none_of_it(pool: Path, server: Hub, space: str) -> None:
-    found = push(pool, server.url, "--push-to-hub", "somebody/tasks", token=f"{space}{TOKEN}{space}")
+def test_white_space_around_the_token_is_none_of_it(pool: Path, server: Hub) -> None:
+    found = push(pool, "--push-to-hub", url=server.url, token=f"\r\n {TOKEN}\n")
     assert found.returncode == 0, found.stderr
     assert len(server.commits) == 1
     assert TOKEN not in found.stdout + found.stderr
 
 
-@pytest.mark.parametrize("token", [f"{TOKEN}\nx", f"{TOKEN} x", f"{TOKEN}\u0142"])
-def test_what_can_be_no_token_is_refused_and_not_repeated(pool: Path, server: Hub, token: str) -> None:
-    found = push(pool, server.url, "--push-to-hub", "somebody/tasks", token=token)
-    assert found.returncode == 2
-    assert "error: --push-to-hub: the environment variable HF_TOKEN holds characters that no access" in found.stderr
-    assert TOKEN not in found.stdout + found.stderr
-    assert (server.asked, (pool / "export").exists()) == ([], False)
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"token": None}, "the environment variable HF_TOKEN is not set"),
+    *(({"token": f"{TOKEN}{more}"}, "HF_TOKEN holds characters that no access") for more in ("\nx", " x", "\u0142")),
+    *(({"url": f"http://{secret}@h"}, "HF_ENDPOINT holds a user or a password")
+      for secret in ("bob:pw123", "bob:pw/123", "bob:pw[123")),
+    *(({"url": url}, "HF_ENDPOINT holds no URL; ") for url in ("http://[::", "nothing", "http://127.0.0.1:99999")),
+    ({"name": "a/b/c"}, "a/b/c: no name of a repository; wanted OWNER/NAME"),
+    ({"before": "sys.modules['huggingface_hub'] = None"}, "needs the package huggingface_hub: pip install 'selfin"),
+]  # fmt: skip
 
 
-@pytest.mark.parametrize("secret", ["bob:pw123", "bob:pw/123", "bob:pw[123"])
-def test_a_password_in_the_address_of_the_hub_is_refused_and_not_repeated(pool: Path, server: Hub, secret: str) -> None:
-    found = push(pool, server.url.replace("://", f"://{secret}@"), "--push-to-hub", "somebody/tasks")
+@pytest.mark.parametrize(("given", "wanted"), REFUSED)
+def test_what_cannot_be_used_is_refused_before_anything_is_written_and_not_repeated(
+    pool: Path, server: Hub, given: dict[str, Any], wanted: str
+) -> None:
+    (home := pool.parent / "home").mkdir()
+    (home / "token").write_text(TOKEN)  # where a login keeps it
+    found = push(pool, "--push-to-hub", **{"url": server.url, "name": "somebody/tasks", **given})
     assert found.returncode == 2
-    assert "error: --push-to-hub: the environment variable HF_ENDPOINT holds a user or a password" in found.stderr
-    for piece in ("bob", "pw", "123@", TOKEN):
+    assert "error: --push-to-hub" in found.stderr
+    assert wanted in found.stderr
+    for piece in ("bob", "pw", "123@", TOKEN, "Traceback"):
         assert piece not in found.stdout + found.stderr
     assert (server.asked, (pool / "export").exists()) == ([], False)
 
 
 def test_an_error_that_names_a_password_or_the_token_does_not_repeat_them(pool: Path, server: Hub) -> None:
     server.fails_at, server.fault = "/commit/", f"ask http://bob:pw123@there, {TOKEN[:9]}\n{TOKEN}"
-    found = push(pool, server.url, "--push-to-hub", "somebody/tasks")
+    found = push(pool, "--push-to-hub", url=server.url)
     assert found.returncode == 5
     assert "ask http://there, " in found.stderr
     assert TOKEN not in found.stderr
-
-
-@pytest.mark.parametrize("url", ["http://[::", "nothing", "http://127.0.0.1:99999"])
-def test_an_address_that_is_no_url_is_one_clear_line(pool: Path, url: str) -> None:
-    found = push(pool, url, "--push-to-hub", "somebody/tasks")
-    assert found.returncode == 2
-    assert "error: --push-to-hub: the environment variable HF_ENDPOINT holds no URL; " in found.stderr
-    assert "Traceback" not in found.stderr
-
-
-def test_no_file_of_the_export_holds_the_token(pool: Path, server: Hub) -> None:
-    assert push(pool, server.url, "--push-to-hub", "somebody/tasks").returncode == 0
-    for path in pool.rglob("*"):
-        assert path.is_dir() or TOKEN.encode() not in path.read_bytes()
-
-
-def test_a_name_that_can_be_none_is_refused_before_anything_is_written(pool: Path, server: Hub) -> None:
-    found = push(pool, server.url, "--push-to-hub", "a/b/c")
-    assert found.returncode == 2
-    assert "--push-to-hub a/b/c: no name of a repository; wanted OWNER/NAME" in found.stderr
-    assert not (pool / "export").exists()
-
-
-def test_without_huggingface_hub_it_says_what_to_install(pool: Path, server: Hub) -> None:
-    found = push(pool, server.url, "--push-to-hub", "a/b", before="sys.modules['huggingface_hub'] = None")
-    assert found.returncode == 2
-    assert "--push-to-hub needs the package huggingface_hub: pip install 'selfinstruct[hub]'" in found.stderr

@@ -10,8 +10,9 @@ import signal
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -43,6 +44,23 @@ def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         gc.collect()
 
 
+async def _asked(ask: Callable[[Any], Awaitable[Any]]) -> Any:
+    """What Prefect's server answers."""
+    from prefect.client.orchestration import get_client
+
+    async with get_client() as client:
+        return await ask(client)
+
+
+def asked(ask: Callable[[Any], Awaitable[Any]]) -> Any:
+    return asyncio.run(_asked(ask))
+
+
+async def _started(client: Any, name: str) -> UUID:
+    found = await client.read_deployment_by_name(name)
+    return UUID(str((await client.create_flow_run_from_deployment(found.id)).id))
+
+
 def test_the_flow_grows_a_pool_as_generate_does_with_a_task_for_each_step(prefect: str, tmp_path: Path) -> None:
     from selfinstruct.scheduling.grow import GrowConfig
     from selfinstruct.scheduling.grow import grow as flow
@@ -56,7 +74,8 @@ def test_the_flow_grows_a_pool_as_generate_does_with_a_task_for_each_step(prefec
     wanted = {f"{step}-{number}" for step in ("sample", "prompt", "filter", "grow") for number in range(rounds)}
 
     def completed() -> dict[str, str] | None:  # Prefect tells its server in the background
-        states = asyncio.run(_task_runs())
+        runs = asked(lambda client: client.read_task_runs(limit=200))
+        states = {run.name: run.state_name for run in runs}
         return states if wanted <= {name for name, state in states.items() if state == "Completed"} else None
 
     names = wait_for("a task for each step of each round", completed, 120)
@@ -68,6 +87,8 @@ def test_the_flow_grows_a_pool_as_generate_does_with_a_task_for_each_step(prefec
 def test_a_run_takes_its_model_from_wherever_it_is_named_and_its_summary_says_so(
     prefect: str, tmp_path: Path, by: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from prefect.artifacts import Artifact
+
     from selfinstruct.llm.offline.server import OfflineServer
     from selfinstruct.scheduling.artifacts import key
     from selfinstruct.scheduling.grow import grow as flow
@@ -84,28 +105,13 @@ def test_a_run_takes_its_model_from_wherever_it_is_named_and_its_summary_says_so
             monkeypatch.setenv("SELFINSTRUCT_BASE_URL", server.base_url)
         assert asyncio.run(flow(given))["exit_code"] == 0  # type: ignore[arg-type]
         assert server.stats()["requests"] > 5
-    text = asyncio.run(_artifact(key(pool, "summary")))
+    text = str(asyncio.run(Artifact.aget(key(pool, "summary"))).data)  # type: ignore[union-attr]
     assert f"Answered by offline at http:{server.base_url[5:]}".replace("://", "\\://", 1) in text
     instruction = rows(pool, "SELECT instruction FROM tasks WHERE origin = 'generated' ORDER BY id")[0][0]
     assert instruction.split()[0] in text
     for wanted in ("| instruction | input | output |", "cost in USD", f"selfinstruct review {pool}"):
         assert wanted in text
-    assert "p +5" in asyncio.run(_names())
-
-
-async def _artifact(key: str) -> str:
-    from prefect.artifacts import Artifact
-
-    found = await Artifact.aget(key)
-    assert found is not None
-    return str(found.data)
-
-
-async def _names() -> set[str]:
-    from prefect.client.orchestration import get_client
-
-    async with get_client() as client:
-        return {run.name for run in await client.read_flow_runs(limit=200)}
+    assert "p +5" in {run.name for run in asked(lambda client: client.read_flow_runs(limit=200))}
 
 
 def test_a_run_for_which_no_model_is_named_is_refused(prefect: str, tmp_path: Path) -> None:
@@ -152,10 +158,9 @@ def test_what_a_parameter_may_not_hold_is_refused_by_the_flow_and_by_its_schema(
     from prefect.utilities.schema_tools.validation import validate
     from pydantic import ValidationError
 
-    from selfinstruct.scheduling.finetune import FinetuneConfig, finetune
     from selfinstruct.scheduling.grow import GrowConfig
     from selfinstruct.scheduling.grow import grow as flow
-    from selfinstruct.scheduling.publish import PublishConfig, publish
+    from selfinstruct.scheduling.publish import FinetuneConfig, PublishConfig, finetune, publish
 
     models = {"grow": (GrowConfig, flow), "publish": (PublishConfig, publish), "finetune": (FinetuneConfig, finetune)}
     model, of = models[name]
@@ -181,14 +186,14 @@ def test_what_a_parameter_may_not_hold_is_refused_by_the_flow_and_by_its_schema(
     ],
 )  # fmt: skip
 def test_a_command_without_a_key_is_taken(command: str) -> None:
-    from selfinstruct.scheduling.finetune import FinetuneConfig
+    from selfinstruct.scheduling.publish import FinetuneConfig
 
     secrets = {"OPENAI_API_KEY": "model-key", "HF_TOKEN": "hub", "AWS_ACCESS_KEY_ID": "aws", "PGPASSWORD": "db"}
     assert FinetuneConfig(pool=Path("p"), command=command, secrets=secrets).command == command
 
 
 def test_nothing_that_a_terminal_obeys_is_logged() -> None:
-    from selfinstruct.scheduling.reporting import _Short
+    from selfinstruct.scheduling.running import _Short
 
     for words in ({"msg": "a \x1b[31mmodel of %s", "args": ("x\x07",)}, {"msg": "100%\x1b]0;b"}):
         record = logging.makeLogRecord(words)
@@ -197,18 +202,10 @@ def test_nothing_that_a_terminal_obeys_is_logged() -> None:
         assert record.getMessage().startswith(("a [31mmodel of x", "100% ]0;b"))
 
 
-async def _task_runs() -> dict[str, str | None]:
-    """The names of all task runs, each with its state."""
-    from prefect.client.orchestration import get_client
-
-    async with get_client() as client:
-        return {run.name: run.state_name for run in await client.read_task_runs(limit=200)}
-
-
 def test_an_exception_nobody_expects_comes_out_of_a_step_as_it_is(prefect: str) -> None:
     from prefect import flow
 
-    from selfinstruct.scheduling.phases import as_task
+    from selfinstruct.scheduling.running import as_task
 
     async def step() -> None:
         raise RuntimeError("a fault of the program")
@@ -246,27 +243,12 @@ def test_a_page_that_cannot_be_written_ends_no_run(prefect: str, tmp_path: Path)
 def test_pools_of_one_name_have_names_of_their_own_in_prefect(prefect: str, tmp_path: Path) -> None:
     from selfinstruct.scheduling.artifacts import key, label
 
-    folders = [
-        tmp_path / "a" / "mine",
-        tmp_path / "b" / "mine",
-        tmp_path / "池",
-        tmp_path / "湖",
-        tmp_path / "50% & more",
-    ]
+    folders = [tmp_path / name for name in ("a/mine", "b/mine", "池", "湖", "50% & more")]
     names = [label(folder) for folder in folders]
     assert len(set(names)) == len(folders)
     assert [name.rpartition("-")[0] for name in names] == ["mine", "mine", "pool", "pool", "50-more"]
     assert key(folders[0], "summary") == f"{names[0]}-summary"
     assert label(tmp_path / "x" / ".." / "a" / "mine") == names[0]
-
-
-def test_wrong_parameters_are_refused_with_the_fields_name(prefect: str) -> None:
-    from prefect.exceptions import ParameterTypeError
-
-    from selfinstruct.scheduling.grow import grow as flow
-
-    with pytest.raises(ParameterTypeError, match="more"):
-        asyncio.run(flow({"pool": "p", "more": 0}))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("url", ["http://me:hunter2@h/v1", "http://h/v1?api_key=hunter2", "http://hunter2@h"])
@@ -296,24 +278,16 @@ OFFLINE = ["--backend", "offline", "--more", "5"]
 @pytest.mark.parametrize(
     ("options", "url", "wanted", "code"),
     [
-        (
-            [*NIGHTLY, "--backend", "offline", "--more", "5"],
-            "http://127.0.0.1:9/api",
-            "no Prefect server answers at",
-            5,
-        ),
+        ([*NIGHTLY, *OFFLINE], "http://127.0.0.1:9/api", "no Prefect server answers at", 5),
         (["--cron", "0 2 * *", *OFFLINE], None, "--cron: '0 2 * *' is no cron expression", 2),
         ([*NIGHTLY, *OFFLINE, "--timezone", "Mars"], None, "'Mars' is no time zone", 2),
         ([*NIGHTLY, "--backend", "offline"], None, "give one of --more and --target", 2),
         ([*NIGHTLY, *OFFLINE, "--config", "none.toml"], None, "none.toml: no such file", 2),
         ([*NIGHTLY, "--more", "5"], None, "no model is named; give --model", 2),
-        ([*NIGHTLY, "--target", "5", "--max-usd", "3"], None, "no model is named; give --model", 2),
         ([*NIGHTLY, "--more", "5", "--model", ""], None, "--model: ", 2),
-        ([*NIGHTLY, "--more", "5", "--backend", "magic"], None, "--backend (", 2),
         ([*NIGHTLY, "--more", "1" * 30, "--model", "m"], None, "--more: ", 2),
         ([*NIGHTLY, *OFFLINE, "--max-usd", "3"], None, "a budget in USD needs the price of offline", 2),
         ([*NIGHTLY, *OFFLINE, "--seeds", "none.jsonl"], None, "none.jsonl", 2),
-        ([*NIGHTLY, *OFFLINE, "--max-usd", "0"], None, "--max-usd (", 2),
         ([*NIGHTLY, "--more", "5", "--base-url", "http://[::1"], None, "--base-url (", 2),
         ([*NIGHTLY, "--more", "5", "--base-url", "http://me:hunter2@h/v1"], None, "--base-url: ", 2),
     ],
@@ -359,17 +333,16 @@ def test_a_flow_says_what_generate_would_and_nothing_else(prefect: str, tmp_path
         assert "round " in line or "Finished in state Completed" in line or "Beginning flow run" in line, found.stderr
     said = {line.partition(" - ")[2] for line in lines if " - round " in line}
     assert said
-    wait_for("Prefect to have these lines", lambda: said <= asyncio.run(_logs()), 120)
 
+    def logged() -> bool:
+        return said <= {log.message for log in asked(lambda client: client.read_logs(limit=200))}
 
-async def _logs() -> set[str]:
-    from prefect.client.orchestration import get_client
-
-    async with get_client() as client:
-        return {log.message for log in await client.read_logs(limit=200)}
+    wait_for("Prefect to have these lines", logged, 120)
 
 
 def test_the_schedule_is_served_as_a_deployment_and_runs(prefect: str, tmp_path: Path) -> None:
+    from prefect.exceptions import ObjectNotFound
+
     from selfinstruct.scheduling.artifacts import label
 
     pool, file = tmp_path / "nightly", tmp_path / "prices.toml"
@@ -377,25 +350,31 @@ def test_the_schedule_is_served_as_a_deployment_and_runs(prefect: str, tmp_path:
     command = [sys.executable, "-m", "selfinstruct", "schedule", "--pool", str(pool), "--cron", "0 2 * * *"]
     environment = {**os.environ, "PREFECT_API_URL": prefect, "PREFECT_RUNNER_POLL_FREQUENCY": "1"}
     process = subprocess.Popen(
-        [*command, "--more", "5", "--backend", "offline", "--max-usd", "2", "--config", file],
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+        [*command, "--more", "5", "--backend", "offline", "--max-usd", "2", "--config", file], cwd=ROOT,
+        env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
 
-    def served() -> tuple[str, dict[str, object]] | None:
+    name = f"grow/{label(pool)}"
+
+    def served() -> Any:
         assert process.poll() is None, process.communicate()[1]
-        return asyncio.run(_deployment(f"grow/{label(pool)}"))
+        try:
+            return asked(lambda client: client.read_deployment_by_name(name))
+        except ObjectNotFound:
+            return None
+
+    def is_done() -> bool:
+        state = asked(lambda client: client.read_flow_run(run)).state
+        assert state is None or not (state.is_failed() or state.is_crashed()), state
+        return state is not None and state.message == "the target of 5 tasks is reached"
 
     try:
-        cron, parameters = wait_for("the deployment", served, 120)
-        assert cron == "0 2 * * *"
+        found = wait_for("the deployment", served, 120)
+        assert found.schedules[0].schedule.cron == "0 2 * * *"
         given = {"pool": str(pool), "more": 5, "backend": "offline", "max_usd": 2.0, "file": str(file)}
-        assert parameters == {"config": given}
-        run = asyncio.run(_start(f"grow/{label(pool)}"))
-        wait_for("a run of it", lambda: asyncio.run(_state(run)) == "the target of 5 tasks is reached", 150)
+        assert found.parameters == {"config": given}
+        run = asked(lambda client: _started(client, name))
+        wait_for("a run of it", is_done, 150)
         assert status(pool)["tasks"] == 5
     finally:
         process.send_signal(signal.SIGTERM)
@@ -404,34 +383,3 @@ def test_the_schedule_is_served_as_a_deployment_and_runs(prefect: str, tmp_path:
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()
-
-
-async def _start(name: str) -> UUID:
-    from prefect.client.orchestration import get_client
-
-    async with get_client() as client:
-        found = await client.read_deployment_by_name(name)
-        return (await client.create_flow_run_from_deployment(found.id)).id
-
-
-async def _state(run: UUID) -> str | None:
-    """What the state of a run says."""
-    from prefect.client.orchestration import get_client
-
-    async with get_client() as client:
-        state = (await client.read_flow_run(run)).state
-    assert state is None or not (state.is_failed() or state.is_crashed()), state
-    return state.message if state else None
-
-
-async def _deployment(name: str) -> tuple[str, dict[str, object]] | None:
-    from prefect.client.orchestration import get_client
-    from prefect.exceptions import ObjectNotFound
-
-    async with get_client() as client:
-        try:
-            found = await client.read_deployment_by_name(name)
-        except ObjectNotFound:
-            return None
-    schedule: object = found.schedules[0].schedule
-    return str(getattr(schedule, "cron", "")), found.parameters

@@ -7,6 +7,7 @@ import json
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -21,11 +22,11 @@ import pytest
 
 from selfinstruct import cli
 from selfinstruct.review import server
-from selfinstruct.review.labels import Labels
 from selfinstruct.review.server import HEADERS
+from selfinstruct.review.session import Labels
 from selfinstruct.store.rows import Place, places
 from tests.builders import ROOT, exported, grow, rows
-from tests.reviewing import reviewing
+from tests.reviewing import client_of
 
 
 @pytest.fixture(scope="module")
@@ -42,12 +43,8 @@ def pool(made: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def client(pool: Path) -> Iterator[httpx.Client]:
-    """As the page asks: with the token and the page's origin."""
-    with reviewing(pool) as address:
-        found = urlsplit(address)
-        base, token = f"http://{found.netloc}", found.query.removeprefix("token=")
-        with httpx.Client(base_url=base, headers={"X-Token": token, "Origin": base}, timeout=20) as opened:
-            yield opened
+    with client_of(pool) as opened:
+        yield opened
 
 
 def decide(client: httpx.Client, row: dict[str, Any], decision: str, **more: Any) -> httpx.Response:
@@ -96,15 +93,7 @@ def test_only_whoever_has_the_token_and_asks_from_the_page_gets_anything(client:
 
 def test_every_answer_has_the_policy_and_the_page_has_no_script_or_style_in_it(client: httpx.Client) -> None:
     token = client.headers["X-Token"]
-    for path in (
-        f"/?token={token}",
-        "/",
-        "/api/rows/0",
-        "/api/rows/99999",
-        "/assets/review.js",
-        "/assets/x",
-        "/nothing",
-    ):
+    for path in (f"/?token={token}", "/", "/api/rows/0", "/api/rows/99999", "/assets/review.js", "/nothing"):
         answer = client.get(path)
         for name, value in HEADERS.items():
             assert answer.headers[name] == value, path
@@ -122,20 +111,6 @@ def test_nothing_else_is_served(client: httpx.Client, path: str) -> None:
     assert client.get(path).status_code == 404
 
 
-def test_it_listens_on_loopback_only(client: httpx.Client) -> None:
-    port = urlsplit(str(client.base_url)).port
-    assert port is not None
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        own = "127.0.0.1"
-        with contextlib.suppress(OSError):  # there is no network
-            probe.connect(("192.0.2.1", 9))  # sends nothing; says which address this machine has towards others
-            own = probe.getsockname()[0]
-    if own.startswith("127."):
-        pytest.skip("this machine has no address but loopback")
-    with pytest.raises((ConnectionRefusedError, TimeoutError)), socket.create_connection((own, port), timeout=5):
-        pass
-
-
 @pytest.mark.parametrize(
     "said",
     [
@@ -151,7 +126,7 @@ def test_a_decision_in_another_form_is_refused(client: httpx.Client, said: dict[
 
 
 def asked(client: httpx.Client, head: str, body: bytes = b"", token: str | None = None) -> bytes:
-    """The whole answer to a request whose body may never end: its connection is left open behind what is given."""
+    """The whole answer to a request whose body may never end: the connection stays open after what is given."""
     address = urlsplit(str(client.base_url))
     token = client.headers["X-Token"] if token is None else token
     more = f"Host: {address.netloc}\r\nOrigin: {client.base_url}\r\nX-Token: {token}\r\n{head}".replace("/\r", "\r")
@@ -170,34 +145,22 @@ CHUNK = b"4000\r\n" + b" " * 0x4000 + b"\r\n"
 
 
 @pytest.mark.parametrize(
-    ("head", "body"),
+    ("head", "body", "token", "status"),
     [
-        ("Content-Length: 1000000000\r\n", b"{"),
-        ("Transfer-Encoding: chunked\r\n", CHUNK),
-        ("Content-Length: 20\r\nExpect: 100-continue\r\n", b""),
+        ("Content-Length: 1000000000\r\n", b"{", "wrong", 403),
+        ("Transfer-Encoding: chunked\r\n", CHUNK, "wrong", 403),
+        ("Content-Length: 20\r\nExpect: 100-continue\r\n", b"", "wrong", 403),
+        ("Content-Length: 1000000000\r\n", b"{", None, 413),
+        (f"Content-Length: {'9' * 18}\r\n", b"{", None, 413),
+        ("Transfer-Encoding: chunked\r\n", CHUNK * 5, None, 413),
+        (f"X-More: {'a' * 200_000}\r\n", b"", None, 400),
     ],
 )
-def test_without_the_token_no_body_is_read(client: httpx.Client, head: str, body: bytes) -> None:
-    assert asked(client, head, body, token="wrong").startswith(b"HTTP/1.1 403 ")
-
-
-@pytest.mark.parametrize(
-    ("head", "body"),
-    [
-        ("Content-Length: 1000000000\r\n", b"{"),
-        (f"Content-Length: {'9' * 18}\r\n", b"{"),
-        ("Transfer-Encoding: chunked\r\n", CHUNK * 5),
-    ],
-)
-def test_a_body_without_end_is_refused_before_it_is_all_there(
-    client: httpx.Client, pool: Path, head: str, body: bytes
+def test_a_request_that_may_not_come_or_never_ends_is_refused_before_it_is_all_there(
+    client: httpx.Client, pool: Path, head: str, body: bytes, token: str | None, status: int
 ) -> None:
-    assert asked(client, head, body).startswith(b"HTTP/1.1 413 ")
+    assert asked(client, head, body, token).startswith(f"HTTP/1.1 {status} ".encode())
     assert not (pool / "labels.jsonl").exists()
-
-
-def test_headers_without_end_are_refused(client: httpx.Client) -> None:
-    assert asked(client, f"X-More: {'a' * 200_000}\r\n").startswith(b"HTTP/1.1 400 ")
 
 
 def test_a_body_that_does_not_come_is_not_awaited_for_ever(
@@ -241,11 +204,8 @@ def test_a_row_comes_with_its_lineage_and_its_nearest_neighbour(client: httpx.Cl
     assert client.get("/api/rows/-1").status_code == 404
 
 
-def test_a_verdict_is_shown_and_to_a_blind_reader_only_behind_the_label(pool: Path) -> None:
-    import sqlite3
-    from contextlib import closing
-
-    with closing(sqlite3.connect(pool / "pool.db")) as connection:
+def test_a_verdict_is_shown_and_to_a_blind_reader_only_after_the_label(pool: Path) -> None:
+    with contextlib.closing(sqlite3.connect(pool / "pool.db")) as connection:
         connection.execute(
             "INSERT INTO verdicts SELECT i.source, i.request_id, i.request_position, i.task_id, 'r', 'passed', "
             "5, 'clear', 4, 'fits', 3, 'so so' FROM instances i JOIN tasks t ON t.id = i.task_id "
@@ -253,16 +213,12 @@ def test_a_verdict_is_shown_and_to_a_blind_reader_only_behind_the_label(pool: Pa
         )
         connection.commit()
     for blind, before in ((False, 3), (True, None)):
-        with reviewing(pool, blind=blind) as address:
-            found = urlsplit(address)
-            base = f"http://{found.netloc}"
-            headers = {"X-Token": found.query.removeprefix("token="), "Origin": base}
-            with httpx.Client(base_url=base, headers=headers, timeout=20) as client:
-                row = client.get("/api/rows/1").json()
-                assert (row["verdict"] and row["verdict"]["output_score"]) == before
-                if blind:
-                    assert decide(client, row, "keep").status_code == 200
-                    assert client.get("/api/rows/1").json()["verdict"]["output_reason"] == "so so"
+        with client_of(pool, blind=blind) as client:
+            row = client.get("/api/rows/1").json()
+            assert (row["verdict"] and row["verdict"]["output_score"]) == before
+            if blind:
+                assert decide(client, row, "keep").status_code == 200
+                assert client.get("/api/rows/1").json()["verdict"]["output_reason"] == "so so"
 
 
 # --- what a decision leaves behind ----------------------------------------------------------------------------------
@@ -312,11 +268,8 @@ def test_a_task_stays_out_while_one_of_its_rows_is_to_go(client: httpx.Client, p
 
 
 def test_marks_are_kept_and_rows_are_found_by_what_was_said_of_them(client: httpx.Client, pool: Path) -> None:
-    def find(start: int, step: int, show: str) -> int | None:
-        found: int | None = client.get("/api/find", params={"start": start, "forward": step > 0, "show": show}).json()[
-            "index"
-        ]
-        return found
+    def find(start: int, step: int, show: str) -> Any:
+        return client.get("/api/find", params={"start": start, "forward": step > 0, "show": show}).json()["index"]
 
     shown = [client.get(f"/api/rows/{index}").json() for index in range(6)]
     decide(client, shown[0], "keep")
@@ -341,14 +294,10 @@ def test_labels_of_earlier_sessions_are_known_and_foreign_lines_stay(pool: Path)
     foreign = 'not json\n[1]\n{"task_id": 5}\n{"task_id": "t", "instance": "x", "label": "keep"}\n'
     known = json.dumps({"task_id": place.task_id, "instance": place.instance, "label": "keep"})
     (pool / "labels.jsonl").write_text(foreign + known)  # without a newline at its end
-    with reviewing(pool) as address:
-        found = urlsplit(address)
-        base = f"http://{found.netloc}"
-        headers = {"X-Token": found.query.removeprefix("token="), "Origin": base}
-        with httpx.Client(base_url=base, headers=headers, timeout=20) as client:
-            row = client.get("/api/rows/2").json()
-            assert (row["label"], row["labelled"]) == ("keep", 1)
-            decide(client, row, "remove")
+    with client_of(pool) as client:
+        row = client.get("/api/rows/2").json()
+        assert (row["label"], row["labelled"]) == ("keep", 1)
+        decide(client, row, "remove")
     text = (pool / "labels.jsonl").read_text()
     assert text.startswith(foreign + known + "\n")
     assert json.loads(text.splitlines()[-1])["label"] == "remove"

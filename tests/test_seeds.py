@@ -32,28 +32,14 @@ from selfinstruct.seeds.checking import MAX_PAIRS
 Rows = Sequence[dict[str, Any]]
 
 OWN: Rows = [
-    {
-        "id": "capital",
-        "name": "capitals",
-        "instruction": "Name the capital of the country.",
-        "instances": [{"input": "France", "output": "Paris"}, {"input": "Peru", "output": "Lima, a\ncity"}],
-        "is_classification": False,
-    },
-    {
-        "id": "mood",
-        "name": "",
-        "instruction": "Is the sentence happy or sad?",
-        "instances": [{"input": "I won!", "output": "happy"}],
-        "is_classification": True,
-    },
-    {
-        "id": "诗",
-        "name": "poem",
-        "instruction": '写一首关于"秋天"的诗。',
-        "instances": [{"input": "", "output": "秋风起,\n  叶落, 无声。"}],
-        "is_classification": False,
-    },
-]
+    {"id": "capital", "name": "capitals", "instruction": "Name the capital of the country.",
+     "instances": [{"input": "France", "output": "Paris"}, {"input": "Peru", "output": "Lima, a\ncity"}],
+     "is_classification": False},
+    {"id": "mood", "name": "", "instruction": "Is the sentence happy or sad?",
+     "instances": [{"input": "I won!", "output": "happy"}], "is_classification": True},
+    {"id": "诗", "name": "poem", "instruction": '写一首关于"秋天"的诗。',
+     "instances": [{"input": "", "output": "秋风起,\n  叶落, 无声。"}], "is_classification": False},
+]  # fmt: skip
 ALPACA: Rows = [
     {"instruction": "Name the capital.", "input": "France", "output": "Paris"},
     {"instruction": "写一首诗。", "input": "", "output": "秋风起,\n叶落。"},
@@ -66,16 +52,12 @@ DOLLY: Rows = [
 ]
 CHAT: Rows = [
     {"messages": [{"role": "user", "content": "Name a city."}, {"role": "assistant", "content": "Paris"}]},
-    {
-        "messages": [
-            {"role": "system", "content": "Be short."},
-            {"role": "user", "content": "Tell a joke."},
-            {"role": "assistant", "content": "No."},
-            {"role": "user", "content": "Please."},
-            {"role": "assistant", "content": "Fine."},
-        ]
-    },
-]
+    {"messages": [
+        {"role": "system", "content": "Be short."},
+        {"role": "user", "content": "Tell a joke."}, {"role": "assistant", "content": "No."},
+        {"role": "user", "content": "Please."}, {"role": "assistant", "content": "Fine."},
+    ]},
+]  # fmt: skip
 
 
 def seed(
@@ -85,37 +67,23 @@ def seed(
 
 
 FORMS: dict[str, tuple[Rows, list[Task]]] = {
-    "own": (
-        OWN,
-        [
-            seed(
-                "Name the capital of the country.",
-                ("France", "Paris"),
-                ("Peru", "Lima, a\ncity"),
-                task_id="capital",
-                name="capitals",
-            ),
-            seed("Is the sentence happy or sad?", ("I won!", "happy"), task_id="mood", is_classification=True),
-            seed('写一首关于"秋天"的诗。', ("", "秋风起,\n  叶落, 无声。"), task_id="诗", name="poem"),
-        ],
-    ),
-    "Alpaca": (
-        ALPACA,
-        [
-            seed("Name the capital.", ("France", "Paris"), ("Peru", 'Lima, "city"')),
-            seed("写一首诗。", ("", "秋风起,\n叶落。")),
-        ],
-    ),
-    "Dolly": (
-        DOLLY,
-        [
-            seed("Name the capital.", ("France", "Paris")),
-            seed("Happy or sad?", ("I won!", "happy"), is_classification=True),
-            seed("Tell a joke.", ("", "No.")),
-        ],
-    ),
+    "own": (OWN, [
+        seed("Name the capital of the country.", ("France", "Paris"), ("Peru", "Lima, a\ncity"), task_id="capital",
+             name="capitals"),
+        seed("Is the sentence happy or sad?", ("I won!", "happy"), task_id="mood", is_classification=True),
+        seed('写一首关于"秋天"的诗。', ("", "秋风起,\n  叶落, 无声。"), task_id="诗", name="poem"),
+    ]),
+    "Alpaca": (ALPACA, [
+        seed("Name the capital.", ("France", "Paris"), ("Peru", 'Lima, "city"')),
+        seed("写一首诗。", ("", "秋风起,\n叶落。")),
+    ]),
+    "Dolly": (DOLLY, [
+        seed("Name the capital.", ("France", "Paris")),
+        seed("Happy or sad?", ("I won!", "happy"), is_classification=True),
+        seed("Tell a joke.", ("", "No.")),
+    ]),
     "chat": (CHAT, [seed("Name a city.", ("", "Paris")), seed("Tell a joke.", ("", "No."))]),
-}
+}  # fmt: skip
 
 
 def write_jsonl(path: Path, rows: Rows) -> None:
@@ -189,16 +157,10 @@ def test_forms_may_be_mixed_in_one_file(tmp_path: Path) -> None:
 
 
 def test_a_parquet_file_of_two_forms_has_nulls_where_a_form_has_no_field(tmp_path: Path) -> None:
-    write_parquet(tmp_path / "x.parquet", [*ALPACA[:2], DOLLY[1]])
-    table = pq.read_table(tmp_path / "x.parquet").to_pylist()
     columns = {key for row in [*ALPACA, *DOLLY] for key in row}
     write_parquet(tmp_path / "y.parquet", [dict.fromkeys(columns) | row for row in [*ALPACA[:2], DOLLY[1]]])
-    assert set(table[0]) == set(ALPACA[0])
-    assert [task.instances[0].output for task in read_seeds(tmp_path / "y.parquet")] == [
-        "Paris",
-        "秋风起,\n叶落。",
-        "happy",
-    ]
+    outputs = [task.instances[0].output for task in read_seeds(tmp_path / "y.parquet")]
+    assert outputs == ["Paris", "秋风起,\n叶落。", "happy"]
 
 
 def test_derived_ids_follow_from_the_instruction_alone(tmp_path: Path) -> None:
@@ -250,266 +212,166 @@ def test_what_may_be_left_out_or_written_in_another_way(row: dict[str, Any], tas
 GOOD = '{"instruction": "Do.", "output": "a"}'
 OWN_INSTANCE = '{"input", "output"}'
 UNREAD = "correct it there; what follows was not read"
-CELL = 'write the cell as JSON, such as [{"input": "", "output": "Paris"}]'
 LINE = "write one complete JSON object a line"
 TASK = 'write each task as {"instruction": ..., "instances": [{"input": ..., "output": ...}]}'
 ALL = 'give "instruction" with "output" or with "instances", or "messages"; docs/seeds.md has the names that are read'
-KINDS = 'write its tasks as JSON Lines, JSON, CSV or Parquet, such as {"instruction": "...", "output": "..."} a line'
 TURNS = 'give a "user" and an "assistant" turn'
-TORN = ": packed, and cannot be unpacked"
-AGAIN = "fetch or pack it again"
 ANSWER = 'name the column with the answer "output"'
 ROLES = 'write turns as {"role", "content"} with the roles "system", "user" and "assistant"'
+CELL = 'write the cell as JSON, such as [{"input": "", "output": "Paris"}]'
+EMPTY = "write it, or leave the task out"
+CELLS = "cells in every row; quote cells that hold the delimiter"
+UTF8 = "save the file as UTF-8"
 
-BAD: list[tuple[str, str | bytes, str]] = [
-    # Files as a whole.
-    ("x.jsonl", "", ": the file is empty; write one task a line"),
-    ("x.csv", "\ufeff", ": the file is empty; write one task a line"),
-    ("x.jsonl", "\n  \r\n\n", ": only blank lines; write one task a line"),
-    ("x.jsonl", "\u3000\n", ": only blank lines; write one task a line"),
-    ("x.csv", "\u3000\n", ": only blank lines; write one task a line"),
-    ("x.csv", ",,\n", ": only blank lines; write one task a line"),
-    ("x.jsonl", GOOD.encode("utf-16") + b"\0\xd8", ": UTF-16 text that is broken; save the file as UTF-8"),
-    (
-        "x.jsonl",
-        b"\x1f\x8b\x08\0",
-        f"{TORN} (Compressed file ended before the end-of-stream marker was reached); {AGAIN}",
-    ),
-    ("x.xlsx", b"PK\x03\x04\0", f"{TORN} (File is not a zip file); {AGAIN}"),
-    ("x.txt", "Dear all,\nhello", f': begins with "Dear all,", which no seed file does; {KINDS}'),
-    ("x.json", "[]", f": an empty list; {TASK}"),
-    (
-        "x.json",
-        '{"data":\n []}',
-        f':1: "data" is empty; {TURNS}',
-    ),
-    ("x.json", "3", f":1: a number where an object belongs; {TASK}"),
-    ("x.csv", "instruction,output\n", ":1: a header and no rows; write one task a row below the header"),
-    (
-        "x.parquet",
-        "nonsense",
-        ": not a Parquet file; write the file anew",
-    ),
-    # Bytes.
-    ("x.jsonl", GOOD.encode() + b"\n{\xe9", ":2: not UTF-8: byte 0xe9 at byte offset 39; save the file as UTF-8"),
-    ("x.jsonl", b"\xef\xbb\xbf\n\xff", ":2: not UTF-8: byte 0xff at byte offset 4; save the file as UTF-8"),
-    (
-        "x.csv",
-        b"instruction,output\nDo.,caf\xe9\n",
-        ":2: not UTF-8: byte 0xe9 at byte offset 26; save the file as UTF-8",
-    ),
-    ("x.csv", b"\xef\xbb\xbfinstruction\n\xff", ":2: not UTF-8: byte 0xff at byte offset 15; save the file as UTF-8"),
-    # JSON.
-    ("x.jsonl", GOOD + '\n{"instruction": }', f":2: malformed JSON at column 17 (expecting value); {LINE}"),
-    ("x.jsonl", '{"a": "b', f":1: malformed JSON at column 7 (unterminated string starting); {LINE}"),
-    ("x.jsonl", GOOD + GOOD, f":1: malformed JSON at column {len(GOOD) + 1} (extra data); {LINE}"),
-    ("x.jsonl", "[" * 100_000, f":1: item 1: JSON nested too deeply; {UNREAD}"),
-    ("x.jsonl", '{"a": ' + "[" * 100_000, f":1: JSON nested too deeply; {LINE}"),
-    ("x.jsonl", '{"a": ' + "9" * 5000 + "}", f":1: JSON with a number too long to read; {LINE}"),
-    ("x.jsonl", GOOD + '\n"Do."', f":2: text where an object belongs; {TASK}"),
-    ("x.jsonl", '["Do."]\n' + GOOD, f":1: a list where an object belongs; {TASK}"),
-    ("x.jsonl", "null", f":1: null where an object belongs; {TASK}"),
-    ("x.json", f"[{GOOD},\n{GOOD},\n 3]", f":3: item 3: a number where an object belongs; {TASK}"),
-    (
-        "x.json",
-        f"[{GOOD},\n]",
-        f":2: item 2: malformed JSON at column 1 (expecting value); {UNREAD}",
-    ),
-    (
-        "x.json",
-        f"[{GOOD}\n{GOOD}]",
-        f":2: item 1: malformed JSON at column 1 (expecting ',' or ']'); {UNREAD}",
-    ),
-    (
-        "x.json",
-        f"[{GOOD}] x",
-        f":1: item 1: malformed JSON at column {len(GOOD) + 4} (extra data); {UNREAD}",
-    ),
-    (
-        "x.json",
-        f"[{GOOD}",
-        f":1: item 1: malformed JSON at column {len(GOOD) + 2} (expecting ',' or ']'); {UNREAD}",
-    ),
-    (
-        "x.json",
-        '{\n"instruction": Do}',
-        f":2: malformed JSON at column 16 (expecting value); {UNREAD}",
-    ),
-    # CSV.
-    (
-        "x.csv",
-        "instruction,output\nDo.\n",
-        ":2: 1 cell where the header has 2; give every row as many; quote cells that hold the delimiter",
-    ),
-    (
-        "x.csv",
-        'instruction,output\n"Do\nit.",a\n\nDo,a,b\n',
-        ":5: 3 cells where the header has 2; give every row as many; quote cells that hold the delimiter",
-    ),
-    (
-        "x.csv",
-        'instruction,output\nDo.,a\n"Do,b\nc,d\n',
-        ':3: a quoted cell that is never closed; close it with ", and write " inside a cell as ""',
-    ),
-    (
-        "x.csv",
-        'instruction,output\n"Do" it,b\n',
-        ':2: text behind the closing quote of a cell; write " inside a quoted cell as ""',
-    ),
-    (
-        "x.csv",
-        '"instruction,output\n',
-        ':1: a quoted cell that is never closed; close it with ", and write " inside a cell as ""',
-    ),
-    ("x.csv", "instruction,output,output\nDo.,a,b\n", ':1: the header has "output" twice; remove one of them'),
-    (
-        "x.csv",
-        "\ninstruction,outptu\nDo.,a\nDo,b\n",
-        ':2: no "output", but "outptu" looks like it; rename "outptu" to "output"',
-    ),
-    ("x.csv", "a,b\n1,2\n", f':1: no task form is made of "a" and "b"; {ALL}'),
-    (
-        "x.csv",
-        "instruction,instances\nDo.,[{'output': 'a'}]\n",
-        f""":2: "instances" is not JSON: "[{{'output': 'a'}}]"; {CELL}""",
-    ),
-    ("x.csv", "instruction,instances\nDo.,\n", f':2: "instances" is null; write [{OWN_INSTANCE}, ...]'),
-    ("x.csv", "instruction,output\nDo.,\n", ':2: "output" is empty; write it, or leave the task out'),
+
+def said_by(*turns: Any) -> str:
+    return json.dumps({"messages": turns})
+
+
+def alpaca(**changes: Any) -> str:
+    return json.dumps({"instruction": "a", "output": "b", **changes})
+
+
+def own(*instances: Any) -> str:
+    return json.dumps({"instruction": "a", "instances": instances})
+
+
+JSON_LINES: list[tuple[str | bytes, str]] = [
+    # Files as a whole, bytes and JSON.
+    ("", ": the file is empty; write one task a line"),
+    ("\n  \r\n\n", ": only blank lines; write one task a line"),
+    ("\u3000\n", ": only blank lines; write one task a line"),
+    (GOOD.encode("utf-16") + b"\0\xd8", f": UTF-16 text that is broken; {UTF8}"),
+    (GOOD.encode() + b"\n{\xe9", f":2: not UTF-8: byte 0xe9 at byte offset 39; {UTF8}"),
+    (b"\xef\xbb\xbf\n\xff", f":2: not UTF-8: byte 0xff at byte offset 4; {UTF8}"),
+    (GOOD + '\n{"instruction": }', f":2: malformed JSON at column 17 (expecting value); {LINE}"),
+    ('{"a": "b', f":1: malformed JSON at column 7 (unterminated string starting); {LINE}"),
+    (GOOD + GOOD, f":1: malformed JSON at column {len(GOOD) + 1} (extra data); {LINE}"),
+    ("[" * 100_000, f":1: item 1: JSON nested too deeply; {UNREAD}"),
+    ('{"a": ' + "[" * 100_000, f":1: JSON nested too deeply; {LINE}"),
+    ('{"a": ' + "9" * 5000 + "}", f":1: JSON with a number too long to read; {LINE}"),
+    (GOOD + '\n"Do."', f":2: text where an object belongs; {TASK}"),
+    ('["Do."]\n' + GOOD, f":1: a list where an object belongs; {TASK}"),
+    ("null", f":1: null where an object belongs; {TASK}"),
     # Forms.
-    ("x.jsonl", "{}", f":1: an empty object; {ALL}"),
-    ("x.jsonl", '{"instruction": "a"}', f':1: no "output" beside "instruction"; {ANSWER}'),
+    ("{}", f":1: an empty object; {ALL}"),
+    ('{"instruction": "a"}', f':1: no "output" beside "instruction"; {ANSWER}'),
     (
-        "x.jsonl",
         '{"\\n": 1, "b": 1, "c": 1, "d": 1, "e": 1, "f": 1, "g": 1, "h": 1}',
         f':1: no task form is made of "\\n", "b", "c", "d", "e", "f" and 2 more; {ALL}',
     ),
+    ('{"instruction": "a", "input": "b"}', f':1: no "output" beside "instruction" and "input"; {ANSWER}'),
     (
-        "x.jsonl",
-        '{"instruction": "a", "input": "b"}',
-        f':1: no "output" beside "instruction" and "input"; {ANSWER}',
-    ),
-    (
-        "x.jsonl",
-        '{"instuction": "a", "output": "b"}',
-        ':1: no "instruction", but "instuction" looks like it; rename "instuction" to "instruction"',
-    ),
-    (
-        "x.jsonl",
         '{"instrukction": "a", "input": "c", "response": "b"}',
         ':1: no "instruction", but "instrukction" looks like it; rename "instrukction" to "instruction"',
     ),
     (
-        "x.jsonl",
-        '{"instruction": "a", "context": "b"}',
-        f':1: no "output" beside "instruction" and "context"; {ANSWER}',
-    ),
-    (
-        "x.jsonl",
         '{"instances": []}',
         ':1: no "instruction" beside "instances"; name the column with what is asked "instruction"',
     ),
-    ("x.jsonl", '{"message": []}', ':1: no "messages", but "message" looks like it; rename "message" to "messages"'),
+    ('{"message": []}', ':1: no "messages", but "message" looks like it; rename "message" to "messages"'),
     # Values.
-    ("x.jsonl", '{"instruction": "a", "instances": []}', f':1: "instances" is empty; give at least one {OWN_INSTANCE}'),
+    (own(), f':1: "instances" is empty; give at least one {OWN_INSTANCE}'),
+    (alpaca(output=None, instances={"output": "b"}), f':1: "instances" is an object; write [{OWN_INSTANCE}, ...]'),
+    (own("b"), f":1: instance 1 is text; write it as {OWN_INSTANCE}"),
+    (own({"output": "b"}, {"input": "c"}), f':1: instance 2 has no "output"; write it as {OWN_INSTANCE}'),
+    (own({"ouput": "b"}), ':1: instance 1 has no "output", but "ouput" looks like it; rename "ouput" to "output"'),
     (
-        "x.jsonl",
-        '{"instruction": "a", "instances": {"output": "b"}}',
-        f':1: "instances" is an object; write [{OWN_INSTANCE}, ...]',
-    ),
-    ("x.jsonl", '{"instruction": "a", "instances": ["b"]}', f":1: instance 1 is text; write it as {OWN_INSTANCE}"),
-    (
-        "x.jsonl",
-        '{"instruction": "a", "instances": [{"output": "b"}, {"input": "c"}]}',
-        f':1: instance 2 has no "output"; write it as {OWN_INSTANCE}',
-    ),
-    (
-        "x.jsonl",
-        '{"instruction": "a", "instances": [{"ouput": "b"}]}',
-        ':1: instance 1 has no "output", but "ouput" looks like it; rename "ouput" to "output"',
-    ),
-    (
-        "x.jsonl",
-        '{"instruction": "a", "instances": [{"input": 4.5, "output": "b"}]}',
+        own({"input": 4.5, "output": "b"}),
         ':1: "input" of instance 1 is a number (4.5); write it as text: "4.5"',
     ),
+    (own({"output": " \n"}), f':1: "output" of instance 1 is empty; {EMPTY}'),
+    (alpaca(instruction="  "), f':1: "instruction" is empty; {EMPTY}'),
+    (alpaca(instruction=["a", "c"]), ':1: "instruction" is a list; write it as text in quotes'),
+    (alpaca(output=None), f':1: "output" is null; {EMPTY}'),
+    (alpaca(output=42), ':1: "output" is a number (42); write it as text: "42"'),
+    (alpaca(output=True), ':1: "output" is the truth value true; write it as text in quotes'),
+    (alpaca(is_classification="maybe"), ':1: "is_classification" is "maybe"; write true or false'),
+    (alpaca(is_classification=2), ':1: "is_classification" is a number; write true or false'),
+    (alpaca(id=[1]), ':1: "id" is a list; write it as text in quotes'),
+    (alpaca(instruction="a\0"), ':1: "instruction" holds a NUL character; remove it'),
+    (alpaca(output="b\ud83d"), ':1: "output" holds a lone surrogate (\\ud83d); remove it'),
     (
-        "x.jsonl",
-        '{"instruction": "a", "instances": [{"output": " \\n"}]}',
-        ':1: "output" of instance 1 is empty; write it, or leave the task out',
-    ),
-    ("x.jsonl", '{"instruction": "  ", "output": "b"}', ':1: "instruction" is empty; write it, or leave the task out'),
-    (
-        "x.jsonl",
-        '{"instruction": ["a", "c"], "output": "b"}',
-        ':1: "instruction" is a list; write it as text in quotes',
-    ),
-    ("x.jsonl", '{"instruction": "a", "output": null}', ':1: "output" is null; write it, or leave the task out'),
-    ("x.jsonl", '{"instruction": "a", "output": 42}', ':1: "output" is a number (42); write it as text: "42"'),
-    (
-        "x.jsonl",
-        '{"instruction": "a", "output": true}',
-        ':1: "output" is the truth value true; write it as text in quotes',
-    ),
-    (
-        "x.jsonl",
-        '{"instruction": "a", "output": "b", "is_classification": "maybe"}',
-        ':1: "is_classification" is "maybe"; write true or false',
-    ),
-    (
-        "x.jsonl",
-        '{"instruction": "a", "output": "b", "is_classification": 2}',
-        ':1: "is_classification" is a number; write true or false',
-    ),
-    ("x.jsonl", '{"instruction": "a", "output": "b", "id": [1]}', ':1: "id" is a list; write it as text in quotes'),
-    ("x.jsonl", '{"instruction": "a\\u0000", "output": "b"}', ':1: "instruction" holds a NUL character; remove it'),
-    (
-        "x.jsonl",
-        '{"instruction": "a", "output": "b\\ud83d"}',
-        ':1: "output" holds a lone surrogate (\\ud83d); remove it',
-    ),
-    (
-        "x.jsonl",
-        '{"id": "a", "instruction": "a", "output": "b"}\n\n{"id": "a", "instruction": "c", "output": "b"}',
+        alpaca(id="a") + "\n\n" + alpaca(id="a", instruction="c"),
         ':3: "id" is "a", as at line 1; give every task an id of its own',
     ),
-    (
-        "x.json",
-        '[{"id": 1, "instruction": "a", "output": "b"},\n{"id": "1", "instruction": "c", "output": "b"}]',
-        ':2: item 2: "id" is "1", as at line 1, item 1; give every task an id of its own',
-    ),
     # Conversations.
-    ("x.jsonl", '{"messages": []}', f':1: "messages" is empty; {TURNS}'),
-    ("x.jsonl", '{"messages": "hello"}', f':1: "messages" is text; {TURNS}'),
-    ("x.jsonl", '{"messages": ["hello"]}', f":1: turn 1 is text; {ROLES}"),
-    ("x.jsonl", '{"messages": [{"value": "a"}]}', f':1: turn 1 has no "role"; {ROLES}'),
+    (said_by(), f':1: "messages" is empty; {TURNS}'),
+    ('{"messages": "hello"}', f':1: "messages" is text; {TURNS}'),
+    (said_by("hello"), f":1: turn 1 is text; {ROLES}"),
+    (said_by({"value": "a"}), f':1: turn 1 has no "role"; {ROLES}'),
     (
-        "x.jsonl",
-        '{"messages": [{"role": "user", "content": "a"}, {"role": "narrator", "content": "b"}]}',
+        said_by({"role": "user", "content": "a"}, {"role": "narrator", "content": "b"}),
         f':1: "role" of turn 2 is "narrator"; {ROLES}',
     ),
     (
-        "x.jsonl",
-        '{"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]}',
+        said_by({"role": "user", "content": [{"type": "image_url", "image_url": {}}]}),
         ':1: "content" of turn 1 holds a part of type "image_url"; leave the task out, or write what it says',
     ),
-    ("x.jsonl", '{"messages": [{"role": ["user"], "content": "a"}]}', f':1: "role" of turn 1 is a list; {ROLES}'),
-    ("x.jsonl", '{"messages": [{"role": "assistant", "content": "a"}]}', f':1: "messages" has no "user" turn; {TURNS}'),
+    (said_by({"role": ["user"], "content": "a"}), f':1: "role" of turn 1 is a list; {ROLES}'),
+    (said_by({"role": "assistant", "content": "a"}), f':1: "messages" has no "user" turn; {TURNS}'),
     (
-        "x.jsonl",
-        '{"messages": [{"role": "user", "content": "a"}]}',
+        said_by({"role": "user", "content": "a"}),
         f':1: "messages" has no "assistant" turn after the first "user" turn; {TURNS}',
     ),
+    (said_by({"role": "user"}, {"role": "assistant", "content": "b"}), f':1: "content" of turn 1 is missing; {EMPTY}'),
     (
-        "x.jsonl",
-        '{"messages": [{"role": "user"}, {"role": "assistant", "content": "b"}]}',
-        ':1: "content" of turn 1 is missing; write it, or leave the task out',
-    ),
-    (
-        "x.jsonl",
-        '{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": null}]}',
-        ':1: "content" of turn 2 is null; write it, or leave the task out',
+        said_by({"role": "user", "content": "a"}, {"role": "assistant", "content": None}),
+        f':1: "content" of turn 2 is null; {EMPTY}',
     ),
 ]
+CSV: list[tuple[str | bytes, str]] = [
+    ("\ufeff", ": the file is empty; write one task a line"),
+    (",,\n", ": only blank lines; write one task a line"),
+    ("instruction,output\n", ":1: a header and no rows; write one task a row below the header"),
+    (b"instruction,output\nDo.,caf\xe9\n", f":2: not UTF-8: byte 0xe9 at byte offset 26; {UTF8}"),
+    (b"\xef\xbb\xbfinstruction\n\xff", f":2: not UTF-8: byte 0xff at byte offset 15; {UTF8}"),
+    ("instruction,output\nDo.\n", f":2: 1 cell where the header has 2; write 2 {CELLS}"),
+    (
+        'instruction,output\n"Do\nit.",a\n\nDo,a,b\n',
+        f":5: 3 cells where the header has 2; write 2 {CELLS}",
+    ),
+    (
+        'instruction,output\nDo.,a\n"Do,b\nc,d\n',
+        ':3: a quoted cell that is never closed; close it with ", and write " inside a cell as ""',
+    ),
+    (
+        'instruction,output\n"Do" it,b\n',
+        ':2: text after the closing quote of a cell; write " inside a quoted cell as ""',
+    ),
+    ("instruction,output,output\nDo.,a,b\n", ':1: the header has "output" twice; remove one of them'),
+    (
+        "\ninstruction,outptu\nDo.,a\nDo,b\n",
+        ':2: no "output", but "outptu" looks like it; rename "outptu" to "output"',
+    ),
+    ("a,b\n1,2\n", f':1: no task form is made of "a" and "b"; {ALL}'),
+    (
+        "instruction,instances\nDo.,[{'output': 'a'}]\n",
+        f""":2: "instances" is not JSON: "[{{'output': 'a'}}]"; {CELL}""",
+    ),
+    ("instruction,instances\nDo.,\n", f':2: "instances" is null; write [{OWN_INSTANCE}, ...]'),
+    ("instruction,output\nDo.,\n", f':2: "output" is empty; {EMPTY}'),
+]
+JSON_ARRAY: list[tuple[str | bytes, str]] = [
+    ("[]", f": an empty list; {TASK}"),
+    ('{"data":\n []}', f':1: "data" is empty; {TURNS}'),
+    ("3", f":1: a number where an object belongs; {TASK}"),
+    (f"[{GOOD},\n{GOOD},\n 3]", f":3: item 3: a number where an object belongs; {TASK}"),
+    (f"[{GOOD},\n]", f":2: item 2: malformed JSON at column 1 (expecting value); {UNREAD}"),
+    (f"[{GOOD}\n{GOOD}]", f":2: item 1: malformed JSON at column 1 (expecting ',' or ']'); {UNREAD}"),
+    (f"[{GOOD}] x", f":1: item 1: malformed JSON at column {len(GOOD) + 4} (extra data); {UNREAD}"),
+    (f"[{GOOD}", f":1: item 1: malformed JSON at column {len(GOOD) + 2} (expecting ',' or ']'); {UNREAD}"),
+    ('{\n"instruction": Do}', f":2: malformed JSON at column 16 (expecting value); {UNREAD}"),
+    (
+        f"[{alpaca(id=1)},\n{alpaca(id='1', instruction='c')}]",
+        ':2: item 2: "id" is "1", as at line 1, item 1; give every task an id of its own',
+    ),
+]
+BAD = [
+    *(("x.jsonl", *one) for one in JSON_LINES), *(("x.csv", *one) for one in CSV),
+    *(("x.json", *one) for one in JSON_ARRAY),
+    ("x.parquet", "nonsense", ": not a Parquet file; write the file again"),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("name", "content", "message"), BAD)
@@ -523,8 +385,6 @@ def test_a_bad_file_is_refused_with_one_clear_line(
     assert str(caught.value).removesuffix("; --skip-faulty-seeds goes on without such rows") == f"{path}{message}"
     errors = check_seeds(path).errors
     assert [error.text(path) for error in errors] == [f"{path}{message}"]
-    assert errors[0].wanted
-    assert "\n" not in message
 
 
 def test_a_path_without_a_file_is_refused(tmp_path: Path) -> None:
@@ -637,20 +497,8 @@ def test_the_report_counts_what_a_file_holds(tmp_path: Path) -> None:
     assert [(f.line, f.found, f.severity) for f in report.faults] == [(3, "starts small", "warning")]
     [pair] = report.near_duplicates
     assert (pair.place, pair.other_place, pair.score) == (Place(1), Place(3), 10 / 12)
-    assert (pair.text, pair.other_text) == (OWN[0]["instruction"], again["instruction"])
+    assert pair.other_text == again["instruction"]
     assert check_seeds(path, threshold=10 / 12).near_duplicate_count == 0
-
-
-def test_the_same_instruction_in_the_own_form_is_a_near_duplicate(tmp_path: Path) -> None:
-    path = tmp_path / "x.jsonl"
-    write_jsonl(path, [{"instruction": "Do.", "instances": [{"output": "a"}]}] * 2)
-    report = check_seeds(path)
-    assert (report.tasks, report.near_duplicate_count, report.near_duplicates[0].score) == (2, 1, 1.0)
-
-
-def test_an_empty_file_has_an_empty_report(tmp_path: Path) -> None:
-    report = check_seeds(tmp_path / "none.jsonl")
-    assert (report.tasks, report.mean_words, report.container, len(report.faults)) == (0, 0.0, "", 1)
 
 
 text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
@@ -691,28 +539,10 @@ def test_no_bytes_make_anything_but_tasks_or_faults(tmp_path: Path, raw: bytes, 
     assert report.errors or report.tasks
 
 
+FIELDS = ["id", "instruction", "instances", "input", "output", "response", "messages", "role", "is_classification"]
 json_values = st.recursive(
     st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=5),
-    lambda values: (
-        st.lists(values, max_size=3)
-        | st.dictionaries(
-            st.sampled_from(
-                [
-                    "id",
-                    "instruction",
-                    "instances",
-                    "input",
-                    "output",
-                    "response",
-                    "messages",
-                    "role",
-                    "is_classification",
-                ]
-            ),
-            values,
-            max_size=5,
-        )
-    ),
+    lambda values: st.lists(values, max_size=3) | st.dictionaries(st.sampled_from(FIELDS), values, max_size=5),
 )
 
 
@@ -745,13 +575,11 @@ def test_near_duplicates_are_those_of_a_comparison_one_by_one(texts: list[str], 
     assert near_duplicates(texts, float(threshold)) == pairs_one_by_one(texts, threshold)
 
 
-@pytest.mark.parametrize("vocabulary", [30, 3000])
-def test_near_duplicates_among_long_texts_are_those_of_a_comparison_one_by_one(vocabulary: int) -> None:
-    """Few words make many pairs worth comparing, so that the bound is of no use; many words leave few pairs."""
-    draw = random.Random(vocabulary)
-    words = [f"w{i}" for i in range(vocabulary)]
+def test_near_duplicates_among_long_texts_are_those_of_a_comparison_one_by_one() -> None:
+    draw = random.Random(1)
+    words = [f"w{i}" for i in range(300)]
     texts = []
-    for _ in range(200):
+    for _ in range(100):
         texts.append(draw.choices(words, k=draw.randint(1, 150)))
         texts.append([word if draw.random() < 0.7 else draw.choice(words) for word in texts[-1]])
     joined = [" ".join(text) for text in texts]
@@ -766,37 +594,25 @@ def test_of_a_file_of_copies_all_pairs_are_counted_and_some_are_named(tmp_path: 
     assert (report.near_duplicate_count, len(report.near_duplicates)) == (200 * 199 // 2, MAX_PAIRS)
 
 
-def test_fifteen_thousand_rows_are_read_in_5_s_and_checked_in_60_s_of_work(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_fifteen_thousand_rows_are_read_in_5_s_and_checked_in_60_s_of_work(tmp_path: Path) -> None:
     draw = random.Random(1)
-    words = ["".join(draw.choices("abcdefghijklmnopqrstuvwxyz", k=draw.randint(2, 10))) for _ in range(8000)]
+    words = [f"w{number}" for number in range(8000)]
     often = list(accumulate(1 / (rank + 1) for rank in range(len(words))))
 
     def sentence(low: int, high: int) -> str:
         return " ".join(draw.choices(words, cum_weights=often, k=draw.randint(low, high)))
 
     rows = [
-        {
-            "instruction": sentence(5, 25),
-            "context": sentence(40, 200) if draw.random() < 0.3 else "",
-            "response": sentence(20, 100),
-            "category": draw.choice(["open_qa", "classification"]),
-        }
+        {"instruction": sentence(5, 25), "context": sentence(0, 100), "response": sentence(20, 100)}
         for _ in range(15_000)
     ]
     rows[9] = rows[8] | {"instruction": rows[8]["instruction"] + " indeed"}
-    path = tmp_path / "x.jsonl"
-    write_jsonl(path, rows)
+    write_jsonl(tmp_path / "x.jsonl", rows)
     start = time.process_time()
-    tasks = read_seeds(path)
-    read_s = time.process_time() - start
+    tasks = read_seeds(tmp_path / "x.jsonl")
+    assert time.process_time() - start < 5
     start = time.process_time()
-    report = check_seeds(path)
-    check_s = time.process_time() - start
-    with capsys.disabled():
-        print(f"\n15,000 rows ({path.stat().st_size / 1e6:.0f} MB): read {read_s:.2f} s, checked {check_s:.2f} s")
+    report = check_seeds(tmp_path / "x.jsonl")
+    assert time.process_time() - start < 60
     assert sum(len(task.instances) for task in tasks) == report.instances == 15_000
     assert (Place(9), Place(10)) in {(pair.place, pair.other_place) for pair in report.near_duplicates}
-    assert read_s < 5
-    assert check_s < 60

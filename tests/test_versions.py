@@ -25,8 +25,7 @@ from selfinstruct.records import Instance
 from selfinstruct.store.reading import snapshot
 from selfinstruct.store.removal import Selection, change
 from selfinstruct.versions import training
-from selfinstruct.versions.gate import reasons_against
-from selfinstruct.versions.measures import ends_in_the_middle, measure
+from selfinstruct.versions.gate import ends_in_the_middle, measure, reasons_against
 from selfinstruct.versions.publishing import Published, publish
 from selfinstruct.versions.shelf import locked, shelf, version, versions
 from selfinstruct.versions.training import filled, train, was_tried
@@ -93,6 +92,9 @@ def test_the_same_state_gives_no_new_version_and_elsewhere_the_same_bytes(
     other = tmp_path / "elsewhere" / "other"
     shutil.copytree(grown, other)
     assert files(publish(other, GATE).version.folder) == files(first.version.folder)
+    remove(pool, ids(first)[:1])
+    remove(pool, ids(first)[:1], undo=True)
+    assert publish(pool, GATE) == Published(first.version, is_new=False)
 
 
 def test_what_grew_is_a_new_version_with_what_came_and_went(pool: Path) -> None:
@@ -127,13 +129,6 @@ def test_a_version_made_worse_is_kept_with_the_reasons_and_latest_stays(pool: Pa
     assert (again.is_new, again.version.number) == (False, 2)
     lenient = publish(pool, GATE.model_copy(update={"max_drop": 1.0}))
     assert (lenient.is_new, lenient.version.number, lenient.version.state, latest(pool)) == (True, 3, "published", "3")
-
-
-def test_rows_that_are_back_as_they_were_are_no_new_version(pool: Path) -> None:
-    first = publish(pool, GATE)
-    remove(pool, ids(first)[:1])
-    remove(pool, ids(first)[:1], undo=True)
-    assert publish(pool, GATE) == Published(first.version, is_new=False)
 
 
 BAD = {
@@ -173,7 +168,7 @@ MEASURED = (
 )
 
 
-def test_the_figures_are_those_reckoned_by_hand(tmp_path: Path) -> None:
+def test_the_figures_are_those_computed_by_hand(tmp_path: Path) -> None:
     dropped = Proposed("Sing.", reason="too_short", evidence="1.0 words, at least 4 wanted")
     rounds: list[tuple[Proposed, ...]] = [()] * 24
     rounds[0], rounds[3] = (dropped,) * 3, (dropped,)  # not among the last twenty
@@ -188,14 +183,10 @@ def test_the_figures_are_those_reckoned_by_hand(tmp_path: Path) -> None:
     assert (figures["acceptance"], figures["recent_acceptance"]) == (round(6 / 11, 4), round(6 / 7, 4))
 
 
-@pytest.mark.parametrize("text", ["and so,", "as follows: ", "f(", "[", "{", "甲，", "如下：", "甲、", "（", "```\nx"])
-def test_these_end_in_the_middle(text: str) -> None:
-    assert ends_in_the_middle(text)
-
-
-@pytest.mark.parametrize("text", ["", "Done.", "no mark", "(a)", "```\nx\n```", "甲。", "a: b"])
-def test_these_do_not_end_in_the_middle(text: str) -> None:
-    assert not ends_in_the_middle(text)
+def test_a_text_ends_in_the_middle_by_its_last_mark_or_an_open_block_of_code() -> None:
+    cut = ["and so,", "as follows: ", "f(", "[", "{", "甲，", "如下：", "甲、", "（", "```\nx"]
+    whole = ["", "Done.", "no mark", "(a)", "```\nx\n```", "甲。", "a: b"]
+    assert [text for text in (*cut, *whole) if ends_in_the_middle(text)] == cut
 
 
 def test_whole_rows_of_an_answer_that_was_broken_off_are_not_cut(tmp_path: Path) -> None:
@@ -212,7 +203,7 @@ def test_whole_rows_of_an_answer_that_was_broken_off_are_not_cut(tmp_path: Path)
 
 
 def _publish_and_die(pool: str, after: int) -> None:
-    """Publish, killed at the so-many-th rename."""
+    """Publish, and die at a rename."""
     renames = [0]
     real_rename, real_replace = Path.rename, Path.replace
 
@@ -258,10 +249,6 @@ def test_a_version_may_be_split_and_no_row_changes_sides(pool: Path) -> None:
         assert side(first, name)
         assert side(first, name) < side(second, name)
     assert publish(pool, GATE).version.number == 3  # other files of the same state
-
-
-def test_two_at_once_are_refused(pool: Path) -> None:
-    publish(pool, GATE)
     with locked(shelf(pool) / ".lock", "busy"), pytest.raises(PoolInUse, match="another process publishes"):
         publish(pool, GATE)
 
@@ -289,32 +276,13 @@ def test_the_command_runs_once_for_a_version_and_a_failure_is_tried_again(pool: 
     assert (failed.exit_code, failed.is_done, failed.log.read_text()) == (3, False, "said\n")
     assert was_tried(one)
     done = train(pool, one, command(note, 0))
-    assert (done.is_done, done.attempt, (done.out / "model").read_text()) == (
-        True,
-        2,
-        str(one.manifest["figures"]["rows"]),
-    )
+    assert (done.is_done, done.attempt) == (True, 2)
+    assert (done.out / "model").read_text() == str(one.manifest["figures"]["rows"])
     again = train(pool, one, command(note, 0))
     assert (again.is_done, again.is_new) == (True, False)
     assert note.read_text() == "run\nrun\n"
     assert {name: content for name, content in files(one.folder).items() if not name.startswith("finetune")} == before
     assert publish(pool, GATE).is_new is False
-
-
-def test_a_command_that_is_stopped_ends_with_its_children(pool: Path, tmp_path: Path) -> None:
-    one, child = publish(pool, GATE).version, tmp_path / "child"
-    code = f"sleep 60 & echo $! > {child}; wait"
-    until = time.monotonic() + 20
-    stopped = train(pool, one, f"sh -c '{code}'", lambda: child.exists() or time.monotonic() > until)
-    assert stopped.exit_code is None
-    pid = int(child.read_text())
-    for _ in range(100):
-        state = Path(f"/proc/{pid}/stat")
-        if not state.exists() or state.read_text().split()[2] == "Z":
-            break
-        time.sleep(0.1)
-    else:
-        pytest.fail("the child is still there")
 
 
 STUBBORN = (  # the command and its child want to live on; a third process starts a session of its own
@@ -464,7 +432,7 @@ def test_publish_and_finetune_as_a_user_meets_them(
     ("arguments", "wanted"),
     [
         (("publish", "{tmp}/none"), "no such pool"),
-        (("publish", "{pool}", "--config", "{tmp}/formats.toml"), "publish.formats: unknown format 'csvv'"),
+        (("publish", "{pool}", "--config", "{tmp}/formats.toml"), "publish.formats csvv: unknown format"),
         (("publish", "{pool}", "--config", "{tmp}/split.toml"), "publish.split = train=2"),
         (("publish", "{pool}", "--config", "{tmp}/bound.toml"), "publish.max_drop"),
         (("publish", "{pool}", "--config", "{tmp}/key.toml"), "unknown key 'publish.max_drip'"),
@@ -476,10 +444,14 @@ def test_publish_and_finetune_as_a_user_meets_them(
 def test_each_bad_input_is_one_clear_line(
     grown: Path, tmp_path: Path, arguments: tuple[str, ...], wanted: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "formats.toml").write_text('[publish]\nformats = ["csvv"]\n')
-    (tmp_path / "split.toml").write_text('[publish]\nsplit = "train=2"\n')
-    (tmp_path / "bound.toml").write_text("[publish]\nmax_drop = 2\n")
-    (tmp_path / "key.toml").write_text("[publish]\nmax_drip = 1\n")
+    wrong = {
+        "formats": 'formats = ["csvv"]',
+        "split": 'split = "train=2"',
+        "bound": "max_drop = 2",
+        "key": "max_drip = 1",
+    }
+    for name, line in wrong.items():
+        (tmp_path / f"{name}.toml").write_text(f"[publish]\n{line}\n")
     assert run(*(one.format(tmp=tmp_path, pool=grown) for one in arguments)) == 2
     err = capsys.readouterr().err
     assert err.count("\n") == 1

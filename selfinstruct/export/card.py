@@ -1,4 +1,4 @@
-"""The dataset card: what Hugging Face reads at the top of `README.md`, and what people read below."""
+"""The dataset card: the head of `README.md` for Hugging Face, and the text below it for people."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from selfinstruct.export.chat_template import FAULTS
-from selfinstruct.export.screening import in_words
 from selfinstruct.export.tables import COLUMNS, TABLES, file_name
 from selfinstruct.records import BEST
 
@@ -26,7 +25,7 @@ _LICENCES = (
     ("phi", "MIT"),
     ("olmo", "Apache-2.0"),
 )  # fmt: skip
-"""A hint by how a model's name begins, owner aside; the first that fits."""
+"""A hint by the beginning of a model's name, without its owner; the first that fits."""
 
 _INTRODUCTION = """\
 # Instruction data grown by selfinstruct
@@ -69,7 +68,7 @@ _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000
 
 
 def licence_hint(model: str) -> str:
-    """What is known of the terms of a model's output, in a few words."""
+    """What is known of the terms for a model's output, in a few words."""
     name = model.rpartition("/")[2].casefold().removeprefix("meta-")
     return next((hint for start, hint in _LICENCES if name.startswith(start)), "not known here; look it up")
 
@@ -80,28 +79,21 @@ def card(
     splits: Sequence[str | None],
     rows: Mapping[str, int],
 ) -> str:
-    """The card of an export: `rows` are the rows of each file."""
-    return "\n".join([_head(manifest, names, splits, rows), *_body(manifest, names, splits, rows)])
+    """The card of an export; `rows` are the rows of each file."""
+    return "\n".join([*_head(manifest, names, splits, rows), *_body(manifest, names, splits, rows)])
 
 
 def _head(
     manifest: Mapping[str, Any], names: Sequence[str], splits: Sequence[str | None], rows: Mapping[str, int]
-) -> str:
+) -> list[str]:
     count = manifest["figures"]["rows"]
     size = next((name for bound, name in _SIZES if count < bound), "1M<n<10M" if count < 10_000_000 else "10M<n<100M")
     languages = sorted({code for one in manifest["configuration"] for code in one["filters"]["languages"]})
-    is_grown = "generated" in manifest["figures"]["tasks_by_origin"]
     lines = ["---", "pretty_name: Instruction data grown by selfinstruct", "license: other"]
     if languages:
         lines += ["language:", *(f"- {json.dumps(code)}" for code in languages)]
-    lines += [
-        "task_categories:",
-        "- text-generation",
-        "tags:",
-        "- instruction-tuning",
-        "- self-instruct",
-        *(["- synthetic"] if is_grown else []),
-    ]
+    lines += ["task_categories:", "- text-generation", "tags:", "- instruction-tuning", "- self-instruct"]
+    lines += ["- synthetic"] if "generated" in manifest["figures"]["tasks_by_origin"] else []
     lines += ["size_categories:", f"- {size}"]
     configs: list[str] = []
     for name in _configured(names):
@@ -112,14 +104,14 @@ def _head(
         configs += [f"- config_name: {name}", "  data_files:"]
         for split, file in filled:
             configs += [f"  - split: {split}", f"    path: {file}"]
-        if name == "csv":  # pandas would take texts such as NA or null for missing ones
+        if name == "csv":  # pandas reads texts such as NA or null as missing ones
             configs += ["  keep_default_na: false", "  na_values:", '    round: [""]', '    nearest_score: [""]']
     lines += ["configs:", *configs] if configs else []
-    return "\n".join([*lines, "---", ""])
+    return [*lines, "---", ""]
 
 
 def _configured(names: Sequence[str]) -> Sequence[str]:
-    """Names with files of one kind: `datasets` reads all configurations of a card by the reader of the first."""
+    """The formats of one kind of file: `datasets` reads all configurations of a card like the first."""
     lines = [name for name in names if name not in TABLES]
     return lines or [name for name in names if name == "parquet"] or names
 
@@ -158,7 +150,7 @@ def _body(
     for about in manifest["excluded"]:
         lines.append(
             f"- kept clear of {_code(about['name'])} ({about['rows']:,} rows, SHA-256 of its texts "
-            f"`{about['sha256'][:16]}...`): {in_words(about)}"
+            f"`{about['sha256'][:16]}...`): {_screened(about)}"
         )
     lines += ["", "## Models and their licences", ""]
     if models:
@@ -173,8 +165,17 @@ def _body(
     return [*lines, _OFFLINE] if "offline" in models else lines
 
 
+def _screened(about: Mapping[str, Any]) -> str:
+    said = []
+    if "candidates_rejected" in about:
+        said.append(f"{about['candidates_rejected']:,} candidates rejected while the pool grew")
+    if "rows_left_out" in about:
+        said.append(f"{about['rows_left_out']:,} rows left out of this export")
+    return ", ".join(said)
+
+
 def _judge(rules: Mapping[str, Any]) -> str:
-    """What a judge had a say in, as a piece of a sentence."""
+    """The bounds of the judge, as a part of a sentence."""
     if not rules["enabled"]:
         return ""
     revised = ", revised once if the principles given to a reviser could help" if rules["revise"] else ""
@@ -208,7 +209,7 @@ def _figures(figures: Mapping[str, Any]) -> list[str]:
 
 
 def _chat_template(found: Mapping[str, Any]) -> list[str]:
-    """What the chat template of a tokenizer makes of the rows."""
+    """The figures of the rows in the tokenizer's chat template."""
     tokens = found["tokens"]
     of = f" of {_code(found['tokenizer'])}" if found["tokenizer"] else ""
     lines = ["", f"In the chat template{of}:", "", "| | |", "|---|---|"]
@@ -231,6 +232,6 @@ def _left_out(manifest: Mapping[str, Any]) -> list[str]:
 
 
 def _code(name: str) -> str:
-    """A name as code in a table, whatever is in it."""
+    """A name as code in a table, with nothing in it that ends the code or the cell."""
     plain = "".join(character if character.isprintable() and character not in "`|<>" else " " for character in name)
     return f"`{plain.strip() or '?'}`"

@@ -1,4 +1,4 @@
-"""What a tokenizer's own chat template makes of the rows: how long they get, and whether all of a text is in there."""
+"""The rows in a tokenizer's own chat template: how long they become, and whether each text is still whole."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from selfinstruct.export.formats import Wording, asked, turns_answered, turns_as
 from selfinstruct.store.training import Row
 
 FAULTS = {
-    "swallowed": "a text, or a piece of it, is not in what the template makes",
-    "doubled": "a text is in there more than once",
+    "swallowed": "a text, or a part of it, is missing in the rendered row",
+    "doubled": "a text is in the rendered row more than once",
     "trimmed": "white space at an end of a text is lost",
-    "special_tokens": "a text holds a special token of the tokenizer, which reads it as such",
-    "prompt_differs": "the prompt alone is not how the whole row begins, so the answer's tokens cannot be told apart",
+    "special_tokens": "a text holds a special token of the tokenizer, which reads it as one",
+    "prompt_differs": "the rendered row does not begin with the rendered prompt, so the answer cannot be found",
     "refused": "the template gives an error",
 }
-"""What can go wrong with a row, in words; a row may have several."""
+"""The faults of a row, in words; a row may have several."""
 _SHOWN = 20
 _MARKS = {"system": "qSYSTEMq7q", "user": "qUSERq7q", "assistant": "qANSWERq7q"}
 _MARK = re.compile("|".join(_MARKS.values()))
 _DATE = "26 Jul 2024"
-"""Some templates write a date; with a fixed one the figures do not change from day to day."""
+"""Some templates write a date. With a fixed one the figures do not change from day to day."""
 _CLOCK = "strftime_now"
-"""What templates ask for the time; with one that runs, no rendering would be like the one before."""
+"""The function that templates call for the time. With a real clock no two renderings would be the same."""
 _STOPPED = f"{{% macro {_CLOCK}(format) -%}}{_DATE}{{%- endmacro %}}\n"
-"""A line that leaves no trace in what a template makes."""
+"""A line that adds nothing to the rendered text."""
 
 
 class ChatTemplate:
@@ -43,7 +43,7 @@ class ChatTemplate:
         self._wording = wording
         self._name = None if Path(name).exists() else name
         longest = self._tokenizer.model_max_length
-        self._limit = max_tokens or (longest if longest < 10**9 else None)  # it is 10**30 where nobody said
+        self._limit = max_tokens or (longest if longest < 10**9 else None)  # 10**30 if the tokenizer sets none
         own = str(self._tokenizer.get_chat_template())
         self._sha256 = hashlib.sha256(own.encode()).hexdigest()
         self._template = _STOPPED + own if _CLOCK in own else own
@@ -63,14 +63,14 @@ class ChatTemplate:
         self._examples: dict[str, list[str]] = {}
 
     def tokens(self, row: Row) -> int:
-        """How many tokens the row has in the template; 0 where the template refuses it."""
+        """The tokens of a row in the template; 0 if the template refuses it."""
         try:
             return len(self._encode(self._render(turns_asked(row, self._wording) + turns_answered(row))))
         except self._errors:
             return 0
 
     def count(self, row: Row) -> None:
-        """Render a row, measure it, and note what is wrong with it."""
+        """Render a row and count its tokens and faults."""
         before, answer = turns_asked(row, self._wording), turns_answered(row)
         try:
             whole = self._render(before + answer)
@@ -90,7 +90,7 @@ class ChatTemplate:
         self._note(faults, row)
 
     def to_json(self) -> dict[str, Any]:
-        """The figures as they stand in the manifest."""
+        """The figures as in the manifest."""
         lengths = sorted(self._lengths)
         total = sum(lengths)
         over = sum(length > self._limit for length in lengths) if self._limit else 0
@@ -113,14 +113,14 @@ class ChatTemplate:
         }
 
     def _faults_of(self, whole: str, texts: Mapping[str, str]) -> list[str]:
-        """Compare with the template's frame, each text put where it belongs."""
+        """Compare the rendered row with the template's frame, filled with the texts."""
         by_mark = {mark: texts[role] for role, mark in _MARKS.items() if role in texts}
         faults = {"doubled" for role in texts if self._copies[role] > 1}
         if whole == _MARK.sub(lambda found: by_mark[found[0]], self._frame):
             return sorted(faults | {"swallowed" for role in texts if not self._copies[role]})
         for role, text in texts.items():
             others = {**by_mark, _MARKS[role]: ""}
-            elsewhere = _MARK.sub(lambda found: others[found[0]], self._frame)  # noqa: B023 - used at once
+            elsewhere = _MARK.sub(lambda found: others[found[0]], self._frame)  # noqa: B023 - used in this turn
             found = whole.count(text) - elsewhere.count(text)
             if found > 1:
                 faults.add("doubled")
@@ -148,30 +148,30 @@ class ChatTemplate:
 
 
 def _marks(tokenizer: Any, template: str) -> Iterator[str]:
-    """The tokens added to the vocabulary that mean something: others are white space or words, which texts may hold."""
+    """The added tokens that have a meaning; others are white space or words, which texts may hold."""
     for token in tokenizer.added_tokens_decoder.values():
         if token.special or (token.content.strip() and token.content in template):
             yield token.content
 
 
 def _any_of(words: set[str]) -> re.Pattern[str]:
-    """Finds any of these; nothing where there are none."""
+    """A pattern for any of these words."""
     longest_first = sorted(filter(None, words), key=lambda word: (-len(word), word))
     return re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
 
 
 def _percentile(ordered: Sequence[int], share: int) -> int:
-    """The least length that so many percent of the rows do not exceed."""
+    """The least length that `share` percent of the rows do not exceed."""
     return ordered[max(0, -(-len(ordered) * share // 100) - 1)] if ordered else 0
 
 
 def _loaded(name: str) -> tuple[Any, tuple[type[Exception], ...]]:
-    """The tokenizer of that path or name, and the errors that its template may give. Runs no code that comes with it.
+    """The tokenizer at this path or of this name, and the errors of its template. Code that comes with it is not run.
 
     Raises:
         ConfigError: transformers is missing, or this is no tokenizer with a chat template.
     """
-    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # it would say that there is no PyTorch
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # such as that there is no PyTorch
     try:
         import jinja2  # noqa: PLC0415 - seconds of import, for those who name a tokenizer
         import transformers  # noqa: PLC0415
@@ -184,7 +184,7 @@ def _loaded(name: str) -> tuple[Any, tuple[type[Exception], ...]]:
         tokenizer = transformers.AutoTokenizer.from_pretrained(
             name, trust_remote_code=False, local_files_only=Path(name).exists()
         )
-    except Exception as error:  # tokenizers raises it as such for a file that it cannot read
+    except Exception as error:  # tokenizers raises just this class for a file that it cannot read
         said = " ".join(str(error).split())
         raise ConfigError(
             f"--tokenizer {name}: cannot be loaded ({said[:300]}); wanted a folder with a tokenizer, or its name on "

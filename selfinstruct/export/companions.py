@@ -1,4 +1,4 @@
-"""What tells trainers how to read the files: `dataset_info.json` for LLaMA-Factory, `axolotl.yaml` for axolotl."""
+"""The files that tell trainers how to read an export: `dataset_info.json` and `axolotl.yaml`."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ _LLAMA_FACTORY: Mapping[str, Mapping[str, Any]] = {
     "prompt-completion-plain": _PROMPT,
     "parquet": _ALPACA,
 }  # fmt: skip
-"""How LLaMA-Factory is told to read each form; one without an entry it cannot, or not well.
+"""The entry of each form for LLaMA-Factory, which cannot read the others, or not well.
 
-Trainers read CSV by `datasets` with the defaults of pandas, for which NA, None, null or nothing is a missing value.
+Trainers read CSV with the defaults of pandas, which takes NA, None, null and empty texts as missing values.
 """
 
 _CHAT = """\
@@ -58,7 +58,7 @@ _AXOLOTL: Mapping[str, tuple[str, str]] = {
     "parquet": ("parquet", "    type: alpaca\n"),
     "prompt-completion-plain": ("json", _PLAIN),
 }
-"""How axolotl is told to read each form, the best first."""
+"""The entry of each form for axolotl, the best first."""
 
 _TRAINING = """\
 # For axolotl (axolotl train axolotl.yaml), run from this folder. Everything from base_model to the datasets can be
@@ -89,7 +89,7 @@ dataset_prepared_path: ../axolotl-prepared
 
 
 def dataset_info(names: Sequence[str], splits: Sequence[str | None], system: str) -> str:
-    """The datasets of an export as LLaMA-Factory's `dataset_info.json` describes them."""
+    """The text of `dataset_info.json` for LLaMA-Factory."""
     found: dict[str, Any] = {}
     for name in names:
         about = _LLAMA_FACTORY.get(name)
@@ -109,7 +109,7 @@ def axolotl(
 ) -> str | None:
     """A configuration for axolotl that trains on one side and tests on the others.
 
-    None if it takes none of the forms, or the side to train on is not among those with rows.
+    None if it can read none of the forms, or the side to train on has no rows.
     """
     name = next((name for name in _AXOLOTL if name in names), None)
     if name is None or trained not in splits:

@@ -1,4 +1,4 @@
-"""A folder that changes as a whole: whoever looks, and whenever it is killed, the old or the new one is there."""
+"""A folder that is replaced as a whole: at every moment, also after a kill, the old or the new one is there."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MANIFEST = "manifest.json"
 
 
 def files_of_others(folder: Path) -> list[str]:
-    """Names in this folder that no export put there: its manifest does not list them."""
+    """The names in this folder that are not in the manifest of an export."""
     if not folder.exists():
         return []
     try:
@@ -34,9 +34,9 @@ def files_of_others(folder: Path) -> list[str]:
 
 @contextlib.contextmanager
 def whole_folder(target: Path) -> Iterator[Path]:
-    """A new folder beside `target` that takes its place when all was written.
+    """A new folder beside `target` that replaces it at the end of the block.
 
-    Two can be written at once; the last to be whole stays. What a killed export left behind is cleared away.
+    Two may be written at once; the last one to end stays. Folders of killed exports are deleted.
 
     Raises:
         PoolError: `target` holds files that are not from an export, or is no folder.
@@ -58,13 +58,13 @@ def whole_folder(target: Path) -> Iterator[Path]:
         with locked(target.parent):
             _refuse_foreign(target)
             _take_place(temporary, target)
-            if files_of_others(temporary):  # somebody put a file into the old one at the last moment
+            if files_of_others(temporary):  # a file was put into the old one at the last moment
                 _take_place(temporary, target)
                 _refuse_foreign(target)
         sync(target.parent)
     finally:
         os.close(handle)
-        shutil.rmtree(temporary, ignore_errors=True)  # the old export, or what was begun
+        shutil.rmtree(temporary, ignore_errors=True)  # the old export, or an unfinished one
 
 
 def _refuse_foreign(target: Path) -> None:
@@ -74,13 +74,13 @@ def _refuse_foreign(target: Path) -> None:
     if foreign:
         shown = ", ".join(foreign[:3]) + (f" and {len(foreign) - 3} more" if len(foreign) > 3 else "")
         raise PoolError(
-            f"{target}: holds files that are not from an export ({shown}), and an export takes the place of the whole "
-            "folder; move them away or choose another --out"
+            f"{target}: holds files that are not from an export ({shown}), and an export replaces the whole folder; "
+            "move them away or choose another --out"
         )
 
 
 def _take_place(new: Path, target: Path) -> None:
-    """Exchange the two in one step; where the system cannot, in two, and `_clear_away` mends a kill between them."""
+    """Exchange the two in one step, or in two where the system cannot; `_clear_away` repairs a kill between these."""
     if not target.exists():
         new.rename(target)
     elif not _exchange(new, target):
@@ -91,7 +91,7 @@ def _take_place(new: Path, target: Path) -> None:
 
 
 def _exchange(one: Path, other: Path) -> bool:
-    """Do both folders have each other's name now? False where the system or file system has no such step."""
+    """Exchange the names of two folders in one step; False if the system or the file system cannot."""
     libc = ctypes.CDLL(None, use_errno=True)
     names = os.fsencode(one), os.fsencode(other)
     if sys.platform == "darwin":
@@ -100,12 +100,12 @@ def _exchange(one: Path, other: Path) -> bool:
 
 
 def _clear_away(target: Path, prefix: str) -> None:
-    """Delete what killed exports left, or give it its name back if it is the only whole one."""
+    """Delete the folders of killed exports; the old export gets its name back if it is the only whole one."""
     ours = re.compile(re.escape(prefix) + r"\w+(\.old)?", re.ASCII)
     for path in sorted(path for path in target.parent.iterdir() if ours.fullmatch(path.name)):
         try:
             handle = _hold(path)
-        except OSError:  # another export is at it, or it has just gone
+        except OSError:  # another export still writes it, or it has just gone
             continue
         try:
             if path.suffix == ".old" and not target.exists():
@@ -117,7 +117,7 @@ def _clear_away(target: Path, prefix: str) -> None:
 
 
 def _hold(folder: Path) -> int:
-    """A lock on the folder that the kernel frees with the process."""
+    """Lock a folder; the kernel frees the lock with the process."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""One row of training data in each of the forms that trainers take as lines of JSON."""
+"""A row of training data in each form that is written as lines of JSON."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from selfinstruct.own import defined, file_and_name, in_words
 from selfinstruct.store.training import Row
 
 END = "<|endoftext|>"
-"""What ends a completion of the form self-instruct, as in the original's files."""
+"""The end of a completion of the form self-instruct, as in the files of the original."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wording:
-    """What is added to the texts of a row."""
+    """What an export adds to the texts of a row."""
 
     system: str = ""
-    """A system text for the forms that have a place for one; empty: none."""
+    """A system text, for forms with a place for it; empty: none."""
     mixed_prompts: bool = False
-    """Let the prompts of the form self-instruct differ in wording and layout from row to row."""
+    """Vary the wording and layout of the prompts of the form self-instruct from row to row."""
     csv_safe: bool = False
-    """Put ' before a text of the form csv that a spreadsheet would run as a formula."""
+    """Put ' before a text in CSV that a spreadsheet would run as a formula."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unfit:
-    """A row that a form cannot carry unchanged, with a stable reason."""
+    """The stable reason for which a form cannot carry a row unchanged."""
 
     reason: str
 
 
 class Frame(NamedTuple):
-    """What stands around instruction and input in a prompt."""
+    """The text around instruction and input in a prompt."""
 
     before: str
     between: str
@@ -53,7 +53,7 @@ WITH_INPUT = (
     Frame("What to do: ", "\n\nWith this: ", "\n\nAnswer:"),
     Frame("Do the following. ", "\n\n---\n", "\n---\n\n"),
 )
-"""Prompts of the form self-instruct for rows with an input; the first is the plain one."""
+"""The prompts of the form self-instruct for rows with an input; the first one is the default."""
 WITHOUT_INPUT = (
     Frame("", "", "\n\nOutput:"),
     Frame("", "", "\n\n"),
@@ -63,11 +63,11 @@ WITHOUT_INPUT = (
     Frame("What to do: ", "", "\n\nAnswer:"),
     Frame("Do the following. ", "", "\n\n"),
 )
-"""The same for rows without one."""
+"""The prompts for rows without an input."""
 
 
 def asked(row: Row) -> str:
-    """What a user says in a conversation: the instruction, and the input after an empty line."""
+    """The turn of the user: the instruction, and the input after an empty line."""
     return f"{row.instruction}\n\n{row.instance.input}" if row.instance.input else row.instruction
 
 
@@ -77,7 +77,7 @@ def alpaca(row: Row) -> dict[str, Any]:
 
 
 def prompt_completion_plain(row: Row) -> dict[str, Any]:
-    """Prompt and completion as text. The prompt ends in an empty line, for trainers join the two as they are."""
+    """Prompt and completion as text. The prompt ends in an empty line, because trainers join the two as they are."""
     return {"prompt": asked(row) + "\n\n", "completion": row.instance.output}
 
 
@@ -92,13 +92,13 @@ def _sharegpt(wording: Wording) -> Form:
 
 
 def turns_asked(row: Row, wording: Wording) -> list[dict[str, str]]:
-    """The turns of a conversation before its answer: the system text if there is one, and what the user says."""
+    """The turns before the answer: the system text, if there is one, and the turn of the user."""
     system = [{"role": "system", "content": wording.system}] if wording.system else []
     return [*system, {"role": "user", "content": asked(row)}]
 
 
 def turns_answered(row: Row) -> list[dict[str, str]]:
-    """The answer as the last turn of a conversation."""
+    """The answer as a turn."""
     return [{"role": "assistant", "content": row.instance.output}]
 
 
@@ -116,7 +116,8 @@ def _self_instruct(wording: Wording) -> Form:
         if END in row.instruction or END in instance.input or END in instance.output:
             return Unfit("end_mark")
         frames = WITH_INPUT if instance.input else WITHOUT_INPUT
-        frame = frames[_drawn(row.id, len(frames)) if wording.mixed_prompts else 0]
+        digest = hashlib.sha256(row.id.encode("utf-8", "surrogatepass")).digest()
+        frame = frames[int.from_bytes(digest[:8], "big") % len(frames) if wording.mixed_prompts else 0]
         prompt = frame.before + row.instruction + frame.between + instance.input + frame.after
         gap = " " if prompt.endswith(":") else ""
         return {"prompt": prompt, "completion": gap + instance.output + END}
@@ -124,13 +125,8 @@ def _self_instruct(wording: Wording) -> Form:
     return self_instruct
 
 
-def _drawn(identity: str, count: int) -> int:
-    """A number below `count` that depends on the row alone."""
-    return int.from_bytes(hashlib.sha256(identity.encode("utf-8", "surrogatepass")).digest()[:8], "big") % count
-
-
 Form = Callable[[Row], dict[str, Any] | Unfit]
-"""Turns a row into one JSON object."""
+"""Makes one JSON object of a row."""
 
 FORMATS: Mapping[str, Callable[[Wording], Form]] = {
     "alpaca": lambda _: alpaca,
@@ -140,7 +136,7 @@ FORMATS: Mapping[str, Callable[[Wording], Form]] = {
     "prompt-completion-plain": lambda _: prompt_completion_plain,
     "self-instruct": _self_instruct,
 }
-"""The forms written as JSON Lines, by name; each binds the wording and gives the form."""
+"""By name of a form: the function that makes it for a wording."""
 
 
 def form_named(name: str) -> Callable[[Wording], Form]:

@@ -13,18 +13,18 @@ from urllib.parse import urlsplit
 from selfinstruct.errors import AccessError, ConfigError
 
 TOKEN = "HF_TOKEN"  # noqa: S105 - the name of the variable
-"""The environment variable that holds the token; no other place is looked at, and it is kept nowhere."""
+"""The environment variable with the token, which is read from no other place and stored nowhere."""
 _ENDPOINT = "HF_ENDPOINT"
 _USER = re.compile(r"(?<=://)[^/\s]*@")
 
 
 def pusher(name: str) -> Callable[[Path], str]:
-    """A function that puts a folder into the dataset repository of this name, in one commit, and returns its address.
+    """A function that pushes a folder to the dataset repository `name` in one commit and returns the commit's address.
 
-    All that can be known to be wrong beforehand is found here, before anything is written.
+    Name, token and address of the Hub are checked here, before anything is written.
 
     Raises:
-        ConfigError: huggingface_hub is missing, the token is, or this can be no name, token or address of the Hub.
+        ConfigError: one of these is wrong, or huggingface_hub is missing.
     """
     _check_endpoint(os.environ.get(_ENDPOINT, ""))
     try:
@@ -37,7 +37,7 @@ def pusher(name: str) -> Callable[[Path], str]:
         raise ConfigError(
             f"--push-to-hub: the environment variable {TOKEN} is not set; wanted an access token that may write"
         )
-    if not re.fullmatch("[!-~]+", token):  # an error would repeat it, escaped
+    if not re.fullmatch("[!-~]+", token):  # an error message would repeat it, escaped
         raise ConfigError(f"--push-to-hub: the environment variable {TOKEN} holds characters that no access token has")
     try:
         utils.validate_repo_id(name)
@@ -59,8 +59,8 @@ def pusher(name: str) -> Callable[[Path], str]:
 
 
 def _check_endpoint(url: str) -> None:
-    """Refuse an address of the Hub that huggingface_hub would stumble over."""
-    if "@" in url:  # no token would be sent beside them
+    """Refuse an address of the Hub on which huggingface_hub would fail."""
+    if "@" in url:  # the token would then not be sent
         raise ConfigError(
             f"--push-to-hub: the environment variable {_ENDPOINT} holds a user or a password; wanted none"
         )
@@ -74,7 +74,7 @@ def _check_endpoint(url: str) -> None:
 
 
 def _pushed(huggingface_hub: Any, folder: Path, name: str, token: str) -> str:
-    """Make the repository if it is not there, private then, and commit all files at once."""
+    """Commit all files at once; a new repository is private."""
     api = huggingface_hub.HfApi(token=token, library_name="selfinstruct")
     repository = api.create_repo(name, repo_type="dataset", private=True, exist_ok=True).repo_id
     operations = [

@@ -1,11 +1,11 @@
-"""What an export holds, in figures: for its manifest and its card."""
+"""The figures of an export, for its manifest and its card."""
 
 from __future__ import annotations
 
 import hashlib
 import platform
 from collections import Counter
-from collections.abc import Iterable
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,11 @@ from selfinstruct.diversity.scored import evenly
 from selfinstruct.store.training import Row
 
 MOST_COMPARED = 10_000
-"""Instructions of which the diversity is reckoned; from more, evenly spaced ones are taken."""
+"""Instructions that the diversity is computed from; of more, evenly spaced ones are taken."""
 
 
 class Spaced:
-    """Evenly spaced items of a stream of unknown length: all of a short one, else between half of `most` and `most`."""
+    """Evenly spaced items of a stream: all of a short one, else between half of `most` and `most`."""
 
     def __init__(self, most: int = MOST_COMPARED) -> None:
         self.items: list[tuple[str, str, float | None]] = []
@@ -29,7 +29,7 @@ class Spaced:
         self._seen = 0
 
     def add(self, item: tuple[str, str, float | None]) -> None:
-        """Take the next item, if its turn has come."""
+        """Take the next item of the stream, or skip it."""
         if self._seen % self._step == 0:
             if len(self.items) == self._most:
                 del self.items[1::2]
@@ -44,7 +44,7 @@ class Figures:
 
     def __init__(self) -> None:
         self.rows: Counter[str | None] = Counter()
-        """By side of the split; None where there is none."""
+        """By side of the split; None without a split."""
         self.tasks = 0
         self.without_input = 0
         self.origins: Counter[str] = Counter()
@@ -55,7 +55,7 @@ class Figures:
         self._instructions = Spaced()
 
     def count(self, row: Row, split: str | None) -> None:
-        """Count a row; those of a task follow each other."""
+        """Count a row; the rows of a task follow each other."""
         self.rows[split] += 1
         if row.task_id != self._last_task:
             self._last_task = row.task_id
@@ -67,12 +67,11 @@ class Figures:
         if row.output_model is not None:
             self.output_models[row.output_model] += 1
         self.without_input += not row.instance.input
-        texts = (row.instruction, row.instance.input, row.instance.output)
-        for place, text in enumerate(texts):
+        for place, text in enumerate((row.instruction, row.instance.input, row.instance.output)):
             self._characters[place] += len(text)
 
     def to_json(self) -> dict[str, Any]:
-        """The figures as they stand in the manifest. Means are over rows; that of the input over rows that have one."""
+        """The figures as in the manifest. Means are over rows; that of the input over rows with an input."""
         rows = self.rows.total()
         divisors = (rows, rows - self.without_input, rows)
         means = [round(total / max(1, by), 4) for total, by in zip(self._characters, divisors, strict=True)]
@@ -90,26 +89,17 @@ class Figures:
         }
 
 
-def described(paths: Iterable[Path], rows: dict[str, int]) -> dict[str, dict[str, Any]]:
-    """Size and checksum of each file by name, and the rows of those that hold rows."""
-    found: dict[str, dict[str, Any]] = {}
-    for path in sorted(paths):
-        with path.open("rb") as file:
-            checksum = hashlib.file_digest(file, "sha256").hexdigest()
-        counted = {"rows": rows[path.name]} if path.name in rows else {}
-        found[path.name] = {**counted, "bytes": path.stat().st_size, "sha256": checksum}
-    return found
+def describe(path: Path) -> dict[str, Any]:
+    """Size and checksum of a file."""
+    with path.open("rb") as file:
+        checksum = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"bytes": path.stat().st_size, "sha256": checksum}
 
 
 def software(*packages: str) -> dict[str, str]:
-    """Versions of what the bytes of an export depend on."""
-    found = {
-        "selfinstruct": selfinstruct.__version__,
-        "python": platform.python_version(),
-    }
+    """Versions of the software that the bytes of an export depend on."""
+    found = {"selfinstruct": selfinstruct.__version__, "python": platform.python_version()}
     for name in packages:
-        try:
+        with suppress(PackageNotFoundError):
             found[name] = version(name)
-        except PackageNotFoundError:
-            continue
     return dict(sorted(found.items()))

@@ -1,4 +1,4 @@
-"""Which side of a split each task is on: no row is like one on another side, and none ever changes side."""
+"""The side of a split for each task: no row is like a row on another side, and no row ever changes sides."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from selfinstruct.errors import ConfigError
 from selfinstruct.novelty.index import Index
 
 LIKE = "0.5"
-"""Above this ROUGE-L, on instruction plus input, two rows do not stand on two sides."""
+"""Two rows with a higher ROUGE-L, on instruction plus input, are never on two sides."""
 BRIDGES = "bridges_splits"
-"""Why a task is left out that is like tasks on two sides."""
+"""The reason for leaving out a task that is like tasks on two sides."""
 
 _Item = TypeVar("_Item")
 _NAME = re.compile(r"[A-Za-z0-9_]+", re.ASCII)
 _FIRST = ("train", "validation", "test")
-"""The order in which sides are drawn and listed; others come behind, by name."""
+"""The order in which sides are drawn and listed; others follow, by name."""
 _RESERVED = {"all"}
 _BATCH = 256
 _NOWHERE, _BRIDGES = 255, 254
@@ -29,27 +29,27 @@ _NOWHERE, _BRIDGES = 255, 254
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """The sides of a split by name, each with its share of the tasks; shares sum up to 1."""
+    """The sides of a split by name, each with its share of the tasks; shares add up to 1."""
 
     shares: Mapping[str, Fraction]
 
     @property
     def trained(self) -> str:
-        """The side to train on: `train`, or the largest where none has that name."""
+        """The side to train on: `train`, or the largest one if none has that name."""
         return "train" if "train" in self.shares else max(self.shares, key=self.shares.__getitem__)
 
     def drawn(self, task_id: str) -> int:
-        """The side that a task is on if it is like no other: by its id alone."""
+        """The number of the side of a task that is like no other, which follows from its id alone."""
         number = int.from_bytes(hashlib.sha256(task_id.encode("utf-8", "surrogatepass")).digest()[:8], "big")
         place = Fraction(number, 2**64)
         return next(side for side, bound in enumerate(accumulate(self.shares.values())) if place < bound)
 
 
 def parse_split(text: str) -> Split:
-    """The split that a text such as `train=0.95,test=0.05` describes; the order of its parts makes no difference.
+    """The split for a text such as `train=0.95,test=0.05`; the order of its parts makes no difference.
 
     Raises:
-        ConfigError: it describes none.
+        ConfigError: this is no such text.
     """
     wanted = "wanted two or more names with shares that sum up to 1, such as train=0.95,test=0.05"
     shares: dict[str, Fraction] = {}
@@ -61,7 +61,7 @@ def parse_split(text: str) -> Split:
             number = Fraction(0)
         if not equals or not _NAME.fullmatch(name) or number <= 0:
             raise ConfigError(f"--split {text}: {part.strip()!r} is not NAME=SHARE; {wanted}")
-        if name.casefold() in (known.casefold() for known in shares):  # some file systems take such names for one
+        if name.casefold() in (known.casefold() for known in shares):  # the same file on some file systems
             raise ConfigError(f"--split {text}: {name} is there twice; {wanted}")
         if name.casefold() in _RESERVED:
             raise ConfigError(f"--split {text}: no side can have the name {name}, which stands for all; {wanted}")
@@ -76,29 +76,29 @@ def _order(name: str) -> tuple[int, str]:
 
 
 class Sides:
-    """The side of each task by its position in the pool."""
+    """The sides of tasks, by position in the pool."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = tuple(names)
         self._sides = bytearray()
 
     def of(self, position: int) -> str | None:
-        """The name of the side; None for a task that bridges sides."""
+        """The name of a task's side; None if the task is like tasks on two sides."""
         side = self._sides[position]
         return None if side == _BRIDGES else self.names[side]
 
     def put(self, position: int, side: int | None) -> None:
-        """Note the side of the next task, or None where it bridges sides."""
+        """Store the side of the next task; None if it is like tasks on two sides."""
         self._sides += bytes([_NOWHERE]) * (position - len(self._sides))
         self._sides.append(_BRIDGES if side is None else side)
 
 
 def walk(tasks: Iterable[tuple[int, str, Sequence[str]]], split: Split, batch: int = _BATCH) -> Sides:
-    """The sides of tasks given in the order of acceptance as (position, id, the texts of their instances).
+    """The sides of tasks, given in order of acceptance as (position, id, texts of the instances).
 
-    A task that is like no earlier one is put by the hash of its id. One that is like earlier ones of one side joins
-    them; of two sides, it is left out, and has no say in what comes after it. So a task's side follows from earlier
-    tasks alone, and what is added later changes nothing.
+    A task that is like no earlier one gets its side by the hash of its id. One that is like tasks on one side joins
+    them. One that is like tasks on two sides is left out and has no effect on later tasks. So a side follows from
+    earlier tasks alone, and later tasks change nothing.
     """
     sides = Sides(list(split.shares))
     known = [Index() for _ in split.shares]

@@ -1,4 +1,4 @@
-"""The files of an export, each as a function that takes one row after the other."""
+"""The files of an export, each as a function that takes one row after another."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ from selfinstruct.own import file_and_name
 from selfinstruct.store.training import Row
 
 Write = Callable[[Row], Unfit | None]
-"""Writes a row, or says why this form cannot carry it."""
+"""Writes a row, or returns why this form cannot carry it."""
 
 COLUMNS = (
     "task_id", "instance", "origin", "round", "parents", "model", "output_model", "recipe", "nearest_score",
     "is_classification", "instruction", "input", "output",
 )  # fmt: skip
-"""Columns of the tables: the lineage of a row, then its texts."""
+"""The columns of the tables: the lineage of a row, then its texts."""
 TABLES = {"parquet": "dataset.parquet", "csv": "dataset.csv"}
 NAMES = (*FORMATS, *TABLES)
-"""Every format, in the order in which files are listed."""
+"""All formats, in the order in which files are listed."""
 
 _BATCH = 10_000
 _BATCH_CHARS = 32_000_000
-"""Rows in a row group of a Parquet file, and characters after which it ends; more are not held in memory."""
+"""The most rows of a Parquet row group, and the characters after which it ends; more are not held in memory."""
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-"""What makes a spreadsheet run a cell: signs, their full-width forms, and white space that it drops before them."""
+"""The beginnings of a formula in a spreadsheet: signs, their full-width forms, and white space before them."""
 _LINE_ENDS = {character.encode(): b"\\u%04x" % ord(character) for character in "\x85\u2028\u2029"}
-"""What some readers take for the end of a line, though JSON does not; as an escape it stays the same text."""
+"""Line ends for some readers, though not in JSON; escaped they are the same text."""
 
 
 def file_name(name: str, split: str | None) -> str:
-    """The file of a format, or of one side of it."""
+    """The name of the file of a format, or of one side of a split."""
     own = file_and_name(name)
     stem, _, ending = TABLES.get(name, f"{own[1] if own else name}.jsonl").rpartition(".")
     return f"{stem}-{split}.{ending}" if split else f"{stem}.{ending}"
 
 
 def opened(name: str, path: Path, wording: Wording) -> AbstractContextManager[Write]:
-    """The file of a format, open for rows."""
+    """The file of a format, opened for writing rows."""
     if name == "csv":
         return _csv(path, wording)
     if name == "parquet":
@@ -73,7 +73,7 @@ def _lines(path: Path, name: str, wording: Wording) -> Iterator[Write]:
 
 @contextmanager
 def _csv(path: Path, wording: Wording) -> Iterator[Write]:
-    """Every value is quoted, so that line ends of all kinds within a text stay what they are."""
+    """Every value is quoted, so that all kinds of line ends in a text stay as they are."""
     with path.open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, quoting=csv.QUOTE_ALL, lineterminator="\n")
         table.writerow(COLUMNS)
@@ -86,24 +86,21 @@ def _csv(path: Path, wording: Wording) -> Iterator[Write]:
 
 @contextmanager
 def _parquet(path: Path) -> Iterator[Write]:
-    import pyarrow as pa  # noqa: PLC0415 - a third of a second, for those who want Parquet
+    import pyarrow as pa  # noqa: PLC0415 - takes a third of a second
     import pyarrow.parquet as pq  # noqa: PLC0415
 
-    numbers = {
-        "instance": pa.int32(),
-        "round": pa.int32(),
-        "nearest_score": pa.float64(),
+    types = dict.fromkeys(COLUMNS, pa.string()) | {
+        "instance": pa.int32(), "round": pa.int32(), "parents": pa.list_(pa.string()), "nearest_score": pa.float64(),
         "is_classification": pa.bool_(),
-    }
-    types = {**dict.fromkeys(COLUMNS, pa.string()), **numbers, "parents": pa.list_(pa.string())}
-    schema = pa.schema([(name, types[name]) for name in COLUMNS])
-    waiting: list[tuple[Any, ...]] = []
+    }  # fmt: skip
+    schema = pa.schema(list(types.items()))
+    waiting: list[list[Any]] = []
     chars = 0
     with pq.ParquetWriter(path, schema, compression="zstd") as table:
 
         def flush() -> None:
-            columns = list(zip(*waiting, strict=True))
-            arrays = [pa.array(column, type=types[name]) for name, column in zip(COLUMNS, columns, strict=True)]
+            columns = zip(schema.types, zip(*waiting, strict=True), strict=True)
+            arrays = [pa.array(column, type=type_) for type_, column in columns]
             table.write_table(pa.Table.from_arrays(arrays, schema=schema))
             waiting.clear()
 
@@ -111,7 +108,7 @@ def _parquet(path: Path) -> Iterator[Write]:
             values = list(_values(row))
             values[COLUMNS.index("parents")] = json.loads(row.parents)
             nonlocal chars
-            waiting.append(tuple(values))
+            waiting.append(values)
             chars += len(row.instruction) + len(row.instance.input) + len(row.instance.output)
             if len(waiting) == _BATCH or chars > _BATCH_CHARS:
                 flush()
@@ -123,7 +120,7 @@ def _parquet(path: Path) -> Iterator[Write]:
 
 
 def _harmless(value: Any) -> Any:
-    """A value of which no spreadsheet makes a formula."""
+    """The value, with ' before a text that a spreadsheet would run as a formula."""
     return "'" + value if isinstance(value, str) and value.lstrip(" ").startswith(_FORMULA) else value
 
 

@@ -1,9 +1,10 @@
-"""A pool's figures, as JSON: what is counted here is what the page draws. `docs/report.md` defines each."""
+"""The figures of a pool, as JSON for the page. `docs/report.md` defines each."""
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -13,139 +14,122 @@ from selfinstruct.diversity.scored import evenly
 from selfinstruct.errors import ConfigError
 from selfinstruct.filters.language import languages_of
 from selfinstruct.novelty.common import common_pieces
-from selfinstruct.report.lineage import demonstrations
-from selfinstruct.report.tasks import Figures, Tasks, shortened
+from selfinstruct.report.tables import Figures, Tasks, shortened
 from selfinstruct.store import figures as store
 from selfinstruct.store.reading import Connection, status_of
 
 BINS = 50
-"""Of a histogram of scores from 0 to 1."""
+"""The parts of a histogram of scores from 0 to 1."""
 WINDOWS = 60
-"""Windows that the rounds are put into, at most."""
-VERBS = 24
-NOUNS = 8
-"""Nouns shown with each verb."""
+"""The most windows of rounds."""
+VERBS, NOUNS = 24, 8
+"""The most verbs, and nouns for each of them."""
 PAIRS = 12
+LISTED = 10
+"""The most demonstrations in each of two lists."""
 TOLD = (
     "pool", "seeds", "tasks", "tasks_pending", "tasks_without_instances", "removed", "instances", "waiting", "rounds",
     "requests", "candidates", "rejections", "acceptance_rate", "prompt_tokens", "completion_tokens", "usd", "usage",
     "recipe", "models",
 )  # fmt: skip
-"""What the page draws of the status. Words about a run stay out: they may name an endpoint."""
-
-
+"""What the page shows of the status; not the words about a run, which may name an endpoint."""
 Embed = Callable[[Sequence[str]], list[list[float]]]
-"""The vector of each text."""
+"""Returns the vector of each text."""
 
 
 def figures(connection: Connection, name: str, tasks: Tasks, embed: Embed | None = None) -> dict[str, Any]:
-    """All figures of a pool, whose tasks have been read; with `embed` the Vendi score by embeddings too."""
+    """All figures of a pool whose tasks were read; with `embed` also the Vendi score by embeddings."""
     frame = pd.DataFrame(tasks.figures, columns=Figures._fields)
     judged = evenly(tasks.judged)
+    instructions = [instruction for instruction, _ in judged]
     nearest = pd.Series([score for _, score in judged], dtype=float)
     status = status_of(connection, name)
     runs, is_running = store.run_count(connection)
-    windows = window_width(status["rounds"])
+    width = max(1, -(-status["rounds"] // WINDOWS))
+    varied = diversity(judged).to_json()
+    if embed is not None:
+        varied["vendi_score_embeddings"] = vendi_of_embeddings(embed(vendi_sample(instructions)))
     return {
         "name": name,
         "status": {key: status[key] for key in TOLD},
         "runs": runs,
         "is_running": is_running,
         "seed_sample": int(frame["nearest_seed"].notna().sum()),
-        "scores": {
-            "pool": histogram(nearest.dropna()),
-            "seeds": histogram(frame["nearest_seed"].dropna()),
-        },
-        "medians": {"pool": median(nearest), "seeds": median(frame["nearest_seed"])},
+        "scores": {"pool": _histogram(nearest), "seeds": _histogram(frame["nearest_seed"])},
+        "medians": {"pool": _median(nearest), "seeds": _median(frame["nearest_seed"])},
         "words": {
-            "instructions": counted(Counter(frame["words"].tolist())),
-            "inputs": counted(tasks.input_words),
-            "outputs": counted(tasks.output_words),
+            "instructions": _counted(Counter(frame["words"].tolist())),
+            "inputs": _counted(tasks.input_words),
+            "outputs": _counted(tasks.output_words),
         },
-        "verbs": verbs(tasks.readings),
-        "growth": growth(store.rounds(connection), windows),
-        "reasons": reasons(store.reasons_by_round(connection), windows),
+        "verbs": _verbs(tasks.readings),
+        "growth": _growth(store.rounds(connection), width),
+        "reasons": _reasons(store.reasons_by_round(connection), width),
         "windows": store.windows(connection),
-        "mix": mix(frame),
-        "languages": languages([instruction for instruction, _ in judged]),
-        "generations": counted(Counter(frame["generation"].tolist())),
-        "demonstrations": demonstrations(store.shown(connection), tasks.positions),
-        "pairs": pairs(connection),
+        "mix": _mix(frame),
+        "languages": _languages(instructions),
+        "generations": _counted(Counter(frame["generation"].tolist())),
+        "demonstrations": _demonstrations(store.shown(connection), tasks.positions),
+        "pairs": _pairs(connection),
         "unscored": int(frame["nearest"].isna().sum()),
-        "diversity": diversity(judged).to_json() | _by_embeddings([one for one, _ in judged], embed),
+        "diversity": varied,
     }
 
 
-def _by_embeddings(instructions: Sequence[str], embed: Embed | None) -> dict[str, Any]:
-    """The Vendi score by embeddings, of the same sample as that by n-grams."""
-    if embed is None:
-        return {}
-    return {"vendi_score_embeddings": vendi_of_embeddings(embed(vendi_sample(instructions)))}
+def _histogram(scores: pd.Series[float]) -> list[int]:
+    """The number of known scores in each of `BINS` equal parts from 0 to 1; a score on an edge counts above it."""
+    # A score exactly on an edge, such as 0.58, may be a little below it as a float.
+    places = (scores.dropna() * BINS + 1e-9).astype(int).clip(upper=BINS - 1)
+    return [int(count) for count in places.value_counts().reindex(range(BINS), fill_value=0)]
 
 
-def histogram(scores: pd.Series[float], bins: int = BINS) -> list[int]:
-    """How many scores lie in each of `bins` equal parts from 0 to 1; a score on an edge counts above it, 1 below."""
-    # What is exactly on an edge, such as 0.58, may be a little below it as a float.
-    places = (scores * bins + 1e-9).astype(int).clip(upper=bins - 1)
-    found = places.value_counts()
-    return [int(found.get(place, 0)) for place in range(bins)]
-
-
-def median(values: pd.Series[float]) -> float | None:
-    """The median of what is known, to four digits."""
+def _median(values: pd.Series[float]) -> float | None:
     known = values.dropna()
     return round(float(known.median()), 4) if len(known) else None
 
 
-def counted(counts: Counter[int]) -> list[list[int]]:
+def _counted(counts: Counter[int]) -> list[list[int]]:
     """Counts as [value, count], by value."""
-    return [[value, counts[value]] for value in sorted(counts)]
+    return [list(one) for one in sorted(counts.items())]
 
 
-def verbs(readings: Counter[tuple[str, str]]) -> dict[str, Any]:
+def _verbs(readings: Counter[tuple[str, str]]) -> dict[str, Any]:
     """The most frequent verbs, each with its most frequent nouns: [verb, count, [[noun, count], ...]], and totals.
 
-    An instruction in which nothing can be read counts in the total alone; one without a noun counts for its verb.
+    An instruction without a verb counts in the total alone; one without a noun counts for its verb.
     """
     of_verb: dict[str, Counter[str]] = {}
     for (verb, noun), count in readings.items():
         if verb:
             of_verb.setdefault(verb, Counter())[noun] += count
-    order = sorted(of_verb, key=lambda verb: (-of_verb[verb].total(), verb))
     listed = []
-    for verb in order[:VERBS]:
+    for verb in sorted(of_verb, key=lambda verb: (-of_verb[verb].total(), verb))[:VERBS]:
         nouns = sorted(((noun, n) for noun, n in of_verb[verb].items() if noun), key=lambda one: (-one[1], one[0]))
         listed.append([verb, of_verb[verb].total(), [list(one) for one in nouns[:NOUNS]]])
     return {"listed": listed, "verbs": len(of_verb), "pairs": len(readings), "total": readings.total()}
 
 
-def window_width(rounds: int) -> int:
-    """How many rounds are put together, so that there are `WINDOWS` at most."""
-    return max(1, -(-rounds // WINDOWS))
-
-
-def growth(rounds: Iterable[store.RoundCounts], width: int) -> dict[str, Any]:
-    """Accepted, rejected and waiting instructions by window of rounds."""
+def _growth(rounds: Iterable[store.RoundCounts], width: int) -> dict[str, Any]:
+    """Accepted, rejected and waiting instructions by window of `width` rounds."""
     frame = pd.DataFrame(rounds, columns=store.RoundCounts._fields)
     sums = frame.groupby(frame["number"] // width)[["accepted", "rejected", "waiting"]].sum()
     shares = {name: sums[name].astype(int).tolist() for name in ("accepted", "rejected", "waiting")}
     return {"width": width, "rounds": len(frame), **shares}
 
 
-def reasons(counts: Iterable[store.ReasonCount], width: int) -> list[dict[str, Any]]:
+def _reasons(counts: Iterable[store.ReasonCount], width: int) -> list[dict[str, Any]]:
     """Rejections by kind and reason, the most frequent first, each with its [window of rounds, count]."""
     found: dict[tuple[str, str], Counter[int]] = {}
     for one in counts:
         found.setdefault((one.kind, one.reason), Counter())[one.round // width] += one.n
-    order = sorted(found, key=lambda key: (-found[key].total(), key))
     return [
-        {"kind": kind, "reason": reason, "count": found[kind, reason].total(), "windows": counted(found[kind, reason])}
-        for kind, reason in order
+        {"kind": key[0], "reason": key[1], "count": found[key].total(), "windows": _counted(found[key])}
+        for key in sorted(found, key=lambda key: (-found[key].total(), key))
     ]
 
 
-def mix(frame: pd.DataFrame) -> dict[str, Any]:
-    """What kinds of tasks there are, of those that are finished."""
+def _mix(frame: pd.DataFrame) -> dict[str, Any]:
+    """The kinds of the finished tasks."""
     done = frame[frame["finished"].astype(bool)]
     some = (done["with_input"] > 0) & (done["with_input"] < done["instances"])
     return {
@@ -153,12 +137,12 @@ def mix(frame: pd.DataFrame) -> dict[str, Any]:
         "classification": int((done["is_classification"] == 1).sum()),
         "with_input": int(((done["with_input"] > 0) & ~some).sum()),
         "some_with_input": int(some.sum()),
-        "instances": counted(Counter(done["instances"].tolist())),
+        "instances": _counted(Counter(done["instances"].tolist())),
     }
 
 
-def languages(instructions: Sequence[str]) -> dict[str, Any]:
-    """The languages of a sample spread evenly over the instructions; None where no detector is installed."""
+def _languages(instructions: Sequence[str]) -> dict[str, Any]:
+    """The languages of an even sample of the instructions; the counts are None without a detector."""
     try:
         found = languages_of(instructions)
     except ConfigError:
@@ -166,20 +150,46 @@ def languages(instructions: Sequence[str]) -> dict[str, Any]:
     return {"sample": found.sample, "counts": found.counts, "unsure": found.unsure}
 
 
-def pairs(connection: Connection) -> list[dict[str, Any]]:
+def _demonstrations(shown: Iterable[store.Shown], positions: Mapping[str, int]) -> dict[str, Any]:
+    """How often tasks were shown, and how many accepted tasks came of the requests that showed them.
+
+    `fruitful` lists the tasks with most accepted tasks for each time they were shown, among those shown at least as
+    often as the median. `barren` lists the tasks shown most often among those from which no accepted task came.
+    """
+    times: Counter[str] = Counter()
+    bore: Counter[str] = Counter()
+    for request in shown:
+        for identity in json.loads(request.demonstrations):
+            times[identity] += 1
+            bore[identity] += request.accepted
+    rows = [
+        {"position": positions[one], "shown": count, "bore": bore[one]}
+        for one, count in times.items()
+        if one in positions
+    ]
+    often = sorted(row["shown"] for row in rows)
+    least = often[len(often) // 2] if often else 0
+    fruitful = sorted(
+        (row for row in rows if row["bore"] and row["shown"] >= least),
+        key=lambda row: (-row["bore"] / row["shown"], -row["shown"], row["position"]),
+    )
+    barren = sorted((row for row in rows if not row["bore"]), key=lambda row: (-row["shown"], row["position"]))
+    return {
+        "shown": len(rows),
+        "barren_count": len(barren),
+        "median_shown": least,
+        "fruitful": fruitful[:LISTED],
+        "barren": barren[:LISTED],
+    }
+
+
+def _pairs(connection: Connection) -> list[dict[str, Any]]:
     """The closest accepted pairs, each text cut into [piece, is it in common]."""
     tokenizer = store.tokenizer(connection)
     found = []
     for row in store.closest_pairs(connection, PAIRS):
         texts = (shortened(row["instruction"], 1000), shortened(row["other_instruction"], 1000))
         this, that = common_pieces(*texts, tokenizer)
-        found.append(
-            {
-                "score": round(row["score"], 4),
-                "positions": [row["position"], row["other_position"]],
-                "is_seed": row["other_origin"] == "seed",
-                "this": this,
-                "that": that,
-            }
-        )
+        pair = {"score": round(row["score"], 4), "positions": [row["position"], row["other_position"]]}
+        found.append({**pair, "is_seed": row["other_origin"] == "seed", "this": this, "that": that})
     return found

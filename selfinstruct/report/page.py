@@ -1,29 +1,31 @@
-"""The report: one HTML file that holds everything it shows, and asks nobody for anything."""
+"""The report: one HTML file that holds everything it shows and loads nothing."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import html
+import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from selfinstruct.errors import PoolError
-from selfinstruct.report import rejections, tasks
 from selfinstruct.report.figures import Embed, figures
-from selfinstruct.report.packing import harmless_json, write_packed
+from selfinstruct.report.tables import Tasks, rejection_rows, task_rows
 from selfinstruct.store.earlier import show_as_of
 from selfinstruct.store.files import whole_file
 from selfinstruct.store.ledger import Position
 from selfinstruct.store.reading import Connection, snapshot
 
 SCRIPTS = ("elements.js", "charts.js", "sunburst.js", "tables.js", "sections.js", "growth.js", "page.js")
-"""In the order in which they are run, as one script."""
+"""In the order in which they run, as one script."""
+_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ class Source:
 def write_report(sources: Sequence[Path | Source], out: Path, embed: Embed | None = None) -> None:
     """Write the report of a pool, or of two side by side, each as it is at one moment.
 
-    `embed` gives embeddings of instructions, for one more figure.
+    `embed` returns embeddings of instructions, for one more figure.
 
     Raises:
         PoolError: a folder holds no pool, both are the same, or the file cannot be written.
@@ -46,32 +48,41 @@ def write_report(sources: Sequence[Path | Source], out: Path, embed: Embed | Non
     shown = [one if isinstance(one, Source) else Source(one) for one in sources]
     if len({(one.pool.resolve(), one.version) for one in shown}) < len(shown):
         raise PoolError(f"{shown[0].pool}: a pool cannot be compared with itself; name another one, or a version")
-    names = _names(shown)
     with ExitStack() as stack:
-        connections = [stack.enter_context(snapshot(one.pool)) for one in shown]
-        for connection, one in zip(connections, shown, strict=True):
+        pools: dict[str, Connection] = {}
+        for name, one in zip(_names(shown), shown, strict=True):
+            pools[name] = stack.enter_context(snapshot(one.pool))
             if one.at is not None:
-                show_as_of(connection, one.at)
+                show_as_of(pools[name], one.at)
         try:
             out.parent.mkdir(parents=True, exist_ok=True)
             with whole_file(out) as file:
-                _write(file, dict(zip(names, connections, strict=True)), embed)
+                _write(file, pools, embed)
         except OSError as error:
             raise PoolError(f"{out}: the report cannot be written ({error.strerror})") from error
 
 
 def _write(file: IO[str], pools: Mapping[str, Connection], embed: Embed | None) -> None:
-    script = "\n".join(map(_asset, SCRIPTS))
-    file.write(_head(" and ".join(pools), _asset("page.css"), script))
+    script, style = "\n".join(map(_asset, SCRIPTS)), _asset("page.css")
+    # By its policy the page uses nothing but this script and this style.
+    policy = (
+        f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    page = _asset("page.html")
+    title = html.escape(" and ".join(pools))
+    for key, value in {"{policy}": policy, "{style}": style, "{title}": title}.items():
+        page = page.replace(key, value)
+    file.write(page)
     all_figures = []
     for number, (name, connection) in enumerate(pools.items()):
-        found = tasks.Tasks()
+        found = Tasks()
         with _element(file, f"tasks-{number}"):
-            write_packed(file, tasks.rows(connection, found))
+            write_packed(file, task_rows(connection, found))
         with _element(file, f"details-{number}"):
             write_packed(file, found.details)
         with _element(file, f"rejections-{number}"):
-            write_packed(file, rejections.rows(connection, found.positions))
+            write_packed(file, rejection_rows(connection, found.positions))
         all_figures.append(figures(connection, name, found, embed))
     file.write(f'<script type="application/json" id="figures">{harmless_json(all_figures)}</script>\n')
     file.write(f"<script>{script}</script>\n</body>\n</html>\n")
@@ -79,14 +90,32 @@ def _write(file: IO[str], pools: Mapping[str, Connection], embed: Embed | None) 
 
 @contextmanager
 def _element(file: IO[str], identity: str) -> Iterator[None]:
-    """An element for data, which no browser runs; what is written meanwhile is in it."""
+    """An element for data, which no browser runs, around what is written in the block."""
     file.write(f'<script type="text/plain" id="{identity}">')
     yield
     file.write("</script>\n")
 
 
+def harmless_json(value: Any) -> str:
+    """JSON without `<`, `>` and `&`, so that nothing in it ends a script element or begins a comment."""
+    text = json.dumps(value, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def write_packed(file: IO[str], rows: Iterable[Any]) -> None:
+    """Write rows as a JSON list, gzipped, in base64. Only one row at a time is held unpacked."""
+    squeeze = zlib.compressobj(4, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
+    packed, before = bytearray(), "["
+    for row in rows:
+        # UTF-8 cannot hold lone surrogates, so they are replaced.
+        packed += squeeze.compress((before + _JSON.encode(row)).encode("utf-8", "replace"))
+        before = ","
+    packed += squeeze.compress(b"]" if before == "," else b"[]") + squeeze.flush()
+    file.write(base64.b64encode(packed).decode("ascii"))
+
+
 def _names(sources: Sequence[Source]) -> list[str]:
-    """What to call the pools: the names of their folders, with more of the path where these are the same."""
+    """The names of the pools: those of their folders, with more of the path if two are the same."""
     paths = [Path(os.fsencode(one.pool.resolve()).decode("utf-8", "replace")) for one in sources]
     of = ["" if one.version is None else f"/versions/{one.version}" for one in sources]
     for parts in range(1, max(len(path.parts) for path in paths)):
@@ -98,18 +127,6 @@ def _names(sources: Sequence[Source]) -> list[str]:
 
 def _asset(name: str) -> str:
     return resources.files("selfinstruct.report").joinpath("assets", name).read_text("utf-8")
-
-
-def _head(title: str, style: str, script: str) -> str:
-    """The page up to its data. By its policy nothing but this style and this script is ever used."""
-    policy = (
-        f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; "
-        "base-uri 'none'; form-action 'none'"
-    )
-    page = _asset("page.html")
-    for key, value in {"{policy}": policy, "{style}": style, "{title}": html.escape(title)}.items():
-        page = page.replace(key, value)
-    return page
 
 
 def _hash(text: str) -> str:

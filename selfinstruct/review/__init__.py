@@ -1,1 +1,1 @@
-"""Reading a pool's rows one by one in a browser, to keep, remove or mark them."""
+"""Reviewing a pool's rows one by one in a browser, to keep, remove or mark them."""

@@ -1,9 +1,8 @@
-"""The page's server, on loopback, for whoever has the token.
+"""The server of the review page, on loopback, for requests with the token.
 
-Every answer with data wants the token in a header, which no other page can send; the host and the origin of a request
-must be the server's own, so that no name that was bent to loopback gets in. All of that is looked at before a body is
-read, of which only so many bytes are, and only for so long. What the page may load and run is fixed by
-its policy: files of this package, nothing else.
+Answers with data need the token in a header, which no other page can send. The host and the origin of a request must be
+the server's own, against names that an attacker points to loopback. All of this is checked before the body is read,
+whose length and time are limited. By its policy the page loads and runs only files of this package.
 """
 
 from __future__ import annotations
@@ -23,15 +22,14 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from selfinstruct.errors import PoolError, SelfInstructError
-from selfinstruct.review.labels import Labels
-from selfinstruct.review.session import Decision, Session, Show
+from selfinstruct.review.session import Decision, Labels, Session, Show
 from selfinstruct.store.rows import Place
 
 _ASSETS = {"review.js": "text/javascript", "review.css": "text/css"}
 LONGEST_BODY = 64 * 1024
-"""Bytes of a decision, its reason included."""
+"""The most bytes of a decision with its reason."""
 BODY_S = 10.0
-"""How long a body may take to come."""
+"""The longest time for a body to arrive."""
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
@@ -59,10 +57,15 @@ def review_app(session: Session, token: str, port: int) -> ASGIApp:
 
         fault = _foreign(request, port) or _without_token(request, token)
         answer = _refused(403, fault) if fault else await _body(request)
-        if isinstance(answer, bytes):
-            await app(scope, _given(answer, receive), send_with_headers)
-        else:
+        if isinstance(answer, Response):
             await answer(scope, receive, send_with_headers)
+            return
+        messages: list[Message] = [{"type": "http.request", "body": answer, "more_body": False}]
+
+        async def receive_again() -> Message:
+            return messages.pop() if messages else await receive()
+
+        await app(scope, receive_again, send_with_headers)
 
     @app.exception_handler(SelfInstructError)
     async def one_line(_: Request, error: SelfInstructError) -> Response:
@@ -95,7 +98,7 @@ _RAW_HEADERS = [(name.lower().encode(), value.encode()) for name, value in HEADE
 
 
 def _foreign(request: Request, port: int) -> str:
-    """Why a request is none of this page's; empty if it is. Browsers send the origin with each POST."""
+    """Why a request is not from this page; empty if it is. Browsers send the origin with each POST."""
     hosts = {f"127.0.0.1:{port}", f"localhost:{port}"}
     if request.headers.get("host") not in hosts:
         return "another host is meant"
@@ -105,7 +108,7 @@ def _foreign(request: Request, port: int) -> str:
 
 
 def _without_token(request: Request, token: str) -> str:
-    """Why a request has not the token that its answer wants; empty if it has, or if there are no data in the answer."""
+    """Why a request may not have its answer; empty if it has the token, or if the answer holds no data."""
     path = request.scope["path"]
     if path.startswith("/assets/"):
         return ""
@@ -115,14 +118,14 @@ def _without_token(request: Request, token: str) -> str:
 
 
 def _refused(status: int, fault: str) -> Response:
-    """An answer after which the connection is closed: what is left of the request is not read."""
+    """A refusal that closes the connection, so that the rest of the request is not read."""
     return JSONResponse({"detail": fault}, status, {"Connection": "close"})
 
 
 async def _body(request: Request) -> bytes | Response:
-    """All of a request's body, or the answer to one that is too long or too slow."""
+    """The body of a request, or the answer if it is too long or too slow."""
     too_long = _refused(413, f"the body has more than {LONGEST_BODY:,} bytes")
-    if int(request.headers.get("content-length", "0")) > LONGEST_BODY:  # h11 lets none but a number pass
+    if int(request.headers.get("content-length", "0")) > LONGEST_BODY:  # h11 lets only a number pass
         return too_long
     body = b""
     try:
@@ -136,16 +139,6 @@ async def _body(request: Request) -> bytes | Response:
     except ClientDisconnect:
         return Response(status_code=400)
     return body
-
-
-def _given(body: bytes, receive: Receive) -> Receive:
-    """What an application receives whose request's body has been read."""
-    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
-
-    async def again() -> Message:
-        return messages.pop() if messages else await receive()
-
-    return again
 
 
 def _there(found: dict[str, Any] | None) -> dict[str, Any]:
@@ -168,7 +161,7 @@ def listen(port: int) -> socket.socket:
     opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         opened.bind(("127.0.0.1", port))
-        opened.listen(128)  # whoever is quick with the address waits until the server takes over
+        opened.listen(128)  # a request before the server has started waits
     except OSError as error:
         opened.close()
         raise PoolError(f"--port: {port} cannot be used ({error.strerror}); 0 takes a free one") from error
@@ -176,14 +169,14 @@ def listen(port: int) -> socket.socket:
 
 
 def configuration(app: ASGIApp) -> uvicorn.Config:
-    """How the application is served: quietly, without words about itself, with bounded headers, as h11 has them."""
+    """The settings of the server: no log, no header that names it, and h11, which limits the headers."""
     return uvicorn.Config(
         app, http="h11", ws="none", log_level="warning", access_log=False, server_header=False, lifespan="off"
     )
 
 
 def serve(folder: Path, rows: tuple[Place, ...], port: int, tell: Callable[[str], None], *, blind: bool) -> None:
-    """Serve the page until Ctrl-C; `tell` gets its address."""
+    """Serve the page until Ctrl-C. `tell` gets its address."""
     token = secrets.token_urlsafe(24)
     with listen(port) as opened:
         port = opened.getsockname()[1]

@@ -1,7 +1,7 @@
-"""Prefect flows over the same growth loop; the only code that imports Prefect.
+"""The Prefect flows; the only code that imports Prefect.
 
-Prefect reads its settings when it is imported, so what keeps it quiet and offline is set here, before that. Whatever
-the environment says wins.
+Prefect reads its settings when it is imported, so the settings that keep it quiet and offline are made here, before
+that. Those of the environment win.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ for _name, _value in {
 }.items():
     os.environ.setdefault(_name, _value)
 
-# At its end, a process says how many events it is still sending; Prefect waits for them, and all is well.
+# At its end a process would log the number of events still to send; Prefect waits for them anyway.
 for _name in ("EventsWorker", "APILogWorker"):
     logging.getLogger(_name).setLevel(logging.ERROR)
 
-# Prefect logs parameters that are refused with all they hold; the error that it raises then names the field alone.
+# Prefect would log refused parameters with their values; the error that it raises names only the field.
 logging.getLogger("prefect.flows").addFilter(
     lambda record: not str(record.msg).startswith("Parameter validation failed")
 )

@@ -1,4 +1,4 @@
-"""What the pages of Prefect show of a run: its progress, a table of its rounds, texts."""
+"""What Prefect's pages show of a run: its progress, a table of its rounds, texts."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from prefect.artifacts import (
 from selfinstruct.growth.pump import Growth, Outcome
 from selfinstruct.store import reading, training
 from selfinstruct.store.ledger import RoundFigures
-from selfinstruct.versions.changelog import plain
+from selfinstruct.versions.publishing import plain
 
 UPDATE_S = 30.0
-"""The least time between two updates of the progress: each makes two events, which Prefect keeps for a week."""
+"""The shortest time between two updates of the progress: each makes two events, which Prefect keeps for a week."""
 MOST_ROUNDS = 200
-"""Rounds in the table, the newest."""
+"""The most rounds in the table; of more, the newest."""
 SAMPLES = 5
-"""Rows that a summary shows."""
+"""The rows that a summary shows."""
 
 
 def label(pool: Path) -> str:
-    """A name for a pool in Prefect's pages: its folder's in plain letters, and six digits that stand for its path.
+    """A pool's name for Prefect: that of its folder in plain letters, and six digits that follow from its path.
 
-    One server may know two pools whose folders have the same name.
+    A server may know two pools whose folders have the same name.
     """
     path = pool.resolve()
     name = re.sub(r"[^a-z0-9]+", "-", path.name.lower()).strip("-") or "pool"
@@ -45,22 +45,22 @@ def label(pool: Path) -> str:
 
 
 def key(pool: Path, what: str) -> str:
-    """The key of an artifact of a pool: lower-case letters, digits and dashes, as Prefect wants it."""
+    """The key of an artifact of a pool, in lower-case letters, digits and dashes."""
     return f"{label(pool)}-{what}"
 
 
 @contextlib.contextmanager
 def _harmless(what: str) -> Iterator[None]:
-    """The pages are no part of the work: when Prefect cannot show something, say so and go on."""
+    """Log what Prefect cannot show and go on: its pages are no part of the work."""
     try:
         yield
-    except Exception as error:  # noqa: BLE001 - whatever Prefect, its server and the network may come up with
+    except Exception as error:  # noqa: BLE001 - any fault of Prefect, its server or the network
         get_run_logger().warning("Prefect does not show the %s: %s", what, str(error) or type(error).__name__)
 
 
 @contextlib.asynccontextmanager
 async def progress(pool: Path) -> AsyncIterator[Callable[[Growth], None]]:
-    """Given a growth, keep a bar up to date: how much of what this run is to add is there."""
+    """A function that shows, for a growth, how many of the tasks of this run are done, until the end of the block."""
     followers: list[asyncio.Task[None]] = []
     over = asyncio.Event()
     try:
@@ -71,7 +71,6 @@ async def progress(pool: Path) -> AsyncIterator[Callable[[Growth], None]]:
 
 
 async def _follow(pool: Path, growth: Growth, over: asyncio.Event) -> None:
-    """Show how far a growth is, now and again, and once more when it is over."""
     begun = growth.done
     title = f"{pool}: from {begun:,} to {growth.goal:,} tasks"
     artifact: UUID | None = None
@@ -93,18 +92,21 @@ async def _follow(pool: Path, growth: Growth, over: asyncio.Event) -> None:
 
 
 async def show_rounds(pool: Path, rounds: Sequence[RoundFigures]) -> None:
-    """A table with a row for each round of the run."""
-    table = [
-        {
-            "round": one.number,
-            "accepted": one.accepted,
-            "rejected": sum(count for _, count in one.rejected),
-            "acceptance": _share(one.accepted, one.accepted + sum(count for _, count in one.rejected)),
-            "mostly rejected": ", ".join(f"{reason} {count:,}" for reason, count in one.rejected[:3]),
-            "state": one.state,
-        }
-        for one in rounds[-MOST_ROUNDS:]
-    ]
+    """Show a table with a row for each round of the run."""
+    table = []
+    for one in rounds[-MOST_ROUNDS:]:
+        rejected = sum(count for _, count in one.rejected)
+        whole = one.accepted + rejected
+        table.append(
+            {
+                "round": one.number,
+                "accepted": one.accepted,
+                "rejected": rejected,
+                "acceptance": f"{one.accepted / whole:.0%}" if whole else "",
+                "mostly rejected": ", ".join(f"{reason} {count:,}" for reason, count in one.rejected[:3]),
+                "state": one.state,
+            }
+        )
     note = f"{pool}: the rounds of this run" + (f", the last {MOST_ROUNDS}" if len(rounds) > MOST_ROUNDS else "")
     with _harmless("rounds"):
         await acreate_table_artifact(table, key(pool, "rounds"), note)
@@ -113,27 +115,9 @@ async def show_rounds(pool: Path, rounds: Sequence[RoundFigures]) -> None:
 async def show_summary(
     pool: Path, outcome: Outcome, models: str, before: Mapping[str, Any], after: Mapping[str, Any]
 ) -> None:
-    """What the run was answered by, accepted, rejected and spent, some rows, where the files are, what to do next."""
+    """Show the summary of a run: figures from the status before and after it, some rows, files, and what to do next."""
     with reading.snapshot(pool) as connection:
         rows = training.some_rows(connection, SAMPLES)
-    await show_text(pool, "summary", summary(pool, outcome, models, before, after, rows))
-
-
-async def show_text(pool: Path, what: str, text: str) -> None:
-    """A text in Markdown."""
-    with _harmless(what):
-        await acreate_markdown_artifact(text, key(pool, what))
-
-
-def summary(
-    pool: Path,
-    outcome: Outcome,
-    models: str,
-    before: Mapping[str, Any],
-    after: Mapping[str, Any],
-    rows: Sequence[training.Row],
-) -> str:
-    """A run in Markdown: the status before it beside the status after it, rows of the pool, and where to go on."""
 
     def gain(name: str) -> int:
         return int(after[name]) - int(before.get(name, 0))
@@ -178,7 +162,13 @@ def summary(
         "",
         *(f"- `python -m selfinstruct {command}`: {why}" for command, why in _next(pool, reasons)),
     ]  # fmt: skip
-    return "\n".join(lines)
+    await show_text(pool, "summary", "\n".join(lines))
+
+
+async def show_text(pool: Path, what: str, text: str) -> None:
+    """Show a text in Markdown."""
+    with _harmless(what):
+        await acreate_markdown_artifact(text, key(pool, what))
 
 
 def _samples(rows: Sequence[training.Row]) -> list[str]:
@@ -191,7 +181,7 @@ def _samples(rows: Sequence[training.Row]) -> list[str]:
 
 
 def _next(pool: Path, reasons: Mapping[str, int]) -> list[tuple[str, str]]:
-    """Commands that show more of a run that rejected this, most first."""
+    """The commands to look at next, each with its use; `reasons` are the rejections of the run, most first."""
     name = shlex.quote(str(pool))
     most = next(iter(reasons), None)
     explain = [(f"explain {name} {most}", "what was rejected most, with what it resembles")] if most else []
@@ -202,9 +192,5 @@ def _next(pool: Path, reasons: Mapping[str, int]) -> list[tuple[str, str]]:
 
 
 def link(path: Path) -> str:
-    """A link to a file of this machine."""
+    """A link to a file on this machine."""
     return f"[{plain(str(path))}]({path.absolute().as_uri()})"
-
-
-def _share(part: int, whole: int) -> str:
-    return f"{part / whole:.0%}" if whole else ""

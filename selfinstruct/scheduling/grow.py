@@ -1,7 +1,7 @@
-"""Growing a pool as a Prefect flow: the same pump, each step of a round a task of its own.
+"""Growing a pool as a Prefect flow, with each phase of a round as a task.
 
-Annotations are no strings here: a served flow goes to its process as a function without the names of this module, and
-Prefect would not find there what `GrowConfig` is.
+This module has no `from __future__ import annotations`: a served flow is sent to its process without the names of this
+module, and Prefect could not resolve `GrowConfig` there.
 """
 
 from collections.abc import Sequence
@@ -19,21 +19,26 @@ from selfinstruct.growth.pump import Growth, Outcome
 from selfinstruct.runs.run import Started, run
 from selfinstruct.scheduling import artifacts
 from selfinstruct.scheduling.parameters import MOST, Parameters, Url, run_name
-from selfinstruct.scheduling.phases import as_task
-from selfinstruct.scheduling.reporting import keep_errors_short, keys
-from selfinstruct.scheduling.signals import Terminated, terminated_state, until_terminated
+from selfinstruct.scheduling.running import (
+    Terminated,
+    as_task,
+    keep_errors_short,
+    keys,
+    terminated_state,
+    until_terminated,
+)
 from selfinstruct.store.ledger import round_figures
 from selfinstruct.store.pool import is_pool
 from selfinstruct.store.reading import status
 
 STOPPED_BY_ITSELF = {0, 3, 4}
-"""Exit codes of a run that did what it could; any other makes the flow run fail."""
+"""The exit codes of a run that did what it could; with any other the flow run fails."""
 GRACE_S = 3.0
-"""How long requests in flight are awaited at a SIGTERM; those that take longer are asked again by the next run."""
+"""The time for requests in flight at a SIGTERM; the next run asks those that take longer again."""
 
 
 class GrowConfig(Parameters):
-    """What a run is asked to do. Prefect stores it and shows it: it holds no key."""
+    """The goal and the model of a run. Prefect stores and shows these parameters, so they hold no key."""
 
     more: int | None = Field(None, ge=1, le=MOST, description="Add this many tasks.")
     target: int | None = Field(None, ge=1, le=MOST, description="Or grow to this many in all.")
@@ -57,11 +62,10 @@ class GrowConfig(Parameters):
 
 
 def configuration(config: GrowConfig) -> Config:
-    """The configuration of a run: its parameters as far as they were given, over the environment and the file.
+    """The configuration of a run: its parameters, where given, then the environment, then the file.
 
     Raises:
-        ConfigError: a setting is wrong, or nothing says how many tasks or which model are meant; a schedule never takes
-            the built-in one by itself.
+        ConfigError: a setting is wrong, or the number of tasks or the model is missing. There is no default model.
     """
     found = load(config.file, config.model_dump(exclude={"file", "secrets"}, exclude_unset=True))
     if found.more is None and found.target is None:
@@ -76,9 +80,9 @@ def configuration(config: GrowConfig) -> Config:
 
 @flow(name="grow", flow_run_name=run_name, validate_parameters=True)
 async def grow(config: GrowConfig) -> State[Any]:
-    """Grow a pool by so many tasks, or to so many.
+    """Grow a pool by a number of tasks, or to a number.
 
-    The goal is fixed when the run starts and stored in the pool: the same flow run tried again goes on to it.
+    The goal is fixed when the run starts and stored in the pool: a retry of the same flow run goes on to it.
     """
     keep_errors_short()
     growths: list[Growth] = []

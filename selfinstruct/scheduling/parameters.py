@@ -1,7 +1,7 @@
-"""What the parameters of flows may hold. Prefect stores them and shows them, and anybody who may start a run sets them.
+"""The rules for the parameters of flows, which Prefect stores and shows, and which anyone who may start a run sets.
 
-Prefect's server checks parameters by their JSON schema before it stores them, so each rule stands there too, as a
-pattern; what is checked here besides gives the clearer words.
+Prefect's server checks parameters by their JSON schema before it stores them, so each rule is also a pattern there. The
+checks here give clearer messages.
 """
 
 import re
@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchem
 from selfinstruct.llm.urls import as_base_url
 
 MOST = 1_000_000_000
-"""The largest count that means anything; databases and Prefect's own API end at 64 bits."""
+"""The largest count; databases and Prefect's own API end at 64 bits."""
 
 _URL = r"^https?://(\[[0-9A-Fa-f:.]+\]|[^\[\]/@?#\s:]+)(:([0-5]?[0-9]{1,4}|6[0-5][0-9]{3}))?(/[^?#\s]*)?$"
 _VARIABLE = (
@@ -23,7 +23,7 @@ _VARIABLE = (
     r"((KEY|TOKEN|SECRET|PASSWORD|PASSPHRASE|CREDENTIALS?)(_ID)?|_(PASS|PAT|AUTH))[0-9_]*$"
 )
 _BLOCK = r"^[a-z0-9-]+$"
-_KEY = (  # each part begins where it can begin but once, so that no text takes long
+_KEY = (  # each part has only one possible start, so that no text takes long
     r"(?<![\w./-])([spr]k[-_]\w{3}|(hf|gsk|r8|npm|gh[pousr]|github_pat|dop_v1|tgp_v1)_[A-Za-z0-9_]{3,}(?![\w./-])"
     r"|(glpat|nvapi|pypi|xox[abeprs])-\w{3}|(AKIA|ASIA|AIza)[0-9A-Za-z_-]{6}|eyJ[\w-]{6,}\.)"
     r"|(KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS)=\S"
@@ -32,7 +32,7 @@ _KEY = (  # each part begins where it can begin but once, so that no text takes 
     r"|(?<![\w-])([a-z0-9]+_)*(api_?key|secret|password|(?<!pad_)(?<!eos_)(?<!bos_)(?<!unk_)token)=\S"
     r"|[Bb]earer\s+\S|://[^/\s@:]*:[^/\s@]+@"
 )
-"""What a key looks like in a command: the forms of well-known ones, NAME_KEY=..., --api-key ..., user:password@."""
+"""A key in a command: the forms of well-known keys, NAME_KEY=..., --api-key ..., user:password@."""
 
 
 def _url(url: str) -> str:
@@ -82,11 +82,11 @@ Secrets = Annotated[
 ]
 Command = Annotated[str, AfterValidator(_command)]
 NO_KEY: dict[str, Any] = {"not": {"type": "string", "pattern": _KEY}}
-"""The rule of `Command` as a JSON schema, for the field itself: Prefect names it then, and not a choice of types."""
+"""The rule of `Command` as a JSON schema for the field itself, so that Prefect names the field in its error."""
 
 
 class Parameters(BaseModel):
-    """What all flows are told."""
+    """The parameters of all flows."""
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
@@ -97,7 +97,7 @@ class Parameters(BaseModel):
 
 
 def run_name() -> str:
-    """What Prefect calls a flow run: its pool and what it is to do, as in "mine +200" or "mine to 5000"."""
+    """The name of a flow run: its pool and its goal, as in "mine +200" or "mine to 5000"."""
     config = flow_run.parameters.get("config")
     given: Mapping[str, Any] = config if isinstance(config, dict) else config.__dict__ if config else {}
     words = [Path(str(given.get("pool", ""))).resolve().name or "pool"]

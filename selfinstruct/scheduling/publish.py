@@ -1,8 +1,9 @@
-"""Publishing a version of a pool as a Prefect flow, and the fine-tuning that follows it."""
+"""Publishing a version of a pool, and fine-tuning on one, as Prefect flows."""
 
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +15,49 @@ from prefect.states import Cancelled, Completed
 from pydantic import Field
 
 from selfinstruct.config.reading import load
-from selfinstruct.errors import ConfigError, PoolInUse
+from selfinstruct.errors import ConfigError, PoolInUse, SelfInstructError
 from selfinstruct.scheduling import artifacts
-from selfinstruct.scheduling.finetune import FinetuneConfig, finetune
-from selfinstruct.scheduling.parameters import Parameters, run_name
-from selfinstruct.scheduling.reporting import keep_errors_short
-from selfinstruct.versions.changelog import plain
-from selfinstruct.versions.publishing import CHANGELOG, Published, as_line
+from selfinstruct.scheduling.parameters import MOST, NO_KEY, Command, Parameters, run_name
+from selfinstruct.scheduling.running import Terminated, keep_errors_short, keys, terminated_state, until_terminated
+from selfinstruct.versions.publishing import CHANGELOG, Published, as_line, plain
 from selfinstruct.versions.publishing import publish as publish_version
-from selfinstruct.versions.training import was_tried
+from selfinstruct.versions.shelf import version
+from selfinstruct.versions.training import GRACE_S, Training, train, was_tried
+from selfinstruct.versions.training import as_line as training_as_line
+
+
+class FinetuneConfig(Parameters):
+    """The version and the command. Prefect stores and shows these parameters, so they hold no key."""
+
+    version: int | None = Field(None, ge=1, le=MOST, description="Its number; the last published one if none is given.")
+    file: Path | None = Field(None, description="A TOML file with the table finetune.")
+    command: Command | None = Field(
+        None, description="What to run, instead of the file's finetune.command.", json_schema_extra=NO_KEY
+    )
+
+
+@flow(name="finetune", flow_run_name=run_name, validate_parameters=True)
+async def finetune(config: FinetuneConfig) -> State[Any]:
+    """Run the fine-tuning command for a version, unless it was done before. A run that failed can be retried."""
+    keep_errors_short()
+    one = version(config.pool, config.version)
+    command = config.command or load(config.file, {"pool": config.pool}).finetune.command
+    stopped = threading.Event()
+    get_run_logger().info("fine-tuning on version %s: %s", one.number, one.data)
+    training = asyncio.to_thread(train, config.pool, one, command, stopped.is_set)
+    try:
+        async with keys(config.secrets):
+            done: Training = await until_terminated(training, stopped.set, GRACE_S + 1)
+    except Terminated:
+        return await terminated_state()
+    line = training_as_line(one, done)
+    if not done.is_done:
+        raise SelfInstructError(line)
+    return Completed(message=line, data={"version": one.number, "out": str(done.out)})
 
 
 class PublishConfig(Parameters):
-    """What is published, and what is started then. Prefect stores it and shows it: it holds no key."""
+    """The settings of publishing. Prefect stores and shows these parameters, so they hold no key."""
 
     file: Path | None = Field(None, description="A TOML file with the tables publish and finetune.")
     deployment: str | None = Field(
@@ -60,18 +91,18 @@ async def publish(config: PublishConfig) -> State[Any]:
 
 
 async def _train(config: PublishConfig, number: int) -> str:
-    """Start the fine-tuning; how that went, in words. Its failure is not that of publishing."""
+    """Start the fine-tuning, and return the outcome in words. Its failure is no failure of publishing."""
     wanted = FinetuneConfig(pool=config.pool, version=number, file=config.file, secrets=config.secrets)
     if config.deployment is None:
         state: State[Any] = await finetune(wanted, return_state=True)
-        return str(state.message or state.name).rpartition("Error: ")[2]  # Prefect puts the kind of error in front
+        return str(state.message or state.name).rpartition("Error: ")[2]  # Prefect puts the class of the error first
     try:
         run = await arun_deployment(
             config.deployment,
             parameters={"config": wanted.model_dump(mode="json")},
             timeout=0,
             as_subflow=False,
-            idempotency_key=f"{config.pool.resolve()}/{number}",  # until it begins, the version counts as not tried
+            idempotency_key=f"{config.pool.resolve()}/{number}",  # the version counts as not tried until it begins
         )
     except ObjectNotFound as error:
         raise ConfigError(

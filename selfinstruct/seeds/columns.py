@@ -1,4 +1,4 @@
-"""Which column of a row is what, by the names under which people keep instructions, inputs, answers and turns."""
+"""The names that people give to columns with instructions, inputs, answers and turns."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 ASKED = ("instruction", "question", "prompt", "query", "problem", "request", "human", "user", "definition", "inquiry")
-"""Names of what is asked, the likeliest first."""
+"""Names for what is asked, the likeliest first."""
 GIVEN = (
     "input", "context", "inputs", "passage", "document", "article", "paragraph", "background", "material", "excerpt",
     "knowledge", "evidence", "snippet", "code", "sentence", "content", "text",
 )  # fmt: skip
-"""Names of what an instruction is about; one of these is what is asked where nothing else is."""
+"""Names for an input. Where no column has a name of `ASKED`, one of these holds what is asked."""
 ANSWERS = (
     "output", "response", "completion", "solution", "answer", "target", "reply", "targets", "chosen", "assistant",
     "gpt", "bot", "result", "generation", "outputs", "responses", "completions", "answers", "summary", "translation",
     "highlights", "ideal", "label",
 )  # fmt: skip
 _ENDINGS = frozenset({*ASKED[:6], *GIVEN[:7], *ANSWERS[:7]})
-"""Names that others may end in, such as `query_context` and `model_output`."""
+"""Last words of longer names, such as `query_context` and `model_output`."""
 TURNS = ("messages", "conversations", "conversation", "dialogue", "dialog", "turns", "chat", "data")
 FLAG = "is_classification"
 COMMON = ("id", "name", FLAG, "category")
-"""Read in a row of any form."""
+"""Columns that are read in a row of any form."""
 
 _OTHERS = frozenset((
     "system", "rejected", "negative", "bad", "wrong", "incorrect", "previous", "num", "number", "no", "avg", "mean",
     "raw", "original", "is", "has",
 ))  # fmt: skip
-"""First words of names that are none of these, such as `system_prompt` and `rejected_response`."""
+"""First words of names that mean something else, such as `system_prompt` and `rejected_response`."""
 _ABOUT = frozenset((
     "id", "ids", "idx", "index", "uid", "uuid", "guid", "hash", "sha", "sha1", "sha256", "md5", "digest", "url", "uri",
     "link", "href", "source", "sources", "dataset", "datasets", "subset", "corpus", "config", "split", "fold", "file",
@@ -44,7 +44,7 @@ _ABOUT = frozenset((
     "token", "tokens", "length", "len", "words", "chars", "origin", "round", "parents", "recipe", "instance", "seed",
     "task", "tasks", "name", "names", "title", "country",
 ))  # fmt: skip
-"""Last words of names that say something about a row and are part of no task."""
+"""Last words of names of columns that describe a row and are no part of a task."""
 _WORDS = re.compile(r"[^\W_]+")
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _FORMS_OF_TEXT = frozenset({"text", "content", "value", "pretokenized", "string", "str"})
@@ -52,25 +52,25 @@ _FORMS_OF_TEXT = frozenset({"text", "content", "value", "pretokenized", "string"
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """The names in a row by what they may be, each list with the likeliest first."""
+    """The names in a row by their possible meaning, each list with the likeliest first."""
 
     asked: tuple[str, ...]
     given: tuple[str, ...]
     answers: tuple[str, ...]
     turns: tuple[str, ...]
     whole: tuple[str, ...]
-    """Of preferences, the answer that was chosen, which may hold the whole conversation."""
+    """The chosen answer of a preference, which may hold the whole conversation."""
     common: Mapping[str, str]
-    """The name in this row for each of `COMMON`, and for `instances`, that it has."""
+    """The name in this row for `instances` and each of `COMMON`, where it has one."""
 
     def any(self) -> tuple[str, ...]:
-        """All names that are known."""
+        """All known names."""
         return (*self.asked, *self.given, *self.answers, *self.turns, *self.common.values())
 
 
 @functools.lru_cache(maxsize=1024)
 def columns_of(names: tuple[str, ...]) -> Columns:
-    """What the columns of a row may be; case, spaces and hyphens in their names do not count."""
+    """The possible meanings of the columns of a row; case, spaces and hyphens in names do not count."""
     return Columns(
         _named(names, ASKED),
         _named(names, GIVEN),
@@ -87,7 +87,7 @@ def _named(names: Iterable[str], wanted: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _rank(name: str, wanted: tuple[str, ...]) -> tuple[bool, int, bool] | None:
-    """Where a name comes among those wanted: first the ones themselves, then those that end in one."""
+    """The rank of a name among those wanted: exact names first, then names that end in one; None for others."""
     simple = plain(name)
     if simple in wanted:
         return False, wanted.index(simple), simple != name
@@ -107,23 +107,23 @@ def plain(name: str) -> str:
 
 @functools.lru_cache(maxsize=4096)
 def is_about(name: str) -> bool:
-    """Does a column of this name say something about the row, such as where it comes from?"""
+    """Does a column of this name describe the row, such as its source?"""
     words = plain(name).split("_")
     return words[-1] in _ABOUT or words[0] in {"num", "is", "has"}
 
 
 def known(value: object) -> object:
-    """A value, or None for the NaN that pandas writes where there is none."""
+    """The value, or None for the NaN that pandas writes for a missing one."""
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def is_text(value: object) -> bool:
-    """Is this a text that says something?"""
+    """Is this a text that is not blank?"""
     return isinstance(value, str) and bool(value.strip())
 
 
 def chosen(fields: Mapping[str, object], names: Iterable[str]) -> str | None:
-    """The first of these columns with a text in it, else with anything, else that is there at all."""
+    """The first of these columns with a text, else with any value, else the first; None if there are no columns."""
     ordered = list(names)
     for fits in (is_text, lambda value: known(value) not in (None, "", []), lambda _: True):
         if (found := next((name for name in ordered if fits(fields[name])), None)) is not None:

@@ -1,77 +1,117 @@
-"""Files of rows: JSON Lines, JSON arrays, CSV and Parquet, told apart by what they hold before what they are called."""
+"""The rows of JSON Lines, JSON, CSV and Parquet files. Their content tells them apart, then their name."""
 
 from __future__ import annotations
 
+import csv
 import difflib
+import io
 import json
 import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from selfinstruct.given_files import Data, Unreadable, read_data
-from selfinstruct.seeds.faults import Place, SeedFault, quoted
-from selfinstruct.seeds.jsonfiles import json_lines, json_values
-from selfinstruct.seeds.rows import Source, not_utf8, useless
-from selfinstruct.seeds.shipped import shipped
-from selfinstruct.seeds.tables import csv_table, likely_delimiter, parquet_table
+from selfinstruct.errors import ConfigError
+from selfinstruct.given_files import Unreadable, read_data
+from selfinstruct.seeds.columns import TURNS, columns_of, plain
+from selfinstruct.seeds.forms import recognise
+from selfinstruct.seeds.rows import Place, Row, Rows, SeedFault, kind, listed, quoted
+
+if TYPE_CHECKING:
+    from pyarrow import RecordBatch
 
 _BOM = b"\xef\xbb\xbf"
 _FILE = Place()
-_TASK_FILE = "a seed file: .jsonl, .json, .csv or .parquet"
+_SPACE = re.compile(r"[ \t\n\r]*")
+_OBJECT = 'write each task as {"instruction": ..., "instances": [{"input": ..., "output": ...}]}'
 _WRITE = 'write its tasks as JSON Lines, JSON, CSV or Parquet, such as {"instruction": "...", "output": "..."} a line'
 _FETCH = "if a download failed, fetch the file again; JSON Lines, JSON, CSV and Parquet are read"
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The rows of a file. A table also has the names of its columns and the place of its header."""
+
+    container: str
+    """`JSON Lines`, `JSON array`, `CSV` or `Parquet`; empty for a file that cannot be read."""
+    rows: Rows
+    columns: tuple[str, ...] | None = None
+    header: Place = field(default_factory=Place)
+
+
+def shipped() -> Mapping[str, Path]:
+    """The seed files that come with the package, by name, such as `en`."""
+    for folder in (Path(str(resources.files("selfinstruct"))) / "seed_files", Path(__file__).parents[2] / "seeds"):
+        if (folder / "en.jsonl").is_file():
+            return {path.stem: path for path in sorted(folder.glob("*.jsonl"))}
+    return {}
+
+
+def default_seeds() -> Path:
+    """The seed file of a pool for which none is named.
+
+    Raises:
+        ConfigError: it is missing.
+    """
+    if "en" not in shipped():
+        raise ConfigError("the default seeds are missing from this installation; name a file by --seeds")
+    return shipped()["en"]
+
+
+def seed_file(path: Path) -> Path:
+    """The file at this path, or else the shipped one of this name."""
+    return path if path.is_file() or path.name != str(path) else shipped().get(path.name, path)
+
+
 def open_source(path: Path) -> Source:
-    """The rows of a file, with a fault in the place of each that cannot be read; a useless file is a single fault."""
-    data = _data(path)
-    if isinstance(data, SeedFault):
-        return useless(data)
-    raw, container = data.raw, _container(data.suffix, data.raw)
-    if isinstance(container, SeedFault):
-        return useless(container)
-    if container == "Parquet":
-        return parquet_table(raw)
-    if container == "JSON Lines":
-        return Source(container, json_lines(raw))
-    text = _decoded(raw)
-    if isinstance(text, SeedFault):
-        return useless(text)
-    return csv_table(text) if container == "CSV" else Source(container, json_values(text))
-
-
-def _data(path: Path) -> Data | SeedFault:
-    data = read_data(path, _TASK_FILE)
+    """The rows of a file, with a fault in place of each that cannot be read; an unreadable file is one fault."""
+    data = read_data(path, "a seed file: .jsonl, .json, .csv or .parquet")
     if isinstance(data, Unreadable):
-        remedy = data.remedy + (_or_shipped(path) if data.found == "no such file" else "")
-        return SeedFault(_FILE, "", data.found, _TASK_FILE, remedy)
-    raw = data.raw
+        return _useless(data.found, data.remedy + (_or_shipped(path) if data.found == "no such file" else ""))
+    raw, suffix = data.raw, data.suffix
     if not re.search(rb"\S", raw.removeprefix(_BOM)):
         found = "only blank lines" if raw.removeprefix(_BOM) else "the file is empty"
-        return SeedFault(_FILE, "", found, "at least one task", "write one task a line")
-    return data
+        return _useless(found, "write one task a line")
+    return _parquet(raw) if raw.startswith(b"PAR1") else _text(raw, suffix)
+
+
+def _text(raw: bytes, suffix: str) -> Source:
+    container = _text_container(suffix, raw)
+    if isinstance(container, SeedFault):
+        return Source("", iter([container]))
+    if container == "JSON Lines":
+        return Source(container, _json_lines(raw))
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        # "utf-8-sig" counts from the end of the byte order mark.
+        start = error.start + (len(_BOM) if raw.startswith(_BOM) else 0)
+        return Source("", iter([_not_utf8(raw[start], start, Place(raw.count(b"\n", 0, start) + 1))]))
+    return _csv(text) if container == "CSV" else Source(container, _json_values(text))
+
+
+def _useless(found: str, remedy: str, place: Place = _FILE, name: str = "") -> Source:
+    """The source for a file whose rows cannot be read at all."""
+    return Source("", iter([SeedFault(place, name, found, remedy)]))
 
 
 def _or_shipped(path: Path) -> str:
-    """The seeds that come with the package, and which of them this name is like."""
     names = shipped()
     near = difflib.get_close_matches(path.stem.casefold(), names, 1)
-    return f", or seeds that come with the package: {', '.join(names)}" + (
-        f" (did you mean {near[0]}?)" if near else ""
-    )
-
-
-def _container(suffix: str, raw: bytes) -> str | SeedFault:
-    return "Parquet" if raw.startswith(b"PAR1") else _text_container(suffix, raw)
+    meant = f" (did you mean {near[0]}?)" if near else ""
+    return f", or seeds that come with the package: {', '.join(names)}{meant}"
 
 
 def _text_container(suffix: str, raw: bytes) -> str | SeedFault:
     lines = [line for line in raw.removeprefix(_BOM).split(b"\n", 64) if line.strip()]
     first_line = lines[0].decode("utf-8", "replace").strip()
     like_json = first_line[:1] in {"{", "["}
-    is_table = likely_delimiter(first_line)[1] > 0
+    is_table = _likely_delimiter(first_line)[1] > 0
     is_readable = first_line and "\ufffd" not in first_line
     if is_readable and not is_table and _is_plain_text(suffix, lines):
-        return SeedFault(_FILE, "", f"plain text, which begins with {quoted(first_line)}", _TASK_FILE, _FETCH)
+        return SeedFault(_FILE, "", f"plain text, which begins with {quoted(first_line)}", _FETCH)
     if suffix in {".csv", ".tsv"} and not (like_json and _is_json(lines[0])):
         return "CSV"
     if like_json or suffix in {".jsonl", ".ndjson", ".json"}:
@@ -79,13 +119,12 @@ def _text_container(suffix: str, raw: bytes) -> str | SeedFault:
     if is_table:
         return "CSV"
     if suffix == ".parquet":
-        return SeedFault(_FILE, "", "not a Parquet file", "a Parquet file", "write the file anew")
-    found = f"begins with {quoted(first_line, 20)}, which no seed file does"
-    return SeedFault(_FILE, "", found, _TASK_FILE, _WRITE)
+        return SeedFault(_FILE, "", "not a Parquet file", "write the file again")
+    return SeedFault(_FILE, "", f"begins with {quoted(first_line, 20)}, which no seed file does", _WRITE)
 
 
 def _is_plain_text(suffix: str, lines: list[bytes]) -> bool:
-    """Whether a file that is called one of rows holds none, such as what a failed download leaves."""
+    """Is this file, named as one of rows, plain text, such as the answer to a failed download?"""
     if suffix in {".csv", ".tsv"}:
         return len(lines) == 1 and not any(mark in lines[0] for mark in (b",", b";", b"\t", b"|"))
     begins = (b"{", b"[", b'"', b"}", b"]")
@@ -95,7 +134,7 @@ def _is_plain_text(suffix: str, lines: list[bytes]) -> bool:
 
 
 def _is_json_lines(suffix: str, lines: list[bytes]) -> bool:
-    """Whether JSON is meant line by line; `.json` files often are, and `.jsonl` files sometimes hold an array."""
+    """Is this JSON line by line? `.json` files often are, and `.jsonl` files sometimes hold an array."""
     begins, more = lines[0].lstrip()[:1], len(lines) > 1
     if begins == b"[":
         return more and _is_json(lines[0])
@@ -103,7 +142,7 @@ def _is_json_lines(suffix: str, lines: list[bytes]) -> bool:
         return False
     if begins == b"{" and (not more or _is_json(lines[0]) or lines[1].lstrip().startswith(b"{")):
         return True
-    # An object over several lines goes on with a name or its end.
+    # The second line of an object over several lines begins with a name or ends it.
     return suffix in {".jsonl", ".ndjson"} and not (begins == b"{" and more and lines[1].lstrip()[:1] in {b'"', b"}"})
 
 
@@ -115,10 +154,215 @@ def _is_json(line: bytes) -> bool:
     return True
 
 
-def _decoded(raw: bytes) -> str | SeedFault:
+def _as_row(value: object, place: Place) -> Row | SeedFault:
+    if isinstance(value, dict):
+        return Row(place, value)
+    return SeedFault(place, "", f"{kind(value)} where an object belongs", _OBJECT)
+
+
+def _not_utf8(byte: int, offset: int, place: Place) -> SeedFault:
+    return SeedFault(place, "", f"not UTF-8: byte 0x{byte:02x} at byte offset {offset}", "save the file as UTF-8")
+
+
+def _malformed(error: Exception, place: Place, remedy: str) -> SeedFault:
+    if isinstance(error, json.JSONDecodeError):
+        what = error.msg[:1].lower() + error.msg[1:].removesuffix(" at")
+        return SeedFault(place, "", f"malformed JSON at column {error.colno} ({what})", remedy)
+    what = "nested too deeply" if isinstance(error, RecursionError) else "with a number too long to read"
+    return SeedFault(place, "", f"JSON {what}", remedy)
+
+
+def _json_lines(raw: bytes) -> Rows:
+    """The objects of JSON Lines. A line that cannot be read is a fault; reading goes on after it."""
+    offset = len(_BOM) if raw.startswith(_BOM) else 0
+    stream = io.BytesIO(raw)
+    stream.seek(offset)
+    for number, line in enumerate(stream, 1):
+        place = Place(number)
+        try:
+            text = line.decode("utf-8")
+            if text.strip():
+                yield _as_row(json.loads(text), place)
+        except UnicodeDecodeError as error:
+            yield _not_utf8(line[error.start], offset + error.start, place)
+        except (ValueError, RecursionError) as error:
+            yield _malformed(error, place, "write one complete JSON object a line")
+        offset += len(line)
+
+
+def _json_values(text: str) -> Rows:
+    """The objects of a JSON array, or one object after another, each with its first line. Malformed JSON ends them."""
+    decode = json.JSONDecoder().raw_decode
+    position, line, counted, number = _blank_to(text, 0), 1, 0, 1
+    is_array = text[position] == "["
+    if is_array:
+        position = _blank_to(text, position + 1)
+        if text[position : position + 1] == "]":
+            yield SeedFault(_FILE, "", "an empty list", _OBJECT)
+            return
+    while True:
+        line, counted = line + text.count("\n", counted, position), position
+        place = Place(line, number if is_array else None)
+        try:
+            value, position = decode(text, position)
+            position = _blank_to(text, position)
+            yield from _wrapped(value, place) if number == 1 and position == len(text) else [_as_row(value, place)]
+            if not is_array and position == len(text):
+                return
+            if is_array and text[position : position + 1] == "]":
+                rest = _blank_to(text, position + 1)
+                if rest < len(text):
+                    raise json.JSONDecodeError("Extra data", text, rest)
+                return
+            if text[position : position + 1] == ",":
+                position = _blank_to(text, position + 1)
+            elif is_array:
+                raise json.JSONDecodeError("Expecting ',' or ']'", text, position)
+        except (ValueError, RecursionError) as error:
+            at = error.lineno if isinstance(error, json.JSONDecodeError) else line
+            yield _malformed(error, Place(at, place.item), "correct it there; what follows was not read")
+            return
+        number += 1
+
+
+def _wrapped(value: object, place: Place) -> Rows:
+    """The rows in the only value of a file: an object that is no task may hold a list of tasks."""
+    if isinstance(value, dict) and (recognise(value) is None or isinstance(value.get("data"), list)):
+        lists = [one for one in value.values() if isinstance(one, list) and one and isinstance(one[0], dict)]
+        if len(lists) == 1 and recognise(lists[0][0]) is not None:
+            yield from (_as_row(one, Place(None, number)) for number, one in enumerate(lists[0], 1))
+            return
+    yield _as_row(value, place)
+
+
+def _blank_to(text: str, position: int) -> int:
+    match = _SPACE.match(text, position)
+    return match.end() if match else position
+
+
+def _likely_delimiter(header: str) -> tuple[str, int]:
+    """The delimiter that gives the most known names in a header, else the most names; and how many are known."""
+    if header.lstrip().startswith("|"):  # a table in Markdown, which has a line of dashes among its rows
+        return ",", 0
+    marks = ",;\t|"
+    cells = {mark: tuple(cell.strip(' "\r\n') for cell in header.split(mark)) for mark in marks}
+    known = {mark: len(columns_of(names).any()) for mark, names in cells.items()}
+    best = max(marks, key=lambda mark: (known[mark], len(cells[mark])))
+    return best, known[best]
+
+
+def _csv(text: str) -> Source:
+    """The rows of a CSV file with a header, each with the line it begins on."""
+    header_line = next((line for line in text.splitlines() if line.strip()), "")
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_likely_delimiter(header_line)[0], strict=True)
+    previous = csv.field_size_limit(len(text) + 1)  # the whole text is in memory anyway
     try:
-        return raw.decode("utf-8-sig")
+        records = list(_csv_records(reader))
+    finally:
+        csv.field_size_limit(previous)
+    if not records:
+        return Source("CSV", iter(()))
+    if isinstance(records[0], SeedFault):
+        return Source("", iter([records[0]]))
+    place, cells = records[0]
+    columns = [cell.strip() for cell in cells]
+    repeated = sorted(name for name in columns_of(tuple(columns)).any() if columns.count(name) > 1)
+    if repeated:
+        found = f"the header has {listed(dict.fromkeys(repeated))} twice"
+        return _useless(found, "remove one of them", place, repeated[0])
+    if len(records) == 1:
+        return _useless("a header and no rows", "write one task a row below the header", place)
+    return Source("CSV", _csv_rows(columns, records[1:]), tuple(filter(None, columns)), place)
+
+
+def _csv_records(reader: Iterator[list[str]]) -> Iterator[tuple[Place, list[str]] | SeedFault]:
+    """Each record with the line it begins on. Blank records are skipped, and a fault ends them."""
+    while True:
+        place = Place(getattr(reader, "line_num", 0) + 1)
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            said = str(error)
+            found, remedy = f"malformed CSV ({said})", "correct it; what follows was not read"
+            if "unexpected end" in said:
+                found, remedy = "a quoted cell that is never closed", 'close it with ", and write " inside a cell as ""'
+            elif "expected after" in said:
+                found, remedy = "text after the closing quote of a cell", 'write " inside a quoted cell as ""'
+            yield SeedFault(place, "", found, remedy)
+            return
+        if any(cell.strip() for cell in cells):
+            yield place, cells
+
+
+def _csv_rows(columns: list[str], records: Sequence[tuple[Place, list[str]] | SeedFault]) -> Rows:
+    nested = [name for name in columns if plain(name) in {"instances", *TURNS}]
+    for record in records:
+        if isinstance(record, SeedFault):
+            yield record
+            continue
+        place, cells = record
+        if len(cells) != len(columns):
+            found = f"{len(cells)} cell{'s' * (len(cells) != 1)} where the header has {len(columns)}"
+            remedy = f"write {len(columns)} cells in every row; quote cells that hold the delimiter"
+            yield SeedFault(place, "", found, remedy)
+            continue
+        yield _with_nested(dict(zip(columns, cells, strict=True)), nested, place)
+
+
+def _with_nested(fields: dict[str, object], nested: Sequence[str], place: Place) -> Row | SeedFault:
+    for name in nested:
+        cell = str(fields[name]).strip()
+        if plain(name) in TURNS[3:] and not cell.startswith("["):
+            continue  # these names are used for much else than turns
+        try:
+            fields[name] = json.loads(cell) if cell else None
+        except (ValueError, RecursionError):
+            remedy = 'write the cell as JSON, such as [{"input": "", "output": "Paris"}]'
+            return SeedFault(place, name, f'"{name}" is not JSON: {quoted(cell)}', remedy)
+    return Row(place, fields)
+
+
+def _parquet(raw: bytes) -> Source:
+    """The rows of a Parquet file, nested lists included, each with its number."""
+    import pyarrow as pa  # noqa: PLC0415 - takes longer to import than other files take to read
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    unreadable = (pa.ArrowException, OSError)
+    try:
+        file = pq.ParquetFile(pa.BufferReader(raw))
+    except unreadable as error:
+        return Source("", iter([_not_parquet(error, _FILE)]))
+    if file.metadata.num_rows == 0:
+        return _useless("a Parquet file without rows", "write one task a row")
+
+    def rows() -> Rows:
+        number = 0
+        try:
+            for batch in file.iter_batches(batch_size=1024):
+                for row in _batch_rows(batch, number):
+                    number += 1
+                    yield row
+        except unreadable as error:
+            yield _not_parquet(error, Place(None, number + 1))
+
+    return Source("Parquet", rows(), tuple(file.schema_arrow.names))
+
+
+def _batch_rows(batch: RecordBatch, before: int) -> Rows:
+    try:
+        for number, value in enumerate(batch.to_pylist(), before + 1):
+            yield _as_row(value, Place(None, number))
     except UnicodeDecodeError as error:
-        # "utf-8-sig" counts from behind the byte order mark.
-        start = error.start + (len(_BOM) if raw.startswith(_BOM) else 0)
-        return not_utf8(raw[start], start, Place(raw.count(b"\n", 0, start) + 1))
+        if batch.num_rows > 1:
+            for index in range(batch.num_rows):
+                yield from _batch_rows(batch.slice(index, 1), before + index)
+            return
+        found = f"text that is not UTF-8 (byte 0x{error.object[error.start]:02x})"
+        yield SeedFault(Place(None, before + 1), "", found, "write it as UTF-8")
+
+
+def _not_parquet(error: Exception, place: Place) -> SeedFault:
+    said = (str(error).splitlines() or [""])[0].strip().rstrip(".")
+    return SeedFault(place, "", f"not readable as Parquet ({said})", "write the file again")

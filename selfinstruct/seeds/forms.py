@@ -1,4 +1,4 @@
-"""The forms in which people keep instruction data, and how a row of each is read."""
+"""The forms of instruction data, and how a row of each is read."""
 
 from __future__ import annotations
 
@@ -9,24 +9,14 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from selfinstruct.records import Instance
-from selfinstruct.seeds.columns import (
-    FLAG,
-    Columns,
-    chosen,
-    columns_of,
-    is_about,
-    is_text,
-    known,
-    plain,
-)
-from selfinstruct.seeds.faults import Place, SeedFault, Severity, kind, listed, quoted
-from selfinstruct.seeds.rows import Row
+from selfinstruct.seeds.columns import FLAG, Columns, chosen, columns_of, is_about, is_text, known, plain
+from selfinstruct.seeds.rows import Place, Row, SeedFault, Severity, kind, listed, quoted
 from selfinstruct.seeds.talk import Said, has_turns, read_text, turns_of, unframed
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One row read: a task, or part of one, before rows are merged and ids are given."""
+    """A task, or part of one, read from one row."""
 
     place: Place
     form: str
@@ -38,7 +28,7 @@ class Entry:
     is_classification: bool
     instances: tuple[Instance, ...]
     doubts: tuple[SeedFault, ...] = ()
-    """What of the row was not read."""
+    """What was not read of the row."""
 
 
 _INSTANCE = '{"input", "output"}'
@@ -46,15 +36,17 @@ _FORMS = (
     'give "instruction" with "output" or with "instances", or "messages"; docs/seeds.md has the names that are read'
 )
 _EMPTY_REMEDY = "write it, or leave the task out"
+_ROLES_REMEDY = 'write turns as {"role", "content"} with the roles "system", "user" and "assistant"'
+_TURNS_REMEDY = 'give a "user" and an "assistant" turn'
 _FLAGS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _BROKEN = re.compile("[\x00\ud800-\udfff]")
 _LIKE_A_NAME = 0.8
-"""Similarity (difflib) from which one field name is taken for a slip of another."""
+"""Similarity (difflib, 0 to 1) from which one name is taken for a misspelling of another."""
 _SLIPS_OF = ("instruction", "output", "messages", "instances", "input", "context", "response", FLAG)
 
 
 def recognise(fields: Mapping[str, object]) -> str | None:
-    """The form whose columns are there and not null, else the one whose columns are at least named."""
+    """The form whose columns are there and not null, else the one whose columns are there; None if there is none."""
     columns = columns_of(tuple(fields))
     asked = _asked(columns, tuple(fields))
     instances = tuple(name for wanted, name in columns.common.items() if wanted == "instances")
@@ -70,30 +62,30 @@ def recognise(fields: Mapping[str, object]) -> str | None:
 
 
 def _asked(columns: Columns, names: tuple[str, ...]) -> tuple[str, ...]:
-    """The columns that may hold what is asked: those for inputs where no other is meant to."""
+    """The columns that may hold what is asked: those for inputs where there is no other."""
     return columns.asked or (() if any(_is_slip(name, "instruction") for name in names) else columns.given)
 
 
 def unrecognised(fields: Collection[str], place: Place) -> SeedFault:
-    """The fault of a row in no known form, told by what it lacks."""
+    """The fault of a row in no known form, which says what the row lacks."""
     if not fields:
-        return SeedFault(place, "", "an empty object", "a task", _FORMS)
+        return SeedFault(place, "", "an empty object", _FORMS)
     columns = columns_of(tuple(fields))
     missing = [] if _asked(columns, tuple(fields)) else ["instruction"]
     missing += [] if columns.answers or "instances" in columns.common else ["output"]
     for name in [*missing, *(["messages", "instances"] if missing else [])]:
         if slip := next((key for key in fields if _is_slip(key, name)), None):
             found = f'no "{name}", but {quoted(slip)} looks like it'
-            return SeedFault(place, name, found, f'a column "{name}"', f'rename {quoted(slip)} to "{name}"')
+            return SeedFault(place, name, found, f'rename {quoted(slip)} to "{name}"')
     if len(missing) != 1 or not (columns.asked or missing == ["instruction"]):
-        return SeedFault(place, "", f"no task form is made of {listed(fields)}", "a task in a known form", _FORMS)
+        return SeedFault(place, "", f"no task form is made of {listed(fields)}", _FORMS)
     what = "what is asked" if missing == ["instruction"] else "the answer"
     found, remedy = f'no "{missing[0]}" beside {listed(fields)}', f'name the column with {what} "{missing[0]}"'
-    return SeedFault(place, missing[0], found, f'a column "{missing[0]}"', remedy)
+    return SeedFault(place, missing[0], found, remedy)
 
 
 def parse(row: Row, *, empty_outputs: bool = False) -> Entry | list[SeedFault]:
-    """What a row says, or all that keeps it from being read; an output may be empty only where that is allowed."""
+    """The entry of a row, or all its faults."""
     form = recognise(row.fields)
     if form is None:
         return [unrecognised(row.fields, row.place)]
@@ -109,7 +101,7 @@ def parse(row: Row, *, empty_outputs: bool = False) -> Entry | list[SeedFault]:
 
 @dataclass(frozen=True, slots=True)
 class _Reader:
-    """Reads the values of one row and gathers what is wrong with them, and which columns were read."""
+    """Reads the values of one row; collects its faults and the columns that were read."""
 
     place: Place
     fields: Mapping[str, object]
@@ -119,16 +111,16 @@ class _Reader:
     doubts: list[SeedFault] = field(default_factory=list)
     used: set[str] = field(default_factory=set)
 
-    def fault(self, name: str, found: str, wanted: str, remedy: str) -> None:
-        self.faults.append(SeedFault(self.place, name, found, wanted, remedy))
+    def fault(self, name: str, found: str, remedy: str) -> None:
+        self.faults.append(SeedFault(self.place, name, found, remedy))
 
     def doubt(self, name: str, found: str, remedy: str) -> None:
-        self.doubts.append(SeedFault(self.place, name, found, "what is read", remedy, "warning"))
+        self.doubts.append(SeedFault(self.place, name, found, remedy, "warning"))
 
     def text(
         self, fields: Mapping[str, object], key: str, of: str = "", within: str = "", *, may_be_empty: bool = False
     ) -> str:
-        """The text in a field; texts in a list of parts are one."""
+        """The text in a field; a list of parts is joined."""
         if fields is self.fields:
             self.used.add(key)
         value, name, label = known(fields.get(key)), within + key, f'"{key}"{of}'
@@ -140,28 +132,26 @@ class _Reader:
                     found = f"{said.others + 1} texts in {label}, of which the first is read"
                     self.doubt(name, found, "give the others rows of their own")
             elif isinstance(said, str):
-                self.fault(name, f"{label} holds {said}", "text", "leave the task out, or write what it says")
+                self.fault(name, f"{label} holds {said}", "leave the task out, or write what it says")
                 return ""
         if isinstance(value, str):
             if broken := _BROKEN.search(value):
-                what = (
-                    "a NUL character" if broken.group() == "\0" else f"a lone surrogate (\\u{ord(broken.group()):04x})"
-                )
-                self.fault(name, f"{label} holds {what}", "readable text", "remove it")
+                code = ord(broken.group())
+                what = f"a lone surrogate (\\u{code:04x})" if code else "a NUL character"
+                self.fault(name, f"{label} holds {what}", "remove it")
             elif not may_be_empty and not value.strip():
-                self.fault(name, f"{label} is empty", "text", _EMPTY_REMEDY)
+                self.fault(name, f"{label} is empty", _EMPTY_REMEDY)
             return value
         if value is None and may_be_empty:
             return ""
         found = f"{label} is {kind(value)}" if key in fields else f"{label} is missing"
         if value is None:
-            self.fault(name, found, "text", _EMPTY_REMEDY)
-            return ""
-        if isinstance(value, int | float) and not isinstance(value, bool):
+            self.fault(name, found, _EMPTY_REMEDY)
+        elif isinstance(value, int | float) and not isinstance(value, bool):
             shown = quoted(str(value))
-            self.fault(name, f"{found} ({shown[1:-1]})", "text", f"write it as text: {shown}")
+            self.fault(name, f"{found} ({shown[1:-1]})", f"write it as text: {shown}")
         else:
-            self.fault(name, found, "text", "write it as text in quotes")
+            self.fault(name, found, "write it as text in quotes")
         return ""
 
     def common(self, wanted: str) -> str:
@@ -187,7 +177,7 @@ class _Reader:
             said = bool(value) if isinstance(value, int | float) and value in (0, 1) else None
         if said is None:
             shown = quoted(value) if isinstance(value, str) else kind(value)
-            self.fault(name, f'"{name}" is {shown}', "true or false", "write true or false")
+            self.fault(name, f'"{name}" is {shown}', "write true or false")
         return bool(said)
 
     def own(self) -> tuple[str, list[Instance]]:
@@ -197,16 +187,16 @@ class _Reader:
         self.used.add(key)
         value = self.fields[key]
         if not isinstance(value, list):
-            self.fault(key, f'"{key}" is {kind(value)}', f"a list of {_INSTANCE}", f"write [{_INSTANCE}, ...]")
+            self.fault(key, f'"{key}" is {kind(value)}', f"write [{_INSTANCE}, ...]")
             return instruction, []
         if not value:
-            self.fault(key, f'"{key}" is empty', f"a list of {_INSTANCE}", f"give at least one {_INSTANCE}")
+            self.fault(key, f'"{key}" is empty', f"give at least one {_INSTANCE}")
         return instruction, [found for index, item in enumerate(value) for found in self.instance(item, index)]
 
     def instance(self, item: object, index: int) -> list[Instance]:
         within, of = f"instances[{index}]", f" of instance {index + 1}"
         if not isinstance(item, dict):
-            self.fault(within, f"instance {index + 1} is {kind(item)}", _INSTANCE, f"write it as {_INSTANCE}")
+            self.fault(within, f"instance {index + 1} is {kind(item)}", f"write it as {_INSTANCE}")
             return []
         columns = columns_of(tuple(item))
         output = chosen(item, columns.answers)
@@ -214,7 +204,7 @@ class _Reader:
             slip = next((key for key in item if _is_slip(key, "output")), None)
             but = f", but {quoted(slip)} looks like it" if slip else ""
             remedy = f'rename {quoted(slip)} to "output"' if slip else f"write it as {_INSTANCE}"
-            self.fault(f"{within}.output", f'instance {index + 1} has no "output"{but}', _INSTANCE, remedy)
+            self.fault(f"{within}.output", f'instance {index + 1} has no "output"{but}', remedy)
             return []
         given = chosen(item, (*columns.given, *columns.asked)) or "input"
         read = self.text(item, given, of, within + ".", may_be_empty=True)
@@ -223,7 +213,7 @@ class _Reader:
         return [found]
 
     def pair(self) -> tuple[str, list[Instance]]:
-        """What is asked, with or without an input, and the answer: each in a column, or as turns."""
+        """What is asked, with or without an input, and the answer, each in a column or as turns."""
         asked = chosen(self.fields, _asked(self.columns, tuple(self.fields))) or ""
         answer = chosen(self.fields, self.columns.answers) or ""
         question, reply = self.fields[asked], self.fields[answer]
@@ -237,7 +227,7 @@ class _Reader:
         return instruction, [_instance(read, output)]
 
     def inputs(self, asked: str, instruction: str, output: str) -> Iterator[str]:
-        """The columns that may hold the input; one with the rest of the row in it is a prompt made of the row."""
+        """The columns that may hold the input. One that repeats the rest of the row is a prompt made of it."""
         for name in (*self.columns.given, *self.columns.asked):
             value = self.fields[name]
             if name == asked or (name not in {"input", "context"} and not is_text(value)):
@@ -252,29 +242,26 @@ class _Reader:
         key = next((name for name in names if turns_of(self.fields[name])), names[0])
         if not self.columns.turns and is_text(self.fields[key]) and not turns_of(self.fields[key]):
             found, remedy = f'"{key}" is an answer without what was asked', 'add a column "prompt" with the request'
-            self.fault(key, found, "a request and its answer", remedy)
+            self.fault(key, found, remedy)
             return "", []
         return self.conversation({key: self.fields[key]})
 
     def conversation(self, columns: Mapping[str, object]) -> tuple[str, list[Instance]]:
-        """The first exchange: what users say before the first answer, and that answer; what follows is not read.
+        """The first exchange: all that users say before the first answer, and that answer.
 
-        The columns hold turns one after the other; a text is a turn of the user in the first, of the model in others.
+        The turns of the columns follow each other. A text is a turn of the user in the first column, of the model in
+        others.
         """
         self.used.update(columns)
-        key, wanted, remedy = (
-            next(iter(columns)),
-            "turns of a user and a model",
-            'give a "user" and an "assistant" turn',
-        )
+        key = next(iter(columns))
         turns: list[tuple[str, object, str, int]] = []
         for number, (name, value) in enumerate(columns.items()):
             found = turns_of(value)
             if len(columns) > 1 and is_text(value):
                 found = [("assistant" if number else "user", {"content": value})]
             if not found:
-                shown = f'"{name}" is ' + ("empty" if isinstance(value, list) else kind(value))
-                self.fault(name, shown, wanted, remedy)
+                shown = "empty" if isinstance(value, list) else kind(value)
+                self.fault(name, f'"{name}" is {shown}', _TURNS_REMEDY)
                 return "", []
             if number and found[0][0] in {"system", "user"}:  # the whole conversation again, as preferences have it
                 turns.clear()
@@ -291,10 +278,9 @@ class _Reader:
                 answer = self.said(turn, of, within)
                 self.unread_turns(key, [one[0] for one in turns], index)
                 return "\n\n".join(questions), [Instance("", answer)]
-        if self.faults:
-            return "", []
-        lacks = '"assistant" turn after the first "user" turn' if questions else '"user" turn'
-        self.fault(key, f'"{key}" has no {lacks}', wanted, remedy)
+        if not self.faults:
+            lacks = '"assistant" turn after the first "user" turn' if questions else '"user" turn'
+            self.fault(key, f'"{key}" has no {lacks}', _TURNS_REMEDY)
         return "", []
 
     def said(self, turn: object, of: str, within: str) -> str:
@@ -310,8 +296,7 @@ class _Reader:
             role = turn.get(key or "")
             what = quoted(role) if isinstance(role, str) else kind(role)
             found = f'"{key}" of turn {index + 1} is {what}' if key else f'turn {index + 1} has no "role"'
-        remedy = 'write turns as {"role", "content"} with the roles "system", "user" and "assistant"'
-        self.fault(within, found, '{"role", "content"}', remedy)
+        self.fault(within, found, _ROLES_REMEDY)
 
     def unread_turns(self, key: str, roles: list[str], answer: int) -> None:
         if "system" in roles:
@@ -331,7 +316,7 @@ class _Reader:
     def left(
         self, fields: Mapping[str, object], used: Collection[str], texts: Collection[str], within: str = ""
     ) -> Iterator[SeedFault]:
-        """A warning for each column that says something and was not read, a note where it is about the row."""
+        """A warning for each column with a value that was not read; a note where the column is about the row."""
         for name, value in fields.items():
             if name in used or known(value) in (None, "", [], {}):
                 continue
@@ -343,7 +328,7 @@ class _Reader:
                 found = f"{quoted(name)} is not read, but looks like {quoted(slip)}"
                 remedy = f"rename it to {quoted(slip)} if that is meant"
             severity: Severity = "note" if not slip and is_about(name) else "warning"
-            yield SeedFault(self.place, within + name, found, "a column that is read", remedy, severity)
+            yield SeedFault(self.place, within + name, found, remedy, severity)
 
 
 _READERS: dict[str, Callable[[_Reader], tuple[str, list[Instance]]]] = {
@@ -354,7 +339,7 @@ _READERS: dict[str, Callable[[_Reader], tuple[str, list[Instance]]]] = {
 
 
 def _instance(given: str, output: str) -> Instance:
-    """An instance with its texts as they are, but an input of white space alone counts as none."""
+    """An instance; an input of white space alone counts as none."""
     return Instance(given if given.strip() else "", output)
 
 

@@ -6,38 +6,32 @@ import shlex
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 
 from selfinstruct.errors import SeedError
-from selfinstruct.records import Instance, Task, digest
-from selfinstruct.seeds.containers import open_source
-from selfinstruct.seeds.faults import Faults, Place, SeedFault, quoted
+from selfinstruct.records import Task, digest
+from selfinstruct.seeds.containers import open_source, seed_file
 from selfinstruct.seeds.forms import Entry, parse, recognise, unrecognised
-from selfinstruct.seeds.rows import Row
-from selfinstruct.seeds.shipped import seed_file
+from selfinstruct.seeds.rows import Faults, Place, Row, SeedFault, quoted
 
 SHOWN = 5
-"""Kinds of faults or doubts that are told of a file before it is used; `seeds check` lists all."""
-
-
-def _hush(line: str) -> None:
-    """Tell nobody."""
-
-
-def _drop(row: Row) -> None:
-    """Keep nothing."""
+"""Kinds of faults and doubts that `read_seeds` tells; `seeds check` lists all."""
 
 
 def read_seeds(
-    path: Path, tell: Callable[[str], None] = _hush, *, skip_faulty: bool = False, empty_outputs: bool = False
+    path: Path,
+    tell: Callable[[str], None] = lambda _: None,
+    *,
+    skip_faulty: bool = False,
+    empty_outputs: bool = False,
 ) -> tuple[Task, ...]:
     """The tasks of a seed file in file order, in any form and container that `seeds check` recognises.
 
-    A name such as `zh` is that of seeds that come with the package, unless a file is called so. Instructions are
-    stripped, other texts kept as they are; an input of white space alone counts as none. Rows with the very same
-    instruction are one task with an instance each; those of the own form stay apart. A task without an id gets one that
-    follows from its instruction. `tell` hears what was not read. With `skip_faulty` rows with faults are left out, with
-    `empty_outputs` an output may be empty. Raises: SeedError.
+    A name such as `zh` is that of a shipped seed file, unless a file has that name. Instructions are stripped, other
+    texts are not; an input of white space alone counts as none. Rows with the same instruction are one task with an
+    instance each, except rows of the own form. The id of a task without one follows from its instruction. `tell` gets
+    what was not read. `skip_faulty` leaves out rows with faults. Raises: SeedError.
     """
     sheet = fill_sheet(path, empty_outputs=empty_outputs)
     faults = sheet.faults.folded()
@@ -59,7 +53,7 @@ def read_seeds(
 
 @dataclass(slots=True)
 class Sheet:
-    """What reading a file has given so far: entries in order, rows that belong together merged, and what is wrong."""
+    """The entries of a file in order, with rows of one task merged, and what is wrong."""
 
     container: str = ""
     entries: list[Entry] = field(default_factory=list)
@@ -75,7 +69,7 @@ class Sheet:
     _by_id: dict[str, Place] = field(default_factory=dict)
 
     def add(self, entry: Entry) -> bool:
-        """Take a row in: as a task, as a further instance of an earlier one, or as a fault if its id is taken."""
+        """Add a row as a task or as a further instance of one; False if its id is taken, which is a fault."""
         self.forms[entry.form] += 1
         index = None if entry.form == "own" else self._by_instruction.get(entry.instruction)
         if index is not None and entry.id in {"", self.entries[index].id}:
@@ -85,8 +79,8 @@ class Sheet:
         if entry.id:
             first = self._by_id.setdefault(entry.id, entry.place)
             if first is not entry.place:
-                found, wanted = f'"id" is {quoted(entry.id)}, as at {first}', "an id of its own"
-                self.faults.add(SeedFault(entry.place, "id", found, wanted, "give every task an id of its own"))
+                found = f'"id" is {quoted(entry.id)}, as at {first}'
+                self.faults.add(SeedFault(entry.place, "id", found, "give every task an id of its own"))
                 self.faulty_rows += 1
                 return False
         if entry.form != "own":
@@ -101,31 +95,26 @@ class Sheet:
         if entry.is_classification != first.is_classification:
             found = f"the instruction of {first.place} again, but not alike in whether it is a classification"
             remedy = "make both rows say the same; the first one counts"
-            self.doubts.add(SeedFault(entry.place, "is_classification", found, "one answer a task", remedy, "warning"))
+            self.doubts.add(SeedFault(entry.place, "is_classification", found, remedy, "warning"))
         if entry.instances[0] in (known.instances[0] for known in (first, *further)):
             found, remedy = f"the instruction, input and output of {first.place} again", "remove one of the rows"
-            self.doubts.add(SeedFault(entry.place, "instruction", found, "every instance once", remedy, "warning"))
+            self.doubts.add(SeedFault(entry.place, "instruction", found, remedy, "warning"))
         further.append(entry)
 
     def tasks(self) -> Iterator[Task]:
-        """The tasks, with an id each."""
+        """The tasks, each with an id."""
         taken = set(self._by_id)
         for index, entry in enumerate(self.entries):
-            instances: list[Instance] = list(entry.instances)
-            for further in self._more.get(index, ()):
-                instances += further.instances
-            task_id = entry.id or _free_id(entry.instruction, taken)
+            every = (entry, *self._more.get(index, ()))
+            instances = tuple(instance for one in every for instance in one.instances)
+            derived = ("s" + digest("seed", entry.instruction, repeat)[:20] for repeat in count())
+            task_id = entry.id or next(one for one in derived if one not in taken)
             taken.add(task_id)
-            yield Task(
-                task_id, entry.instruction, entry.is_classification, tuple(instances), origin="seed", name=entry.name
-            )
+            yield Task(task_id, entry.instruction, entry.is_classification, instances, origin="seed", name=entry.name)
 
 
-def fill_sheet(path: Path, keep: Callable[[Row], object] = _drop, *, empty_outputs: bool = False) -> Sheet:
-    """Everything a file holds: its tasks, all its faults, and the doubts about rows that could be read.
-
-    `keep` is handed each row that could be.
-    """
+def fill_sheet(path: Path, keep: Callable[[Row], object] | None = None, *, empty_outputs: bool = False) -> Sheet:
+    """The tasks of a file, all its faults, and the doubts about rows that could be read; `keep` gets each of these."""
     source = open_source(seed_file(path))
     sheet = Sheet(source.container)
     if source.columns is not None and recognise(dict.fromkeys(source.columns)) is None:
@@ -138,17 +127,10 @@ def fill_sheet(path: Path, keep: Callable[[Row], object] = _drop, *, empty_outpu
             for fault in read:
                 sheet.faults.add(fault)
         elif isinstance(row, Row):
-            if sheet.add(read):
+            if sheet.add(read) and keep:
                 keep(row)
             for doubt in read.doubts:
                 sheet.doubts.add(doubt)
     if not sheet.entries and not sheet.faulty_rows:
-        sheet.faults.add(SeedFault(Place(), "", "only blank lines", "at least one task", "write one task a line"))
+        sheet.faults.add(SeedFault(Place(), "", "only blank lines", "write one task a line"))
     return sheet
-
-
-def _free_id(instruction: str, taken: set[str]) -> str:
-    repeat = 0
-    while (task_id := "s" + digest("seed", instruction, repeat)[:20]) in taken:
-        repeat += 1
-    return task_id

@@ -1,4 +1,4 @@
-"""What is said in a conversation: who speaks in a turn, and the text of values that are made of parts."""
+"""The turns of a conversation: who speaks, and what is said."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _ROLES: Mapping[str, str] = {
         "tool",
     ),
 }
-"""Who speaks, by the names that are in use."""
+"""Who speaks, by the names in use."""
 _UNREAD_PARTS = frozenset({"thinking", "reasoning", "redacted_thinking", "tool_use", "tool_call", "tool_result"})
 _SPEAKER = re.compile(
     r"(?:\A\s*|\n\s*\n|\n(?=#))(?:#+ *)?(Human|User|Prompter|Assistant|AI|Bot|System) *:", re.IGNORECASE
 )
-"""How a turn begins in a conversation that is one text."""
+"""The beginning of a turn in a conversation that is one text."""
 END = "<|endoftext|>"
-"""Ends a completion in files of the form self-instruct, and tells them from other prompts and completions."""
+"""The end of a completion in files of the form self-instruct. Other prompts and completions do not have it."""
 _BEFORE = ("Task: ", "Instruction: ", "What to do: ", "Do the following. ")
 _BETWEEN = ("\nInput: ", "\nGiven: ", "\n\nWith this: ", "\n\nThis is given:\n", "\n\n---\n")
 _AFTER = ("Output:", "Answer:", "Result:", "What is the answer?", "---")
@@ -35,15 +35,18 @@ _AFTER = ("Output:", "Answer:", "Result:", "What is the answer?", "---")
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A text out of a value of parts or of several texts."""
+    """A text read from a list of parts or of texts."""
 
     text: str
     others: int = 0
-    """Further texts, which are other answers and no parts of this one."""
+    """Further texts in the list, which are other answers."""
 
 
 def read_text(value: list[object] | dict[str, object]) -> Said | str | None:
-    """The text in a list of parts, or the first of a list of texts; a str names a part that is no text."""
+    """The text in a list of parts, or the first of a list of texts.
+
+    A str names a part that is no text; None means that this is no list of parts.
+    """
     if isinstance(value, dict):
         parts = value.get("parts", value.get("text", value.get("content")))
         if isinstance(parts, str):
@@ -68,10 +71,10 @@ def read_text(value: list[object] | dict[str, object]) -> Said | str | None:
 
 
 def turns_of(value: object) -> list[tuple[str, object]]:
-    """The turns of a conversation, each with who speaks (empty: not known); none where it is none.
+    """The turns of a conversation, each with who speaks (empty: not known); an empty list if it is no conversation.
 
-    A turn is an object with a role and a content by any of their names, or one that holds a question and its answer;
-    a list of texts alternates, and the user begins. In one text each turn begins with who speaks: `Human:`.
+    A turn is an object with a role and a content, or with a question and its answer. A list of texts alternates, and
+    the user begins. In one text each turn begins with a name such as `Human:`.
     """
     if isinstance(value, str):
         speakers = list(_SPEAKER.finditer(value)) if _SPEAKER.match(value) else []
@@ -91,7 +94,7 @@ def turns_of(value: object) -> list[tuple[str, object]]:
 
 
 def has_turns(value: object) -> bool:
-    """Are these turns of which one says who speaks?"""
+    """Are these turns, at least one with a known speaker?"""
     return isinstance(value, list) and any(isinstance(turn, dict) and _spoken(turn)[0][0] for turn in value)
 
 
@@ -113,13 +116,13 @@ def _spoken(turn: object) -> list[tuple[str, object]]:
 
 
 def role_of(name: str) -> str:
-    """Who speaks under this name: system, user, assistant or tool; empty for others."""
+    """The role of a speaker's name: system, user, assistant or tool; empty for other names."""
     simple = plain(name)
     return _ROLES.get(simple) or ("assistant" if simple.startswith(("gpt", "claude", "llama", "bing", "bard")) else "")
 
 
 def unframed(prompt: str, completion: str) -> tuple[str, str, str]:
-    """Instruction, input and output; of the form self-instruct without what stands around them, else as they are."""
+    """Instruction, input and output of a prompt and its completion. Only the form self-instruct is split."""
     if not completion.endswith(END):
         return prompt, "", completion
     asked = prompt.rstrip()

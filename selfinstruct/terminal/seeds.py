@@ -11,10 +11,8 @@ from selfinstruct.config.reading import load
 from selfinstruct.config.shaping import pool_settings
 from selfinstruct.errors import ConfigError, PoolError
 from selfinstruct.rounds import faults_of_seed
-from selfinstruct.seeds import SeedReport, check_seeds
-from selfinstruct.seeds.faults import listed
-from selfinstruct.seeds.rows import Row
-from selfinstruct.seeds.shipped import seed_file
+from selfinstruct.seeds import SeedReport, check_seeds, seed_file
+from selfinstruct.seeds.rows import Row, listed
 from selfinstruct.store.files import whole_file
 from selfinstruct.terminal.words import OUT, counted, short
 

@@ -1,1 +1,1 @@
-"""Versions of a pool's training data, each behind a gate, and what is trained on them."""
+"""Versions of a pool's training data that passed a gate, and what is trained on them."""

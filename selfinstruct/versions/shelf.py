@@ -1,10 +1,9 @@
-"""The folder `versions` of a pool: which versions there are, and which is the last good one."""
+"""The folder `versions` of a pool: its versions, and the link to the last good one."""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from selfinstruct.errors import ConfigError, PoolError, PoolInUse
+from selfinstruct.export.manifest import describe
 from selfinstruct.store.files import sync
 from selfinstruct.store.pool import is_pool
 
@@ -23,13 +23,13 @@ DATA = "data"
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One version of a pool's training data; it never changes."""
+    """One version of a pool's training data, which never changes."""
 
     number: int
     folder: Path
     state: Literal["published", "rejected"]
     reasons: tuple[str, ...]
-    """Why it was rejected."""
+    """Why it was rejected; empty if it was not."""
     manifest: Mapping[str, Any]
 
     @property
@@ -39,12 +39,12 @@ class Version:
 
     @property
     def is_published(self) -> bool:
-        """It passed the gate."""
+        """Did it pass the gate?"""
         return self.state == "published"
 
 
 def shelf(pool: Path) -> Path:
-    """The folder that holds the versions of a pool."""
+    """The folder of the versions of a pool."""
     return pool / "versions"
 
 
@@ -52,7 +52,7 @@ def versions(pool: Path) -> Sequence[Version]:
     """All versions of a pool by number.
 
     Raises:
-        PoolError: there is no pool here, or a manifest cannot be read.
+        PoolError: there is no pool, or a manifest cannot be read.
     """
     if not is_pool(pool):
         raise PoolError(f"{pool}: no such pool; `generate --pool {pool}` makes one")
@@ -84,7 +84,7 @@ def version(pool: Path, number: int | None) -> Version:
 
 
 def version_in(folder: Path) -> Version | None:
-    """The version, published or rejected, that this folder is; None if it is none.
+    """The version, published or rejected, in this folder; None if it holds none.
 
     Raises:
         PoolError: its manifest cannot be read.
@@ -105,10 +105,10 @@ def _read(folder: Path) -> Version:
 
 
 def check_files(one: Version) -> None:
-    """Make sure that a version is as it was published.
+    """Check the files of a version.
 
     Raises:
-        PoolError: a file is missing or another; the line names it.
+        PoolError: a file is missing or has changed since the version was published.
     """
     for name, about in one.manifest["files"].items():
         path = one.folder / name
@@ -116,15 +116,8 @@ def check_files(one: Version) -> None:
             raise PoolError(f"{path}: {'changed' if path.exists() else 'missing'} since the version was published")
 
 
-def describe(path: Path) -> dict[str, Any]:
-    """Size and checksum of a file."""
-    with path.open("rb") as file:
-        checksum = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"bytes": path.stat().st_size, "sha256": checksum}
-
-
 def point_latest(pool: Path, good: Version | None) -> None:
-    """Let `latest` name this version, in one step; without one there is no such link."""
+    """Let the link `latest` name this version, in one step; None changes nothing."""
     link = shelf(pool) / LATEST
     if good is None or (link.is_symlink() and str(link.readlink()) == str(good.number)):
         return
@@ -137,7 +130,7 @@ def point_latest(pool: Path, good: Version | None) -> None:
 
 @contextlib.contextmanager
 def locked(path: Path, what: str) -> Iterator[int]:
-    """A lock that the kernel frees with the process, and with all that inherit the descriptor given.
+    """A lock that the kernel frees when this process and all that inherited the descriptor have ended.
 
     Raises:
         PoolInUse: another process holds it.

@@ -1,4 +1,4 @@
-"""The user's fine-tuning command, run once for each published version. What it does never touches the data."""
+"""The user's fine-tuning command, which runs once for each published version."""
 
 from __future__ import annotations
 
@@ -19,18 +19,17 @@ from selfinstruct.store.files import sync
 from selfinstruct.versions.shelf import Version, check_files, locked
 
 FOLDER = "finetune"
-"""Within a version's folder, outside of what its manifest lists: the record, logs, and what the command writes."""
+"""In the folder of a version, not listed in its manifest: the record, logs and output of the command."""
 RECORD = "record.json"
-PLACES = ("data", "out", "version", "number", "pool")
 LOOK_S = 0.5
 GRACE_S = 10.0
-"""How long a command that is stopped may take to end by itself."""
+"""The time that a stopped command has to end by itself."""
 _LOST = {"note": "the record of the attempts before this one could not be read"}
 
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """How a command ended: `exit_code` is None if it was stopped, and `is_new` False if it was not run now."""
+    """How a command ended. `exit_code` is None if it was stopped; `is_new` is False if it had been done before."""
 
     exit_code: int | None
     log: Path
@@ -38,11 +37,11 @@ class Training:
     attempt: int
     is_new: bool = True
     lost_record: bool = False
-    """Whether it was done before is not known, since the record could not be read."""
+    """The record could not be read, so the command may have been done before."""
 
     @property
     def is_done(self) -> bool:
-        """The command has done its work."""
+        """Did the command end with exit code 0?"""
         return self.exit_code == 0
 
 
@@ -51,7 +50,7 @@ def train(pool: Path, one: Version, command: str | None, stopped: Callable[[], b
 
     Raises:
         ConfigError: the command cannot be used.
-        PoolError: a file of the version is not what was published, or the attempt cannot be written down.
+        PoolError: a file of the version has changed, or the attempt cannot be written down.
         PoolInUse: the command is running for this version.
     """
     if command is None:
@@ -88,7 +87,7 @@ def _attempt(one: Version, folder: Path, words: list[str], lock: int, stopped: C
 
 
 def as_line(one: Version, done: Training) -> str:
-    """How it ended, for people."""
+    """The outcome in one line for people."""
     if not done.is_new:
         return f"version {one.number} was fine-tuned on before"
     lost = f"; {RECORD} could not be read, so it may have been done before" if done.lost_record else ""
@@ -99,7 +98,7 @@ def as_line(one: Version, done: Training) -> str:
 
 
 def was_tried(one: Version) -> bool:
-    """Has the command been begun for this version?"""
+    """Was the command ever started for this version?"""
     return (one.folder / FOLDER / RECORD).exists()
 
 
@@ -107,22 +106,13 @@ def filled(command: str, pool: Path, one: Version) -> list[str]:
     """The words of the command with the version's places filled in; no shell reads them.
 
     Raises:
-        ConfigError: an open quote, a place that is not known, or no word at all.
+        ConfigError: the command has an open quote, an unknown place, or no word at all.
     """
     folder = one.folder.absolute()
     places = {
         "data": folder / "data", "out": folder / FOLDER / "out", "version": folder, "number": one.number,
         "pool": pool.absolute(),
     }  # fmt: skip
-    return [re.sub(r"\{(\w+)\}", lambda found: str(places[found[1]]), word) for word in words_of(command)]
-
-
-def words_of(command: str) -> list[str]:
-    """The words of a command, its places still open.
-
-    Raises:
-        ConfigError: an open quote, a place that is not known, or no word at all.
-    """
     try:
         words = shlex.split(command)
     except ValueError as error:
@@ -130,16 +120,16 @@ def words_of(command: str) -> list[str]:
     if not words:
         raise ConfigError("finetune.command is empty; give a program and its arguments")
     for name in re.findall(r"\{(\w+)\}", command):
-        if name not in PLACES:
-            known = [f"{{{place}}}" for place in PLACES]
+        if name not in places:
+            known = [f"{{{place}}}" for place in places]
             raise ConfigError(f"finetune.command: unknown place {{{name}}}; {unknown(name, known)}")
-    return words
+    return [re.sub(r"\{(\w+)\}", lambda found: str(places[found[1]]), word) for word in words]
 
 
 def _run(words: list[str], log: Path, lock: int, stopped: Callable[[], bool]) -> int | None:
-    """The exit code; None if it was stopped.
+    """The exit code of a command; None if it was stopped.
 
-    The supervisor ends the command and all that came of it when we end, whatever ends us; it holds the lock as long.
+    The supervisor ends the command and its children when this process ends in any way; until then it holds the lock.
     """
     with log.open("wb") as output:
         process = supervisor.start(words, stdout=output, stderr=output, pass_fds=(lock,))
@@ -159,7 +149,7 @@ def _log(folder: Path, number: int) -> Path:
 
 
 def _attempts(folder: Path) -> list[dict[str, Any]]:
-    """What was tried before; a record that cannot be read stands for an attempt that was not done."""
+    """The attempts so far; a record that cannot be read counts as one attempt that was not done."""
     try:
         found = json.loads((folder / RECORD).read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -1,9 +1,9 @@
-// Charts of bars and lines. Each is one image with a text that says what it shows, can be walked through by the arrow
-// keys, and has its numbers in a table below.
+// Charts of bars and lines. Each is one image with a text for readers, moves through its values by the arrow keys, and
+// has its numbers in a table below.
 
 const LEFT = 52, RIGHT = 10, TOP = 12, BOTTOM = 42;
 
-/** Values for an axis from 0 to `most`; whole ones if it counts. */
+/** Values for an axis from 0 to `most`; whole numbers for counts. */
 function ticks(most, isCount, wanted = 4) {
   if (!(most > 0)) return [0, 1];
   const rough = Math.max(most / wanted, isCount ? 1 : 0);
@@ -13,7 +13,7 @@ function ticks(most, isCount, wanted = 4) {
 }
 
 /**
- * A figure: title, note, plot, legend and table. `draw(plot, width)` puts its nodes into an SVG and gives its marks,
+ * A figure: title, note, plot, legend and table. `draw(plot, width)` puts its nodes into an SVG and returns its marks
  * as {x, y, text, node}, in reading order.
  */
 function figure({ title, note, alt, height = 230, draw, legend = [], columns, rows, wide = false }) {
@@ -42,7 +42,7 @@ function figure({ title, note, alt, height = 230, draw, legend = [], columns, ro
     const box = image.getBoundingClientRect();
     const x = event.clientX - box.left, y = event.clientY - box.top;
     const there = marks.filter((mark) => x >= mark.left && x < mark.right && (mark.top === undefined || (y >= mark.top && y < mark.bottom)));
-    // Where lines lie above each other, what is nearest to the pointer is meant.
+    // Of lines above each other, the one nearest to the pointer is shown.
     const place = marks.indexOf(there.sort((one, other) => Math.abs(one.y - y) - Math.abs(other.y - y))[0]);
     if (place !== active) show(place);
   };
@@ -98,7 +98,7 @@ function axes(image, width, height, { most, format, x, y }) {
   return scale;
 }
 
-/** Labels below the axis, in the middle of bins or at their edges, as many as there is room for. */
+/** Labels below the axis, in the middle of bins or at their edges; where there is no room, only some. */
 function below(image, width, height, labels, edges) {
   const each = (width - LEFT - RIGHT) / Math.max(1, labels.length - (edges ? 1 : 0));
   const room = Math.max(...labels.map((label) => label.length), 1) * 7.2 + 10;
@@ -112,9 +112,9 @@ function below(image, width, height, labels, edges) {
 }
 
 /**
- * Bars over bins. Series stand side by side, or on each other if `stacked`.
+ * Bars over bins, side by side or `stacked`.
  * bins: [{label, name}]; series: [{name, style, values, hidden}]; edges: labels at the edges instead of below bins;
- * least: what the axis reaches to at least, so that two charts have the same.
+ * least: the lowest end of the axis, so that two charts have the same axis.
  */
 function bars({ bins, series, stacked = false, x, y, format = number, edges = null, least = 0 }) {
   return (image, width, height) => {
@@ -149,7 +149,7 @@ function bars({ bins, series, stacked = false, x, y, format = number, edges = nu
   };
 }
 
-/** Lines over bins; a value that is not known leaves a gap. */
+/** Lines over bins; an unknown value leaves a gap. */
 function lines({ bins, series, x, y, most, format }) {
   return (image, width, height) => {
     const scale = axes(image, width, height, { most, format, x, y });

@@ -1,5 +1,5 @@
 "use strict";
-// Elements are made one by one and texts are set as texts: nothing from a pool is ever read as markup.
+// Elements are made one by one and texts are set as texts: no text of a pool is ever parsed as markup.
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -25,7 +25,7 @@ const dollars = (value) => `$${value >= 1 || value === 0 ? value.toFixed(2) : va
 const plural = (count, word, words = `${word}s`) => `${number(count)} ${count === 1 ? word : words}`;
 const sum = (values) => values.reduce((total, value) => total + value, 0);
 
-/** A small table; cells that are numbers, or come as [text, true], are set to the right. */
+/** A small table; cells that are numbers or [text, true] are aligned to the right. */
 function smallTable(columns, rows, caption) {
   const cell = (tag, value, isNumber) => el(tag, { class: isNumber ? "number" : value.className?.startsWith("gauge") ? "bar-cell" : null, scope: tag === "th" ? "col" : null }, value);
   const right = columns.map((_, place) => place > 0 && rows.length > 0 && rows.every((row) => typeof row[place] === "number" || /^([$\d,.%−+-]+|none|none yet|not known|)$/.test(row[place])));
@@ -46,7 +46,7 @@ function gauges(columns, rows, caption) {
   }), caption);
 }
 
-/** The JSON that an element holds gzipped, in base64. */
+/** The value of an element with gzipped JSON in base64. */
 async function unpacked(id) {
   const text = document.getElementById(id).textContent;
   const binary = atob(text);

@@ -1,4 +1,4 @@
-// How a pool grew: what was accepted and rejected round by round, what the radar saw, and what it cost.
+// The growth of a pool: accepted and rejected instructions by round, the radar, and the cost.
 
 function windowBins(growth) {
   return growth.accepted.map((_, place) => {
@@ -36,7 +36,7 @@ function growth(pools) {
 const WATCHED = { acceptance: "acceptance", nearest: "nearest ROUGE-L", openings: "ten openings", new_pairs: "new verb-noun pairs" };
 const VARIED = [["distinct_1", "distinct-1"], ["distinct_2", "distinct-2"], ["compression_ratio", "compression ratio"], ["verb_noun_entropy", "verb-noun entropy"], ["vendi_score", "Vendi score"]];
 
-/** What the collapse radar saw: the figures that it watches, by its own windows of rounds. */
+/** The figures of the collapse radar, by its own windows of rounds. */
 function radar(pool, name, side) {
   if (!pool.windows.length) return null;
   const bins = pool.windows.map((one) => ({ label: String(one.first_round), name: `rounds ${one.first_round} to ${one.last_round}` }));

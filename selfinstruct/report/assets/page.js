@@ -1,4 +1,4 @@
-// Puts the page together: the figures at once, the rows of the tables as they are unpacked.
+// Builds the page: the figures at once, the rows of the tables when they are unpacked.
 
 const pools = JSON.parse(document.getElementById("figures").textContent);
 
@@ -117,7 +117,7 @@ function rejectionTable(side) {
   });
 }
 
-/** The table of one pool at a time, with a choice of which where there are two. */
+/** The table of one pool; with two pools, the reader chooses one. */
 function placed(id, made) {
   const host = el("div", {}, made[0].node);
   if (made.length > 1) {
@@ -152,7 +152,7 @@ function instructionOf(side, position) {
   return el("button", { type: "button", class: "link", click: () => task && openTask(side, task) }, task ? task.instruction.slice(0, 140) : `task ${position}`);
 }
 
-/** The figures draw themselves once they have a width: that is before the second frame from now. */
+/** Figures are drawn once they have a width, which is before the second frame from now. */
 const drawn = () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
 
 async function start() {

@@ -1,9 +1,9 @@
-// What stands in each section, for one pool or for two side by side.
+// The sections of the page, for one pool or for two side by side.
 
 const SIDES = ["a", "b"];
 const sideStyle = (side) => `f-${SIDES[side]}`;
 
-/** Series of counts, one a pool; with two pools as shares of each, so that pools of different size compare. */
+/** Series of counts, one for each pool. Two pools are shown as shares, so that pools of different size compare. */
 function compared(pools, counts) {
   const asShare = pools.length > 1;
   return {
@@ -49,11 +49,11 @@ const DIVERSITY = [
   ["verb_noun_pairs", "Verb-noun pairs", "different ones", 0],
   ["verb_noun_entropy", "Verb-noun entropy", "in bits", 2],
   ["mean_nearest_rouge_l", "Nearest ROUGE-L", "mean, to an earlier instruction", 3],
-  ["vendi_score", "Vendi score", "as varied as so many different ones", 1],
+  ["vendi_score", "Vendi score", "the number of different instructions that would be as varied", 1],
   ["vendi_score_embeddings", "Vendi score by meaning", "the same, by embeddings", 1],
 ];
 
-/** The figures of diversity that a pool of these has; those by embeddings are there only when asked for. */
+/** The figures of diversity that one of these pools has. Those by embeddings are optional. */
 const diversityOf = (pools) => DIVERSITY.filter(([key]) => pools.some((pool) => key in pool.diversity));
 
 function difference(one, other, digits) {
@@ -118,11 +118,11 @@ function novelty(pools) {
     return all > of ? `${pools.length > 1 ? `${pool.name}: ` : ""}${number(of)} of ${number(all)} tasks, evenly spread. ` : "";
   }).join("");
   put("novelty", el("div", { class: "grid" },
-    scores(pools, "pool", "To the nearest earlier instruction", "How much each accepted instruction has in common with the most similar one before it, seeds included. Copies would be at 1.", told("pool")),
-    scores(pools, "seeds", "To the nearest seed", "The same, among the seeds alone: what is far to the left went its own way.", told("seeds"))));
+    scores(pools, "pool", "To the nearest earlier instruction", "How much each accepted instruction has in common with the most similar earlier one, seeds included. A copy is at 1.", told("pool")),
+    scores(pools, "seeds", "To the nearest seed", "The same, compared with the seeds alone. Instructions far to the left are unlike every seed.", told("seeds"))));
 }
 
-/** Bins for counts by value: of equal width, such that 99 of 100 of each pool lie in at most 30 of them; the last is open. */
+/** Bins of equal width for counts by value: at most 30 of them hold 99 % of each pool; the last one is open. */
 function lengthBins(counts) {
   let limit = 0, most = 0;
   for (const pool of counts) {
@@ -192,7 +192,7 @@ function shape(pools) {
       rows.length ? gauges([title.toLowerCase(), "tasks", "share", ""], rows, "") : null);
     return el("div", { class: "grid" },
       card("Kind", kinds), card("Input", inputs), card("Instances a task", instances, instances.length ? "" : "No task is finished yet."),
-      card("Language", spoken, languages.counts ? `By a quick detector, of ${plural(languages.sample, "instruction")} spread over the pool.` : 'Not told: pip install "selfinstruct[languages]" adds the detector.'));
+      card("Language", spoken, languages.counts ? `By a quick detector, of ${plural(languages.sample, "instruction")} spread over the pool.` : 'Not detected: pip install "selfinstruct[languages]" adds the detector.'));
   }));
 }
 
@@ -215,8 +215,8 @@ function lineage(pools, instructionOf) {
       const card = (title, note, rows) => el("div", { class: "card" }, el("h3", {}, titled(title, name)), el("p", { class: "note" }, note),
         rows.length ? el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": titled(title, name) }, smallTable(columns, rows, "")) : null);
       return el("div", { class: "grid two" },
-        card("Demonstrations that bore most", shown ? `Accepted tasks for each request that showed it, of those shown ${plural(often, "time")} or more.` : "None was shown yet.", fruitful.map(row)),
-        card("Demonstrations that bore none", shown ? `${number(none)} of the ${number(shown)} tasks that were shown bore no accepted task.` : "None was shown yet.", barren.map(row)));
+        card("Demonstrations with most accepted tasks", shown ? `Accepted tasks for each request that showed it, of those shown ${plural(often, "time")} or more.` : "None was shown yet.", fruitful.map(row)),
+        card("Demonstrations without an accepted task", shown ? `${number(none)} of the ${number(shown)} tasks that were shown brought no accepted task.` : "None was shown yet.", barren.map(row)));
     }));
 }
 

@@ -1,4 +1,4 @@
-// Verbs inside, their objects outside; beside it the same as a list, which is what keys and readers use.
+// Verbs inside, their objects outside. The list beside it is for keyboards and screen readers.
 
 const GOLDEN = 137.5;
 
@@ -20,7 +20,7 @@ function arcLabel(text, from, to, inner, outer) {
   return svg("text", { class: "arc-label", transform: `translate(${x.toFixed(1)} ${(y + 0).toFixed(1)}) rotate(${upright.toFixed(1)})`, dy: "0.35em", "text-anchor": "middle" }, shown);
 }
 
-/** `verbs` as the figures hold them; `onPick(verb, noun)` is called with what was chosen, null for none. */
+/** `verbs` as in the figures; `onPick(verb, noun)` gets the choice, null for none. */
 function sunburst(verbs, name, onPick) {
   const { listed, total } = verbs;
   const image = svg("svg", { role: "img", viewBox: "-200 -200 400 400" });

@@ -1,10 +1,10 @@
-// A table of any number of rows, of which only those in sight are in the page.
+// A table of any number of rows. Only the rows in sight are elements of the page.
 
 const SPARE = 6;
 
 /**
- * columns: [{name, of(row), style, isNumber, show(row)}], the first of which opens the row; filters: [{name, choices:
- * [[label, test]]}]; text(row): what is searched. The search gives rows back by `pick`.
+ * columns: [{name, of(row), style, isNumber, show(row)}], the first opens the row; filters: [{name, choices:
+ * [[label, test]]}]; text(row): the text that is searched. `pick` returns the rows found.
  */
 class RowTable {
   constructor({ id, label, rows, columns, filters, text, onOpen, sort }) {
@@ -34,7 +34,7 @@ class RowTable {
 
   get height() { return matchMedia("(max-width: 46rem)").matches ? 60 : 40; }
 
-  /** Narrow the rows by a test beside search and filters, named in words; null takes it away. */
+  /** Show only rows that pass a test, besides search and filters; null removes the test. */
   pick(name, test) {
     this.extra = test ? { name, test } : null;
     this.narrow();
@@ -74,7 +74,7 @@ class RowTable {
     if (column === null) this.order.sort((one, other) => one - other);
     else {
       const of = this.columns[column].of, keys = new Map(this.order.map((place) => [place, of(this.rows[place])]));
-      // What is not known comes last either way.
+      // Unknown values come last in both directions.
       this.order.sort((one, other) => {
         const a = keys.get(one), b = keys.get(other);
         if (!known(a) || !known(b)) return (known(b) ? 1 : 0) - (known(a) ? 1 : 0) || one - other;
@@ -85,11 +85,11 @@ class RowTable {
     this.draw(true);
   }
 
-  draw(anew = false) {
+  draw(all = false) {
     const height = this.height, all = this.order.length;
     const first = Math.max(0, Math.floor(this.view.scrollTop / height) - SPARE);
     const last = Math.min(all, first + Math.ceil((this.view.clientHeight || 600) / height) + 2 * SPARE);
-    if (!anew && first === this.first && last === this.last && height === this.drawn) return;
+    if (!all && first === this.first && last === this.last && height === this.drawn) return;
     const focused = this.body.contains(document.activeElement) ? Number(document.activeElement.dataset.at) : null;
     Object.assign(this, { first, last, drawn: height });
     this.table.setAttribute("aria-rowcount", String(all + 1));
@@ -102,7 +102,7 @@ class RowTable {
     for (let at = first; at < last; at++) rows.push(this.row(at));
     if (!all) rows.push(el("tr", {}, el("td", {}, "Nothing here.")));
     this.body.replaceChildren(spacer(first), ...rows, spacer(all - last));
-    if (focused !== null && !anew) this.body.querySelector(`[data-at="${focused}"]`)?.focus({ preventScroll: true });
+    if (focused !== null && !all) this.body.querySelector(`[data-at="${focused}"]`)?.focus({ preventScroll: true });
   }
 
   row(at) {

@@ -1,4 +1,4 @@
-// Shows one row at a time. Every text of the pool goes in by textContent: nothing of it is ever read as markup.
+// Shows one row at a time. Texts of the pool are set by textContent: they are never parsed as markup.
 "use strict";
 
 const token = new URLSearchParams(location.search).get("token") ?? "";
@@ -133,7 +133,7 @@ const actions = {
   b: ["back", back],
 };
 
-// One thing at a time: a key that is pressed while an answer is awaited does nothing.
+// One request at a time: keys pressed during a request do nothing.
 async function run(action) {
   if (busy) return;
   busy = true;
