@@ -29,8 +29,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from selfinstruct.filters.contaminated import Excluded
-from selfinstruct.records import Exclusion
+from selfinstruct.checks.contaminated import Excluded
+from selfinstruct.types import Exclusion
 
 ROOT = Path(__file__).resolve().parent.parent
 VOCABULARY = 200_000

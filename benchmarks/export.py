@@ -24,12 +24,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from selfinstruct.config.reading import load
+from selfinstruct.config.loading import load
 from selfinstruct.config.shaping import pool_settings
-from selfinstruct.export.formats import FORMATS
-from selfinstruct.records import Instance, Task
-from selfinstruct.store import statements
-from selfinstruct.store.pool import Pool
+from selfinstruct.exports.formats import FORMATS
+from selfinstruct.pool import statements
+from selfinstruct.pool.opening import Pool
+from selfinstruct.types import Instance, Task
 
 TASKS_A_ROUND = 40
 TASKS_A_REQUEST = 5

@@ -81,8 +81,8 @@ def generate(pool: Path, url: str, target: int, *more: str) -> list[str]:
 GROW = """
 import asyncio, sys, time
 from pathlib import Path
-from selfinstruct.config.reading import load
-from selfinstruct.runs.run import run
+from selfinstruct.config.loading import load
+from selfinstruct.runner.run import run
 
 pool, url, target = sys.argv[1:]
 options = {{"pool": Path(pool), "base_url": [url], "model": "offline", "target": int(target), "concurrency": {slots},

@@ -28,7 +28,7 @@ from rapidfuzz.distance import Indel
 from rouge_score.rouge_scorer import RougeScorer, _score_lcs
 from rouge_score.tokenize import tokenize as rouge_tokens
 
-from selfinstruct.novelty.index import Index, Neighbour, exceeds_exactly, sampled_places
+from selfinstruct.similarity.index import Index, Neighbour, exceeds_exactly, sampled_places
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -41,7 +41,7 @@ OPEN = """
 import json, resource, sys, time
 begin = time.perf_counter()
 import numpy as np
-from selfinstruct.novelty.index import Index
+from selfinstruct.similarity.index import Index
 imported = time.perf_counter()
 folder, tasks = sys.argv[1], json.load(open(sys.argv[2]))
 with np.load(folder + "/index.npz") as saved:

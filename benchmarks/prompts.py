@@ -15,16 +15,16 @@ from pathlib import Path
 
 import openai
 
-from selfinstruct import rounds
-from selfinstruct.config.reading import load
+from selfinstruct import algorithm
+from selfinstruct.checks.inputs import fault_of_input
+from selfinstruct.config.loading import load
 from selfinstruct.config.shaping import pool_settings
-from selfinstruct.filters.inputs import fault_of_input
-from selfinstruct.llm import wire
-from selfinstruct.llm.answers import read_answer
+from selfinstruct.models import wire
+from selfinstruct.models.completions import read_answer
 from selfinstruct.recipes import chat
-from selfinstruct.records import Completion, Prompt, Request, Task
 from selfinstruct.seeds.reading import read_seeds
 from selfinstruct.settings import Settings
+from selfinstruct.types import Completion, Prompt, Request, Task
 
 SEEDS = Path(__file__).parents[1] / "seeds" / "en.jsonl"
 NEED = (
@@ -65,17 +65,17 @@ class Server:
 async def propose(server: Server, settings: Settings, requests: int) -> Counter[str]:
     """Of the new tasks: how many there were, what became of them, and the tokens."""
     seeds = read_seeds(SEEDS)
-    planned = rounds.plan_round(0, settings.model_copy(update={"round_size": requests}), seeds, [])
+    planned = algorithm.plan_round(0, settings.model_copy(update={"round_size": requests}), seeds, [])
     answers = {
         one.id: answer for one, answer in zip(planned, await asyncio.gather(*map(server.ask, planned)), strict=True)
     }
-    candidates, unreadable = rounds.read_round(planned, answers, settings)
+    candidates, unreadable = algorithm.read_round(planned, answers, settings)
     known = [(seed.id, seed.instruction) for seed in seeds]
-    judge = rounds.Judge(settings.filters.tokenizer, lambda start: known[start:])
+    judge = algorithm.Judge(settings.filters.tokenizer, lambda start: known[start:])
     texts = {seed.id: seed.instruction for seed in seeds}
     shown = {one.id: [texts[demonstration] for demonstration in one.demonstrations] for one in planned}
     verdicts = [judge.verdict(one, shown[one.request_id], settings) for one in candidates]
-    reasons = Counter("accepted" if isinstance(one, rounds.Accepted) else one.reason for one in verdicts)
+    reasons = Counter("accepted" if isinstance(one, algorithm.Accepted) else one.reason for one in verdicts)
     copies, near = reasons["copy_of_demonstration"], reasons["near_duplicate"]
     accepted, tokens = reasons["accepted"], sum(one.prompt_tokens + one.completion_tokens for one in answers.values())
     return Counter({
@@ -92,7 +92,7 @@ async def inputs(server: Server, settings: Settings) -> Counter[str]:
 
     async def see(task: Task, *, needs: bool) -> None:
         async def ask(prompt: Prompt) -> Completion:
-            request = rounds.plan_request(prompt, settings, None, task.id)
+            request = algorithm.plan_request(prompt, settings, None, task.id)
             if prompt.stage != chat.INPUTS:
                 return Completion(request.id, "answer", "Done.", "stop")
             answer = await server.ask(request)
@@ -120,14 +120,14 @@ async def respond(server: Server, settings: Settings) -> Counter[str]:
 
     async def respond_to(task: Task) -> None:
         async def ask(prompt: Prompt) -> Completion:
-            request = rounds.plan_request(prompt, settings, None, task.id)
+            request = algorithm.plan_request(prompt, settings, None, task.id)
             if prompt.stage == chat.INPUTS:
                 return Completion(request.id, "answer", '{"missing": "nothing", "inputs": []}', "stop")
             answer = await server.ask(request)
             found["prompt tokens"] += answer.prompt_tokens
             return answer
 
-        _, kept, rejected = rounds.screen_instances(
+        _, kept, rejected = algorithm.screen_instances(
             task, await chat.write_instances(task, ask, settings, lambda *_: None), settings
         )
         found["kept"] += len(kept)

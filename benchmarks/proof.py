@@ -19,9 +19,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from selfinstruct.export.formats import prompt_completion_plain
-from selfinstruct.records import Instance
-from selfinstruct.store.training import Row
+from selfinstruct.exports.formats import prompt_completion_plain
+from selfinstruct.pool.training_rows import Row
+from selfinstruct.types import Instance
 
 HERE = Path(__file__).resolve().parents[1]
 HELD_OUT = 60

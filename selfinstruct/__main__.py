@@ -12,8 +12,8 @@ def main() -> None:
     if sys.platform == "win32":
         sys.exit("selfinstruct runs on Linux and macOS; on Windows use it inside WSL (wsl --install)")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does, and what was begun is cleared away
-    from selfinstruct.cli import run  # noqa: PLC0415 - after the check of the platform
-    from selfinstruct.terminal.streams import guard  # noqa: PLC0415
+    from selfinstruct.cli.commands import run  # noqa: PLC0415 - after the check of the platform
+    from selfinstruct.cli.streams import guard  # noqa: PLC0415
 
     exit_code = guard()
     called = Path(sys.argv[0]).name

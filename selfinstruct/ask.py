@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from typing import Any, TypeVar
 
 from selfinstruct.errors import Halted
-from selfinstruct.records import Completion, Prompt, Request
+from selfinstruct.types import Completion, Prompt, Request
 
 Ask = Callable[[Prompt], Awaitable[Completion]]
 """A question, put once, and its final answer: text or a failure."""

@@ -15,7 +15,7 @@ from typing import Any
 import regex
 
 from selfinstruct.errors import ConfigError
-from selfinstruct.records import digest
+from selfinstruct.types import digest
 
 OWN = "own"
 _FILE = regex.compile(r"(?P<path>.+\.py):(?P<name>[^\W\d]\w*)")

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from selfinstruct.records import StageModel, canonical_json
+from selfinstruct.types import StageModel, canonical_json
 
 LARGEST = 2**63 - 1
 """What the database can hold."""

@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from selfinstruct.ask import Ask, Key, Unanswered, at_once
-from selfinstruct.config.reading import load
+from selfinstruct.config.loading import load
 from selfinstruct.config.shaping import pool_settings
-from selfinstruct.export.files import export
-from selfinstruct.growth.pump import Outcome
-from selfinstruct.llm.offline.book import find
-from selfinstruct.records import Completion, Instance, Prompt, Request, Task
-from selfinstruct.runs.run import grow_blocking
+from selfinstruct.exports.writing import export
+from selfinstruct.models.offline.book import find
+from selfinstruct.pool import statements
+from selfinstruct.pool.opening import Pool
+from selfinstruct.pool.writer import Statement
+from selfinstruct.runner.pump import Outcome
+from selfinstruct.runner.run import grow_blocking
 from selfinstruct.settings import Settings
-from selfinstruct.store import statements
-from selfinstruct.store.pool import Pool
-from selfinstruct.store.writer import Statement
+from selfinstruct.types import Completion, Instance, Prompt, Request, Task
 
 ROOT = Path(__file__).parents[1]
 Result = TypeVar("Result")

@@ -8,9 +8,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from selfinstruct.algorithm import Accepted, Likeness
 from selfinstruct.diversity.scored import FULL, is_sampled
-from selfinstruct.novelty.index import Neighbour
-from selfinstruct.records import (
+from selfinstruct.pool import statements
+from selfinstruct.pool.opening import Pool
+from selfinstruct.pool.writer import Statement, connect
+from selfinstruct.seeds import read_seeds
+from selfinstruct.similarity.index import Neighbour
+from selfinstruct.types import (
     Candidate,
     Completion,
     Finished,
@@ -23,11 +28,6 @@ from selfinstruct.records import (
     digest,
     task_id,
 )
-from selfinstruct.rounds import Accepted, Likeness
-from selfinstruct.seeds import read_seeds
-from selfinstruct.store import statements
-from selfinstruct.store.pool import Pool
-from selfinstruct.store.writer import Statement, connect
 from tests.builders import SEEDS, settings
 
 NOW = "2026-01-01T00:00:00.000Z"

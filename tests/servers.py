@@ -13,8 +13,8 @@ from typing import Any
 
 from aiohttp import web
 
-from selfinstruct.llm.offline.options import parse_quirks
-from selfinstruct.llm.offline.protocol import CARD, Model, RequestError, answer_chat, answer_completion, count_tokens
+from selfinstruct.models.offline.options import parse_quirks
+from selfinstruct.models.offline.protocol import CARD, Model, RequestError, answer_chat, answer_completion, count_tokens
 
 Answer = Callable[[int, str, dict[str, Any], web.Request], Awaitable[web.StreamResponse]]
 """(how many requests came before, path, body, request) -> response."""

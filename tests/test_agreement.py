@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfinstruct.recipes.agreement import agreed, final_answer, is_definite, is_enough, same_answer
-from selfinstruct.records import Completion, Prompt, Task
 from selfinstruct.settings import AgreementSettings
+from selfinstruct.steps.self_consistency import agreed, final_answer, is_definite, is_enough, same_answer
+from selfinstruct.types import Completion, Prompt, Task
 from tests.builders import changed, settings
 from tests.test_judging import follow, outcome
 

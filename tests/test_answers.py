@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from selfinstruct.cli import run
-from selfinstruct.llm.answers import finish_reason
-from selfinstruct.llm.offline.protocol import Model, answer_chat
-from selfinstruct.llm.thinking import without_thinking
-from selfinstruct.store.writer import Writer
+from selfinstruct.cli.commands import run
+from selfinstruct.models.completions import finish_reason
+from selfinstruct.models.offline.protocol import Model, answer_chat
+from selfinstruct.models.thinking import without_thinking
+from selfinstruct.pool.writer import Writer
 from tests.builders import ROOT, rows
 from tests.processes import generate
 from tests.servers import Answer, ScriptedServer, completion

@@ -16,15 +16,15 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from selfinstruct.filters.instances import judge_instances
-from selfinstruct.filters.instructions import fault_of_instruction, instruction_rules
-from selfinstruct.llm.offline import writer
-from selfinstruct.llm.offline.book import entries, find
-from selfinstruct.llm.offline.voices import NO_RULE
-from selfinstruct.novelty.index import Index
-from selfinstruct.records import InstanceCandidate, Task
+from selfinstruct.checks import validators
+from selfinstruct.checks.instances import judge_instances
+from selfinstruct.checks.instructions import fault_of_instruction, instruction_rules
+from selfinstruct.models.offline import reply
+from selfinstruct.models.offline.book import entries, find
+from selfinstruct.models.offline.voices import NO_RULE
 from selfinstruct.seeds.reading import read_seeds
-from selfinstruct.validators import validators
+from selfinstruct.similarity.index import Index
+from selfinstruct.types import InstanceCandidate, Task
 from tests.builders import SEEDS, settings
 
 GIVEN = next(one for one in entries() if one.needs_input and not one.is_classification and not one.answers[0].wrong)
@@ -54,21 +54,21 @@ def task_body(instruction: str, schema: str, count: int = 3, **more: Any) -> dic
 
 
 def test_transport_fields_and_the_spelling_of_max_tokens_change_nothing() -> None:
-    plain = writer.chat(propose_body([], max_tokens=900, seed=4))
-    assert plain == writer.chat(propose_body([], max_completion_tokens=900, seed=4, user="me", stream=False, n=1))
-    assert plain != writer.chat(propose_body([], max_tokens=901, seed=4))
+    plain = reply.chat(propose_body([], max_tokens=900, seed=4))
+    assert plain == reply.chat(propose_body([], max_completion_tokens=900, seed=4, user="me", stream=False, n=1))
+    assert plain != reply.chat(propose_body([], max_tokens=901, seed=4))
 
 
 def test_the_hash_seed_of_the_process_changes_nothing() -> None:
     message = json.dumps({"instruction": LABELLED.instruction}) + '\n{"labels":'
     code = (
-        "from selfinstruct.llm.offline import writer\n"
+        "from selfinstruct.models.offline import writer\n"
         "for i in range(60):\n"
-        "    ask = lambda text: print(writer.chat({'model': 'offline', 'seed': i, "
+        "    ask = lambda text: print(reply.chat({'model': 'offline', 'seed': i, "
         "'messages': [{'role': 'user', 'content': text}]}).text)\n"
         "    ask('Write 5 new tasks {\"tasks\":')\n"
         f"    ask({message!r})\n"
-        "    print(writer.complete({'model': 'offline', 'prompt': 'Tasks\\n1.', 'seed': i}).text)\n"
+        "    print(reply.complete({'model': 'offline', 'prompt': 'Tasks\\n1.', 'seed': i}).text)\n"
     )
     root = Path(__file__).parent.parent
     outputs = {
@@ -93,7 +93,7 @@ def test_the_hash_seed_of_the_process_changes_nothing() -> None:
 def test_propose_writes_as_many_tasks_as_asked(schema: str | None) -> None:
     sizes = Counter()
     for seed in range(200):
-        text = writer.chat(propose_body(["Name three rivers."], 7, schema, seed=seed)).text
+        text = reply.chat(propose_body(["Name three rivers."], 7, schema, seed=seed)).text
         found = re.search(r"\{.*\}", text, re.DOTALL)
         try:
             tasks = json.loads(found[0])["tasks"] if found else []
@@ -108,12 +108,12 @@ def test_propose_writes_as_many_tasks_as_asked(schema: str | None) -> None:
 
 
 def test_without_an_enforced_form_json_comes_in_fences_and_after_words_at_times() -> None:
-    texts = [writer.chat(propose_body([], 3, None, seed=seed)).text for seed in range(200)]
+    texts = [reply.chat(propose_body([], 3, None, seed=seed)).text for seed in range(200)]
     assert 20 < sum(text.startswith("```json") for text in texts) < 90
     assert 5 < sum(not text.startswith(("{", "```", "[")) for text in texts) < 50
     object_form = {"type": "json_object"}
     texts = [
-        writer.chat(propose_body([], 3, None, seed=seed) | {"response_format": object_form}).text for seed in range(99)
+        reply.chat(propose_body([], 3, None, seed=seed) | {"response_format": object_form}).text for seed in range(99)
     ]
     assert not any(text.startswith("```") for text in texts)
 
@@ -121,23 +121,23 @@ def test_without_an_enforced_form_json_comes_in_fences_and_after_words_at_times(
 def test_inputs_are_those_of_the_book_and_most_answers_right() -> None:
     right = wrong = 0
     for seed in range(150):
-        answer = writer.chat(task_body(GIVEN.instruction, "task_inputs", 3, seed=seed))
+        answer = reply.chat(task_body(GIVEN.instruction, "task_inputs", 3, seed=seed))
         if answer.is_cut or "inputs" not in answer.text:
             continue
         value = json.loads(answer.text)
         assert value["missing"] != "nothing"
         for text in value["inputs"]:
-            reply = writer.chat(chat_body(f"{GIVEN.instruction}\n\n{text}", seed=seed)).text
+            said = reply.chat(chat_body(f"{GIVEN.instruction}\n\n{text}", seed=seed)).text
             known = GIVEN.answer(text)
-            right += known is not None and reply == known.output
-            wrong += known is None or reply != known.output
+            right += known is not None and said == known.output
+            wrong += known is None or said != known.output
     assert right > 9 * wrong > 0
 
 
 def test_labelled_inputs_cover_the_labels() -> None:
     whole = outside = 0
     for seed in range(150):
-        answer = writer.chat(task_body(LABELLED.instruction, "labelled_inputs", 4, seed=seed))
+        answer = reply.chat(task_body(LABELLED.instruction, "labelled_inputs", 4, seed=seed))
         if answer.is_cut or '"labels"' not in answer.text:
             continue
         value = json.loads(answer.text)
@@ -152,20 +152,20 @@ def test_labelled_inputs_cover_the_labels() -> None:
 def test_a_response_reads_instruction_and_input_back() -> None:
     text, wanted = GIVEN.answers[0].input, GIVEN.answers[0].output
     for message in (f"{GIVEN.instruction}\n\n{text}", f"{GIVEN.instruction}\n\nInput: {text}"):
-        answers = Counter(writer.chat(chat_body(message, seed=seed)).text for seed in range(60))
+        answers = Counter(reply.chat(chat_body(message, seed=seed)).text for seed in range(60))
         assert answers[wanted] > 50
     parts = [{"type": "text", "text": f"{GIVEN.instruction}\n\n"}, {"type": "text", "text": text}]
     body = {"model": "offline", "messages": [{"role": "system", "content": "x"}, {"role": "user", "content": parts}]}
-    assert writer.chat(body, quirks={}).text == wanted
+    assert reply.chat(body, quirks={}).text == wanted
 
 
 def test_an_unknown_task_is_declined() -> None:
-    assert writer.chat(chat_body("Describe the sea.")).text == NO_RULE
+    assert reply.chat(chat_body("Describe the sea.")).text == NO_RULE
 
 
 def test_a_base_model_goes_on_with_the_numbered_list() -> None:
     prompt = "Come up with a series of tasks:\n1. Name a colour.\n2. Sort a, b and c.\n3."
-    text = writer.complete({"model": "offline", "prompt": prompt}).text
+    text = reply.complete({"model": "offline", "prompt": prompt}).text
     numbers = [int(n) for n in re.findall(r"(?m)^(\d+)\. ", f"3.{text}")]
     assert numbers == list(range(3, 17))
     assert text.startswith(" ")
@@ -174,28 +174,28 @@ def test_a_base_model_goes_on_with_the_numbered_list() -> None:
 def test_a_base_model_says_whether_labels_are_fixed() -> None:
     prompt = f"Task: Name a colour.\nFixed labels: no\n\nTask: {LABELLED.instruction}\nFixed labels:"
     answers = Counter(
-        writer.complete({"model": "offline", "prompt": prompt, "seed": i}).text.split("\n")[0] for i in range(300)
+        reply.complete({"model": "offline", "prompt": prompt, "seed": i}).text.split("\n")[0] for i in range(300)
     )
     assert answers[" yes"] > 285
     assert len(answers) > 1
     prompt = prompt.replace(LABELLED.instruction, COMPLETE.instruction)
-    assert writer.complete({"model": "offline", "prompt": prompt}).text.startswith(" no\n")
+    assert reply.complete({"model": "offline", "prompt": prompt}).text.startswith(" no\n")
 
 
 def test_a_base_model_writes_instances_input_first() -> None:
     for seed in range(40):
         prompt = f"Write examples.\n\nTask: {GIVEN.instruction}\n"
-        text = writer.complete({"model": "offline", "prompt": prompt, "seed": seed}).text
+        text = reply.complete({"model": "offline", "prompt": prompt, "seed": seed}).text
         assert text.startswith(("Example 1\nInput: ", "Output: "))
         assert "\n\nTask: " in text
     prompt = f"Task: {COMPLETE.instruction}\n"
-    said = [writer.complete({"model": "offline", "prompt": prompt, "seed": i}).text for i in range(60)]
+    said = [reply.complete({"model": "offline", "prompt": prompt, "seed": i}).text for i in range(60)]
     assert sum(text.startswith(f"Output: {COMPLETE.answers[0].output}") for text in said) > 45
 
 
 @examples(max_examples=150)
 @given(st.text(), st.sampled_from([*SCHEMAS, None]), st.sampled_from(["tasks", "words"]))
-def test_no_message_makes_the_writer_fail(text: str, schema: str | None, style: writer.Style) -> None:
+def test_no_message_makes_the_writer_fail(text: str, schema: str | None, style: reply.Style) -> None:
     hard = (
         "",
         " x\n9.",
@@ -204,8 +204,8 @@ def test_no_message_makes_the_writer_fail(text: str, schema: str | None, style: 
         json.dumps({"instruction": GIVEN.instruction}),
     )
     for tail in hard:
-        assert isinstance(writer.chat(chat_body(text + tail, schema), style).text, str)
-        assert isinstance(writer.complete({"model": "offline", "prompt": f"Task: {text}{tail}\n"}, style).text, str)
+        assert isinstance(reply.chat(chat_body(text + tail, schema), style).text, str)
+        assert isinstance(reply.complete({"model": "offline", "prompt": f"Task: {text}{tail}\n"}, style).text, str)
 
 
 # Faults on purpose
@@ -214,7 +214,7 @@ def test_no_message_makes_the_writer_fail(text: str, schema: str | None, style: 
 def test_faulty_proposals_are_there_and_rare() -> None:
     texts = []
     for seed in range(500):
-        found = writer.chat(propose_body([], 10, seed=seed))
+        found = reply.chat(propose_body([], 10, seed=seed))
         if not found.is_cut and '"instruction"' in found.text:
             texts += [task["instruction"] for task in json.loads(found.text)["tasks"]]
     unknown = [text for text in texts if find(text) is None]
@@ -261,12 +261,12 @@ def test_words_style_gives_distinct_instructions_without_end() -> None:
     texts = []
     for seed in range(100):
         texts += [
-            t["instruction"] for t in json.loads(writer.chat(propose_body([], 20, seed=seed), "words").text)["tasks"]
+            t["instruction"] for t in json.loads(reply.chat(propose_body([], 20, seed=seed), "words").text)["tasks"]
         ]
     assert len(set(texts)) == 2000
     assert all(8 <= len(text.split()) <= 24 for text in texts)
     body = task_body(texts[0], "task_inputs", seed=1)
-    assert json.loads(writer.chat(body, "words").text).keys() == {"missing", "inputs"}
-    assert len(writer.chat(chat_body(texts[0]), "words").text.split()) <= 20
-    listed = writer.complete({"model": "offline", "prompt": "Tasks:\n1."}, "words").text
+    assert json.loads(reply.chat(body, "words").text).keys() == {"missing", "inputs"}
+    assert len(reply.chat(chat_body(texts[0]), "words").text.split()) <= 20
+    listed = reply.complete({"model": "offline", "prompt": "Tasks:\n1."}, "words").text
     assert len(re.findall(r"(?m)^\d+\. ", "1." + listed)) == 16

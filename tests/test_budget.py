@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from selfinstruct import cli
+from selfinstruct.cli import commands as cli
 from selfinstruct.errors import BudgetError, ConfigError
-from selfinstruct.llm.budget import Attempt, Budget, Limits, most_tokens
-from selfinstruct.llm.offline.server import OfflineServer
-from selfinstruct.llm.prices import Price, in_dollars, listed_price
-from selfinstruct.records import Completion, Message, Request
-from selfinstruct.store.reading import status
+from selfinstruct.models.budget import Attempt, Budget, Limits, most_tokens
+from selfinstruct.models.offline.server import OfflineServer
+from selfinstruct.models.prices import Price, in_dollars, listed_price
+from selfinstruct.pool.reader import status
+from selfinstruct.types import Completion, Message, Request
 from tests.builders import exported, grow, rows
 
 PRICES = '[prices.offline]\ninput = "0.5"\noutput = "1.5"\n'

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from selfinstruct import cli
-from selfinstruct.calibration import Agreement, calibrate, read_labels
-from selfinstruct.config.reading import load
+from selfinstruct.cli import commands as cli
+from selfinstruct.config.loading import load
 from selfinstruct.errors import ConfigError
-from selfinstruct.llm.offline.server import OfflineServer
+from selfinstruct.models.offline.server import OfflineServer
+from selfinstruct.review.calibration import Agreement, calibrate, read_labels
 from tests.builders import book_says, grow, jsonl, rows
 
 OBSERVED = "[judge]\nenabled = true\nmin_valid = 1\nmin_input = 1\nmin_output = 1\n"

@@ -19,9 +19,9 @@ from pathlib import Path
 
 import pytest
 
-from selfinstruct import cli
-from selfinstruct.llm.offline.server import OfflineServer
-from selfinstruct.store.reading import status
+from selfinstruct.cli import commands as cli
+from selfinstruct.models.offline.server import OfflineServer
+from selfinstruct.pool.reader import status
 from tests.builders import ROOT, grow, jsonl, rows, seed_row
 
 
@@ -177,8 +177,8 @@ def test_help_answers_quickly_and_names_every_command() -> None:
 
 def test_status_imports_neither_prefect_nor_openai_nor_pandas(demo: Path) -> None:
     code = (
-        "import sys; from selfinstruct.cli import run; run(['status', sys.argv[1]]);"
-        "heavy = ('prefect', 'openai', 'pandas', 'pyarrow', 'aiohttp', 'selfinstruct.rounds');"
+        "import sys; from selfinstruct.cli.commands import run; run(['status', sys.argv[1]]);"
+        "heavy = ('prefect', 'openai', 'pandas', 'pyarrow', 'aiohttp', 'selfinstruct.algorithm');"
         "print([m for m in heavy if m in sys.modules])"
     )
     found = subprocess.run(
@@ -593,8 +593,8 @@ def test_a_read_only_folder_is_one_clear_line() -> None:
         folder.chmod(0o755)
         code = (
             "import ctypes, os, sys; from selfinstruct import cli;"
-            "from selfinstruct.runs import run; from selfinstruct.terminal import generate;"
-            "from selfinstruct.llm.offline import server;"
+            "from selfinstruct.runner import run; from selfinstruct.cli import generate;"
+            "from selfinstruct.models.offline import server;"
             "os.geteuid() or ctypes.CDLL(None).setfsuid(65534); sys.exit(cli.run(sys.argv[1:]))"
         )
         command = [sys.executable, "-c", code, "generate", "--pool", str(folder / "outputs" / "p")]

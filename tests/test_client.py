@@ -14,11 +14,11 @@ import pytest
 from aiohttp import web
 
 from selfinstruct.errors import AccessError, Halted
-from selfinstruct.llm.client import Client, EndpointConfig, without_credentials
-from selfinstruct.llm.slots import Slots, Ticket
-from selfinstruct.llm.urls import is_on_loopback
-from selfinstruct.llm.wire import Capabilities, retry_after_s, sampling_seed
-from selfinstruct.records import Completion, Message, Request, Schema
+from selfinstruct.models.client import Client, EndpointConfig, without_credentials
+from selfinstruct.models.slots import Slots, Ticket
+from selfinstruct.models.urls import is_on_loopback
+from selfinstruct.models.wire import Capabilities, retry_after_s, sampling_seed
+from selfinstruct.types import Completion, Message, Request, Schema
 from tests.servers import Answer, ScriptedServer, completion, error, held_port
 
 SCHEMA = Schema("thing", {"type": "object", "properties": {}, "required": [], "additionalProperties": False})

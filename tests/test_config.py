@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from selfinstruct.config.reading import OPTIONS, Config, load
+from selfinstruct.config.loading import OPTIONS, Config, load
 from selfinstruct.errors import ConfigError
 
 KEY = "sk-proj-4f9d2c7be1"

@@ -14,14 +14,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfinstruct import cli
+from selfinstruct.checks.contaminated import Excluded
+from selfinstruct.cli import commands as cli
 from selfinstruct.errors import ConfigError
-from selfinstruct.exclusions import read_exclusion, read_exclusions
-from selfinstruct.filters.contaminated import Excluded
-from selfinstruct.novelty.passages import WORDS, Passages, weight
-from selfinstruct.novelty.tokens import tokenize
-from selfinstruct.records import Exclusion
-from selfinstruct.store.reading import status
+from selfinstruct.pool.reader import status
+from selfinstruct.seeds.benchmarks import read_exclusion, read_exclusions
+from selfinstruct.similarity.passages import WORDS, Passages, weight
+from selfinstruct.similarity.tokens import tokenize
+from selfinstruct.types import Exclusion
 from tests.builders import exported, grow, jsonl, rows
 
 QUESTION = "Natalia sold clips to 48 of her friends in April, and then she sold half as many in May. How many in all?"

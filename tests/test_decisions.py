@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from selfinstruct import cli
-from selfinstruct.export.files import export
+from selfinstruct.cli import commands as cli
+from selfinstruct.exports.writing import export
 from tests.builders import ROOT, grow, rows
 from tests.servers import ScriptedServer, completion
 

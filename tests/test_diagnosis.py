@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from selfinstruct import cli
+from selfinstruct.algorithm import plan_request
+from selfinstruct.cli import commands as cli
 from selfinstruct.diversity.diagnosis import diagnosis
-from selfinstruct.growth.underway import LEAST_ANSWERS, Endings, Pace
-from selfinstruct.llm.offline.protocol import Model, answer_chat
+from selfinstruct.models.offline.protocol import Model, answer_chat
 from selfinstruct.recipes import chat
-from selfinstruct.records import Finished, JudgeVerdict, Task, canonical_json
-from selfinstruct.rounds import plan_request
+from selfinstruct.runner.underway import LEAST_ANSWERS, Endings, Pace
+from selfinstruct.types import Finished, JudgeVerdict, Task, canonical_json
 from tests.builders import proposals, settings, task
 from tests.processes import generate, running
 from tests.servers import ScriptedServer, completion

@@ -22,8 +22,8 @@ from hypothesis import strategies as st
 from selfinstruct.diversity import figures
 from selfinstruct.diversity.figures import Diversity, diversity, vendi_sample, vendi_score
 from selfinstruct.diversity.scored import evenly
+from selfinstruct.pool.reader import scored_instructions, snapshot
 from selfinstruct.report.page import write_report
-from selfinstruct.store.reading import scored_instructions, snapshot
 from selfinstruct.versions.gate import measure
 from tests.builders import ROOT, grow, rows
 
@@ -132,7 +132,7 @@ def test_status_as_json_has_the_figures_and_plain_status_does_not_reckon_them(tm
     assert found["instructions"] >= 20
     assert 0 < found["mean_nearest_rouge_l"] < 0.7
     code = (
-        "import sys; from selfinstruct.cli import run; "
+        "import sys; from selfinstruct.cli.commands import run; "
         f"run(['status', {str(pool)!r}]); print('selfinstruct.diversity.figures' in sys.modules)"
     )
     plain = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True).stdout
@@ -149,7 +149,7 @@ def test_the_document_names_every_figure_once() -> None:
 def test_where_scores_end_with_the_first_tasks_those_of_the_sample_count_throughout(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("selfinstruct.rounds.FULL", 400)
+    monkeypatch.setattr("selfinstruct.algorithm.FULL", 400)
     grow(tmp_path / "pool", target=360)
     stored = rows(tmp_path / "pool", "SELECT id, nearest_score FROM tasks WHERE origin = 'generated' ORDER BY position")
     known = [score for _, score in stored if score is not None]

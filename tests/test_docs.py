@@ -20,8 +20,9 @@ import typer
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from selfinstruct import cli, judging
-from selfinstruct.config.reading import OPTIONS, Config, load
+from selfinstruct.cli import commands as cli
+from selfinstruct.cli.streams import BROKEN_PIPE, UNWRITABLE
+from selfinstruct.config.loading import OPTIONS, Config, load
 from selfinstruct.config.sections import (
     BudgetSection,
     FinetuneSection,
@@ -33,7 +34,10 @@ from selfinstruct.config.sections import (
 )
 from selfinstruct.config.shaping import pool_settings
 from selfinstruct.errors import SelfInstructError
-from selfinstruct.export.formats import FORMATS
+from selfinstruct.exports.formats import FORMATS
+from selfinstruct.pool.reader import snapshot, status
+from selfinstruct.pool.schema import TABLES
+from selfinstruct.pool.training_rows import rows
 from selfinstruct.recipes import RECIPES
 from selfinstruct.settings import (
     AgreementSettings,
@@ -43,10 +47,7 @@ from selfinstruct.settings import (
     RecipeSettings,
     Settings,
 )
-from selfinstruct.store.reading import snapshot, status
-from selfinstruct.store.schema import TABLES
-from selfinstruct.store.training import rows
-from selfinstruct.terminal.streams import BROKEN_PIPE, UNWRITABLE
+from selfinstruct.steps import judging
 from tests.builders import ROOT, grow
 
 DOCS = ROOT / "docs"
@@ -186,7 +187,7 @@ def test_the_modules_without_sqlite_are_those_of_the_contract() -> None:
         for path in (ROOT / "selfinstruct").rglob("*.py")
         if re.search(r"^import sqlite3", path.read_text(encoding="utf-8"), re.MULTILINE)
     }
-    assert speakers == {"store"}
+    assert speakers == {"pool"}
 
 
 # --- pool -----------------------------------------------------------------------------------------------------------
@@ -279,7 +280,7 @@ def test_the_query_of_training_rows_gives_what_is_exported(pool: Path, connectio
     assert found == exported
 
 
-REASONED = ("filters", "recipes", "validators")
+REASONED = ("checks", "recipes")
 """Packages that give reasons."""
 
 
@@ -307,7 +308,7 @@ def reasons_in(path: Path) -> set[str]:
 
 def test_the_reasons_are_those_of_the_code() -> None:
     package = ROOT / "selfinstruct"
-    paths = [*(path for name in REASONED for path in package.glob(f"{name}/*.py")), package / "rounds.py"]
+    paths = [*(path for name in REASONED for path in package.glob(f"{name}/*.py")), package / "algorithm.py"]
     described = [row[0].strip("`") for row in cells(section(POOL, "## Reasons"))]
     assert described == sorted(set(described))
     assert set(described) == set(judging.REASONS).union(*map(reasons_in, paths))
@@ -316,7 +317,7 @@ def test_the_reasons_are_those_of_the_code() -> None:
 def test_reasons_of_the_original_code_alone_are_marked() -> None:
     package = ROOT / "selfinstruct"
     compat = package / "recipes" / "compat.py"
-    paths = [*(path for name in REASONED for path in package.glob(f"{name}/*.py")), package / "rounds.py"]
+    paths = [*(path for name in REASONED for path in package.glob(f"{name}/*.py")), package / "algorithm.py"]
     elsewhere = set().union(*(reasons_in(path) for path in paths if path != compat))
     marked = {row[0].strip("`") for row in cells(section(POOL, "## Reasons")) if "*compat*" in row[2]}
     assert marked == reasons_in(compat) - elsewhere
@@ -533,7 +534,7 @@ def test_exit_codes_are_those_of_the_errors_and_of_the_pump() -> None:
     described = {int(row[0]) for row in cells(section(CONFIGURATION, "## Exit codes"))}
     errors: list[type[SelfInstructError]] = [SelfInstructError, *SelfInstructError.__subclasses__()]
     given = {error.exit_code for error in errors}
-    for name in ("growth/pump.py", "runs/run.py", "terminal/generate.py"):
+    for name in ("runner/pump.py", "runner/run.py", "cli/generate.py"):
         text = (ROOT / "selfinstruct" / name).read_text(encoding="utf-8")
         given |= {int(code) for code in re.findall(r"\bOutcome\(\s*(\d+),", text)}
     assert described == given | {UNWRITABLE, BROKEN_PIPE}

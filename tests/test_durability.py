@@ -18,9 +18,9 @@ from pathlib import Path
 
 import pytest
 
-from selfinstruct import cli
-from selfinstruct.llm.offline.server import OfflineServer
-from selfinstruct.store.reading import status
+from selfinstruct.cli import commands as cli
+from selfinstruct.models.offline.server import OfflineServer
+from selfinstruct.pool.reader import status
 from tests.builders import ROOT, exported, grow
 from tests.processes import counted, generate, kills, running, wait_until
 from tests.servers import GatedServer, without_schemas
@@ -170,7 +170,7 @@ def test_a_clock_that_jumps_changes_nothing(tmp_path: Path, reference: bytes) ->
     code = (
         "import random, sys, time; jump = random.Random(5); real = time.time;"
         "time.time = lambda: real() + jump.choice([-4e8, 0, 4e8]);"
-        "from selfinstruct.cli import run; sys.exit(run(sys.argv[1:]))"
+        "from selfinstruct.cli.commands import run; sys.exit(run(sys.argv[1:]))"
     )
     with OfflineServer(fault="429=10%:0.1,500=5%") as server:
         arguments = [sys.executable, "-c", code, *command(tmp_path / "p", server.base_url)[3:]]

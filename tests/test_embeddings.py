@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from selfinstruct import cli
+from selfinstruct.cli import commands as cli
 from selfinstruct.diversity.figures import vendi_of_embeddings, vendi_sample
 from selfinstruct.errors import AccessError
-from selfinstruct.llm import embeddings
-from selfinstruct.llm.embeddings import embed
-from selfinstruct.llm.endpoint import EndpointConfig
+from selfinstruct.models import embeddings
+from selfinstruct.models.embeddings import embed
+from selfinstruct.models.endpoint import EndpointConfig
 from tests.builders import grow, rows
 from tests.servers import ScriptedServer, error
 

@@ -24,21 +24,21 @@ from aiohttp import web
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from selfinstruct import cli
+from selfinstruct.cli import commands as cli
 from selfinstruct.errors import ConfigError, PoolError
-from selfinstruct.export.card import licence_hint
-from selfinstruct.export.chat_template import FAULTS
-from selfinstruct.export.choice import REASONS, Choice, Screen
-from selfinstruct.export.files import Options, export
-from selfinstruct.export.folder import _exchange, whole_folder
-from selfinstruct.export.formats import END, FORMATS, WITH_INPUT, WITHOUT_INPUT, Frame, Unfit, Wording, asked
-from selfinstruct.export.manifest import Spaced
-from selfinstruct.export.tables import _BATCH_CHARS, COLUMNS, NAMES, file_name, opened
-from selfinstruct.llm.offline.options import parse_quirks
-from selfinstruct.llm.offline.protocol import Model, answer_chat
-from selfinstruct.records import Exclusion, Instance, Task
-from selfinstruct.store.exclusions import Used
-from selfinstruct.store.training import Row
+from selfinstruct.exports.card import licence_hint
+from selfinstruct.exports.chat_template import FAULTS
+from selfinstruct.exports.choice import REASONS, Choice, Screen
+from selfinstruct.exports.folder import _exchange, whole_folder
+from selfinstruct.exports.formats import END, FORMATS, WITH_INPUT, WITHOUT_INPUT, Frame, Unfit, Wording, asked
+from selfinstruct.exports.manifest import Spaced
+from selfinstruct.exports.row_files import _BATCH_CHARS, COLUMNS, NAMES, file_name, opened
+from selfinstruct.exports.writing import Options, export
+from selfinstruct.models.offline.options import parse_quirks
+from selfinstruct.models.offline.protocol import Model, answer_chat
+from selfinstruct.pool.exclusions import Used
+from selfinstruct.pool.training_rows import Row
+from selfinstruct.types import Exclusion, Instance, Task
 from tests.builders import ROOT, grow, made_pool
 from tests.builders import rows as pool_rows
 from tests.servers import ScriptedServer
@@ -486,7 +486,7 @@ def test_a_file_put_there_while_it_is_written_survives(tmp_path: Path) -> None:
 def test_a_file_put_there_at_the_last_moment_survives(
     demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from selfinstruct.export import folder as module
+    from selfinstruct.exports import folder as module
 
     export(demo, ["alpaca"], tmp_path / "x")
     exchange = module._exchange
@@ -536,7 +536,7 @@ def test_an_export_that_fails_leaves_the_old_one(demo: Path, tmp_path: Path, mon
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("selfinstruct.export.files._write_about", full)
+    monkeypatch.setattr("selfinstruct.exports.writing._write_about", full)
     with pytest.raises(PoolError, match="No space left"):
         export(demo, ["alpaca"], tmp_path / "x")
     assert contents(tmp_path / "x") == before
@@ -546,7 +546,7 @@ def test_an_export_that_fails_leaves_the_old_one(demo: Path, tmp_path: Path, mon
 def test_where_folders_cannot_be_exchanged_in_one_step_it_takes_two(
     demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("selfinstruct.export.folder._exchange", lambda *_: False)
+    monkeypatch.setattr("selfinstruct.exports.folder._exchange", lambda *_: False)
     export(demo, ["csv"], tmp_path / "x")
     export(demo, ["alpaca"], tmp_path / "x")
     assert (tmp_path / "x/alpaca.jsonl").exists()
@@ -563,7 +563,7 @@ def test_where_folders_cannot_be_exchanged_in_one_step_it_takes_two(
 FOR_EVER = """
 import json, sys
 from pathlib import Path
-from selfinstruct.export.folder import whole_folder
+from selfinstruct.exports.folder import whole_folder
 number = int(sys.argv[2])
 while True:
     number += 1
@@ -604,7 +604,7 @@ def test_killed_at_any_instant_a_folder_is_the_old_or_the_new_one(tmp_path: Path
 
 def test_export_is_light_until_a_format_wants_more(demo: Path, tmp_path: Path) -> None:
     code = (
-        "import sys; from selfinstruct.cli import run; run(['export', sys.argv[1], '--out', sys.argv[2]]);"
+        "import sys; from selfinstruct.cli.commands import run; run(['export', sys.argv[1], '--out', sys.argv[2]]);"
         "print([m for m in ('prefect', 'openai', 'pandas', 'pyarrow', 'transformers', 'huggingface_hub', 'numba')"
         " if m in sys.modules])"
     )

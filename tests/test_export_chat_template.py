@@ -12,14 +12,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from selfinstruct import cli
+from selfinstruct.cli import commands as cli
 from selfinstruct.errors import ConfigError
-from selfinstruct.export.chat_template import FAULTS, ChatTemplate
-from selfinstruct.export.choice import Choice
-from selfinstruct.export.files import Options, export
-from selfinstruct.export.formats import Wording
-from selfinstruct.records import Instance, Task
-from selfinstruct.store.training import Row
+from selfinstruct.exports.chat_template import FAULTS, ChatTemplate
+from selfinstruct.exports.choice import Choice
+from selfinstruct.exports.formats import Wording
+from selfinstruct.exports.writing import Options, export
+from selfinstruct.pool.training_rows import Row
+from selfinstruct.types import Instance, Task
 from tests.builders import ROOT, made_pool
 from tests.chat_models import CHATML, tokenizer_in
 
@@ -242,7 +242,7 @@ def test_what_is_no_tokenizer_with_a_template_is_one_clear_line(
 def test_without_transformers_it_says_what_to_install(pool: Path) -> None:
     code = (
         "import sys; sys.modules['transformers'] = None\n"
-        "from selfinstruct.cli import run; sys.exit(run(['export', sys.argv[1], '--tokenizer', 'some/model']))"
+        "from selfinstruct.cli.commands import run; sys.exit(run(['export', sys.argv[1], '--tokenizer', 'some/model']))"
     )
     found = subprocess.run(
         [sys.executable, "-c", code, str(pool)], cwd=ROOT, check=False, capture_output=True, text=True

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from selfinstruct import cli
+from selfinstruct.cli import commands as cli
 from selfinstruct.errors import ConfigError
-from selfinstruct.export.choice import Choice, farthest_first
-from selfinstruct.export.files import Options, export
-from selfinstruct.records import Instance, Task
+from selfinstruct.exports.choice import Choice, farthest_first
+from selfinstruct.exports.writing import Options, export
+from selfinstruct.types import Instance, Task
 from tests.builders import grow, made_pool
 from tests.test_export_splits import likeness
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from selfinstruct.records import Instance, Task
+from selfinstruct.types import Instance, Task
 from tests.builders import ROOT, made_pool
 from tests.hub_server import Hub, hub
 
@@ -42,7 +42,7 @@ def push(
     environment |= {"HF_ENDPOINT": url, "HF_HUB_DISABLE_XET": "1", "HF_HOME": str(pool.parent / "home")}
     if token is not None:
         environment["HF_TOKEN"] = token
-    code = f"import sys\n{before}\nfrom selfinstruct.cli import run\nsys.exit(run(sys.argv[1:]))"
+    code = f"import sys\n{before}\nfrom selfinstruct.cli.commands import run\nsys.exit(run(sys.argv[1:]))"
     command = [sys.executable, "-c", code, "export", str(pool), *options, name]
     return subprocess.run(command, cwd=ROOT, env=environment, check=False, capture_output=True, text=True)
 

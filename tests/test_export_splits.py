@@ -13,13 +13,13 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from selfinstruct import cli
+from selfinstruct.cli import commands as cli
 from selfinstruct.errors import ConfigError
-from selfinstruct.export.choice import Choice
-from selfinstruct.export.files import Exported, Options, export
-from selfinstruct.export.splits import Sides, Split, parse_split, walk
-from selfinstruct.novelty.tokens import TOKENIZERS
-from selfinstruct.records import Instance, Task
+from selfinstruct.exports.choice import Choice
+from selfinstruct.exports.splits import Sides, Split, parse_split, walk
+from selfinstruct.exports.writing import Exported, Options, export
+from selfinstruct.similarity.tokens import TOKENIZERS
+from selfinstruct.types import Instance, Task
 from tests.builders import grow, made_pool
 
 HALVES = parse_split("train=0.5,test=0.5")

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from selfinstruct.cli import run
+from selfinstruct.cli.commands import run
 from selfinstruct.errors import PoolError
-from selfinstruct.store.files import whole_file
+from selfinstruct.pool.whole_files import whole_file
 from tests.pools import small_pool
 from tests.processes import running
 
@@ -22,8 +22,8 @@ WRITES = """
 import os, sys
 from pathlib import Path
 from selfinstruct.__main__ import main
-from selfinstruct import cli
-from selfinstruct.store.files import whole_file
+from selfinstruct.cli import commands as cli
+from selfinstruct.pool.whole_files import whole_file
 
 if sys.argv[2] == "named":
     del os.O_TMPFILE  # as on a system that has no files without a name

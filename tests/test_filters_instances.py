@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfinstruct.filters.instances import judge_instances
-from selfinstruct.filters.labels import is_one_of, stated_labels
-from selfinstruct.records import InstanceCandidate, Task
+from selfinstruct.checks.instances import judge_instances
+from selfinstruct.checks.labels import is_one_of, stated_labels
+from selfinstruct.types import InstanceCandidate, Task
 from tests.builders import changed, settings
 
 PLAIN = "Explain the words to me."

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfinstruct.filters.instructions import (
+from selfinstruct.checks.instructions import (
     blocked_words,
     copy_of_demonstration,
     fault_of_instruction,
@@ -18,7 +18,7 @@ from selfinstruct.filters.instructions import (
     too_long,
     too_short,
 )
-from selfinstruct.filters.wording import word_count
+from selfinstruct.checks.wording import word_count
 from tests.builders import ROOT, settings
 
 SHARED = ROOT.parent / "shared"

@@ -8,10 +8,10 @@ from itertools import groupby
 
 import pytest
 
-from selfinstruct.filters.instances import judge_instances
-from selfinstruct.filters.instructions import fault_of_instruction, instruction_rules
-from selfinstruct.records import Instance, InstanceCandidate, Task
-from selfinstruct.validators import validators
+from selfinstruct.checks import validators
+from selfinstruct.checks.instances import judge_instances
+from selfinstruct.checks.instructions import fault_of_instruction, instruction_rules
+from selfinstruct.types import Instance, InstanceCandidate, Task
 from tests.builders import ROOT, settings
 
 REAL = ROOT.parent / "shared/data/real_models"

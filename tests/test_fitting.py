@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from selfinstruct import rounds
+from selfinstruct import algorithm
 from selfinstruct.errors import ConfigError
+from selfinstruct.pool.reader import status
 from selfinstruct.recipes.fitting import fits, most_likely_tokens
-from selfinstruct.records import Instance, Prompt, Task
 from selfinstruct.settings import Settings
-from selfinstruct.store.reading import status
+from selfinstruct.types import Instance, Prompt, Task
 from tests.builders import changed, grow, jsonl, rows, seed_row, settings, settle, task
 from tests.servers import short_server
 
@@ -29,9 +29,9 @@ def short_of(given: Settings, tokens: int) -> Settings:
 @pytest.mark.parametrize("recipe", ["chat", "paper"])
 def test_the_longest_demonstrations_are_left_out_until_the_prompt_fits(recipe: str) -> None:
     seeds = [*SEEDS[:7], task(LONG, 11)]
-    whole = rounds.plan_round(0, settings(recipe), seeds, [])
+    whole = algorithm.plan_round(0, settings(recipe), seeds, [])
     room = most_likely_tokens(whole[0].messages) - 100
-    fitted = rounds.plan_round(0, short_of(settings(recipe), room), seeds, [])
+    fitted = algorithm.plan_round(0, short_of(settings(recipe), room), seeds, [])
     for before, after in zip(whole, fitted, strict=True):
         assert (before.left_out, after.left_out) == (0, 1)
         assert after.demonstrations == tuple(one for one in before.demonstrations if one != "s11")
@@ -39,7 +39,7 @@ def test_the_longest_demonstrations_are_left_out_until_the_prompt_fits(recipe: s
 
 
 def test_one_demonstration_stays_whatever_it_takes() -> None:
-    (request, *_) = rounds.plan_round(0, changed(settings(), context_length=1600), [task(LONG, 0), *SEEDS[:3]], [])
+    (request, *_) = algorithm.plan_round(0, changed(settings(), context_length=1600), [task(LONG, 0), *SEEDS[:3]], [])
     assert len(request.demonstrations) == 1
     assert request.demonstrations != ("s0",)
     assert request.left_out == 3
@@ -47,7 +47,7 @@ def test_one_demonstration_stays_whatever_it_takes() -> None:
 
 def test_without_a_known_context_everything_is_shown() -> None:
     assert fits(Prompt("propose", 0, ()), settings())
-    assert {request.left_out for request in rounds.plan_round(0, settings(), [task(LONG, 11), *SEEDS], [])} == {0}
+    assert {request.left_out for request in algorithm.plan_round(0, settings(), [task(LONG, 11), *SEEDS], [])} == {0}
 
 
 @pytest.mark.parametrize(("is_classification", "stage"), [(None, "classify"), (False, "instances")])
@@ -70,7 +70,7 @@ def test_examples_of_the_paper_are_left_out_too(is_classification: bool | None, 
 
 
 def _first(given: Settings, asked: Task, examples: list[Task]) -> Prompt:
-    found = settle(lambda ask: rounds.finish(asked, ask, given, examples), {})
+    found = settle(lambda ask: algorithm.finish(asked, ask, given, examples), {})
     assert isinstance(found, list)
     return found[0]
 

@@ -18,7 +18,7 @@ from uuid import UUID
 import pytest
 
 import selfinstruct.scheduling  # noqa: F401 - sets what Prefect reads when it is imported
-from selfinstruct.store.reading import status
+from selfinstruct.pool.reader import status
 from tests.builders import ROOT, exported, grow, rows
 from tests.prefect.serving import wait_for
 
@@ -89,7 +89,7 @@ def test_a_run_takes_its_model_from_wherever_it_is_named_and_its_summary_says_so
 ) -> None:
     from prefect.artifacts import Artifact
 
-    from selfinstruct.llm.offline.server import OfflineServer
+    from selfinstruct.models.offline.server import OfflineServer
     from selfinstruct.scheduling.artifacts import key
     from selfinstruct.scheduling.grow import grow as flow
 
@@ -298,7 +298,7 @@ def test_a_schedule_that_cannot_be_served_is_one_clear_line(
 ) -> None:  # fmt: skip
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    from selfinstruct.cli import run
+    from selfinstruct.cli.commands import run
 
     monkeypatch.chdir(tmp_path)
     with temporary_settings({PREFECT_API_URL: url or prefect}):

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from selfinstruct import cli
+from selfinstruct.cli import commands as cli
 from selfinstruct.given_files import MAX_BYTES
 
 ROWS = [

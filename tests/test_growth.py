@@ -19,12 +19,12 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from selfinstruct import cli
-from selfinstruct.llm.offline.protocol import Model, answer_chat
-from selfinstruct.llm.offline.server import OfflineServer
+from selfinstruct.cli import commands as cli
+from selfinstruct.models.offline.protocol import Model, answer_chat
+from selfinstruct.models.offline.server import OfflineServer
+from selfinstruct.pool.ledger import Position
+from selfinstruct.pool.reader import status
 from selfinstruct.report.page import Source, write_report
-from selfinstruct.store.ledger import Position
-from selfinstruct.store.reading import status
 from tests.builders import ROOT, exported, grow, rows
 from tests.processes import counted, generate, killed_once, kills, running, wait_until
 from tests.servers import GatedServer, ScriptedServer

@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfinstruct.filters.instances import judge_instances
-from selfinstruct.filters.instructions import copy_of_demonstration, fault_of_instruction, instruction_rules
-from selfinstruct.filters.personal_data import find_personal_data, mask
-from selfinstruct.filters.wording import comparable
-from selfinstruct.novelty.common import mark_common
-from selfinstruct.novelty.index import Index
-from selfinstruct.novelty.tokens import TOKENIZERS, tokenize
-from selfinstruct.records import Instance, InstanceCandidate, Task
-from selfinstruct.validators.patterns import forbidden_pattern
+from selfinstruct.checks.instances import judge_instances
+from selfinstruct.checks.instructions import copy_of_demonstration, fault_of_instruction, instruction_rules
+from selfinstruct.checks.patterns import forbidden_pattern
+from selfinstruct.checks.personal_data import find_personal_data, mask
+from selfinstruct.checks.wording import comparable
+from selfinstruct.similarity.common import mark_common
+from selfinstruct.similarity.index import Index
+from selfinstruct.similarity.tokens import TOKENIZERS, tokenize
+from selfinstruct.types import Instance, InstanceCandidate, Task
 from tests.builders import settings
 
 UNSEEN = (

@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest
 
-from selfinstruct import cli, judging
-from selfinstruct.config.reading import load
-from selfinstruct.llm.offline.server import OfflineServer
-from selfinstruct.runs.forecast import forecast
-from selfinstruct.store.reading import explain, status
+from selfinstruct.cli import commands as cli
+from selfinstruct.config.loading import load
+from selfinstruct.models.offline.server import OfflineServer
+from selfinstruct.pool.reader import explain, status
+from selfinstruct.runner.forecast import forecast
+from selfinstruct.steps import judging
 from tests.builders import book_says, exported, grow, rows
 from tests.processes import generate, kills, running
 from tests.servers import GatedServer

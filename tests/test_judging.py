@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfinstruct import rounds
+from selfinstruct import algorithm
 from selfinstruct.ask import Unanswered, at_once, recorded
-from selfinstruct.records import Completion, Finished, Prompt, Task
 from selfinstruct.settings import JudgeSettings, Settings
+from selfinstruct.types import Completion, Finished, Prompt, Task
 from tests.builders import changed, settings, task
 
 TASK = Task("t1", "Add up the two numbers that are given to you.", False)
@@ -46,10 +46,10 @@ def follow(says: Says, chosen: Settings, of: Task = TASK) -> tuple[Finished, lis
         assert (prompt.stage, prompt.index) not in {(one.stage, one.index) for one in prompts}, "asked twice"
         prompts.append(prompt)
         said = says(prompt)
-        identity = rounds.plan_request(prompt, chosen, 0, of.id).id
+        identity = algorithm.plan_request(prompt, chosen, 0, of.id).id
         return said if isinstance(said, Completion) else Completion(identity, "answer", said, "stop")
 
-    return at_once(rounds.finish(of, ask, chosen, SEEDS)), prompts
+    return at_once(algorithm.finish(of, ask, chosen, SEEDS)), prompts
 
 
 def model(judge: Callable[[dict[str, str], int], str | Completion], revise: str = "", inputs: int = 2) -> Says:
@@ -152,7 +152,9 @@ def test_what_cannot_be_read_is_asked_three_times(said: str, keeps: bool, kept: 
     end, prompts = follow(model(lambda *_: said, inputs=1), judging(unreadable="keep" if keeps else "reject"))
     asked = [prompt for prompt in prompts if prompt.stage == "judge"]
     assert [prompt.index for prompt in asked] == [0, 1_000_000, 2_000_000]
-    assert len({rounds.plan_request(prompt, judging(), 0, "t1").id for prompt in asked}) == 3, "each with another seed"
+    assert len({algorithm.plan_request(prompt, judging(), 0, "t1").id for prompt in asked}) == 3, (
+        "each with another seed"
+    )
     assert outcome(end) == (kept, reasons)
     assert [(one.outcome, one.valid) for one in end.verdicts] == [("judge_unreadable", None)]
 
@@ -262,11 +264,11 @@ def test_an_invalid_task_is_not_revised_and_a_revision_judged_invalid_ends_it() 
 def test_a_verdict_on_another_text_is_no_verdict_on_this_one() -> None:
     chosen = judging()
     _, prompts = follow(model(lambda *_: scores(), inputs=1), chosen)
-    asked = {(one.stage, one.index): rounds.plan_request(one, chosen, 0, "t1") for one in prompts}
+    asked = {(one.stage, one.index): algorithm.plan_request(one, chosen, 0, "t1") for one in prompts}
     texts = {"inputs": '{"missing": "sums", "inputs": ["1 + 2"]}', "respond": "11", "judge": scores(output=1)}
     answers = {one.id: Completion(one.id, "answer", texts[one.stage], "stop") for one in asked.values()}
     with pytest.raises(Unanswered):
-        at_once(rounds.finish(TASK, recorded(asked, answers), chosen, SEEDS))
+        at_once(algorithm.finish(TASK, recorded(asked, answers), chosen, SEEDS))
 
 
 @given(

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import pytest
 
-from selfinstruct.config.reading import load
+from selfinstruct.checks import BUILT_IN, validators
+from selfinstruct.checks.instances import INSTANCE_RULES, judge_instances
+from selfinstruct.config.loading import load
 from selfinstruct.config.shaping import pool_settings
-from selfinstruct.filters.instances import INSTANCE_RULES, judge_instances
-from selfinstruct.records import Instance, InstanceCandidate, Task
-from selfinstruct.validators import BUILT_IN, validators
+from selfinstruct.types import Instance, InstanceCandidate, Task
 from tests.builders import ROOT
 
 DEFAULT = pool_settings(load(None, {}), "m")

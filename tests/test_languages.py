@@ -12,16 +12,16 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from selfinstruct import cli
-from selfinstruct.config.reading import load
+from selfinstruct.checks.instruction_language import language_names, wrong_language
+from selfinstruct.cli import commands as cli
+from selfinstruct.config.loading import load
 from selfinstruct.config.shaping import pool_settings
 from selfinstruct.errors import ConfigError
-from selfinstruct.filters.language import language_names, wrong_language
-from selfinstruct.novelty.common import mark_common
-from selfinstruct.records import canonical_json
-from selfinstruct.runs.run import grow_blocking
+from selfinstruct.pool.reader import status
+from selfinstruct.runner.run import grow_blocking
 from selfinstruct.seeds import read_seeds
-from selfinstruct.store.reading import status
+from selfinstruct.similarity.common import mark_common
+from selfinstruct.types import canonical_json
 from tests.builders import ROOT, grow, jsonl, rows, seed_row
 from tests.servers import ScriptedServer, completion
 

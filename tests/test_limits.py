@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from selfinstruct.llm.limits import Breaker, Bucket, Throttle
+from selfinstruct.models.limits import Breaker, Bucket, Throttle
 
 
 class Clock:

@@ -8,17 +8,17 @@ from zlib import crc32
 
 import pytest
 
-from selfinstruct.filters.inputs import fault_of_input
-from selfinstruct.filters.instances import INSTANCE_RULES
-from selfinstruct.filters.instructions import copy_of_demonstration, fault_of_instruction, instruction_rules
-from selfinstruct.filters.labels import is_one_of, stated_labels
-from selfinstruct.filters.personal_data import mask
-from selfinstruct.llm.thinking import without_thinking
-from selfinstruct.novelty.tokens import TOKENIZERS, pieces
+from selfinstruct.checks import BUILT_IN
+from selfinstruct.checks.inputs import fault_of_input
+from selfinstruct.checks.instances import INSTANCE_RULES
+from selfinstruct.checks.instructions import copy_of_demonstration, fault_of_instruction, instruction_rules
+from selfinstruct.checks.labels import is_one_of, stated_labels
+from selfinstruct.checks.personal_data import mask
+from selfinstruct.models.thinking import without_thinking
 from selfinstruct.recipes import RECIPES, compat
-from selfinstruct.recipes.answers import read_items, read_object, tidy_instruction
-from selfinstruct.records import Completion, Instance, InstanceCandidate, Message, Request, Task
-from selfinstruct.validators import BUILT_IN
+from selfinstruct.recipes.json_answers import read_items, read_object, tidy_instruction
+from selfinstruct.similarity.tokens import TOKENIZERS, pieces
+from selfinstruct.types import Completion, Instance, InstanceCandidate, Message, Request, Task
 from tests.builders import settings
 
 LENGTH = 100_000

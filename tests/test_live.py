@@ -20,12 +20,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from selfinstruct.config.reading import load
-from selfinstruct.growth.pump import Growth
-from selfinstruct.llm.offline.server import OfflineServer
-from selfinstruct.runs.run import run
-from selfinstruct.terminal.live import Look, duration, lines, look
-from selfinstruct.terminal.words import plain, show_json
+from selfinstruct.cli.live import Look, duration, lines, look
+from selfinstruct.cli.text import plain, show_json
+from selfinstruct.config.loading import load
+from selfinstruct.models.offline.server import OfflineServer
+from selfinstruct.runner.pump import Growth
+from selfinstruct.runner.run import run
 from tests.builders import ROOT, rows
 
 FIRST = Look(100.0, 40, 240, 0, (), 0, 0, 0, 0, (), "")

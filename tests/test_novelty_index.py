@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from rapidfuzz.distance import LCSseq
 from rouge_score.rouge_scorer import RougeScorer
 
-from selfinstruct.novelty import index as index_module
-from selfinstruct.novelty import large
-from selfinstruct.novelty.index import (
+from selfinstruct.similarity import index as index_module
+from selfinstruct.similarity import large
+from selfinstruct.similarity.index import (
     Index,
     Neighbour,
     exceeds_exactly,
@@ -27,8 +27,8 @@ from selfinstruct.novelty.index import (
     f1_in_floats,
     sampled_places,
 )
-from selfinstruct.novelty.scores import Cutoff
-from selfinstruct.novelty.small import Small
+from selfinstruct.similarity.scores import Cutoff
+from selfinstruct.similarity.small import Small
 
 SMALL = 10**9
 TOKENIZERS = ["unicode", "rouge_score"]
@@ -447,13 +447,13 @@ def run(code: str) -> str:
 def test_a_pool_of_a_few_thousand_tasks_loads_no_compiler() -> None:
     code = """
 import sys
-from selfinstruct.novelty.index import Index
+from selfinstruct.similarity.index import Index
 index = Index()
 for number in range(4000):
     index.add(f"s{number}", f"a{number} b{number % 50} c")
 assert index.near_duplicate("a7 b7 c", "0.7").id == "s7"
 index.to_arrays()
-print("numba" in sys.modules, "selfinstruct.novelty.compiled" in sys.modules)
+print("numba" in sys.modules, "selfinstruct.similarity.compiled" in sys.modules)
 """
     assert run(code) == "False False"
 
@@ -463,7 +463,7 @@ def test_without_numba_a_large_pool_has_the_same_answers() -> None:
 import sys
 if {missing}:
     sys.modules["numba"] = None
-from selfinstruct.novelty.index import Index
+from selfinstruct.similarity.index import Index
 def task(place):
     return f"s{{place}}", " ".join(f"w{{place * step % 23}}" for step in range(1, 9))
 index = Index(large_from=50)

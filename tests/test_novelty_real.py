@@ -8,7 +8,7 @@ import pytest
 from rouge_score.rouge_scorer import _score_lcs
 from rouge_score.tokenize import tokenize
 
-from selfinstruct.novelty.index import Index
+from selfinstruct.similarity.index import Index
 
 INSTRUCTIONS = Path(__file__).parents[2] / "shared" / "data" / "gpt4o_mini_instructions_10k.txt"
 ACCEPTED = 606

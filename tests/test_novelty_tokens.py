@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rouge_score.tokenize import tokenize as reference
 
-from selfinstruct.novelty.index import Index
-from selfinstruct.novelty.tokens import tokenize, tokenize_as_rouge_score
+from selfinstruct.similarity.index import Index
+from selfinstruct.similarity.tokens import tokenize, tokenize_as_rouge_score
 
 ASCII = st.text(st.characters(max_codepoint=127), max_size=60)
 ANYTHING = st.text(st.characters(exclude_categories=()), max_size=30)  # lone surrogates too

@@ -17,11 +17,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from selfinstruct import cli
+from selfinstruct.cli import commands as cli
 from selfinstruct.errors import ConfigError
-from selfinstruct.llm.offline.flaws import QUIRKS
-from selfinstruct.llm.offline.options import FAULTS, MOST_IN_A_ROW, Rate, fault_at, parse_faults
-from selfinstruct.llm.offline.server import OfflineServer
+from selfinstruct.models.offline.flaws import QUIRKS
+from selfinstruct.models.offline.options import FAULTS, MOST_IN_A_ROW, Rate, fault_at, parse_faults
+from selfinstruct.models.offline.server import OfflineServer
 from tests.builders import ROOT
 from tests.processes import running
 

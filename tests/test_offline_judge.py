@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from selfinstruct.llm.offline.book import entries
-from selfinstruct.llm.offline.options import parse_quirks
-from selfinstruct.llm.offline.protocol import Model, answer_chat
+from selfinstruct.models.offline.book import entries
+from selfinstruct.models.offline.options import parse_quirks
+from selfinstruct.models.offline.protocol import Model, answer_chat
 from tests.builders import book_says
 
 ENTRY = next(one for one in entries() if one.needs_input and not one.is_classification and one.answers[0].wrong)

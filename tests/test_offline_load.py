@@ -19,9 +19,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from selfinstruct.errors import ConfigError
-from selfinstruct.llm.offline.meter import Meter, Minute
-from selfinstruct.llm.offline.options import Outage, parse_latency, parse_outages
-from selfinstruct.llm.offline.server import OfflineServer
+from selfinstruct.models.offline.counts import Meter, Minute
+from selfinstruct.models.offline.options import Outage, parse_latency, parse_outages
+from selfinstruct.models.offline.server import OfflineServer
 from tests.test_offline_faults import ANSWERED, HALF_HANG, HANGING, asking, body_digest, chat, eventually, in_time, post
 
 

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from selfinstruct.errors import ConfigError
-from selfinstruct.llm.offline.book import entries, find
-from selfinstruct.llm.offline.flaws import PHRASES, QUIRKS
-from selfinstruct.llm.offline.options import parse_quirks
-from selfinstruct.llm.offline.protocol import Model, answer_chat, answer_completion, count_tokens
-from selfinstruct.llm.offline.writer import Style
+from selfinstruct.models.offline.book import entries, find
+from selfinstruct.models.offline.flaws import PHRASES, QUIRKS
+from selfinstruct.models.offline.options import parse_quirks
+from selfinstruct.models.offline.protocol import Model, answer_chat, answer_completion, count_tokens
+from selfinstruct.models.offline.reply import Style
 from tests.builders import book_says
 
 SHOWN = ["Name three rivers.", "Say what day follows Monday."]

@@ -14,9 +14,9 @@ import openai
 import pytest
 from openai import OpenAI
 
-from selfinstruct.llm.offline.book import entries
-from selfinstruct.llm.offline.protocol import clip, count_tokens
-from selfinstruct.llm.offline.server import OfflineServer
+from selfinstruct.models.offline.book import entries
+from selfinstruct.models.offline.protocol import clip, count_tokens
+from selfinstruct.models.offline.server import OfflineServer
 
 PLANET = "Which planet of our solar system has the shortest year?"
 LIST = "Tasks:\n1. Name a colour.\n2."

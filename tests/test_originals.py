@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from selfinstruct.errors import PoolError
-from selfinstruct.store.originals import instruction_key, is_originals, read_originals
+from selfinstruct.pool.originals import instruction_key, is_originals, read_originals
 
 PARITY = Path(__file__).resolve().parents[2] / "shared" / "parity"
 needs_parity = pytest.mark.skipif(

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from selfinstruct import cli
-from selfinstruct.export.files import export
+from selfinstruct.cli import commands as cli
+from selfinstruct.exports.writing import export
 from tests.builders import exported, grow, rows
 
 CHECK = """
@@ -23,7 +23,7 @@ RECIPE = """
 from dataclasses import replace
 
 from selfinstruct.recipes import RECIPES
-from selfinstruct.records import InstanceCandidate, Message, Prompt, Written
+from selfinstruct.types import InstanceCandidate, Message, Prompt, Written
 
 async def write_instances(task, ask, settings, seeds, fault):
     answer = await ask(Prompt("respond", 0, (Message("user", task.instruction),)))

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfinstruct import rounds
-from selfinstruct.filters.inputs import fault_of_input
-from selfinstruct.filters.personal_data import find_personal_data, mask, personal_data
-from selfinstruct.records import Candidate, InstanceCandidate, Task, Written
+from selfinstruct import algorithm
+from selfinstruct.checks.inputs import fault_of_input
+from selfinstruct.checks.personal_data import find_personal_data, mask, personal_data
+from selfinstruct.types import Candidate, InstanceCandidate, Task, Written
 from tests.builders import settings
 
 KEY = "hf_" + "kQzRtYpLmNvBcXwSdFgHjKlPoIuYtReWq"
@@ -102,8 +102,8 @@ def test_no_text_makes_a_mask_raise_and_nothing_is_left_to_mask(texts: list[str]
     assert all(find_personal_data(text) == [] for text in masked)
 
 
-def verdict(how: str, instruction: str) -> rounds.Verdict:
-    judge = rounds.Judge("unicode", lambda start: iter(()))
+def verdict(how: str, instruction: str) -> algorithm.Verdict:
+    judge = algorithm.Judge("unicode", lambda start: iter(()))
     return judge.verdict(Candidate("r", 0, instruction), [], settings(personal_data=how))
 
 
@@ -132,7 +132,7 @@ def test_instances_are_rejected_masked_or_kept(given_input: str, output: str) ->
     candidates = (InstanceCandidate("r", 0, given_input, output),)
 
     def settle(how: str) -> tuple[list[tuple[str, str]], list[str]]:
-        _, kept, rejected = rounds.screen_instances(task, Written(False, candidates), settings(personal_data=how))
+        _, kept, rejected = algorithm.screen_instances(task, Written(False, candidates), settings(personal_data=how))
         return [(one.input, one.output) for one in kept], [one.reason for one in rejected]
 
     assert settle("reject") == ([], ["personal_data"])
@@ -151,8 +151,8 @@ def test_no_answer_is_paid_for_where_the_input_is_rejected() -> None:
 
 def test_in_compat_nothing_is_masked_or_rejected() -> None:
     for how in ("reject", "mask"):
-        judge = rounds.Judge("rouge_score", lambda start: iter(()))
+        judge = algorithm.Judge("rouge_score", lambda start: iter(()))
         compat = settings("paper", compat=True, tokenizer="rouge_score", personal_data=how)
         found = judge.verdict(Candidate("r", 0, INSTRUCTION), [], compat)
-        assert isinstance(found, rounds.Accepted)
+        assert isinstance(found, algorithm.Accepted)
         assert "a.berg@gmail.com" in found.task.instruction

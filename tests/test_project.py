@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from selfinstruct import cli
-from selfinstruct.export.files import export
-from selfinstruct.store.reading import snapshot
-from selfinstruct.store.training import rows
+from selfinstruct.cli import commands as cli
+from selfinstruct.exports.writing import export
+from selfinstruct.pool.reader import snapshot
+from selfinstruct.pool.training_rows import rows
 from tests.builders import ROOT, book_says, grow
 
 README = (ROOT / "README.md").read_text("utf-8")

@@ -16,26 +16,26 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from selfinstruct import rounds
-from selfinstruct.cli import run
-from selfinstruct.config.reading import load
+from selfinstruct import algorithm
+from selfinstruct.algorithm import known_to
+from selfinstruct.cli.commands import run
+from selfinstruct.config.loading import load
 from selfinstruct.config.shaping import pool_settings
 from selfinstruct.diversity import lexicon
 from selfinstruct.diversity.figures import vendi_score
-from selfinstruct.diversity.radar import Tally, Window, alarms_of, close, warning
+from selfinstruct.diversity.monitor import Tally, Window, alarms_of, close, warning
 from selfinstruct.diversity.steering import POOL, Seen, Steering, covered, least, raised, steering
 from selfinstruct.diversity.verbs import Reading, read
 from selfinstruct.errors import ConfigError
-from selfinstruct.growth.watch import Watch
-from selfinstruct.llm.offline.server import OfflineServer
-from selfinstruct.novelty.tokens import tokenize
-from selfinstruct.records import Task
-from selfinstruct.rounds import known_to
-from selfinstruct.runs.forecast import forecast
-from selfinstruct.sampling import draw_demonstrations_by_weight
+from selfinstruct.models.offline.server import OfflineServer
+from selfinstruct.pool.reader import status, watched
+from selfinstruct.runner.forecast import forecast
+from selfinstruct.runner.watch import Watch
 from selfinstruct.seeds import read_seeds
 from selfinstruct.settings import RadarSettings
-from selfinstruct.store.reading import status, watched
+from selfinstruct.similarity.tokens import tokenize
+from selfinstruct.sources.demonstrations import draw_demonstrations_by_weight
+from selfinstruct.types import Task
 from tests.builders import ROOT, SEEDS, changed, exported, grow, proposals, rows, settings
 from tests.processes import generate, kills
 from tests.servers import ScriptedServer, completion
@@ -127,8 +127,8 @@ def test_demonstrations_come_from_where_the_pool_is_thin() -> None:
     crowd = [Task(f"t{number}", f"Write a poem about thing {number}.", False) for number in range(50)]
     rare = Task("t50", "Name a river of Norway.", False)
     found = steering(SEEN, settings(), OURS)
-    requests = rounds.plan_round(20, settings(), OURS, [*crowd, rare], found)
-    usual = rounds.plan_round(20, settings(), OURS, [*crowd, rare])
+    requests = algorithm.plan_round(20, settings(), OURS, [*crowd, rare], found)
+    usual = algorithm.plan_round(20, settings(), OURS, [*crowd, rare])
     assert sum("t50" in request.demonstrations for request in requests) > 2 * sum(
         "t50" in request.demonstrations for request in usual
     )
@@ -162,12 +162,12 @@ def test_requests_name_rare_verbs_and_topics() -> None:
     assert found.topics == ("rivers", "law")
     assert 0 < len(found.verbs) <= POOL
     assert "write" not in found.verbs
-    for request in rounds.plan_round(20, chosen, OURS, [], found):
+    for request in algorithm.plan_round(20, chosen, OURS, [], found):
         text = request.messages[-1].content
         (line,) = [one for one in text.splitlines() if one.startswith("The collection has too much")]
         assert set(line.partition("begin some of the new ones with: ")[2].split(", ")) <= set(found.verbs)
         assert "in some way: rivers" in text or "in some way: law" in text
-    paper = rounds.plan_round(20, changed(settings("paper")), OURS, [], found)[0].messages[0].content
+    paper = algorithm.plan_round(20, changed(settings("paper")), OURS, [], found)[0].messages[0].content
     assert "Some of the next ones begin with: " in paper
 
 
@@ -178,7 +178,7 @@ def test_words_and_topics_of_our_own_are_for_english_pools_without_guidance() ->
     for found in (steering(SEEN, settings(), chinese), steering(SEEN, settings(languages=("de",)), OURS)):
         assert (found.verbs, found.topics) == ((), ())
     assert steering(SEEN, settings(languages=("en",)), chinese).topics
-    request = rounds.plan_round(20, settings(), chinese, [], steering(SEEN, settings(), chinese))[0]
+    request = algorithm.plan_round(20, settings(), chinese, [], steering(SEEN, settings(), chinese))[0]
     assert "too much of the same" not in request.messages[-1].content
 
 
@@ -228,8 +228,8 @@ def test_the_temperature_is_raised_within_its_bound(
     assert {name: stage for name, stage in after.stages.items() if name != "propose"} == {
         name: stage for name, stage in before.stages.items() if name != "propose"
     }
-    request = rounds.plan_round(20, before, OURS, [])[0]
-    assert (rounds.plan_again(request, before, level).id != request.id) == (raised_to != usual)
+    request = algorithm.plan_round(20, before, OURS, [])[0]
+    assert (algorithm.plan_again(request, before, level).id != request.id) == (raised_to != usual)
 
 
 def test_diversify_is_an_option_a_variable_and_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfinstruct.config.reading import load
+from selfinstruct.algorithm import plan_request
+from selfinstruct.config.loading import load
 from selfinstruct.config.shaping import pool_settings
 from selfinstruct.recipes import chat
-from selfinstruct.recipes.answers import read_items, read_object, tidy_instruction
+from selfinstruct.recipes.json_answers import read_items, read_object, tidy_instruction
 from selfinstruct.recipes.templates import fill
-from selfinstruct.records import Candidate, Completion, Prompt, Rejection, Request, Schema, Task, Written
-from selfinstruct.rounds import plan_request
+from selfinstruct.types import Candidate, Completion, Prompt, Rejection, Request, Schema, Task, Written
 from tests.builders import answer, settings, settle, task
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -12,8 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rouge_score import rouge_scorer, tokenize
 
+from selfinstruct.pool.originals import Recording, instruction_key, read_originals
 from selfinstruct.recipes import compat
-from selfinstruct.records import (
+from selfinstruct.settings import RecipeSettings, Settings
+from selfinstruct.types import (
     Candidate,
     Completion,
     Instance,
@@ -25,8 +27,6 @@ from selfinstruct.records import (
     Task,
     Written,
 )
-from selfinstruct.settings import RecipeSettings, Settings
-from selfinstruct.store.originals import Recording, instruction_key, read_originals
 from tests.builders import changed, settle
 
 PROMPTS = Path(compat.__file__).parent / "prompts" / "paper"

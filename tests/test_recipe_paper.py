@@ -11,10 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfinstruct.config.reading import load
+from selfinstruct.config.loading import load
 from selfinstruct.config.shaping import pool_settings
+from selfinstruct.pool.originals import read_originals
 from selfinstruct.recipes import compat, paper
-from selfinstruct.records import (
+from selfinstruct.settings import RecipeSettings, Settings
+from selfinstruct.types import (
     Candidate,
     Completion,
     Instance,
@@ -26,8 +28,6 @@ from selfinstruct.records import (
     Task,
     Written,
 )
-from selfinstruct.settings import RecipeSettings, Settings
-from selfinstruct.store.originals import read_originals
 from tests.builders import changed, settle
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -20,12 +20,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from selfinstruct import cli
-from selfinstruct.llm.offline.protocol import Model, answer_chat
-from selfinstruct.llm.said import said
-from selfinstruct.llm.urls import as_base_url
-from selfinstruct.llm.wire import Capabilities, adapt, body_of
-from selfinstruct.records import Message, Request, Schema
+from selfinstruct.cli import commands as cli
+from selfinstruct.models.error_bodies import said
+from selfinstruct.models.offline.protocol import Model, answer_chat
+from selfinstruct.models.urls import as_base_url
+from selfinstruct.models.wire import Capabilities, adapt, body_of
+from selfinstruct.types import Message, Request, Schema
 from tests.builders import rows
 from tests.servers import ScriptedServer, error, held_port
 

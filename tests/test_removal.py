@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 
-from selfinstruct import cli
+from selfinstruct.cli import commands as cli
 from selfinstruct.errors import ConfigError
-from selfinstruct.growth.underway import Generated
-from selfinstruct.llm.offline.server import OfflineServer
-from selfinstruct.store import reading, training
-from selfinstruct.store.condition import matching
-from selfinstruct.store.pool import open_for_reading
-from selfinstruct.store.reading import status
+from selfinstruct.models.offline.server import OfflineServer
+from selfinstruct.pool import reader, training_rows
+from selfinstruct.pool.condition import matching
+from selfinstruct.pool.opening import open_for_reading
+from selfinstruct.pool.reader import status
+from selfinstruct.runner.underway import Generated
 from tests.builders import exported, grow, jsonl, rows, seed_row
 from tests.processes import counted, generate, kills, running
 from tests.servers import GatedServer
@@ -90,13 +90,13 @@ def test_what_is_removed_leaves_exports_and_samples_and_nothing_else(
     pool: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = adds_up(pool)
-    with reading.snapshot(pool) as connection:
-        all_rows = list(training.rows(connection))
+    with reader.snapshot(pool) as connection:
+        all_rows = list(training_rows.rows(connection))
     gone = {row.task_id for row in all_rows[::2]}
     assert remove(pool, *gone) == 0
     assert f"{len(gone)} tasks removed by event 1" in capsys.readouterr().out
-    with reading.snapshot(pool) as connection:
-        assert list(training.rows(connection)) == [row for row in all_rows if row.task_id not in gone]
+    with reader.snapshot(pool) as connection:
+        assert list(training_rows.rows(connection)) == [row for row in all_rows if row.task_id not in gone]
     now = adds_up(pool)
     assert now == {**before, "removed": len(gone)}
     assert run("status", pool) == 0

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from selfinstruct import cli
-from selfinstruct.store.reading import explain, status
+from selfinstruct.cli import commands as cli
+from selfinstruct.pool.reader import explain, status
 from tests.builders import ROOT, exported, grow, jsonl, rows, seed_row
 
 PARITY = ROOT.parent / "shared" / "parity"

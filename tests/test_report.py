@@ -20,13 +20,13 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfinstruct.cli import run
+from selfinstruct.cli.commands import run
 from selfinstruct.diversity.figures import diversity
 from selfinstruct.errors import PoolError
-from selfinstruct.llm.offline.protocol import Model, answer_chat
+from selfinstruct.models.offline.protocol import Model, answer_chat
+from selfinstruct.pool.reader import scored_instructions, status
+from selfinstruct.pool.removal import Selection, change
 from selfinstruct.report.page import harmless_json, write_packed, write_report
-from selfinstruct.store.reading import scored_instructions, status
-from selfinstruct.store.removal import Selection, change
 from tests.builders import SEEDS, grow, rows
 from tests.pools import NOW, SMALL_SEEDS, Asked, Proposed, small_pool, task_of, write_pool
 from tests.servers import ScriptedServer, error

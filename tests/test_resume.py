@@ -15,16 +15,16 @@ from typing import Any, TypeVar
 
 import pytest
 
-from selfinstruct import cli
-from selfinstruct.config.reading import load
+from selfinstruct.cli import commands as cli
+from selfinstruct.config.loading import load
 from selfinstruct.errors import PoolError
-from selfinstruct.growth.pump import Growth
-from selfinstruct.llm.offline.server import OfflineServer
-from selfinstruct.records import Task
-from selfinstruct.runs.run import run
-from selfinstruct.store.contents import load_contents
-from selfinstruct.store.pool import Pool
-from selfinstruct.store.reading import status
+from selfinstruct.models.offline.server import OfflineServer
+from selfinstruct.pool.contents import load_contents
+from selfinstruct.pool.opening import Pool
+from selfinstruct.pool.reader import status
+from selfinstruct.runner.pump import Growth
+from selfinstruct.runner.run import run
+from selfinstruct.types import Task
 from tests.builders import ROOT, exported, grow, jsonl, made_pool, rows, seed_row
 from tests.servers import ScriptedServer, completion, short_server
 

@@ -20,11 +20,11 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from selfinstruct import cli
-from selfinstruct.review import server
-from selfinstruct.review.server import HEADERS
+from selfinstruct.cli import commands as cli
+from selfinstruct.pool.places import Place, places
+from selfinstruct.review import page_server as server
+from selfinstruct.review.page_server import HEADERS
 from selfinstruct.review.session import Labels
-from selfinstruct.store.rows import Place, places
 from tests.builders import ROOT, exported, grow, rows
 from tests.reviewing import client_of
 

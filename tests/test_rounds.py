@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfinstruct import rounds
+from selfinstruct import algorithm
+from selfinstruct.algorithm import Accepted, Judge
 from selfinstruct.recipes import RECIPES
-from selfinstruct.records import Candidate, Completion, Rejection, StageModel, Task
-from selfinstruct.rounds import Accepted, Judge
 from selfinstruct.settings import Settings
+from selfinstruct.types import Candidate, Completion, Rejection, StageModel, Task
 from tests.builders import ROOT, answer, changed, proposals, settings, task
 
 SETTINGS = settings()
@@ -27,7 +27,7 @@ GENERATED = [Task(f"t{number}", f"Describe thing {number} briefly and clearly.",
 def test_a_plan_is_the_same_in_any_process() -> None:
     code = (
         "from tests.test_rounds import *; import json;"
-        "print(json.dumps([r.id for r in rounds.plan_round(3, SETTINGS, SEEDS, GENERATED)]))"
+        "print(json.dumps([r.id for r in algorithm.plan_round(3, SETTINGS, SEEDS, GENERATED)]))"
     )
     found = {
         subprocess.run(
@@ -36,13 +36,13 @@ def test_a_plan_is_the_same_in_any_process() -> None:
         ).stdout
         for seed in ("0", "1")
     }  # fmt: skip
-    assert found == {json.dumps([one.id for one in rounds.plan_round(3, SETTINGS, SEEDS, GENERATED)]) + "\n"}
+    assert found == {json.dumps([one.id for one in algorithm.plan_round(3, SETTINGS, SEEDS, GENERATED)]) + "\n"}
 
 
 def test_six_seeds_and_two_generated_tasks_are_shown_when_there_are_any() -> None:
-    for request in rounds.plan_round(0, SETTINGS, SEEDS, []):
+    for request in algorithm.plan_round(0, SETTINGS, SEEDS, []):
         assert len(set(request.demonstrations)) == 8
-    shown = [request.demonstrations for request in rounds.plan_round(2, SETTINGS, SEEDS, GENERATED)]
+    shown = [request.demonstrations for request in algorithm.plan_round(2, SETTINGS, SEEDS, GENERATED)]
     assert {sum(one.startswith("t") for one in ids) for ids in shown} == {2}
     assert len({tuple(ids) for ids in shown}) == len(shown)
 
@@ -60,15 +60,15 @@ def test_six_seeds_and_two_generated_tasks_are_shown_when_there_are_any() -> Non
     ],
 )
 def test_a_request_id_changes_with_all_that_decides_the_answer(name: str, changed: Settings) -> None:
-    before = {request.id for request in rounds.plan_round(0, SETTINGS, SEEDS, [])}
-    assert before.isdisjoint(request.id for request in rounds.plan_round(0, changed, SEEDS, [])), name
+    before = {request.id for request in algorithm.plan_round(0, SETTINGS, SEEDS, [])}
+    assert before.isdisjoint(request.id for request in algorithm.plan_round(0, changed, SEEDS, [])), name
 
 
 def test_a_request_planned_again_for_the_same_model_is_the_same() -> None:
-    request = rounds.plan_round(0, SETTINGS, SEEDS, [])[0]
-    assert rounds.plan_again(request, SETTINGS) == request
+    request = algorithm.plan_round(0, SETTINGS, SEEDS, [])[0]
+    assert algorithm.plan_again(request, SETTINGS) == request
     other = changed(SETTINGS, stages={name: replace(one, model="b") for name, one in SETTINGS.stages.items()})
-    again = rounds.plan_again(request, other)
+    again = algorithm.plan_again(request, other)
     assert (again.model, again.demonstrations) == ("b", request.demonstrations)
     assert again.id != request.id
 
@@ -81,21 +81,21 @@ def test_a_request_planned_again_for_a_shorter_context_is_as_one_planned_for_it(
     shown = {seed.id: seed for seed in seeds}
     long = settings(recipe, topics=("bees", "bridges", "harbours"), context_length=32_768)
     short = changed(long, context_length=length)
-    planned = rounds.plan_round(0, long, seeds, [])
-    again = [rounds.plan_again(one, short, 0, [shown[id_] for id_ in one.demonstrations]) for one in planned]
-    assert again == rounds.plan_round(0, short, seeds, [])
+    planned = algorithm.plan_round(0, long, seeds, [])
+    again = [algorithm.plan_again(one, short, 0, [shown[id_] for id_ in one.demonstrations]) for one in planned]
+    assert again == algorithm.plan_round(0, short, seeds, [])
     assert all(one.left_out for one in again)
     assert {one.topic for one in again} == {one.topic for one in planned}
     for before, after in zip(planned, again, strict=True):
-        back = rounds.plan_again(after, long, 0, [shown[id_] for id_ in after.demonstrations])
+        back = algorithm.plan_again(after, long, 0, [shown[id_] for id_ in after.demonstrations])
         assert (back, after.id != before.id) == (after, True)
 
 
 def test_a_round_is_read_in_order_of_request_and_position() -> None:
-    requests = rounds.plan_round(0, SETTINGS, SEEDS, [])[:3]
+    requests = algorithm.plan_round(0, SETTINGS, SEEDS, [])[:3]
     texts = [proposals("A a.", "B b."), "nothing", proposals("C c.")]
     answers = {one.id: answer(one, text) for one, text in zip(requests, texts, strict=True)}
-    candidates, rejections = rounds.read_round(requests, dict(reversed(answers.items())), SETTINGS)
+    candidates, rejections = algorithm.read_round(requests, dict(reversed(answers.items())), SETTINGS)
     assert [one.instruction for one in candidates] == ["A a.", "B b.", "C c."]
     assert [(one.reason, one.request_id) for one in rejections] == [("unreadable", requests[1].id)]
 
@@ -162,15 +162,15 @@ def test_every_candidate_gets_exactly_one_verdict(texts: list[str]) -> None:
 @given(text=st.text())
 def test_no_propose_answer_whatever_vanishes(recipe: str, text: str) -> None:
     chosen = settings(recipe, round_size=1)
-    requests = rounds.plan_round(0, chosen, SEEDS, [])
-    candidates, rejections = rounds.read_round(requests, {requests[0].id: answer(requests[0], text)}, chosen)
+    requests = algorithm.plan_round(0, chosen, SEEDS, [])
+    candidates, rejections = algorithm.read_round(requests, {requests[0].id: answer(requests[0], text)}, chosen)
     assert len(candidates) + len(rejections) >= 1
 
 
 @pytest.mark.parametrize("recipe", sorted(RECIPES))
 def test_a_failed_propose_request_is_one_rejection(recipe: str) -> None:
     chosen = settings(recipe, round_size=1)
-    requests = rounds.plan_round(0, chosen, SEEDS, [])
+    requests = algorithm.plan_round(0, chosen, SEEDS, [])
     failed = Completion(requests[0].id, "failed", "too long", "too_long")
-    candidates, rejections = rounds.read_round(requests, {requests[0].id: failed}, chosen)
+    candidates, rejections = algorithm.read_round(requests, {requests[0].id: failed}, chosen)
     assert (len(candidates), [one.reason for one in rejections]) == (0, ["unreadable"])

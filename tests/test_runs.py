@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from selfinstruct.config.reading import load
+from selfinstruct.config.loading import load
 from selfinstruct.config.roles import role_of
 from selfinstruct.config.shaping import pool_settings
 from selfinstruct.errors import ConfigError
-from selfinstruct.growth.pump import Growth, Outcome
-from selfinstruct.llm.offline.server import OfflineServer
-from selfinstruct.runs.run import run
-from selfinstruct.store.reading import status
+from selfinstruct.models.offline.server import OfflineServer
+from selfinstruct.pool.reader import status
+from selfinstruct.runner.pump import Growth, Outcome
+from selfinstruct.runner.run import run
 from tests.builders import ROOT, exported, grow, rows
 from tests.servers import short_server
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from selfinstruct import cli
-from selfinstruct.export.formats import WITH_INPUT, WITHOUT_INPUT
-from selfinstruct.export.tables import NAMES, file_name
-from selfinstruct.records import Instance, Task
+from selfinstruct.cli import commands as cli
+from selfinstruct.exports.formats import WITH_INPUT, WITHOUT_INPUT
+from selfinstruct.exports.row_files import NAMES, file_name
 from selfinstruct.seeds import read_seeds
 from selfinstruct.seeds.talk import unframed
+from selfinstruct.types import Instance, Task
 from tests.builders import jsonl, made_pool, rows
 
 ASKED, GIVEN, ANSWER = "Translate the sentence into French.", "Where is the station, please?", "Où est la gare ?"

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from selfinstruct.records import Task
-from selfinstruct.rounds import faults_of_seed
+from selfinstruct.algorithm import faults_of_seed
 from selfinstruct.seeds import check_seeds, read_seeds
+from selfinstruct.types import Task
 from tests.builders import ROOT, settings
 
 Cases = list[tuple[tuple[Any, ...], Any]]  # the arguments of a call, and what it must return

@@ -24,10 +24,10 @@ from hypothesis import strategies as st
 from rapidfuzz.distance import LCSseq
 
 from selfinstruct.errors import SeedError
-from selfinstruct.novelty.tokens import tokenize
-from selfinstruct.records import Instance, Task
 from selfinstruct.seeds import Place, check_seeds, near_duplicates, read_seeds
 from selfinstruct.seeds.checking import MAX_PAIRS
+from selfinstruct.similarity.tokens import tokenize
+from selfinstruct.types import Instance, Task
 
 Rows = Sequence[dict[str, Any]]
 

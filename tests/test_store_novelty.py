@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from selfinstruct.novelty.index import Index
-from selfinstruct.rounds import Judge
-from selfinstruct.store.novelty import load_index, save_index
+from selfinstruct.algorithm import Judge
+from selfinstruct.pool.saved_index import load_index, save_index
+from selfinstruct.similarity.index import Index
 
 WORDS = [f"w{number}" for number in range(60)]
 

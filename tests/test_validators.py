@@ -9,15 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfinstruct import cli, rounds
-from selfinstruct.config.reading import load
+from selfinstruct import algorithm
+from selfinstruct.checks import BUILT_IN, validators
+from selfinstruct.checks.structured import python_fault
+from selfinstruct.cli import commands as cli
+from selfinstruct.config.loading import load
 from selfinstruct.config.shaping import pool_settings
 from selfinstruct.errors import ConfigError
-from selfinstruct.records import Instance, InstanceCandidate, Task, Written
+from selfinstruct.pool.reader import status
 from selfinstruct.settings import JudgeSettings, RadarSettings, Settings
-from selfinstruct.store.reading import status
-from selfinstruct.validators import BUILT_IN, validators
-from selfinstruct.validators.forms import python_fault
+from selfinstruct.types import Instance, InstanceCandidate, Task, Written
 from tests.builders import grow, rows, settings
 
 
@@ -42,7 +43,7 @@ def of_file(folder: Path, *chosen: str) -> Settings:
 def settled(of: Settings, *outputs: str) -> tuple[list[str], list[tuple[str, str]]]:
     """The outputs that are kept, and reason and evidence of the others."""
     candidates = tuple(InstanceCandidate("r", place, "", output) for place, output in enumerate(outputs))
-    _, kept, rejected = rounds.screen_instances(
+    _, kept, rejected = algorithm.screen_instances(
         Task("t", "Say something short.", False), Written(False, candidates), of
     )
     return [one.output for one in kept], [(one.reason, one.evidence) for one in rejected]
@@ -65,7 +66,7 @@ def test_the_cheapest_run_first_whatever_the_order_of_the_list(tmp_path: Path) -
     (tmp_path / "c.py").write_text("def own(task, instance):\n    return 'own_reason'\n", encoding="utf-8")
     chosen = of_file(tmp_path, f"{tmp_path}/c.py:own", "json", "no_regex:oops")
     candidates = [InstanceCandidate("r", place, "", text) for place, text in enumerate(["oops", "{", "{}"])]
-    _, _, rejected = rounds.screen_instances(
+    _, _, rejected = algorithm.screen_instances(
         Task("t", "Answer in JSON.", False), Written(False, tuple(candidates)), chosen
     )
     assert [one.reason for one in rejected] == ["unwanted_match", "invalid_json", "own_reason"]
@@ -221,7 +222,7 @@ def test_patterns_are_wanted_or_forbidden() -> None:
 
 
 def test_a_pattern_that_goes_on_for_ever_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("selfinstruct.validators.patterns.TIMEOUT_S", 0.2)
+    monkeypatch.setattr("selfinstruct.checks.patterns.TIMEOUT_S", 0.2)
     assert fault(r"regex:^(\w|\w\w|\w+\w)+$", "Count.", "a" * 60 + "!") == "validator_error"
 
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfinstruct.records import Instance, Task
-from selfinstruct.validators import BUILT_IN, validators
-from selfinstruct.validators.languages import asked_language
+from selfinstruct.checks import BUILT_IN, validators
+from selfinstruct.checks.output_language import asked_language
+from selfinstruct.types import Instance, Task
 from tests.builders import settings
 
 DAY, SKY = "Tell me about your day.", "Tell me about the colour of the sky."

@@ -17,18 +17,18 @@ from typing import Any
 
 import pytest
 
-from selfinstruct import cli
+from selfinstruct.cli import commands as cli
 from selfinstruct.config.sections import PublishSection
 from selfinstruct.errors import ConfigError, PoolError, PoolInUse
-from selfinstruct.llm.offline.server import OfflineServer
-from selfinstruct.records import Instance
-from selfinstruct.store.reading import snapshot
-from selfinstruct.store.removal import Selection, change
-from selfinstruct.versions import training
+from selfinstruct.models.offline.server import OfflineServer
+from selfinstruct.pool.reader import snapshot
+from selfinstruct.pool.removal import Selection, change
+from selfinstruct.types import Instance
+from selfinstruct.versions import fine_tuning
+from selfinstruct.versions.fine_tuning import filled, train, was_tried
 from selfinstruct.versions.gate import ends_in_the_middle, measure, reasons_against
 from selfinstruct.versions.publishing import Published, publish
 from selfinstruct.versions.shelf import locked, shelf, version, versions
-from selfinstruct.versions.training import filled, train, was_tried
 from tests.builders import ROOT, exported, grow, rows
 from tests.pools import SMALL_SEEDS, Asked, Proposed, task_of, write_pool
 from tests.vllm.processes import Seen, descendants, left_of, wait_until
@@ -340,7 +340,7 @@ def test_a_hangup_that_nohup_ignores_does_not_end_the_command(pool: Path) -> Non
 
 
 def test_a_child_that_will_not_end_is_killed_with_the_command(pool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "GRACE_S", 0.5)
+    monkeypatch.setattr(fine_tuning, "GRACE_S", 0.5)
     one, ready = publish(pool, GATE).version, pool / "ready"
     script = f"(trap '' TERM; touch {ready}; while :; do sleep 1; done) & wait"
     until = time.monotonic() + 20
@@ -364,10 +364,10 @@ def test_a_record_that_cannot_be_read_is_an_attempt_that_was_not_done(pool: Path
     record.write_text(content)
     again = train(pool, one, command(note, 0))
     assert (again.is_new, again.attempt) == (True, 2)
-    assert "record.json could not be read" in training.as_line(one, again)
+    assert "record.json could not be read" in fine_tuning.as_line(one, again)
     assert note.read_text() == "run\nrun\n"
     once_more = train(pool, one, command(note, 0))
-    assert (once_more.is_new, training.as_line(one, once_more)) == (False, "version 1 was fine-tuned on before")
+    assert (once_more.is_new, fine_tuning.as_line(one, once_more)) == (False, "version 1 was fine-tuned on before")
 
 
 def test_a_folder_that_cannot_be_written_is_one_clear_line(pool: Path, tmp_path: Path) -> None:

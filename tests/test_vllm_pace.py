@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from selfinstruct.llm.slots import Slots
-from selfinstruct.llm.vllm.metrics import Metrics
-from selfinstruct.llm.vllm.pace import LEAST, MOST, first_limit, keep_pace, next_limit
+from selfinstruct.models.slots import Slots
+from selfinstruct.models.vllm.metrics import Metrics
+from selfinstruct.models.vllm.pace import LEAST, MOST, first_limit, keep_pace, next_limit
 
 IDLE = Metrics(0, 0, 0.0, 0, 0, 0, 0, 0, 16, 400_000)
 

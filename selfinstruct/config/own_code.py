@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from selfinstruct.checks import DEFAULT, DEFAULT_VALIDATORS
 from selfinstruct.errors import ConfigError
 from selfinstruct.given_files import read_text
 from selfinstruct.own import OWN, defined, file_and_name, key_of, stored_name
 from selfinstruct.recipes import RECIPES, Recipe
-from selfinstruct.validators import DEFAULT, DEFAULT_VALIDATORS
 
 
 def own_code(text: str, place: str) -> tuple[str, str, Any] | None:

@@ -7,18 +7,18 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from selfinstruct import judging
 from selfinstruct.config.own_code import recipe_named
 from selfinstruct.config.sections import Role
 from selfinstruct.errors import ConfigError
-from selfinstruct.llm.prices import Price, listed_price
-from selfinstruct.llm.urls import as_base_url
+from selfinstruct.models.prices import Price, listed_price
+from selfinstruct.models.urls import as_base_url
 from selfinstruct.recipes import Recipe
-from selfinstruct.records import StageModel
 from selfinstruct.settings import Settings
+from selfinstruct.steps import judging
+from selfinstruct.types import StageModel
 
 if TYPE_CHECKING:
-    from selfinstruct.config.reading import Config
+    from selfinstruct.config.loading import Config
 
 OPENAI_URL = "https://api.openai.com/v1"
 _VARIABLE = re.compile(r"\$\{([^{}]*)\}")

@@ -12,7 +12,7 @@ from pydantic import Field, field_validator
 
 from selfinstruct.config.habits import server_meant
 from selfinstruct.errors import nearest, unknown
-from selfinstruct.llm.urls import as_base_url
+from selfinstruct.models.urls import as_base_url
 from selfinstruct.own import file_and_name
 from selfinstruct.settings import Section, Texts, Whole
 

@@ -8,17 +8,17 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
-from selfinstruct import judging
+from selfinstruct.checks.instruction_language import language_names
+from selfinstruct.config.loading import Config
 from selfinstruct.config.own_code import own_checks, own_code, recipe_named
-from selfinstruct.config.reading import Config
 from selfinstruct.config.roles import stage_models, stages_in_use
 from selfinstruct.errors import ConfigError
-from selfinstruct.filters.language import language_names
 from selfinstruct.given_files import read_text
 from selfinstruct.own import key_of
 from selfinstruct.recipes.languages import in_languages, speaks_of_language
-from selfinstruct.records import Exclusion
 from selfinstruct.settings import STANDARD, PoolSettings, Settings
+from selfinstruct.steps import judging
+from selfinstruct.types import Exclusion
 
 
 def pool_settings(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from selfinstruct.diversity.openings import opening, top_share
 from selfinstruct.diversity.verbs import read
-from selfinstruct.novelty.tokens import tokenize
+from selfinstruct.similarity.tokens import tokenize
 
 if TYPE_CHECKING:
     import numpy as np

@@ -13,9 +13,9 @@ from typing import Any
 
 from selfinstruct.diversity import lexicon
 from selfinstruct.diversity.verbs import Reading, is_english, read
-from selfinstruct.novelty.tokens import tokenize
-from selfinstruct.records import PROPOSE, Task
 from selfinstruct.settings import Settings
+from selfinstruct.similarity.tokens import tokenize
+from selfinstruct.types import PROPOSE, Task
 
 POOL = 24
 """Verbs and topics that are covered least, out of which each request draws."""

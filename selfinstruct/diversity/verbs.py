@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from selfinstruct.diversity import lexicon
-from selfinstruct.novelty.tokens import tokenize
+from selfinstruct.similarity.tokens import tokenize
 
 _READ = 600
 """Characters of an instruction that are looked at; a request stands near the front."""

@@ -9,8 +9,8 @@ from typing import Any
 from selfinstruct.ask import Ask
 from selfinstruct.own import stored
 from selfinstruct.recipes import chat, paper
-from selfinstruct.records import Api, Candidate, Completion, Prompt, Rejection, Request, Task, Written
 from selfinstruct.settings import Settings
+from selfinstruct.types import Api, Candidate, Completion, Prompt, Rejection, Request, Task, Written
 
 
 @dataclass(frozen=True, slots=True)

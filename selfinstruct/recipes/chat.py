@@ -17,11 +17,12 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ValidationError
 
 from selfinstruct.ask import Ask, gather
-from selfinstruct.filters.faults import Fault, reject, reject_piece, rejection
-from selfinstruct.recipes.agreement import agreed, is_definite, is_enough, output_of
-from selfinstruct.recipes.answers import read_items, read_object, tidy_instruction
+from selfinstruct.checks.faults import Fault, reject, reject_piece, rejection
+from selfinstruct.recipes.json_answers import read_items, read_object, tidy_instruction
 from selfinstruct.recipes.templates import conversation
-from selfinstruct.records import (
+from selfinstruct.settings import AgreementSettings, Settings
+from selfinstruct.steps.self_consistency import agreed, is_definite, is_enough, output_of
+from selfinstruct.types import (
     APART,
     PROPOSE,
     Api,
@@ -36,7 +37,6 @@ from selfinstruct.records import (
     Task,
     Written,
 )
-from selfinstruct.settings import AgreementSettings, Settings
 
 INPUTS = "inputs"
 RESPOND = "respond"

@@ -15,10 +15,11 @@ from collections.abc import Hashable, Sequence
 from rapidfuzz.distance import LCSseq
 
 from selfinstruct.ask import Ask
-from selfinstruct.novelty.index import f1_in_floats
-from selfinstruct.novelty.tokens import tokenize_as_rouge_score
 from selfinstruct.recipes.templates import fill
-from selfinstruct.records import (
+from selfinstruct.settings import Settings
+from selfinstruct.similarity.index import f1_in_floats
+from selfinstruct.similarity.tokens import tokenize_as_rouge_score
+from selfinstruct.types import (
     Candidate,
     Completion,
     InstanceCandidate,
@@ -29,7 +30,6 @@ from selfinstruct.records import (
     Task,
     Written,
 )
-from selfinstruct.settings import Settings
 
 BLOCKED_WORDS = (
     *("image", "images", "graph", "graphs", "picture", "pictures", "file", "files"),

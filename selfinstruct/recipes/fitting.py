@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import TypeVar
 
 from selfinstruct.errors import ConfigError
-from selfinstruct.records import Message, Prompt, Request
 from selfinstruct.settings import Settings
+from selfinstruct.types import Message, Prompt, Request
 
 BYTES_PER_TOKEN = 3
 """On the safe side: English text has about four, Chinese three."""

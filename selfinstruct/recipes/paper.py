@@ -14,10 +14,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from selfinstruct.ask import Ask
-from selfinstruct.filters.faults import reject, reject_piece
+from selfinstruct.checks.faults import reject, reject_piece
 from selfinstruct.recipes.fitting import fitted
 from selfinstruct.recipes.templates import fill
-from selfinstruct.records import (
+from selfinstruct.settings import Settings
+from selfinstruct.types import (
     PROPOSE,
     Api,
     Candidate,
@@ -31,7 +32,6 @@ from selfinstruct.records import (
     Task,
     Written,
 )
-from selfinstruct.settings import Settings
 
 CLASSIFY = "classify"
 INSTANCES = "instances"

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import cast
 
 from selfinstruct.errors import ConfigError
-from selfinstruct.records import Message, Role
+from selfinstruct.types import Message, Role
 
 _PLACEHOLDER = re.compile(r"\{\{(\w+)\}\}")
 _OPTIONAL = re.compile(r"^.*\{\{(\w+)\?\}\}.*\n?", re.MULTILINE)

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import IO, Any
 
 from selfinstruct.errors import PoolError
-from selfinstruct.report.figures import Embed, figures
+from selfinstruct.pool.earlier import show_as_of
+from selfinstruct.pool.ledger import Position
+from selfinstruct.pool.reader import Connection, snapshot
+from selfinstruct.pool.whole_files import whole_file
+from selfinstruct.report.page_figures import Embed, figures
 from selfinstruct.report.tables import Tasks, rejection_rows, task_rows
-from selfinstruct.store.earlier import show_as_of
-from selfinstruct.store.files import whole_file
-from selfinstruct.store.ledger import Position
-from selfinstruct.store.reading import Connection, snapshot
 
 SCRIPTS = ("elements.js", "charts.js", "sunburst.js", "tables.js", "sections.js", "growth.js", "page.js")
 """In the order in which they run, as one script."""

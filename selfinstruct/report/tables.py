@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from selfinstruct.checks.wording import word_count
 from selfinstruct.diversity.verbs import read
-from selfinstruct.filters.wording import word_count
-from selfinstruct.novelty.index import Index
-from selfinstruct.store import figures as store
-from selfinstruct.store.reading import Connection
+from selfinstruct.pool import report_rows
+from selfinstruct.pool.reader import Connection
+from selfinstruct.similarity.index import Index
 
 TASKS, REJECTIONS = 100_000, 60_000
 """The most rows of each table; of a larger pool the newest ones."""
@@ -66,16 +66,16 @@ def task_rows(connection: Connection, found: Tasks) -> Iterator[list[Any]]:
     seed, verb, noun, words, instances, generation]; the state may also be `seed` or `removed`. The generation of a task
     that was shown none is 0, of others one more than the highest of those shown.
     """
-    seeds = store.seed_instructions(connection)
-    index = Index(store.tokenizer(connection))
+    seeds = report_rows.seed_instructions(connection)
+    index = Index(report_rows.tokenizer(connection))
     for identity, instruction in seeds:
         index.add(identity, instruction)
-    every = 1 + store.task_count(connection) * len(seeds) // COMPARISONS
-    detailed = store.newest_and_closest(connection, DETAILED)
-    removed = store.removed(connection)
-    first_listed = store.first_of_newest(connection, TASKS)
+    every = 1 + report_rows.task_count(connection) * len(seeds) // COMPARISONS
+    detailed = report_rows.newest_and_closest(connection, DETAILED)
+    removed = report_rows.removed(connection)
+    first_listed = report_rows.first_of_newest(connection, TASKS)
     generations: dict[int, int] = {}
-    for task, instances in store.tasks_with_instances(connection):
+    for task, instances in report_rows.tasks_with_instances(connection):
         place, instruction = task["position"], task["instruction"]
         parents = [found.positions[one] for one in json.loads(task["parents"]) if one in found.positions]
         generations[place] = 1 + max((generations[parent] for parent in parents), default=-1)
@@ -119,8 +119,8 @@ def rejection_rows(connection: Connection, positions: Mapping[str, int]) -> Iter
     A row is [beginning of the request id, position in it, kind, reason, round, score, position of the nearest task,
     position of the task it was meant for, text, evidence, input].
     """
-    whole = store.newest_and_closest_rejections(connection, DETAILED)
-    for row in store.rejections(connection, REJECTIONS):
+    whole = report_rows.newest_and_closest_rejections(connection, DETAILED)
+    for row in report_rows.rejections(connection, REJECTIONS):
         longest = LONGEST if row["number"] in whole else _GLANCE
         yield [
             row["request_id"][:12], row["request_position"], row["kind"], row["reason"], row["round"],

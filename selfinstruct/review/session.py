@@ -14,9 +14,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from selfinstruct.errors import PoolError
-from selfinstruct.growth.journal import now
-from selfinstruct.store.removal import Selection, change
-from selfinstruct.store.rows import Candidate, Place, candidate_at, removed_tasks, row_at
+from selfinstruct.pool.journal import now
+from selfinstruct.pool.places import Candidate, Place, candidate_at, removed_tasks, row_at
+from selfinstruct.pool.removal import Selection, change
 
 LABELS, MARKS = "labels.jsonl", "marks.jsonl"
 Label = Literal["keep", "remove"]

@@ -21,9 +21,9 @@ from prefect.artifacts import (
     aupdate_progress_artifact,
 )
 
-from selfinstruct.growth.pump import Growth, Outcome
-from selfinstruct.store import reading, training
-from selfinstruct.store.ledger import RoundFigures
+from selfinstruct.pool import reader, training_rows
+from selfinstruct.pool.ledger import RoundFigures
+from selfinstruct.runner.pump import Growth, Outcome
 from selfinstruct.versions.publishing import plain
 
 UPDATE_S = 30.0
@@ -116,8 +116,8 @@ async def show_summary(
     pool: Path, outcome: Outcome, models: str, before: Mapping[str, Any], after: Mapping[str, Any]
 ) -> None:
     """Show the summary of a run: figures from the status before and after it, some rows, files, and what to do next."""
-    with reading.snapshot(pool) as connection:
-        rows = training.some_rows(connection, SAMPLES)
+    with reader.snapshot(pool) as connection:
+        rows = training_rows.some_rows(connection, SAMPLES)
 
     def gain(name: str) -> int:
         return int(after[name]) - int(before.get(name, 0))
@@ -171,7 +171,7 @@ async def show_text(pool: Path, what: str, text: str) -> None:
         await acreate_markdown_artifact(text, key(pool, what))
 
 
-def _samples(rows: Sequence[training.Row]) -> list[str]:
+def _samples(rows: Sequence[training_rows.Row]) -> list[str]:
     """Rows as a table, shortened."""
     if not rows:
         return []

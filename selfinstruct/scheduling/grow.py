@@ -13,10 +13,13 @@ from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed
 from pydantic import Field, model_validator
 
-from selfinstruct.config.reading import Config, load
+from selfinstruct.config.loading import Config, load
 from selfinstruct.errors import ConfigError, PoolInUse, SelfInstructError
-from selfinstruct.growth.pump import Growth, Outcome
-from selfinstruct.runs.run import Started, run
+from selfinstruct.pool.ledger import round_figures
+from selfinstruct.pool.opening import is_pool
+from selfinstruct.pool.reader import status
+from selfinstruct.runner.pump import Growth, Outcome
+from selfinstruct.runner.run import Started, run
 from selfinstruct.scheduling import artifacts
 from selfinstruct.scheduling.parameters import MOST, Parameters, Url, run_name
 from selfinstruct.scheduling.running import (
@@ -27,9 +30,6 @@ from selfinstruct.scheduling.running import (
     terminated_state,
     until_terminated,
 )
-from selfinstruct.store.ledger import round_figures
-from selfinstruct.store.pool import is_pool
-from selfinstruct.store.reading import status
 
 STOPPED_BY_ITSELF = {0, 3, 4}
 """The exit codes of a run that did what it could; with any other the flow run fails."""

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from prefect.runtime import flow_run
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 
-from selfinstruct.llm.urls import as_base_url
+from selfinstruct.models.urls import as_base_url
 
 MOST = 1_000_000_000
 """The largest count; databases and Prefect's own API end at 64 bits."""

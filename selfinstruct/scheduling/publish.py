@@ -14,16 +14,16 @@ from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled, Completed
 from pydantic import Field
 
-from selfinstruct.config.reading import load
+from selfinstruct.config.loading import load
 from selfinstruct.errors import ConfigError, PoolInUse, SelfInstructError
 from selfinstruct.scheduling import artifacts
 from selfinstruct.scheduling.parameters import MOST, NO_KEY, Command, Parameters, run_name
 from selfinstruct.scheduling.running import Terminated, keep_errors_short, keys, terminated_state, until_terminated
+from selfinstruct.versions.fine_tuning import GRACE_S, Training, train, was_tried
+from selfinstruct.versions.fine_tuning import as_line as training_as_line
 from selfinstruct.versions.publishing import CHANGELOG, Published, as_line, plain
 from selfinstruct.versions.publishing import publish as publish_version
 from selfinstruct.versions.shelf import version
-from selfinstruct.versions.training import GRACE_S, Training, train, was_tried
-from selfinstruct.versions.training import as_line as training_as_line
 
 
 class FinetuneConfig(Parameters):

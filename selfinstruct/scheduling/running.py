@@ -20,8 +20,8 @@ from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed, Failed
 from prefect.task_engine import run_task_async
 
+from selfinstruct.cli.text import plain
 from selfinstruct.errors import ConfigError, Halted, SelfInstructError
-from selfinstruct.terminal.words import plain
 
 Result = TypeVar("Result")
 

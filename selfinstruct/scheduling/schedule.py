@@ -23,14 +23,14 @@ from prefect.runner import Runner
 from prefect.settings import PREFECT_API_URL
 from pydantic import ValidationError
 
+from selfinstruct.cli.text import say
 from selfinstruct.errors import AccessError, ConfigError, PoolError
-from selfinstruct.llm.vllm import supervisor
-from selfinstruct.runs.forecast import forecast
+from selfinstruct.models.vllm import supervisor
+from selfinstruct.pool.opening import SCHEDULE_FOLDER
+from selfinstruct.runner.forecast import forecast
 from selfinstruct.scheduling.artifacts import label
 from selfinstruct.scheduling.grow import GrowConfig, configuration, grow
 from selfinstruct.seeds import seed_file
-from selfinstruct.store.pool import SCHEDULE_FOLDER
-from selfinstruct.terminal.words import say
 from selfinstruct.versions.shelf import locked
 
 HOST = "127.0.0.1"

@@ -9,13 +9,13 @@ from statistics import fmean
 
 import numpy as np
 
+from selfinstruct.checks.instruction_language import languages_of
 from selfinstruct.errors import ConfigError
-from selfinstruct.filters.language import languages_of
-from selfinstruct.novelty.tokens import tokenize
-from selfinstruct.records import Task
 from selfinstruct.seeds.likeness import Pairs, pair_blocks
 from selfinstruct.seeds.reading import fill_sheet
 from selfinstruct.seeds.rows import Place, Row, SeedFault, Severity
+from selfinstruct.similarity.tokens import tokenize
+from selfinstruct.types import Task
 
 MAX_PAIRS = 10_000
 """Near-duplicates that a report names. A file of copies has millions, which are only counted."""

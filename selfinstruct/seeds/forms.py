@@ -8,10 +8,10 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from selfinstruct.records import Instance
 from selfinstruct.seeds.columns import FLAG, Columns, chosen, columns_of, is_about, is_text, known, plain
 from selfinstruct.seeds.rows import Place, Row, SeedFault, Severity, kind, listed, quoted
 from selfinstruct.seeds.talk import Said, has_turns, read_text, turns_of, unframed
+from selfinstruct.types import Instance
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from rapidfuzz.distance import Indel
 from rapidfuzz.process import cdist
 
-from selfinstruct.novelty.tokens import tokenize
+from selfinstruct.similarity.tokens import tokenize
 
 _BLOCK = 512
 _SLACK = 1e-6

@@ -10,10 +10,10 @@ from itertools import count
 from pathlib import Path
 
 from selfinstruct.errors import SeedError
-from selfinstruct.records import Task, digest
 from selfinstruct.seeds.containers import open_source, seed_file
 from selfinstruct.seeds.forms import Entry, parse, recognise, unrecognised
 from selfinstruct.seeds.rows import Faults, Place, Row, SeedFault, quoted
+from selfinstruct.types import Task, digest
 
 SHOWN = 5
 """Kinds of faults and doubts that `read_seeds` tells; `seeds check` lists all."""

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from selfinstruct.config.sections import PublishSection
 from selfinstruct.diversity.figures import diversity
 from selfinstruct.diversity.scored import evenly
-from selfinstruct.novelty.tokens import tokenize
-from selfinstruct.store.ledger import acceptance, classifications
-from selfinstruct.store.reading import Connection
-from selfinstruct.store.training import Row, rows
+from selfinstruct.pool.ledger import acceptance, classifications
+from selfinstruct.pool.reader import Connection
+from selfinstruct.pool.training_rows import Row, rows
+from selfinstruct.similarity.tokens import tokenize
 
 Figures = Mapping[str, float | None]
 LAST_ROUNDS = 20

@@ -13,12 +13,12 @@ from typing import Any
 
 from selfinstruct.config.sections import PublishSection
 from selfinstruct.errors import ConfigError, PoolError
-from selfinstruct.export.files import Options, export_from, formats_wanted
-from selfinstruct.export.manifest import describe
-from selfinstruct.export.splits import parse_split
-from selfinstruct.store.files import sync
-from selfinstruct.store.ledger import instructions_of, position
-from selfinstruct.store.reading import Connection, snapshot
+from selfinstruct.exports.manifest import describe
+from selfinstruct.exports.splits import parse_split
+from selfinstruct.exports.writing import Options, export_from, formats_wanted
+from selfinstruct.pool.ledger import instructions_of, position
+from selfinstruct.pool.reader import Connection, snapshot
+from selfinstruct.pool.whole_files import sync
 from selfinstruct.versions.gate import Figures, measure, reasons_against, shown
 from selfinstruct.versions.shelf import DATA, MANIFEST, Version, locked, point_latest, shelf, versions
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from selfinstruct.errors import ConfigError, PoolError, PoolInUse
-from selfinstruct.export.manifest import describe
-from selfinstruct.store.files import sync
-from selfinstruct.store.pool import is_pool
+from selfinstruct.exports.manifest import describe
+from selfinstruct.pool.opening import is_pool
+from selfinstruct.pool.whole_files import sync
 
 MANIFEST = "manifest.json"
 LATEST = "latest"

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from selfinstruct.diversity.radar import Window
-from selfinstruct.records import Instance, Task
+from selfinstruct.diversity.monitor import Window
+from selfinstruct.pool.removal import Selection, change
+from selfinstruct.pool.windows import add_window
+from selfinstruct.pool.writer import connect
 from selfinstruct.report.page import write_report
-from selfinstruct.store.removal import Selection, change
-from selfinstruct.store.windows import add_window
-from selfinstruct.store.writer import connect
+from selfinstruct.types import Instance, Task
 from tests.browser.conftest import PHONE, expect, until
 from tests.builders import rows
 from tests.pools import NOW, SMALL_SEEDS, Asked, Proposed, small_pool, task_of, write_pool

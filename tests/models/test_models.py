@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from selfinstruct.filters.echoes import prompt_echo
-from selfinstruct.store.reading import status
+from selfinstruct.checks.echoes import prompt_echo
+from selfinstruct.pool.reader import status
 from tests.builders import ROOT, rows
 from tests.processes import running, wait_until
 from tests.vllm.serving import ARGS, HERE

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from selfinstruct.store.reading import status
+from selfinstruct.pool.reader import status
 from tests.builders import ROOT, rows
 from tests.prefect.conftest import MODEL_KEY
 from tests.prefect.serving import Prefect, model_server

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from selfinstruct.errors import PoolInUse
-from selfinstruct.store.pool import Pool, is_pool
+from selfinstruct.pool.opening import Pool, is_pool
 from tests.builders import ROOT, rows
 from tests.prefect.conftest import MODEL_KEY
 from tests.prefect.serving import model_server, wait_for

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from selfinstruct.errors import PoolInUse
-from selfinstruct.store.pool import Pool, is_pool
+from selfinstruct.pool.opening import Pool, is_pool
 from tests.builders import exported, grow, rows
 from tests.prefect.conftest import MODEL_KEY
 from tests.prefect.serving import FINAL, Prefect, model_server, wait_for

@@ -11,9 +11,9 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Self
 
-from selfinstruct.llm.vllm.metrics import Metrics
-from selfinstruct.llm.vllm.server import VllmOptions, VllmServer
-from selfinstruct.store.reading import status
+from selfinstruct.models.vllm.metrics import Metrics
+from selfinstruct.models.vllm.process import VllmOptions, VllmServer
+from selfinstruct.pool.reader import status
 from tests.builders import rows
 from tests.vllm.processes import Seen, descendants
 

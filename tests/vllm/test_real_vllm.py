@@ -21,16 +21,16 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from selfinstruct.config.reading import load
+from selfinstruct.config.loading import load
 from selfinstruct.errors import AccessError, ConfigError, SelfInstructError
-from selfinstruct.growth.pump import Growth, Outcome
-from selfinstruct.llm.client import Client, EndpointConfig
-from selfinstruct.llm.slots import Slots
-from selfinstruct.llm.vllm.command import serve_command
-from selfinstruct.llm.vllm.log import reason
-from selfinstruct.llm.vllm.server import VllmServer
-from selfinstruct.records import Message, Request
-from selfinstruct.runs.run import grow_blocking
+from selfinstruct.models.client import Client, EndpointConfig
+from selfinstruct.models.slots import Slots
+from selfinstruct.models.vllm.command import serve_command
+from selfinstruct.models.vllm.log import reason
+from selfinstruct.models.vllm.process import VllmServer
+from selfinstruct.runner.pump import Growth, Outcome
+from selfinstruct.runner.run import grow_blocking
+from selfinstruct.types import Message, Request
 from tests.builders import ROOT, jsonl, rows, seed_row
 from tests.vllm.processes import Seen, descendants, everything, gone, wait_until
 from tests.vllm.serving import (

@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 
 from selfinstruct.errors import AccessError, ConfigError, SelfInstructError
-from selfinstruct.llm.vllm import supervisor
-from selfinstruct.llm.vllm.command import find_command, port_for, serve_command
-from selfinstruct.llm.vllm.log import doing, reason
-from selfinstruct.llm.vllm.metrics import Metrics, Pulse, parse_metrics, root_of
-from selfinstruct.llm.vllm.server import VllmOptions, VllmServer
+from selfinstruct.models.vllm import supervisor
+from selfinstruct.models.vllm.command import find_command, port_for, serve_command
+from selfinstruct.models.vllm.log import doing, reason
+from selfinstruct.models.vllm.metrics import Metrics, Pulse, parse_metrics, root_of
+from selfinstruct.models.vllm.process import VllmOptions, VllmServer
 from tests.vllm.processes import Seen, descendants, gone, wait_until
 
 
@@ -263,7 +263,7 @@ def test_a_command_that_ignores_everything_ends_too() -> None:
 def test_a_program_that_is_killed_takes_a_starting_server_with_it(tmp_path: Path) -> None:
     code = (
         "import asyncio; from pathlib import Path\n"
-        "from selfinstruct.llm.vllm.server import VllmOptions, VllmServer\n"
+        "from selfinstruct.models.vllm.process import VllmOptions, VllmServer\n"
         "async def work():\n"
         f"    options = VllmOptions(command=('/bin/sh', '-c', {LONG!r}))\n"
         f"    async with VllmServer(options, 'm', Path({str(tmp_path / 'vllm.log')!r}), print): pass\n"

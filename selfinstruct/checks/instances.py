@@ -1,0 +1,326 @@
+"""The rules an instance must pass: by itself, and beside the other instances of its task."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import regex
+
+from selfinstruct.checks import wording
+from selfinstruct.checks.echoes import copied_instance, prompt_echo
+from selfinstruct.checks.faults import Fault, reject, rejection
+from selfinstruct.checks.holes import hole_left_in, hole_to_fill, speaks_of_holes
+from selfinstruct.checks.labels import is_one_of, stated_labels
+from selfinstruct.checks.material import NEEDLESS, fault_of_material, letterless, no_material, repeated_by_output
+from selfinstruct.checks.merged import own_instance
+from selfinstruct.checks.refusals import asks_back, refused
+from selfinstruct.checks.word_lists import any_of, words
+from selfinstruct.checks.wording import comparable, excerpt, plain, quoted
+from selfinstruct.settings import Settings
+from selfinstruct.similarity.tokens import visible
+from selfinstruct.types import Instance, InstanceCandidate, Rejection, Task
+
+InstanceRule = Callable[[Task, InstanceCandidate, tuple[str, ...]], Fault | None]
+"""A check of one instance, given its task and the labels of the task."""
+
+Validator = Callable[[Task, Instance], Fault | None]
+"""A check of one finished instance that the configuration chose."""
+
+_Open = dict[int, InstanceCandidate]
+"""Candidates that no rule has hit yet, by their place in the order of judging."""
+
+_INPUT_LABEL = regex.compile(r"\A\p{Lu}\p{L}{2,15}\s*:\s+")
+_INVISIBLE = regex.compile(r"[\s\p{Cf}\p{Mn}]*")
+_FENCE = regex.compile(r"^[ \t]*```", regex.MULTILINE)
+_NOTHING = regex.compile(rf"[\W_]*{any_of('nothing')}[\W_]*", regex.IGNORECASE)
+_BARE_NONE = regex.compile(r"[\W_]*(?:none|无|ninguna?)[\W_]*", regex.IGNORECASE)
+_LOREM = regex.compile(r"\blorem\s+ipsum\b", regex.IGNORECASE)
+
+_NEXT_TASK = regex.compile(
+    r"(?:^|\n)[ \t]*#+[ \t]*Instruction[ \t]*\d*[ \t]*(?::|$|\n)"
+    r"|(?:^|\n)[ \t]*\**(?:\d{1,3}\s*\.\s*)?Instruction\s*\d*\**\s*:"
+    r"|\n[ \t]*\n[ \t]*\**Task\**\s*:|(?:^|\n)[ \t]*Class\s+label\s*:",
+    regex.IGNORECASE,
+)
+_NEXT_EXAMPLE = regex.compile(r"(?:^|\n)[ \t]*\**Example\s*(?:[2-9]|\d\d)\**\s*(?:[:.]|$|\n)", regex.IGNORECASE)
+_FIRST_EXAMPLE = regex.compile(r"\bExample\s*1\b", regex.IGNORECASE)
+
+_SEEN = r"(?:image|photo|picture|video|audio|screenshot|图片|照片|视频)"
+_EMBEDDED = regex.compile(
+    rf"\[\s*(?:the\s+|an?\s+)?{_SEEN}s?(?:\s+(?:of|showing|here)\b[^\]\n]{{0,80}}|\s*\d*|\s*:[^\]\n]{{0,80}})\s*\](?!\()"
+    r"|!\[[^\]\n]{0,200}\]\(|<img\b",
+    regex.IGNORECASE,
+)
+_ATTACHED = regex.compile(
+    r"\b(?:see|refer\s+to|in|from|open)\s+(?:the\s+|my\s+)?attach(?:ed|ment)s?\b(?!\s+(?:to|style|theor))"
+    r"|\battached\s+(?:file|document|image|photo|spreadsheet|article|text)s?\b|附件中",
+    regex.IGNORECASE,
+)
+_LINK = regex.compile(r"[<(\[]?(?:https?://|www\.)\S+", regex.IGNORECASE)
+
+
+def judge_instances(
+    task: Task,
+    candidates: Sequence[InstanceCandidate],
+    settings: Settings,
+    labels: tuple[str, ...] = (),
+    validators: Sequence[Validator] = (),
+    seeds: Sequence[Task] = (),
+) -> tuple[tuple[InstanceCandidate, ...], tuple[Rejection, ...]]:
+    """The candidates that become instances of the task, in their order, and one rejection for each of the others.
+
+    Each candidate is judged by itself first, by the rules that always hold and then by the validators in their order;
+    those left are judged together, so that a faulty one neither contradicts nor displaces a good one. `labels` are the
+    labels of a classification, where the recipe knows them; otherwise those that the instruction states are used. An
+    input that is none is dropped where the instruction needs none. What copies one of the `seeds` is rejected.
+    """
+    brief = replace(task, instruction=plain(task.instruction))
+    if task.is_classification and not labels:
+        labels = stated_labels(brief.instruction)
+    faults: dict[int, Fault] = {}
+    candidates = list(candidates)
+    for index, candidate in enumerate(candidates):
+        fault = _fault(brief, candidate, labels, settings, validators, seeds)
+        if fault and fault.reason in NEEDLESS and not task.is_classification and not no_material(brief.instruction, ""):
+            candidates[index] = replace(candidate, input="")
+            fault = _fault(brief, candidates[index], labels, settings, validators, seeds)
+        if fault is not None:
+            faults[index] = fault
+    together: tuple[Callable[[_Open], dict[int, Fault]], ...] = (
+        lambda left: duplicate(task, left),
+        lambda left: conflicting_outputs(task, left),
+        lambda left: label_outside_set(task, left, labels),
+        lambda left: too_many(left, settings.filters.max_instances),
+    )
+    for rule in together:
+        faults |= rule({index: each for index, each in enumerate(candidates) if index not in faults})
+    kept = tuple(each for index, each in enumerate(candidates) if index not in faults)
+    return kept, tuple(rejection(candidates[index], faults[index], task) for index in sorted(faults))
+
+
+def _fault(
+    task: Task,
+    candidate: InstanceCandidate,
+    labels: tuple[str, ...],
+    settings: Settings,
+    validators: Sequence[Validator],
+    seeds: Sequence[Task],
+) -> Fault | None:
+    """The first fault of a candidate by itself."""
+    seen = replace(candidate, input=plain(candidate.input), output=plain(candidate.output))
+    instance = Instance(candidate.input, candidate.output)
+    return (
+        next((found for rule in INSTANCE_RULES if (found := rule(task, seen, labels))), None)
+        or prompt_echo(f"{seen.input}\n{seen.output}", settings.prompts)
+        or copied_instance(seen.input, seen.output, seeds)
+        or next((found for validator in validators if (found := validator(task, instance))), None)
+    )
+
+
+def broken_text(task: Task, candidate: InstanceCandidate, labels: tuple[str, ...]) -> Fault | None:
+    """`broken_text` for control characters, lone surrogates and decoding debris in input or output."""
+    return wording.broken_text(candidate.input) or wording.broken_text(candidate.output)
+
+
+def empty_output(task: Task, candidate: InstanceCandidate, labels: tuple[str, ...]) -> Fault | None:
+    """`empty_output` for an output of nothing, or of nothing that can be seen."""
+    return reject("empty_output", "the output is empty") if _INVISIBLE.fullmatch(candidate.output) else None
+
+
+def cut_off(task: Task, candidate: InstanceCandidate, labels: tuple[str, ...]) -> Fault | None:
+    """`cut_off` where the model ran out of tokens, a text ends with a colon or a code fence stays open.
+
+    As in Wang et al. 2022 for the colon; but an input may end with one as a form does ("Name:" and "Age:" on lines of
+    their own) or as an analogy ("hot : cold :: wet :").
+    """
+    if candidate.finish_reason == "length":
+        return reject("cut_off", "the model ran out of tokens")
+    for field, text in _texts(candidate):
+        if text.rstrip().endswith((":", "：")) and not (field == "input" and _to_fill_in(text)):
+            return reject("cut_off", f"the {field} ends {quoted(text.rstrip()[-40:])}")
+        if len(_FENCE.findall(text)) % 2:
+            return reject("cut_off", f"a code fence in the {field} is not closed")
+    return None
+
+
+def same_as_input(task: Task, candidate: InstanceCandidate, labels: tuple[str, ...]) -> Fault | None:
+    """`same_as_input` for an output that repeats the input, or all of it but a label such as "Article:"."""
+    given, output = candidate.input.strip(), candidate.output.strip()
+    is_text = sum(character.isalpha() for character in output) >= 20  # a list may be sorted already
+    is_same = given and (output == given or (is_text and output == _INPUT_LABEL.sub("", given, count=1)))
+    return reject("same_as_input", quoted(given)) if is_same else None
+
+
+def placeholder(task: Task, candidate: InstanceCandidate, labels: tuple[str, ...]) -> Fault | None:
+    """`placeholder` for an input or output that stands for one, or has a hole: "<noinput>", "N/A", "[Your Name]".
+
+    An output may be "N/A" or "None" where that is a label, the task is a classification or its instruction says so, and
+    a bare "None" about an input. Holes are fine where the task is about templates, or in outputs that copy the input.
+    """
+    if candidate.input.strip() and _NOTHING.fullmatch(candidate.input):
+        return reject("placeholder", f"the input is {quoted(candidate.input)}")
+    if _NOTHING.fullmatch(candidate.output) and not _may_answer_nothing(task, candidate, labels):
+        return reject("placeholder", f"the output is {quoted(candidate.output)}")
+    if not words("about_filler").search(task.instruction):
+        for field, text in _texts(candidate):
+            if found := _LOREM.search(text):
+                return reject("placeholder", f'"{found[0]}" in the {field}')
+    if speaks_of_holes(task.instruction):
+        return None
+    hole = hole_to_fill(candidate.input) or hole_to_fill(candidate.output)
+    if hole is None and (named := hole_left_in(candidate.output)) and named not in candidate.input + task.instruction:
+        hole = named
+    return reject("placeholder", quoted(hole)) if hole else None
+
+
+def refusal(task: Task, candidate: InstanceCandidate, labels: tuple[str, ...]) -> Fault | None:
+    """`refusal` for an output that declines the task, unless the task asks for an apology or a refusal."""
+    found = refused(task.instruction, candidate.input, candidate.output)
+    return reject("refusal", quoted(found)) if found else None
+
+
+def merged_tasks(task: Task, candidate: InstanceCandidate, labels: tuple[str, ...]) -> Fault | None:
+    """`merged_tasks` for an input or output that runs on into the next task or the next example."""
+    about_tasks = words("about_tasks").search(task.instruction)
+    about_examples = words("about_examples").search(task.instruction)
+    for _, text in _texts(candidate):
+        found = None if about_tasks else _NEXT_TASK.search(text)
+        if found is None and not about_examples and not _FIRST_EXAMPLE.search(text):
+            found = _NEXT_EXAMPLE.search(text)
+        if found:
+            return reject("merged_tasks", quoted(text[found.start() :]))
+        if not about_examples and (instance := own_instance(text)):
+            return reject("merged_tasks", quoted(instance))
+    return None
+
+
+def attachment(task: Task, candidate: InstanceCandidate, labels: tuple[str, ...]) -> Fault | None:
+    """`attachment` for an input or output that refers to what a text model cannot have: a picture, a file, a page.
+
+    Embedded pictures are fine where the task is about markup, "please find attached" in correspondence, and an input
+    that is only a link where the task is about the link itself.
+    """
+    pieces = candidate.input.split()
+    about_links = words("about_links").search(task.instruction) and not words("reads_pages").search(task.instruction)
+    if pieces and not about_links and all(_LINK.fullmatch(piece) for piece in pieces):
+        return reject("attachment", f"the input is only a link: {quoted(candidate.input)}")
+    for _, text in _texts(candidate):
+        found = None if words("about_markup").search(task.instruction) else _EMBEDDED.search(text)
+        if found is None and not words("correspondence").search(f"{task.instruction}\n{text}"):
+            found = _ATTACHED.search(text)
+        if found:
+            return reject("attachment", quoted(found[0]))
+    return None
+
+
+def no_such_material(task: Task, candidate: InstanceCandidate, labels: tuple[str, ...]) -> Fault | None:
+    """The fault of an input as material, or of a missing one; `letterless` for an output without letter or digit."""
+    return (
+        fault_of_material(task.instruction, candidate.input)
+        or repeated_by_output(task.instruction, candidate.input, candidate.output)
+        or letterless("output", candidate.output, task.instruction)
+    )
+
+
+def asks_for_input(task: Task, candidate: InstanceCandidate, labels: tuple[str, ...]) -> Fault | None:
+    """`asks_for_input` for a short output that asks for the material or for details instead of answering."""
+    found = asks_back(task.instruction, candidate.input, candidate.output)
+    return reject("asks_for_input", quoted(found)) if found else None
+
+
+INSTANCE_RULES: tuple[InstanceRule, ...] = (
+    broken_text,
+    empty_output,
+    cut_off,
+    same_as_input,
+    placeholder,
+    no_such_material,
+    refusal,
+    asks_for_input,
+    merged_tasks,
+    attachment,
+)
+"""The rules for a single instance, in the order in which they decide."""
+
+
+def duplicate(task: Task, left: _Open) -> dict[int, Fault]:
+    """`duplicate` for each candidate with the input and output of an earlier one; labels are compared as labels."""
+    first: dict[tuple[str, str], int] = {}
+    faults = {}
+    for index, candidate in left.items():
+        earlier = first.setdefault((_flat(candidate.input), _answer(task, candidate)), index)
+        if earlier != index:
+            faults[index] = reject("duplicate", f"same input and output as instance {earlier}")
+    return faults
+
+
+def conflicting_outputs(task: Task, left: _Open) -> dict[int, Fault]:
+    """`conflicting_outputs` where one input has several outputs.
+
+    In a classification the labels contradict each other and all are rejected, those of the empty input too. Elsewhere
+    all are rejected when there is an input (as in Wang et al. 2022); without one, several outputs are several good
+    answers of which the first is kept.
+    """
+    by_input: dict[str, list[int]] = defaultdict(list)
+    for index, candidate in left.items():
+        by_input[_flat(candidate.input)].append(index)
+    faults = {}
+    for given, indices in by_input.items():
+        if len({_answer(task, left[index]) for index in indices}) < 2:
+            continue
+        keeps_first = not given and not task.is_classification
+        for index in indices[1:] if keeps_first else indices:
+            faults[index] = reject("conflicting_outputs", f"{len(indices)} outputs for {excerpt(given) or 'no input'}")
+    return faults
+
+
+def label_outside_set(task: Task, left: _Open, labels: tuple[str, ...]) -> dict[int, Fault]:
+    """`label_outside_set` for outputs of a classification that are none of its labels; without labels nothing is."""
+    if not task.is_classification or not labels:
+        return {}
+    wanted = excerpt(", ".join(labels))
+    return {
+        index: reject("label_outside_set", f"{quoted(candidate.output, 40)} is none of: {wanted}")
+        for index, candidate in left.items()
+        if not is_one_of(candidate.output, labels)
+    }
+
+
+def too_many(left: _Open, max_instances: int) -> dict[int, Fault]:
+    """`too_many` for the candidates after those that a task may have."""
+    surplus = list(left)[max(max_instances, 0) :]
+    return {index: reject("too_many", f"a task has at most {max_instances}") for index in surplus}
+
+
+def reject_instance(task: Task, candidate: InstanceCandidate, fault: Fault) -> Rejection:
+    """An instance as the rejection that a fault makes of it."""
+    return rejection(candidate, fault, task)
+
+
+def _answer(task: Task, candidate: InstanceCandidate) -> str:
+    return comparable(candidate.output) if task.is_classification else _flat(candidate.output)
+
+
+def _flat(text: str) -> str:
+    return " ".join(visible(text).split())
+
+
+def _texts(candidate: InstanceCandidate) -> tuple[tuple[str, str], ...]:
+    return ("input", candidate.input), ("output", candidate.output)
+
+
+def _to_fill_in(text: str) -> bool:
+    lines = [line.rstrip() for line in text.splitlines() if line.strip()]
+    return "::" in text or sum(line.endswith((":", "：")) for line in lines) > 1
+
+
+def _may_answer_nothing(task: Task, candidate: InstanceCandidate, labels: tuple[str, ...]) -> bool:
+    said = regex.escape(candidate.output.strip(" ."))
+    return (
+        bool(task.is_classification)
+        or comparable(candidate.output) in map(comparable, labels)
+        or bool(_BARE_NONE.fullmatch(candidate.output) and candidate.input.strip())
+        or regex.search(rf"(?<!\w){said}(?!\w)", task.instruction, regex.IGNORECASE) is not None
+    )

@@ -1,0 +1,53 @@
+"""Instructions that end in the middle."""
+
+from __future__ import annotations
+
+import regex
+
+from selfinstruct.checks.faults import Fault, reject
+from selfinstruct.checks.word_lists import words
+from selfinstruct.checks.wording import excerpt, quoted
+
+_COMMA = regex.compile(r"[,،、，;；]$")
+_COLON = regex.compile(r"[:：]$")
+_ANSWER_LABEL = regex.compile(r"(?:^|[.?!]\s+|\n\s*)(?:answer|output|translation|result)\s*+[:：]$", regex.IGNORECASE)
+_ELLIPSIS = regex.compile(r"(?:(?<!\.)\.{3,}|(?<!…)…+)$")
+_OPEN_QUOTE = regex.compile(r'(?:^|[\s(\[])"(?=[\p{L}\p{N}])')
+_NAMED_END = regex.compile(r"(?:^|\s)(?P<word>called|considered\s+to\s+be|(?:known|referred\s+to|defined)\s+as)[.]?$")
+_ASKED_FOR = regex.compile(r"\b(?:what|how|which|who|whom|whatever)\b", regex.IGNORECASE)
+
+
+def unfinished(text: str) -> Fault | None:
+    """`unfinished` for a text that ends in the middle.
+
+    That is: a comma; a colon that announces nothing ("the following sentence:" announces the input, "Answer:" the
+    answer); an open quotation mark; an ellipsis where nothing is to be completed; "that is considered to be".
+    """
+    text = text.rstrip()
+    found = _open_end(text) or _open_quote(text) or _open_name(text)
+    return reject("unfinished", found) if found else None
+
+
+def _open_end(text: str) -> str | None:
+    tail = excerpt(text[-40:])
+    if _COMMA.search(text):
+        return f'ends "{tail}"'
+    if _COLON.search(text) and not words("announces").search(text) and not _ANSWER_LABEL.search(text[-60:]):
+        return f'nothing follows "{tail}"'
+    dots = None if words("to_complete").search(text) else _ELLIPSIS.search(text)
+    goes_on = dots and text[: dots.start()].rstrip(" ,")[-1:].isdigit()  # a sequence, such as "1, 4, 7, ..."
+    return f'ends "{tail}"' if dots and not goes_on else None
+
+
+def _open_quote(text: str) -> str | None:
+    if "„" not in text and text.count("“") > text.count("”") + text.count('"'):
+        return f'"“" is not closed: {quoted(text[text.rindex("“") :][:60])}'
+    opened = list(_OPEN_QUOTE.finditer(text)) if text.count('"') % 2 else []
+    if opened and opened[-1].end() == text.rindex('"') + 1:
+        return f"a quotation is not closed: {excerpt(text[opened[-1].start() :][:60])}"
+    return None
+
+
+def _open_name(text: str) -> str | None:
+    found = _NAMED_END.search(text)
+    return f'ends with "{found["word"]}"' if found and not _ASKED_FOR.search(text[: found.start()]) else None

@@ -1,0 +1,691 @@
+"""The commands. Thin: each reads its options, calls one function and shows what came of it.
+
+Data goes to stdout, progress and messages to stderr. What a command needs is imported when it runs, so that `--help`
+and `status` answer at once.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+import typer.core
+
+from selfinstruct.config import DEFAULT_POOL
+from selfinstruct.errors import SelfInstructError
+
+PROGRAM = "selfinstruct"
+_UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+"""Typer has had it under several names."""
+
+
+class _Commands(typer.core.TyperGroup):
+    """Commands of which an unknown one is answered by what was probably meant."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that the first argument names."""
+        if args and self.get_command(ctx, args[0]) is None:
+            from selfinstruct.cli.meant import on_unknown_command
+
+            ctx.fail(on_unknown_command(args[0], [*self.commands]))
+        found = super().resolve_command(ctx, args)
+        _refuse_empty(found[1], found[2])
+        return found
+
+
+def _refuse_empty(command: Any, args: Sequence[str]) -> None:
+    """Raises: ConfigError, where an argument is empty, as of a variable that is not set; a path would be the folder."""
+    from selfinstruct.errors import ConfigError
+
+    may_be_empty = {option for one in command.params if one.default == "" for option in one.opts}
+    for before, value in itertools.pairwise(["", *args]):
+        option, is_joined, joined = value.partition("=") if value.startswith("--") else (before, "", value)
+        if (not value or (is_joined and not joined)) and option not in may_be_empty:
+            where = option if option.startswith("-") else "an argument"
+            raise ConfigError(f"{where}: the value is empty; give one or leave it out")
+
+
+app = typer.Typer(
+    cls=_Commands,
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Grow instruction data from a handful of seed tasks, with a local model or any API.",
+)
+seeds_app = typer.Typer(cls=_Commands, no_args_is_help=True, help="Seed files.")
+app.add_typer(seeds_app, name="seeds")
+
+
+def run(arguments: Sequence[str], program: str = PROGRAM) -> int:
+    """Run a command line; its exit code. `program` is what it was called by."""
+    if {"--install-completion", "--show-completion"} & {*arguments}:
+        program = PROGRAM  # a shell completes the arguments of a command of one word
+    try:
+        code = app([*arguments], prog_name=program, standalone_mode=False)
+    except SelfInstructError as error:
+        say(f"error: {error}")
+        return error.exit_code
+    except _UsageError as error:
+        return _wrong_use(error, program)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        return _unusable(error)
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+    except (KeyboardInterrupt, typer.Abort):
+        return 130
+    return code if isinstance(code, int) else 0
+
+
+def _unusable(error: OSError) -> int:
+    """Say in one line that a path cannot be used, such as one that is too long."""
+    from selfinstruct.cli.text import short
+
+    say(f"error: {short(os.fsdecode(error.filename))}: this path cannot be used ({error.strerror}); name another one")
+    return 2
+
+
+def _wrong_use(error: Any, program: str) -> int:
+    """Say in one line what is wrong with a command line."""
+    from selfinstruct.cli.meant import on_wrong_use
+
+    message = error.format_message()
+    say(message if message.startswith("Usage: ") else f"error: {on_wrong_use(error, _options(), program)}")
+    return 2
+
+
+def _options() -> dict[str, set[str]]:
+    """The options of each command."""
+    commands: Any = typer.main.get_command(app)
+    return {name: {one for each in command.params for one in each.opts} for name, command in commands.commands.items()}
+
+
+def say(line: str) -> None:
+    """One line of progress or message, to stderr."""
+    from selfinstruct.cli.text import say as say_plainly
+
+    say_plainly(line)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from selfinstruct import __version__
+
+        typer.echo(f"{PROGRAM} {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def everywhere(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """What goes with every command."""
+
+
+PoolArgument = Annotated[
+    Path | None, typer.Argument(help="The pool's folder.  [default: outputs/pool]", metavar="POOL")
+]
+PoolOption = Annotated[Path | None, typer.Option("--pool", help="The same by an option.", metavar="POOL")]
+
+
+def _one_pool(pool: Path | None, named: Path | None) -> Path | None:
+    """The pool, given as POOL or by --pool.
+
+    Raises:
+        ConfigError: both are given and differ.
+    """
+    from selfinstruct.errors import ConfigError
+
+    if pool is not None and named is not None and Path(os.path.normpath(pool)) != Path(os.path.normpath(named)):
+        raise ConfigError(f"POOL is {pool} and --pool is {named}; name one of them")
+    return pool or named
+
+
+def _this_pool(pool: Path | None, named: Path | None) -> Path:
+    """The pool of a command that reads no configuration."""
+    return _one_pool(pool, named) or Path(os.environ.get("SELFINSTRUCT_POOL") or DEFAULT_POOL)
+
+
+def _pool_and_more(pool: Path | None, named: Path | None, *more: str | Path | None) -> tuple[Path, list[str]]:
+    """The pool and the arguments after it. With --pool, POOL is the first of those, unless it is the pool again."""
+    after = [str(one) for one in more if one is not None]
+    if pool is None or named is None or Path(os.path.normpath(pool)) == Path(os.path.normpath(named)):
+        return _this_pool(pool, named), after
+    return named, [str(pool), *after]
+
+
+ExcludeOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        metavar="FILE", help="A benchmark or test set to stay clear of: JSONL, CSV, Parquet or text; repeatable."
+    ),
+]
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", metavar="FILE", help="A TOML file with any of these settings and more.")
+]
+BackendOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="offline|openai|vllm",
+        autocompletion=lambda: ["offline", "openai", "vllm"],
+        help="offline (the built-in model), openai (any OpenAI-compatible server), vllm (started for you), or an async "
+        "function of yours as FILE.py:NAME.",
+    ),
+]
+BaseUrlOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="URL", help="Where the model is served, such as http://localhost:8000/v1; repeatable."),
+]
+ModelOption = Annotated[str | None, typer.Option(metavar="NAME", help="The model's name at the server.")]
+
+
+SkipFaultyOption = Annotated[
+    bool | None,
+    typer.Option("--skip-faulty-seeds", help="Go on without the rows of a seed file that cannot be read."),
+]
+
+
+@app.command()
+def generate(
+    pool: PoolArgument = None,
+    pool_option: PoolOption = None,
+    seeds: Annotated[Path | None, typer.Option(help="Seed tasks of a new pool.  [default: 175 English ones]")] = None,
+    skip_faulty_seeds: SkipFaultyOption = None,
+    target: Annotated[
+        str | None, typer.Option(metavar="N", help="Stop at this many generated tasks in all.  [default: 200]")
+    ] = None,
+    more: Annotated[str | None, typer.Option(metavar="N", help="Add this many tasks to what the pool has.")] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            metavar="chat|paper",
+            autocompletion=lambda: ["chat", "paper"],
+            help="chat (instruction-tuned models) or paper (base models).",
+        ),
+    ] = None,
+    backend: BackendOption = None,
+    base_url: BaseUrlOption = None,
+    model: ModelOption = None,
+    config: ConfigOption = None,
+    seed: Annotated[str | None, typer.Option(metavar="N", help="Seed of every random choice.  [default: 42]")] = None,
+    rouge_threshold: Annotated[
+        str | None,
+        typer.Option(metavar="X", help="Reject instructions above this ROUGE-L to any other.  [default: 0.7]"),
+    ] = None,
+    language: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CODE", help="Write in this language, such as de or zh; repeatable.  [default: any]"),
+    ] = None,
+    exclude: ExcludeOption = None,
+    concurrency: Annotated[
+        str | None,
+        typer.Option(metavar="N", help="Requests in flight at once.  [default: 32; vllm: as its queue allows]"),
+    ] = None,
+    round_size: Annotated[str | None, typer.Option(metavar="N", help="Propose requests a round.  [default: 8]")] = None,
+    lookahead: Annotated[
+        str | None, typer.Option(metavar="N", help="Rounds in flight at once; later a quarter of all.  [default: 2]")
+    ] = None,
+    max_usd: Annotated[
+        str | None, typer.Option(metavar="USD", help="Spend at most this many US dollars in this run.")
+    ] = None,
+    max_tokens: Annotated[
+        str | None, typer.Option(metavar="N", help="Use at most this many tokens in this run.")
+    ] = None,
+    max_requests: Annotated[
+        str | None, typer.Option(metavar="N", help="Send at most this many requests in this run.")
+    ] = None,
+    max_minutes: Annotated[
+        str | None, typer.Option(metavar="X", help="Send nothing more after this many minutes.")
+    ] = None,
+    min_acceptance: Annotated[
+        str | None,
+        typer.Option(metavar="X", help="End when less than this share of candidates is accepted.  [default: 0.01]"),
+    ] = None,
+    diversify: Annotated[
+        str | None,
+        typer.Option(
+            metavar="off|auto",
+            autocompletion=lambda: ["off", "auto"],
+            help="auto: ask for what is rare while the model repeats itself.  [default: off]",
+        ),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be sent, and send nothing.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing until the end, except errors.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the pool's status, or the forecast, as JSON.")] = False,
+) -> None:
+    """Grow a pool: creates it on the first run, goes on with it later."""
+    from selfinstruct.cli import generate as terminal
+    from selfinstruct.config.loading import load
+
+    options: dict[str, Any] = {
+        "pool": _one_pool(pool, pool_option), "seeds": seeds, "skip_faulty_seeds": skip_faulty_seeds, "target": target,
+        "more": more,
+        "recipe": recipe, "backend": backend,
+        "base_url": base_url, "model": model, "seed": seed, "rouge_threshold": rouge_threshold,
+        "language": language, "exclude": exclude, "concurrency": concurrency, "round_size": round_size,
+        "lookahead": lookahead,
+        "max_usd": max_usd, "max_tokens": max_tokens, "max_requests": max_requests, "max_minutes": max_minutes,
+        "min_acceptance": min_acceptance, "diversify": diversify,
+    }  # fmt: skip
+    if dry_run:
+        terminal.show_forecast(load(config, options, say), as_json=as_json, quiet=quiet)
+        return
+    raise typer.Exit(terminal.generate(load(config, options, say), as_json=as_json, quiet=quiet))
+
+
+@app.command()
+def replay(
+    sources: Annotated[list[Path], typer.Argument(help="Pools, or folders of the original code.", metavar="SOURCE...")],
+    pool: Annotated[Path, typer.Option(help="The new pool's folder.")],
+    seeds: Annotated[Path | None, typer.Option(help="Seed tasks, where the sources' differ or are not known.")] = None,
+    skip_faulty_seeds: SkipFaultyOption = None,
+    recipe: Annotated[str | None, typer.Option(help="The recipe they were asked by.  [default: as recorded]")] = None,
+    config: ConfigOption = None,
+    compat: Annotated[
+        bool | None, typer.Option("--compat", help="Read and judge as the original code did, to the letter (paper).")
+    ] = None,
+    rouge_threshold: Annotated[str | None, typer.Option(help="Another threshold to judge by.")] = None,
+    exclude: ExcludeOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the new pool's status as JSON.")] = False,
+) -> None:
+    """Judge recorded completions again, in recorded order, under another configuration: no model, no cost."""
+    from selfinstruct.cli.status import show_status
+    from selfinstruct.config.loading import load
+    from selfinstruct.runner.replay import recorded_recipe
+    from selfinstruct.runner.replay import replay as replay_sources
+
+    options = {
+        "pool": pool, "seeds": seeds, "skip_faulty_seeds": skip_faulty_seeds,
+        "recipe": recipe or recorded_recipe(sources), "compat": compat, "rouge_threshold": rouge_threshold,
+        "exclude": exclude,
+    }  # fmt: skip
+    replay_sources(sources, load(config, options, say), say)
+    show_status(pool, as_json=as_json)
+
+
+@app.command()
+def status(
+    pool: PoolArgument = None,
+    pool_option: PoolOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """Show a pool in figures: tasks, rates, tokens, and what was rejected for which reason."""
+    from selfinstruct.cli.status import show_status
+
+    show_status(_this_pool(pool, pool_option), as_json=as_json)
+
+
+@app.command()
+def judge(
+    pool: PoolArgument = None,
+    pool_option: PoolOption = None,
+    calibrate: Annotated[
+        Path | None, typer.Option(help="Labels of people (JSON Lines) to hold the judge against.", metavar="FILE")
+    ] = None,
+    precision: Annotated[
+        float | None,
+        typer.Option(help="Share of what the judge keeps that people keep, to be fitted to.  [default: 0.95]"),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """Show what the judge made of a pool, or hold it against labels of people and fit its minimum scores."""
+    from selfinstruct.cli.judge import show_judge
+
+    show_judge(_this_pool(pool, pool_option), calibrate, precision, as_json=as_json)
+
+
+@app.command()
+def explain(
+    pool: PoolArgument = None,
+    pool_option: PoolOption = None,
+    what: Annotated[
+        str | None, typer.Argument(help="A task id, a request id, a reason, or a piece of a text.", metavar="X")
+    ] = None,
+) -> None:
+    """Tell where a task came from, or why a candidate was rejected and what it resembled."""
+    from selfinstruct.cli.status import show_explanations
+    from selfinstruct.errors import ConfigError
+
+    folder, about = _pool_and_more(pool, pool_option, what)
+    if len(about) != 1:
+        raise ConfigError(
+            "name the pool and X, one thing to explain: a task id, a request id, a reason, or a piece of a text"
+        )
+    show_explanations(folder, about[0])
+
+
+IdsArgument = Annotated[list[str] | None, typer.Argument(help="Tasks by id, or its beginning.", metavar="ID...")]
+WhereOption = Annotated[
+    str | None,
+    typer.Option(
+        help="An SQL condition over the columns of tasks, such as \"instruction LIKE '%poem%'\".", metavar="EXPR"
+    ),
+]
+TryOption = Annotated[bool, typer.Option("--dry-run", help="Say which tasks it would be, and change nothing.")]
+
+
+@app.command()
+def remove(
+    pool: PoolArgument = None,
+    pool_option: PoolOption = None,
+    ids: IdsArgument = None,
+    where: WhereOption = None,
+    reason: Annotated[str, typer.Option(help="Why; it is kept, and `explain` tells it.")] = "",
+    descendants: Annotated[
+        bool, typer.Option("--descendants", help="With all tasks that these were shown for, over all generations.")
+    ] = False,
+    dry_run: TryOption = False,
+) -> None:
+    """Leave tasks out of exports and of what the model is shown; `restore` puts them back. Nothing is deleted."""
+    from selfinstruct.cli.curation import change_tasks
+    from selfinstruct.errors import ConfigError
+    from selfinstruct.pool.removal import Selection
+
+    folder, chosen = _pool_and_more(pool, pool_option, *(ids or ()))
+    if bool(chosen) == (where is not None):
+        raise ConfigError("name the tasks to remove: by ID..., or by --where EXPR")
+    if not reason.strip():
+        raise ConfigError("say why by --reason; whoever looks at the pool later will want to know")
+    selection = Selection(tuple(chosen), where)
+    change_tasks(folder, "remove", selection, reason, descendants=descendants, dry_run=dry_run)
+
+
+@app.command()
+def restore(
+    pool: PoolArgument = None,
+    pool_option: PoolOption = None,
+    ids: IdsArgument = None,
+    where: WhereOption = None,
+    event: Annotated[int | None, typer.Option(help="Those that this event removed.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All that are removed.")] = False,
+    reason: Annotated[str, typer.Option(help="Why, if there is something to say.")] = "",
+    dry_run: TryOption = False,
+) -> None:
+    """Put removed tasks back."""
+    from selfinstruct.cli.curation import change_tasks
+    from selfinstruct.errors import ConfigError
+    from selfinstruct.pool.removal import Selection
+
+    folder, chosen = _pool_and_more(pool, pool_option, *(ids or ()))
+    if [bool(chosen), where is not None, event is not None, everything].count(True) != 1:
+        raise ConfigError("name the tasks to put back: by ID..., --where EXPR, --event N, or --all")
+    selection = Selection(tuple(chosen), where, event, everything)
+    change_tasks(folder, "restore", selection, reason, dry_run=dry_run)
+
+
+@app.command()
+def review(
+    pool: PoolArgument = None,
+    pool_option: PoolOption = None,
+    where: WhereOption = None,
+    sample: Annotated[int | None, typer.Option(help="So many rows, as if drawn at random.", min=1)] = None,
+    blind: Annotated[
+        bool, typer.Option("--blind", help="Show what the judge said of a row only once it has a label.")
+    ] = False,
+    port: Annotated[int, typer.Option(help="Port on loopback; 0 takes a free one.", min=0, max=65535)] = 0,
+) -> None:
+    """Read rows one by one in a browser, and keep, remove or mark them by keyboard, until Ctrl-C."""
+    from selfinstruct.cli.curation import review_rows
+
+    review_rows(_this_pool(pool, pool_option), where, sample, port, blind=blind)
+
+
+def _formats() -> list[str]:
+    from selfinstruct.exports.row_files import NAMES
+    from selfinstruct.exports.writing import ALL
+
+    return [*NAMES, ALL]
+
+
+@app.command()
+def export(
+    pool: PoolArgument = None,
+    pool_option: PoolOption = None,
+    formats: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--format",
+            metavar="FORMAT",
+            autocompletion=_formats,
+            help="alpaca, sharegpt, messages, prompt-completion, prompt-completion-plain, self-instruct, parquet, csv "
+            "or all; repeatable.  [default: alpaca and messages]",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The folder that becomes the export.  [default: POOL/export]")
+    ] = None,
+    origin: Annotated[
+        Literal["generated", "seed"], typer.Option(help="Rows of generated tasks, or of seeds.")
+    ] = "generated",
+    include_seeds: Annotated[
+        bool, typer.Option("--include-seeds", help="The seeds too, before the generated tasks.")
+    ] = False,
+    one_instance: Annotated[bool, typer.Option("--one-instance", help="At most one row of each task.")] = False,
+    min_chars: Annotated[
+        int | None, typer.Option(help="Leave out rows of fewer characters: instruction, input and output together.")
+    ] = None,
+    max_chars: Annotated[int | None, typer.Option(help="Leave out rows of more characters.")] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option(help="Leave out rows of more tokens in the chat template of --tokenizer.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="So many rows, as unlike each other as can be had.")] = None,
+    split: Annotated[
+        str | None, typer.Option(help="Sides without likeness between them, such as train=0.95,test=0.05.")
+    ] = None,
+    tokenizer: Annotated[
+        str | None, typer.Option(help="Check the rows in the chat template of this tokenizer: a folder, or its name.")
+    ] = None,
+    exclude: ExcludeOption = None,
+    system: Annotated[str, typer.Option(help="A system text for the forms that have a place for one.")] = "",
+    mixed_prompts: Annotated[
+        bool, typer.Option("--mixed-prompts", help="Prompts of self-instruct in many wordings instead of one.")
+    ] = False,
+    csv_safe: Annotated[
+        bool, typer.Option("--csv-safe", help="Put ' before cells of csv that a spreadsheet would run as a formula.")
+    ] = False,
+    push_to_hub: Annotated[
+        str | None,
+        typer.Option(
+            help="Then push the export to this dataset repository, OWNER/NAME; the token comes from HF_TOKEN."
+        ),
+    ] = None,
+) -> None:
+    """Write a pool as training data."""
+    from selfinstruct.cli.outputs import export_files
+    from selfinstruct.exports.choice import Choice
+    from selfinstruct.exports.formats import Wording
+    from selfinstruct.exports.splits import parse_split
+    from selfinstruct.exports.writing import Options
+    from selfinstruct.seeds.benchmarks import read_exclusions
+
+    options = Options(
+        Wording(system=system, mixed_prompts=mixed_prompts, csv_safe=csv_safe),
+        Choice(
+            origin=origin, include_seeds=include_seeds, one_instance=one_instance, min_chars=min_chars,
+            max_chars=max_chars, max_tokens=max_tokens, limit=limit,
+        ),
+        None if split is None else parse_split(split),
+        tokenizer,
+        read_exclusions(exclude or ()),
+    )  # fmt: skip
+    export_files(_this_pool(pool, pool_option), formats, out, options, push_to_hub)
+
+
+@app.command()
+def report(
+    pool: Annotated[
+        Path | None,
+        typer.Argument(help="The pool's folder, or that of a version.  [default: outputs/pool]", metavar="POOL"),
+    ] = None,
+    pool_option: PoolOption = None,
+    other: Annotated[
+        Path | None, typer.Argument(help="Another pool or version, to compare with.", metavar="OTHER")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The file to write.  [default: POOL/report.html, or POOL/report_OTHER.html]")
+    ] = None,
+    embeddings_url: Annotated[
+        str | None, typer.Option(help="A server with embeddings, for a Vendi score by meaning; see docs/diversity.md.")
+    ] = None,
+    embeddings_model: Annotated[str | None, typer.Option(help="The model there.")] = None,
+    embeddings_key_env: Annotated[str, typer.Option(help="The variable with its key.")] = "OPENAI_API_KEY",
+) -> None:
+    """Show a pool in figures, or two side by side, in one HTML file for any browser."""
+    from selfinstruct.cli.outputs import write_report
+    from selfinstruct.errors import ConfigError
+
+    if embeddings_url is not None and not embeddings_url.startswith(("http://", "https://")):
+        raise ConfigError(f"--embeddings-url: {embeddings_url!r} is no http:// or https:// URL")
+    if (embeddings_url is None) != (embeddings_model is None):
+        raise ConfigError("--embeddings-url and --embeddings-model: give both or neither")
+    server = (embeddings_url, embeddings_model, embeddings_key_env) if embeddings_url and embeddings_model else None
+    folder, others = _pool_and_more(pool, pool_option, other)
+    if len(others) > 1:
+        raise ConfigError(f"a report compares two: {folder} and {others[0]}, or {folder} and {others[1]}")
+    write_report(folder, Path(others[0]) if others else None, out, server)
+
+
+@app.command()
+def publish(
+    pool: PoolArgument = None,
+    pool_option: PoolOption = None,
+    config: ConfigOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the version's manifest as JSON.")] = False,
+) -> None:
+    """Make a version of the training data, if the gate lets it pass; `latest` names the last good one."""
+    from selfinstruct.cli.outputs import publish_version
+    from selfinstruct.config.loading import load
+
+    loaded = load(config, {"pool": _one_pool(pool, pool_option)}, say)
+    raise typer.Exit(publish_version(loaded.pool, loaded, as_json=as_json))
+
+
+@app.command()
+def finetune(
+    pool: PoolArgument = None,
+    pool_option: PoolOption = None,
+    version: Annotated[int | None, typer.Option(help="Which version.  [default: the last published]")] = None,
+    command: Annotated[
+        str | None,
+        typer.Option(help="What to run; {data}, {out}, {version}, {number} and {pool} are filled in."),
+    ] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Run a fine-tuning command for a published version, unless it was done before."""
+    from selfinstruct.cli.outputs import train_version
+    from selfinstruct.config.loading import load
+
+    loaded = load(config, {"pool": _one_pool(pool, pool_option)}, say)
+    raise typer.Exit(train_version(loaded.pool, version, command or loaded.finetune.command))
+
+
+@seeds_app.command("check")
+def seeds_check(
+    path: Annotated[Path, typer.Argument(help="JSONL, JSON, CSV or Parquet.", metavar="FILE")],
+    write_good: Annotated[
+        Path | None, typer.Option(help="Write the rows without faults to this file, as JSON Lines.", metavar="FILE")
+    ] = None,
+) -> None:
+    """Say whether a seed file is good: faults with line and remedy, near-duplicates, figures."""
+    from selfinstruct.cli.seeds import show_seed_check
+
+    raise typer.Exit(show_seed_check(path, write_good))
+
+
+@app.command("offline-server")
+def offline_server(
+    port: Annotated[int, typer.Option(help="Port on loopback; 0 takes a free one.", min=0, max=65535)] = 8765,
+    style: Annotated[
+        Literal["tasks", "words"], typer.Option(help="tasks, or words for unlimited plain text.")
+    ] = "tasks",
+    slots: Annotated[
+        int | None, typer.Option(min=1, help="Requests worked on at once; others wait.  [default: any]")
+    ] = None,
+    latency: Annotated[
+        str | None, typer.Option(help="Seconds a request: fixed:S, uniform:FROM,TO or lognormal:MEAN,SIGMA.")
+    ] = None,
+    fault: Annotated[
+        str | None, typer.Option(help="Faults of transport, such as 429=5%:2,500=1%,hang=1%,cut=1%,html=1%,drop=1%.")
+    ] = None,
+    outage: Annotated[
+        str | None, typer.Option(help="START:LENGTH in seconds: only 503s; with :refuse no connection at all.")
+    ] = None,
+    rate_limit: Annotated[
+        int | None, typer.Option(min=1, help="Requests let in within any minute; others get a 429.")
+    ] = None,
+    token_limit: Annotated[
+        int | None, typer.Option(min=1, help="Tokens let in within any minute; others get a 429.")
+    ] = None,
+    quirk: Annotated[
+        str | None,
+        typer.Option(
+            "--quirk", "--quirks", help="Habits of the model instead of its own, such as badjson=3%,dup=20%; or none."
+        ),
+    ] = None,
+    echo_key: Annotated[bool, typer.Option("--echo-key", help="Repeat the Authorization header in errors.")] = False,
+    api_key_env: Annotated[str | None, typer.Option(help="Variable with the key that requests must bring.")] = None,
+) -> None:
+    """Serve the built-in model as an OpenAI-compatible server, until Ctrl-C, with load and faults on request."""
+    from selfinstruct.config.roles import key_in
+    from selfinstruct.errors import ConfigError
+    from selfinstruct.models.offline.server import OfflineServer, serve
+
+    key = None if api_key_env is None else key_in(api_key_env)
+    if api_key_env is not None and not key:
+        raise ConfigError(f"--api-key-env: the environment variable {api_key_env} is not set")
+    server = OfflineServer(
+        port=port, style=style, api_key=key, slots=slots, latency=latency, rate_limit=rate_limit,
+        token_limit=token_limit, outage=outage, fault=fault, quirk=quirk, echo_key=echo_key,
+    )  # fmt: skip
+    try:
+        serve(server, lambda url: say(f"the offline model is served at {url}; what it counts: {url[:-3]}/stats"))
+    except OSError as error:
+        raise ConfigError(f"--port: {port} cannot be used ({error.strerror or error}); 0 takes a free one") from error
+
+
+@app.command()
+def schedule(
+    cron: Annotated[str, typer.Option(help="When, such as '0 2 * * *' for two o'clock each night.")],
+    pool: PoolArgument = None,
+    pool_option: PoolOption = None,
+    more: Annotated[str | None, typer.Option(metavar="N", help="Tasks to add each time.")] = None,
+    target: Annotated[str | None, typer.Option(metavar="N", help="Or grow to this many in all.")] = None,
+    seeds: Annotated[Path | None, typer.Option(help="Seed tasks of a new pool.")] = None,
+    backend: BackendOption = None,
+    base_url: BaseUrlOption = None,
+    model: ModelOption = None,
+    max_usd: Annotated[
+        str | None, typer.Option(metavar="X", help="Spend at most this many US dollars in each run.")
+    ] = None,
+    config: ConfigOption = None,
+    timezone: Annotated[str, typer.Option(help="Of the cron expression, such as Europe/Zurich.")] = "UTC",
+) -> None:
+    """Grow a pool by a Prefect schedule, until Ctrl-C; the model has to be named, here or in the config file."""
+    from selfinstruct.config.loading import load
+    from selfinstruct.errors import ConfigError
+
+    if more is not None and target is not None:
+        raise ConfigError("give one of --more and --target")
+    options = {
+        "pool": _one_pool(pool, pool_option), "seeds": seeds, "more": more, "target": target, "backend": backend,
+        "base_url": base_url, "model": model, "max_usd": max_usd,
+    }  # fmt: skip
+    found = load(config, options, say)
+    if found.more is None and found.target is None:
+        raise ConfigError("give one of --more and --target, here or in the config file")
+    from selfinstruct.scheduling.schedule import schedule as serve
+
+    parameters = {
+        "pool": found.pool, "seeds": seeds, "more": found.more, "target": found.target, "backend": backend,
+        "base_url": list(found.model.base_url) if base_url else None, "model": model,
+        "max_usd": found.budget.max_usd if max_usd else None, "file": config,
+    }  # fmt: skip
+    raise typer.Exit(serve(parameters, cron, timezone))

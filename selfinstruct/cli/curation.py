@@ -1,0 +1,56 @@
+"""Removing tasks and putting them back, and the page on which rows are reviewed."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+from rich.text import Text
+
+from selfinstruct.cli.text import OUT, counted, say, short
+from selfinstruct.errors import ConfigError
+from selfinstruct.pool.events import Kind
+from selfinstruct.pool.journal import now
+from selfinstruct.pool.removal import Selection, change
+
+SHOWN = 5
+"""Tasks named when many are removed."""
+
+
+def change_tasks(
+    pool: Path, kind: Kind, selection: Selection, reason: str, *, descendants: bool = False, dry_run: bool = False
+) -> None:
+    """Remove tasks or put them back, and say which."""
+    done = change(pool, kind, selection, reason, now(), descendants=descendants, dry_run=dry_run)
+    verb = {"remove": "removed", "restore": "restored"}[kind]
+    if not done.tasks:
+        OUT.print(Text(f"nothing to be {verb}: no task is selected, or all of them are so already"))
+        return
+    kinds = [counted(number, name) for name, number in (
+        ("seed", sum(task.origin == "seed" for task in done.tasks)),
+        ("descendant", sum(task.is_descendant for task in done.tasks)),
+    ) if number]  # fmt: skip
+    among = f", {' and '.join(kinds)} among them" if kinds else ""
+    start = f"would be {verb}" if done.event is None else f"{verb} by event {done.event}"
+    OUT.print(Text(f"{counted(len(done.tasks), 'task')} {start}{among}"))
+    for task in done.tasks[:SHOWN]:
+        OUT.print(Text(f"  {task.id}  {short(task.instruction, 90)}"))
+    if len(done.tasks) > SHOWN:
+        OUT.print(Text(f"  and {len(done.tasks) - SHOWN:,} more"))
+    if done.event is None:
+        say("dry run: nothing was changed")
+    else:
+        say(f"in force for the next round to be planned; `export {pool}` writes the training data anew")
+
+
+def review_rows(pool: Path, where: str | None, sample: int | None, port: int, *, blind: bool) -> None:
+    """Serve the page on which rows are reviewed, until Ctrl-C."""
+    from selfinstruct.pool.places import places  # noqa: PLC0415
+    from selfinstruct.review.page_server import serve  # noqa: PLC0415
+
+    rows = places(pool, where, sample)
+    if not rows:
+        raise ConfigError(f"{pool}: there is no row to review" + (" for which --where holds" if where else ""))
+    say(f"{counted(len(rows), 'row')}; open this address in a browser on this machine, Ctrl-C ends")
+    with contextlib.suppress(KeyboardInterrupt):
+        serve(pool, rows, port, lambda url: OUT.print(Text(url)), blind=blind)

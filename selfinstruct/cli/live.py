@@ -1,0 +1,172 @@
+"""A run as it is seen in a terminal: a few lines that are kept up to date below the messages.
+
+Drawn by the event loop that grows the pool, between two of its steps, so that what is shown is of one moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from selfinstruct.cli.text import plain
+from selfinstruct.models.prices import in_dollars
+from selfinstruct.runner.pump import Growth
+
+DRAWN_EVERY_S = 0.25
+RATES_OVER_S = 60.0
+"""Rates are those of the last minute."""
+RECENT_ROUNDS = 5
+_BAR = 30
+_PICO = 1e12
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A run at one moment."""
+
+    at_s: float
+    """By a clock that never goes back."""
+    done: int
+    goal: int
+    pending: int
+    rounds: tuple[tuple[int, int], ...]
+    """(accepted, judged) of the last rounds, oldest first."""
+    in_flight: int
+    waiting: int
+    tokens: int
+    """Written by the models so far."""
+    picodollars: int
+    reasons: tuple[tuple[str, int], ...]
+    """The most frequent reasons of rejection."""
+    newest: str
+    """The instruction accepted last."""
+
+
+def look(growth: Growth, at_s: float) -> Look:
+    """What a run looks like now."""
+    progress = growth.progress()
+    return Look(
+        at_s, growth.done, growth.goal, growth.pending, tuple(growth.window),
+        sum(one.in_flight for one in progress), sum(one.waiting for one in progress),
+        growth.journal.written_tokens, growth.journal.picodollars, tuple(growth.rejected.most_common(3)),
+        growth.generated[len(growth.generated) - 1].instruction if len(growth.generated) else "",
+    )  # fmt: skip
+
+
+def lines(now: Look, since: Look, first: Look, width: int) -> list[str]:
+    """The lines that show a run now. Rates are those since `since`; `first` is how it was when it began."""
+    passed_s = max(1e-9, now.at_s - since.at_s)
+    tasks_per_s = (now.done - since.done) / passed_s
+    filled = min(_BAR, _BAR * now.done // max(1, now.goal))
+    left = ""
+    if tasks_per_s > 0 and now.done < now.goal:
+        left = f", about {duration((now.goal - now.done) / tasks_per_s)} left"
+    bar = "█" * filled + "░" * (_BAR - filled)
+    speed = f"{(now.tokens - since.tokens) / passed_s:,.0f} tokens a second"
+    took = duration(now.at_s - first.at_s)
+    shown = [
+        f"{bar} {now.done:,} of {now.goal:,} tasks, {now.pending:,} on their way, {took}{left}",
+        f"accepted  {_acceptance(now.rounds)}",
+        f"asking    {now.in_flight:,} requests in flight, {now.waiting:,} waiting; {speed}",
+    ]
+    if now.picodollars:
+        shown.append(f"cost      {_cost(now, first)}")
+    if now.reasons:
+        shown.append("rejected  " + ", ".join(f"{reason} {count:,}" for reason, count in now.reasons))
+    if now.newest:
+        shown.append("newest    " + plain(now.newest))
+    return [_fitted(line, width) for line in shown]
+
+
+def _fitted(line: str, width: int) -> str:
+    """The line, cut to so many cells of a terminal: Chinese, Japanese, Korean and emoji take two each."""
+    text = Text(line)
+    text.truncate(width, overflow="ellipsis")
+    return text.plain
+
+
+def _acceptance(rounds: tuple[tuple[int, int], ...]) -> str:
+    """The share of candidates that was accepted of late, and in the rounds before."""
+    recent, before = _share(rounds[-RECENT_ROUNDS:]), _share(rounds[:-RECENT_ROUNDS])
+    if recent is None:
+        return "no round settled yet"
+    earlier = "" if before is None else f", {before:.0%} in the rounds before"
+    counted = min(RECENT_ROUNDS, len(rounds))
+    which = "the last round" if counted == 1 else f"the last {counted} rounds"
+    return f"{recent:.0%} of the candidates of {which}{earlier}"
+
+
+def _share(rounds: Iterable[tuple[int, int]]) -> float | None:
+    pairs = list(rounds)
+    judged = sum(pair[1] for pair in pairs)
+    return sum(pair[0] for pair in pairs) / judged if judged else None
+
+
+def _cost(now: Look, first: Look) -> str:
+    spent = f"{in_dollars(now.picodollars):.4f} USD"
+    done, wanted = now.done - first.done, now.goal - first.done
+    if done <= 0 or wanted <= done:
+        return spent
+    return f"{spent}, about {now.picodollars / done * wanted / _PICO:.2f} USD in the end"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them."""
+    whole = int(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02} min"
+
+
+def can_redraw(console: Console) -> bool:
+    """Lines can be drawn over: stderr goes to a terminal, and to one that can. `FORCE_COLOR` makes none of a file."""
+    return sys.stderr.isatty() and console.is_terminal and not console.is_dumb_terminal
+
+
+class LiveView:
+    """Shows a run in a terminal while the block runs; messages scroll by above it."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live = Live(console=console, auto_refresh=False, transient=True)
+        self._looks: deque[Look] = deque()
+        self._first: Look | None = None
+        self._drawing: asyncio.Task[None] | None = None
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._drawing is not None:
+            self._drawing.cancel()
+        self._live.stop()
+
+    def watch(self, growth: Growth) -> None:
+        """Begin to show this run. To be called within the event loop that grows it."""
+        self._drawing = asyncio.create_task(self._draw(growth))
+
+    async def _draw(self, growth: Growth) -> None:
+        while True:
+            now = look(growth, time.monotonic())
+            self._first = self._first or now
+            self._looks.append(now)
+            while self._looks[0].at_s < now.at_s - RATES_OVER_S:
+                self._looks.popleft()
+            shown = lines(now, self._looks[0], self._first, self._console.width)
+            self._live.update(Text("\n".join(shown)), refresh=True)
+            await asyncio.sleep(DRAWN_EVERY_S)

@@ -1,1 +1,0 @@
-"""The pump of a run: what is asked when, and what of it is durable."""

@@ -1,1 +1,0 @@
-"""The built-in model: a book of tasks, answered by a real HTTP server."""

@@ -1,0 +1,204 @@
+"""What a pool holds when a run starts: its tasks, and the rounds and tasks that are still open."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from selfinstruct.pool import statements
+from selfinstruct.settings import Settings
+from selfinstruct.types import Candidate, Completion, Request, Task
+
+OF_ROUND = "r.round = ? AND r.task_id IS NULL"
+"""The propose requests `r` of a round; follow-ups of its tasks carry its number too."""
+OF_TASK = "r.task_id = ?"
+"""The follow-up requests `r` of a task."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRound:
+    """A round that is planned or half judged."""
+
+    number: int
+    settings: Settings
+    state: str
+    requests: tuple[Request, ...]
+    """In order; those that were superseded are left out."""
+    completions: dict[str, Completion]
+    """By request id."""
+    waiting: tuple[Candidate, ...]
+    """What is still to be judged, in order, once the round has been read."""
+    level: int = 0
+    """How strongly it was steered away from what the pool has too much of."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenTask:
+    """An accepted task whose follow-ups are not finished."""
+
+    task: Task
+    round: int
+    settings: Settings
+    requests: tuple[Request, ...] = ()
+    completions: Mapping[str, Completion] = field(default_factory=dict)
+    done_before: int = 0
+    """Finished tasks with an instance that come before it in task order."""
+
+
+@dataclass(slots=True)
+class Contents:
+    """What growth needs to know of a pool when it starts."""
+
+    seeds: tuple[Task, ...]
+    generated: list[tuple[str, str, bool | None, int]]
+    """(id, instruction, is_classification, round) of each accepted task, in order, as the database has them."""
+    done: int
+    """Generated tasks with at least one instance."""
+    rounds: list[OpenRound] = field(default_factory=list)
+    tasks: list[OpenTask] = field(default_factory=list)
+    judging: int = 0
+    """The round to be judged next; one that was never planned where that is missing."""
+    next_round: int = 0
+    last_settings: Settings | None = None
+    """Those of the round planned last."""
+    answered: set[tuple[str, str, str]] = field(default_factory=set)
+    """(stage, model, sampling as JSON) of the questions that have had an answer."""
+
+
+def load_contents(connection: sqlite3.Connection) -> Contents:
+    """What growth needs to know of this pool."""
+    settings = {
+        row["id"]: Settings.from_json(row["settings"])
+        for row in connection.execute("SELECT id, settings FROM configurations")
+    }
+    of_round = {
+        row["number"]: settings[row["configuration"]]
+        for row in connection.execute("SELECT number, configuration FROM rounds ORDER BY number")
+    }
+    plain = connection.cursor()
+    plain.row_factory = None
+    generated = plain.execute(
+        "SELECT id, instruction, is_classification, round FROM tasks WHERE origin = 'generated' ORDER BY position"
+    ).fetchall()
+    states = dict(
+        connection.execute("SELECT state, COUNT(*) FROM tasks WHERE origin = 'generated' GROUP BY state").fetchall()
+    )
+    return Contents(
+        seeds=load_seeds(connection),
+        generated=generated,
+        done=states.get("done", 0),
+        rounds=_open_rounds(connection, of_round),
+        tasks=_open_tasks(connection, of_round),
+        judging=_judging(connection),
+        next_round=max(of_round, default=-1) + 1,
+        last_settings=of_round[max(of_round)] if of_round else None,
+        answered={
+            (row["stage"], row["model"], row["sampling"])
+            for row in connection.execute(
+                "SELECT DISTINCT stage, model, sampling FROM requests WHERE state = 'answered'"
+            )
+        },
+    )
+
+
+def _judging(connection: sqlite3.Connection) -> int:
+    """The round that is half judged, else the first behind all that are settled, be it planned or not."""
+    half = "(SELECT MIN(number) FROM rounds WHERE state = 'judging')"
+    settled = "(SELECT MAX(number) + 1 FROM rounds WHERE state = 'settled')"
+    return int(connection.execute(f"SELECT COALESCE({half}, {settled}, 0)").fetchone()[0])
+
+
+def _flag(value: int | None) -> bool | None:
+    return None if value is None else bool(value)
+
+
+def load_tasks(connection: sqlite3.Connection, ids: Iterable[str]) -> dict[str, Task]:
+    """These tasks and seeds by id, without their instances."""
+    wanted = list(ids)
+    marks = ", ".join("?" * len(wanted))
+    rows = connection.execute(
+        f"SELECT id, instruction, is_classification FROM tasks WHERE id IN ({marks})",  # noqa: S608 - nothing but marks
+        wanted,
+    )
+    return {row["id"]: Task(row["id"], row["instruction"], _flag(row["is_classification"])) for row in rows}
+
+
+def load_seeds(connection: sqlite3.Connection) -> tuple[Task, ...]:
+    """The pool's seeds in their order."""
+    instances: dict[str, list[sqlite3.Row]] = defaultdict(list)
+    for row in connection.execute(
+        "SELECT i.* FROM instances i JOIN tasks t ON t.id = i.task_id WHERE t.origin = 'seed' "
+        "ORDER BY t.position, i.position"
+    ):
+        instances[row["task_id"]].append(row)
+    return tuple(
+        Task(
+            id=row["id"],
+            instruction=row["instruction"],
+            is_classification=bool(row["is_classification"]),
+            instances=statements.instances_of(instances[row["id"]]),
+            origin="seed",
+            name=row["name"],
+        )
+        for row in connection.execute("SELECT * FROM tasks WHERE origin = 'seed' ORDER BY position")
+    )
+
+
+def _open_rounds(connection: sqlite3.Connection, of_round: dict[int, Settings]) -> list[OpenRound]:
+    opened = []
+    for row in connection.execute(
+        "SELECT number, state, steering FROM rounds WHERE state != 'settled' ORDER BY number"
+    ):
+        number = row["number"]
+        requests, completions = asked_of(connection, OF_ROUND, number)
+        waiting = tuple(
+            Candidate(
+                request_id=item["request_id"],
+                position=item["request_position"],
+                instruction=item["text"],
+                is_classification=_flag(item["is_classification"]),
+                source=item["source"],
+            )
+            for item in connection.execute("SELECT * FROM waiting WHERE round = ? ORDER BY place", (number,))
+        )
+        level = json.loads(row["steering"])["level"] if row["steering"] else 0
+        opened.append(OpenRound(number, of_round[number], row["state"], requests, completions, waiting, level))
+    return opened
+
+
+def _open_tasks(connection: sqlite3.Connection, of_round: dict[int, Settings]) -> list[OpenTask]:
+    done = "SELECT COUNT(*) FROM tasks WHERE state = 'done' AND origin = 'generated' AND position"
+    opened = []
+    before, last = 0, -1
+    for row in connection.execute("SELECT * FROM tasks WHERE state = 'pending' ORDER BY position"):
+        task = Task(row["id"], row["instruction"], _flag(row["is_classification"]))
+        requests, completions = asked_of(connection, OF_TASK, row["id"])
+        before += connection.execute(f"{done} BETWEEN ? AND ?", (last, row["position"])).fetchone()[0]
+        last = row["position"]
+        opened.append(OpenTask(task, row["round"], of_round[row["round"]], requests, completions, before))
+    return opened
+
+
+def asked_of(
+    connection: sqlite3.Connection, where: str, value: object
+) -> tuple[tuple[Request, ...], dict[str, Completion]]:
+    """The requests of a round or a task, the one that counts of each place, and their completions by request id.
+
+    `where` is a condition on the requests `r` with one mark, for `value`. A request that was superseded counts only
+    where no other took its place.
+    """
+    rows = connection.execute(
+        f"SELECT r.* FROM requests r WHERE {where} ORDER BY r.state != 'superseded', r.number",  # noqa: S608
+        (value,),
+    ).fetchall()
+    standing = {(row["stage"], row["position"]): row for row in rows}
+    rows = sorted(standing.values(), key=lambda row: (row["position"], row["number"]))
+    answers = connection.execute(
+        f"SELECT c.* FROM completions c JOIN requests r ON r.source = c.source AND r.id = c.request_id WHERE {where}",  # noqa: S608 - one of two conditions of this module
+        (value,),
+    ).fetchall()
+    requests = tuple(statements.request_from_row(row) for row in rows)
+    return requests, {row["request_id"]: statements.completion_from_row(row) for row in answers}

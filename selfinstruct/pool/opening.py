@@ -1,0 +1,379 @@
+"""A pool on disk: made, opened, locked for growth, and loaded."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import socket
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from selfinstruct.errors import PoolError, PoolInUse
+from selfinstruct.pool import statements
+from selfinstruct.pool.contents import Contents, load_contents, load_seeds, load_tasks
+from selfinstruct.pool.events import Removed, read_removed
+from selfinstruct.pool.schema import SCHEMA_VERSION, TABLES, statements_of
+from selfinstruct.pool.windows import Past, load_past
+from selfinstruct.pool.writer import Notify, Statement, Writer, connect
+from selfinstruct.types import Task, digest
+
+SCHEDULE_FOLDER = "prefect"
+"""In a pool's folder: what the Prefect server of its schedule keeps."""
+
+
+def seeds_digest(seeds: Sequence[Task]) -> str:
+    """What tells one set of seeds from another: instructions, kinds and instances, in order."""
+    return digest([[s.instruction, s.is_classification, [[i.input, i.output] for i in s.instances]] for s in seeds])
+
+
+def is_pool(folder: Path) -> bool:
+    """Does this folder hold a pool?"""
+    path = folder / "pool.db"
+    if not path.is_file() or path.stat().st_size == 0:
+        return False
+    with contextlib.closing(_reader(path)) as connection:
+        return connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone() is not None
+
+
+def _reader(path: Path) -> sqlite3.Connection:
+    """A read-only connection to a database that is there.
+
+    Raises:
+        PoolError: it is no database, or a run left it open in a folder that cannot be written.
+    """
+    address = path.absolute().as_uri() + "?mode=ro"
+    try:
+        return _opened(address)
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode & 0xFF not in {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}:
+            raise PoolError(f"{path}: this is not a readable pool database ({error})") from error
+        if path.with_name(path.name + "-wal").exists():
+            raise PoolError(
+                f"{path.parent}: a run has this pool open or was killed, and reading it then takes a folder that can "
+                "be written; make it writable, or copy it"
+            ) from error
+    try:
+        return _opened(f"{address}&immutable=1")  # nobody writes, so that no file beside it is needed
+    except sqlite3.DatabaseError as error:
+        raise PoolError(f"{path}: the database cannot be read ({error})") from error
+
+
+def _opened(address: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(address, uri=True, isolation_level=None, timeout=30)
+    try:
+        connection.execute("SELECT 1 FROM sqlite_master").fetchone()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def read_meta(connection: sqlite3.Connection) -> dict[str, str]:
+    """The pool's own facts: schema_version, seed, seeds, offline.
+
+    Raises:
+        PoolError: it has none, so that this is the database of some other program.
+    """
+    try:
+        meta = dict(connection.execute("SELECT key, value FROM meta"))
+    except sqlite3.OperationalError:
+        meta = {}
+    if not str(meta.get("schema_version")).isdigit():
+        path = connection.execute("PRAGMA database_list").fetchone()[2]
+        raise PoolError(f"{path}: this database is no pool (no version of a schema in it); name another folder")
+    return meta
+
+
+def open_for_reading(folder: Path) -> sqlite3.Connection:
+    """A read-only connection with rows by name; works while a run is going.
+
+    Raises:
+        PoolError: there is no pool here, a later version made it, or it is of an earlier one and cannot be written.
+    """
+    if not folder.exists():
+        raise PoolError(f"{folder}: no such pool; `generate --pool {folder}` makes one")
+    path = _database_in(folder)
+    if _meta_of(path) is None:
+        what = "its pool.db is empty" if path.exists() else "no pool.db in it"
+        raise PoolError(f"{folder}: this folder holds no pool ({what})")
+    connection = _reader(path)
+    connection.row_factory = sqlite3.Row
+    _check_version(read_meta(connection), path)
+    return connection
+
+
+def _database_in(folder: Path) -> Path:
+    """Where a pool has its database, or will have it. Raises: PoolError, where something else is in its place."""
+    path = folder / "pool.db"
+    if folder.exists() and not folder.is_dir():
+        raise PoolError(_on_file(folder))
+    if path.exists() and not path.is_file():
+        what = "a folder" if path.is_dir() else "no regular file"
+        raise PoolError(f"{path}: this is {what}, and a pool has its database there; name another folder")
+    return path
+
+
+def _place_in(folder: Path) -> Path:
+    """Where the database of a pool to be grown is, or will be. Raises: PoolError, where something else is there."""
+    database = _database_in(folder)
+    if folder.is_dir() and not database.exists() and _holds_something(folder):
+        raise PoolError(f"{folder}: this folder holds other things and no pool; name a new or empty folder")
+    return database
+
+
+def check_place(folder: Path) -> None:
+    """Raises: PoolError, where this folder is neither a pool nor a place for a new one."""
+    _meta_of(_place_in(folder))
+
+
+def _meta_of(path: Path) -> dict[str, str] | None:
+    """The facts of the pool in a database; None where there is nothing in it yet. Raises: PoolError."""
+    if not path.is_file() or path.stat().st_size == 0:
+        return None
+    with contextlib.closing(_reader(path)) as connection:
+        is_empty = connection.execute("SELECT 1 FROM sqlite_master").fetchone() is None
+        return None if is_empty else read_meta(connection)
+
+
+def _check_version(meta: dict[str, str], path: Path) -> None:
+    """Refuse a pool of other tables.
+
+    Raises:
+        PoolError: another version made it.
+    """
+    version = int(meta["schema_version"])
+    if version > SCHEMA_VERSION:
+        raise PoolError(
+            f"{path}: made by a later version (schema {version}, this one knows {SCHEMA_VERSION}); upgrade selfinstruct"
+        )
+    if version < SCHEMA_VERSION:
+        raise PoolError(
+            f"{path}: made by an earlier development version (schema {version}, this one writes {SCHEMA_VERSION}), "
+            "which cannot be read any more; grow a new pool, or use the version that made it"
+        )
+
+
+class Pool:
+    """A pool opened for growth. Only one process has it at a time; the kernel frees the lock whatever happens."""
+
+    def __init__(self, folder: Path, lock: int, made: Sequence[Path] = ()) -> None:
+        self.folder = folder
+        self.path = folder / "pool.db"
+        self._lock = lock
+        self._made = made
+        """What there was not before this pool was opened, the innermost first."""
+
+    @property
+    def meta(self) -> dict[str, str]:
+        """The pool's own facts; empty in a pool just being made."""
+        with self.connect() as connection:
+            return read_meta(connection)
+
+    @classmethod
+    def open(cls, folder: Path) -> Pool:
+        """The pool in this folder, locked; an empty or missing folder becomes the place of a new one.
+
+        Raises:
+            PoolError: the folder is something else or cannot be written.
+            PoolInUse: another run is growing the pool.
+        """
+        database, lock_file = _place_in(folder), folder / "pool.lock"
+        files = [database, *(Path(f"{database}{ending}") for ending in ("-wal", "-shm")), lock_file]
+        made = [path for path in (*files, folder, *folder.parents) if not path.exists()]
+        while True:
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                lock = os.open(lock_file, os.O_RDWR | os.O_CREAT, 0o644)
+            except OSError as error:
+                raise PoolError(f"{folder}: a pool cannot be written here ({error.strerror})") from error
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                os.close(lock)
+                raise PoolInUse(f"{folder}: {_holder(folder)}; one run at a time grows a pool") from error
+            if lock_file.exists() and os.path.samestat(os.fstat(lock), lock_file.stat()):
+                break
+            os.close(lock)  # whoever had it has just cleared it away, since no pool came of it
+        pool = cls(folder, lock, made)
+        try:
+            if (meta := _meta_of(pool.path)) is not None:
+                _check_version(meta, pool.path)
+        except BaseException:
+            if lock_file in made:
+                lock_file.unlink(missing_ok=True)
+            pool.close()
+            raise
+        return pool
+
+    def close(self) -> None:
+        """Give the pool free for others; where none came of it, nothing that opening it made is left."""
+        try:
+            if self.path in self._made and self.is_new:
+                self._leave_nothing()
+        finally:
+            os.close(self._lock)
+
+    def forget(self) -> None:
+        """Take back a pool that was created since it was opened and in which nothing was answered."""
+        if self.path in self._made and not self.is_new:
+            with self.connect() as connection:
+                answered = connection.execute("SELECT EXISTS (SELECT 1 FROM completions)").fetchone()[0]
+            if not answered:
+                self._leave_nothing()
+
+    def _leave_nothing(self) -> None:
+        for path in self._made:
+            with contextlib.suppress(OSError):  # a folder that somebody put something into stays
+                path.rmdir() if path.is_dir() else path.unlink()
+
+    @property
+    def is_new(self) -> bool:
+        """True until `create` was called once."""
+        return not is_pool(self.folder)
+
+    def create(self, seeds: Sequence[Task], seed: int, *, offline: bool, more: Iterable[Statement] = ()) -> None:
+        """Make the database with its seeds and whatever `more` adds, whole or not at all."""
+        meta = {
+            "schema_version": str(SCHEMA_VERSION),
+            "seed": str(seed),
+            "seeds": seeds_digest(seeds),
+            "offline": json.dumps(offline),
+        }
+        with self.connect() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            for statement in statements_of(TABLES):
+                connection.execute(statement)
+            for key, value in meta.items():
+                connection.execute("INSERT INTO meta VALUES (?, ?)", (key, value))
+            for position, task in enumerate(seeds):
+                for sql, values in statements.add_seed(position, task):
+                    connection.execute(sql, values)
+            for sql, values in more:
+                connection.execute(sql, values)
+            connection.execute("COMMIT")
+
+    def add(self, more: Iterable[Statement]) -> None:
+        """Write these, all or none, where no run is going on."""
+        with self.connect() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            for sql, values in more:
+                connection.execute(sql, values)
+            connection.execute("COMMIT")
+
+    def writer(self, notify: Notify) -> Writer:
+        """The thread that writes to this pool."""
+        return Writer(self.path, notify)
+
+    def start_run(self, started_at: str, goal: int | None, more: int | None, job: str | None = None) -> int:
+        """Note that a run begins, what it is to reach and which job it belongs to; its number."""
+        row = {
+            "started_at": started_at, "host": socket.gethostname(), "pid": os.getpid(), "goal": goal, "more": more,
+            "job": job,
+        }  # fmt: skip
+        with self.connect() as connection:
+            return int(connection.execute(*statements.insert("runs", row)).lastrowid or 0)
+
+    def end_run(self, run: int, ended_at: str, exit_code: int, outcome: str) -> None:
+        """Note how a run ended."""
+        with self.connect() as connection:
+            connection.execute(*statements.end_run(run, ended_at, exit_code, outcome))
+
+    def last_goal(self) -> tuple[int | None, int | None]:
+        """(goal, more) of the last run; (None, None) before the first."""
+        with self.connect() as connection:
+            return last_goal(connection)
+
+    def goal_of(self, job: str) -> tuple[int | None, int | None]:
+        """(goal, more) that the first run of a job was given; (None, None) before it."""
+        with self.connect() as connection:
+            row = connection.execute("SELECT goal, more FROM runs WHERE job = ? ORDER BY id LIMIT 1", (job,)).fetchone()
+        return (row["goal"], row["more"]) if row else (None, None)
+
+    def attempts(self) -> tuple[int, int]:
+        """(highest id, picodollars of all, lost ones with their reserve) of the attempts so far."""
+        sql = "SELECT COALESCE(MAX(id), 0), COALESCE(SUM(COALESCE(usd_e12, reserved_usd_e12)), 0) FROM attempts"
+        with self.connect() as connection:
+            highest, picodollars = connection.execute(sql).fetchone()
+        return highest, picodollars
+
+    def capabilities(self) -> dict[tuple[str, str], dict[str, Any]]:
+        """What is known of endpoints, by (URL, model)."""
+        with self.connect() as connection:
+            rows = connection.execute("SELECT url, model, capabilities FROM endpoints").fetchall()
+        return {(row["url"], row["model"]): json.loads(row["capabilities"]) for row in rows}
+
+    def seeds(self) -> tuple[Task, ...]:
+        """The pool's seeds in their order."""
+        with self.connect() as connection:
+            return load_seeds(connection)
+
+    def tasks(self, ids: Iterable[str]) -> dict[str, Task]:
+        """These tasks and seeds by id, without their instances."""
+        with self.connect() as connection:
+            return load_tasks(connection, ids)
+
+    def removed(self, known: Removed) -> Removed:
+        """The tasks that are removed now; `known` if nothing has happened since that was read."""
+        with self.connect() as connection:
+            connection.execute("BEGIN")
+            return read_removed(connection, known)
+
+    def load(self) -> Contents:
+        """What growth needs to know, read once at its start."""
+        with self.connect() as connection:
+            connection.execute("BEGIN")
+            contents = load_contents(connection)
+            connection.execute("COMMIT")
+        for opened in contents.rounds:
+            if not opened.requests:
+                raise PoolError(f"{self.path}: round {opened.number} has no requests; `replay` saves what is there")
+        return contents
+
+    def past(self, until: int) -> Past:
+        """What the radar has seen, in detail from the last window on that ends by this round."""
+        with self.connect() as connection:
+            connection.execute("BEGIN")
+            return load_past(connection, until)
+
+    @contextlib.contextmanager
+    def connect(self) -> Iterator[sqlite3.Connection]:
+        """A connection for writing, with rows by name; trouble with the database is one clear line."""
+        try:
+            with contextlib.closing(connect(self.path)) as connection:
+                connection.row_factory = sqlite3.Row
+                yield connection
+        except sqlite3.DatabaseError as error:
+            raise PoolError(f"{self.path}: {error}; `status {self.folder}` says what can still be read") from error
+
+
+def last_goal(connection: sqlite3.Connection) -> tuple[int | None, int | None]:
+    """(goal, more) of the last run; (None, None) before the first."""
+    row = connection.execute("SELECT goal, more FROM runs ORDER BY id DESC LIMIT 1").fetchone()
+    return (row["goal"], row["more"]) if row else (None, None)
+
+
+def _on_file(path: Path) -> str:
+    meant = f"name {path.parent}" if path.name.startswith("pool.") else "a file of seeds is named by --seeds"
+    return f"{path}: this is a file; a pool is a folder: {meant}"
+
+
+def _holds_something(folder: Path) -> bool:
+    return any(
+        entry.name not in {"pool.lock", "vllm.log", SCHEDULE_FOLDER, ".gitkeep", ".DS_Store"}
+        for entry in folder.iterdir()
+    )
+
+
+def _holder(folder: Path) -> str:
+    try:
+        with contextlib.closing(open_for_reading(folder)) as connection:
+            row = connection.execute("SELECT pid, host, started_at FROM runs ORDER BY id DESC LIMIT 1").fetchone()
+    except (PoolError, sqlite3.Error):
+        row = None
+    if row is None:
+        return "another run is growing this pool"
+    return f"another run is growing this pool (process {row['pid']} on {row['host']}, since {row['started_at']})"

@@ -1,0 +1,139 @@
+"""What sources of a replay recorded, round by round: pools, and folders of the original code.
+
+A source raises a ConfigError where another recipe is named than the one it was asked by.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from selfinstruct.errors import ConfigError
+from selfinstruct.pool.contents import OF_ROUND, OF_TASK, asked_of
+from selfinstruct.pool.originals import instruction_key, read_originals
+from selfinstruct.settings import Settings
+from selfinstruct.types import Candidate, Completion, Request, task_id
+
+Exchange = tuple[Request, Completion]
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedRound:
+    """What a source recorded of one round, in order."""
+
+    source: int
+    """The number under which its completions are kept."""
+    settings: Settings
+    """Those to judge by: of the replay, but with the recipe that was asked by."""
+    exchanges: tuple[Exchange, ...]
+    taken: tuple[Candidate, ...]
+    """Instructions whose completions were not recorded; they are accepted as they are."""
+    shown: Mapping[str, str]
+    """The demonstrations' instructions by id."""
+
+
+class OriginalSource:
+    """A folder of the original code, kept under one source number."""
+
+    def __init__(self, folder: Path, number: int, settings: Settings, recipe: str | None) -> None:
+        if recipe not in {None, "paper"}:
+            raise ConfigError(f"{folder} was asked by the recipe paper; {recipe} cannot read its answers")
+        self.numbers = 1
+        self._number = number
+        self._recording = read_originals(folder)
+        self._settings = settings
+        self._used: set[str] = set()
+
+    def rounds(self) -> Iterator[RecordedRound]:
+        """As the original asked at once; instructions without a recorded answer last."""
+        for exchanges in self._recording.rounds:
+            yield RecordedRound(self._number, self._settings, exchanges, (), {})
+        if self._recording.taken:
+            yield RecordedRound(self._number, self._settings, (), self._recording.taken, {})
+
+    def follow_ups(self, candidate: Candidate) -> Sequence[Exchange]:
+        """What was asked for this instruction's text: the original recorded no other link. Each is given out once."""
+        key = instruction_key(candidate.instruction)
+        if key in self._used:
+            return ()
+        self._used.add(key)
+        return self._recording.follow_ups.get(key, ())
+
+
+class PoolSource:
+    """A pool. What it took over from sources of its own keeps a number for each of these."""
+
+    def __init__(
+        self, folder: Path, number: int, connection: sqlite3.Connection, settings: Settings, recipe: str | None
+    ) -> None:
+        self._folder = folder
+        self._recipe = recipe
+        self._connection = connection
+        self._settings = settings
+        inner = [row[0] for row in connection.execute("SELECT DISTINCT source FROM rounds ORDER BY source")]
+        self._number_of = {source: number + place for place, source in enumerate(inner)}
+        self._inner_of = {new: source for source, new in self._number_of.items()}
+        self.numbers = len(inner)
+
+    def rounds(self) -> Iterator[RecordedRound]:
+        """The pool's rounds in order; requests without a completion are left out."""
+        rows = self._connection.execute(
+            "SELECT r.number, r.source, c.settings FROM rounds r JOIN configurations c ON c.id = r.configuration "
+            "ORDER BY r.number"
+        ).fetchall()
+        for row in rows:
+            requests, completions = asked_of(self._connection, OF_ROUND, row["number"])
+            answered = [one for one in requests if one.id in completions]
+            known = self._shown({identity for one in answered for identity in one.demonstrations})
+            exchanges = tuple((_renamed(one, known), completions[one.id]) for one in answered)
+            yield RecordedRound(
+                self._number_of[row["source"]],
+                self._recorded(Settings.from_json(row["settings"])),
+                exchanges,
+                () if exchanges else tuple(self._taken(row["number"])),
+                dict(known.values()),
+            )
+
+    def follow_ups(self, candidate: Candidate) -> Sequence[Exchange]:
+        """What the pool asked for the task of this candidate; empty where it rejected it."""
+        row = self._connection.execute(
+            "SELECT id FROM tasks WHERE source = ? AND request_id = ? AND request_position = ?",
+            (self._inner_of[candidate.source], candidate.request_id, candidate.position),
+        ).fetchone()
+        if row is None:
+            return ()
+        requests, completions = asked_of(self._connection, OF_TASK, row["id"])
+        return [(request, completions[request.id]) for request in requests if request.id in completions]
+
+    def _recorded(self, recorded: Settings) -> Settings:
+        if self._recipe not in {None, recorded.recipe.name}:
+            raise ConfigError(
+                f"{self._folder} was asked by the recipe {recorded.recipe.name}; {self._recipe} cannot read its answers"
+            )
+        prompts = {**self._settings.prompts, **recorded.prompts}  # of the judge only one of the two may know
+        recipe = self._settings.recipe.model_copy(update={"name": recorded.recipe.name})
+        sources = {**self._settings.own_code, **recorded.own_code}
+        update = {"recipe": recipe, "stages": recorded.stages, "prompts": prompts, "own_code": sources}
+        return self._settings.model_copy(update=update)
+
+    def _taken(self, number: int) -> Iterator[Candidate]:
+        for row in self._connection.execute("SELECT * FROM tasks WHERE round = ? ORDER BY position", (number,)):
+            yield Candidate(row["request_id"], row["request_position"], row["instruction"])
+
+    def _shown(self, ids: set[str]) -> dict[str, tuple[str, str]]:
+        """Of these tasks and seeds by id: the id that each has under the new number of its source, and the text."""
+        found = {}
+        for identity in ids:
+            row = self._connection.execute("SELECT * FROM tasks WHERE id = ?", (identity,)).fetchone()
+            if row:
+                source = self._number_of.get(row["source"])
+                new = identity if source is None else task_id(source, row["request_id"], row["request_position"])
+                found[identity] = (new, row["instruction"])
+        return found
+
+
+def _renamed(request: Request, known: Mapping[str, tuple[str, str]]) -> Request:
+    ids = tuple(known[one][0] if one in known else one for one in request.demonstrations)
+    return replace(request, demonstrations=ids)

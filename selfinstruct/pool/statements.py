@@ -1,0 +1,293 @@
+"""What happens to a pool, as SQL: each function returns the statements of one transaction."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from selfinstruct.pool.writer import Statement
+from selfinstruct.settings import Settings
+from selfinstruct.types import (
+    Candidate,
+    Completion,
+    Finished,
+    Instance,
+    InstanceCandidate,
+    JudgeVerdict,
+    Message,
+    Rejection,
+    Request,
+    Schema,
+    Task,
+    canonical_json,
+    digest,
+    storable,
+)
+
+if TYPE_CHECKING:  # status has no use for the algorithm, whose rules take long to load
+    from selfinstruct.algorithm import Accepted
+
+
+def insert(table: str, row: Mapping[str, Any], *, once: bool = False) -> Statement:
+    """One INSERT; with `once` a row that is there already is left as it is."""
+    columns = ", ".join(row)
+    marks = ", ".join("?" * len(row))
+    verb = "INSERT OR IGNORE" if once else "INSERT"
+    values = [storable(value) if isinstance(value, str) else value for value in row.values()]
+    return f"{verb} INTO {table} ({columns}) VALUES ({marks})", values
+
+
+def configuration_id(settings: Settings) -> str:
+    """The id under which settings are stored: equal settings, equal id."""
+    return digest(settings.to_json())[:16]
+
+
+def add_configuration(settings: Settings) -> Statement:
+    """Store settings, once however often they are used."""
+    row = {"id": configuration_id(settings), "settings": settings.to_json()}
+    return insert("configurations", row, once=True)
+
+
+def add_seed(position: int, task: Task) -> list[Statement]:
+    """A seed and its instances."""
+    row = {
+        "id": task.id, "position": position, "origin": "seed", "state": "done", "name": task.name,
+        "instruction": task.instruction, "is_classification": task.is_classification, "parents": "[]",
+    }  # fmt: skip
+    instances = [
+        insert("instances", {"task_id": task.id, "position": place, **asdict(instance)})
+        for place, instance in enumerate(task.instances)
+    ]
+    return [insert("tasks", row), *instances]
+
+
+def plan_round(
+    number: int,
+    settings: Settings,
+    requests: Iterable[Request],
+    run: int,
+    source: int = 0,
+    last_event: int = 0,
+    steering: Mapping[str, Any] | None = None,
+) -> list[Statement]:
+    """A round and its requests, before any of them is sent; `steering` is what makes them unlike the usual."""
+    row = {
+        "number": number, "source": source, "configuration": configuration_id(settings), "run": run,
+        "state": "planned", "last_event": last_event,
+        "steering": None if steering is None else canonical_json(steering),
+    }  # fmt: skip
+    return [add_configuration(settings), insert("rounds", row), *map(add_request, requests)]
+
+
+def add_request(request: Request) -> Statement:
+    """A planned request, open until its completion is journaled; one that was superseded is open again."""
+    row = {
+        "source": request.source, "id": request.id, "stage": request.stage, "round": request.round,
+        "task_id": request.task_id, "position": request.index, "api": request.api, "model": request.model,
+        "sampling": canonical_json(request.sampling),
+        "messages": canonical_json([[message.role, message.content] for message in request.messages]),
+        "schema": canonical_json([request.schema.name, request.schema.body]) if request.schema else None,
+        "demonstrations": canonical_json(request.demonstrations), "left_out": request.left_out, "state": "open",
+        "topic": request.topic, "verbs": canonical_json(request.verbs) if request.verbs else None,
+    }  # fmt: skip
+    sql, values = insert("requests", row)
+    return f"{sql} ON CONFLICT (source, id) DO UPDATE SET state = 'open' WHERE state = 'superseded'", values
+
+
+REPLAYED = "replayed"
+"""The outcome of a run that judged recorded completions and asked no model."""
+
+
+def end_run(run: int, ended_at: str, exit_code: int, outcome: str) -> Statement:
+    """How a run ended."""
+    sql = "UPDATE runs SET ended_at = ?, exit_code = ?, outcome = ? WHERE id = ?"
+    return sql, (ended_at, exit_code, storable(outcome), run)
+
+
+def note_restarts(run: int, times: int) -> Statement:
+    """How often the server of a run has been started again."""
+    return "UPDATE runs SET server_restarts = ? WHERE id = ?", (times, run)
+
+
+def stands_for_one(request: Request) -> Statement:
+    """Let a request without a recorded completion count as the source of one candidate."""
+    sql = "UPDATE requests SET state = 'answered', candidates = 1 WHERE source = ? AND id = ?"
+    return sql, (request.source, request.id)
+
+
+def supersede(request: Request) -> Statement:
+    """An open request that will not be asked, since models or sampling have changed."""
+    sql = "UPDATE requests SET state = 'superseded' WHERE source = ? AND id = ? AND state = 'open'"
+    return sql, (request.source, request.id)
+
+
+def journal(completion: Completion, run: int, received_at: str) -> list[Statement]:
+    """A completion, raw, and its request's new state."""
+    row = {
+        "source": completion.source, "request_id": completion.request_id, "kind": completion.kind,
+        "text": completion.text, "reasoning": completion.reasoning, "body": completion.body,
+        "finish_reason": completion.finish_reason, "prompt_tokens": completion.prompt_tokens,
+        "completion_tokens": completion.completion_tokens, "cached_tokens": completion.cached_tokens,
+        "latency_s": completion.latency_s, "endpoint": completion.endpoint, "sent": completion.sent,
+        "run": run, "received_at": received_at,
+    }  # fmt: skip
+    state = "answered" if completion.kind == "answer" else "failed"
+    mark = "UPDATE requests SET state = ? WHERE source = ? AND id = ?"
+    return [insert("completions", row), (mark, (state, completion.source, completion.request_id))]
+
+
+def read_round(
+    number: int, candidates: Sequence[Candidate], rejections: Sequence[Rejection], requests: Sequence[Request]
+) -> list[Statement]:
+    """What was read out of a round's completions: candidates wait to be judged, what cannot be read is rejected."""
+    statements = _count_candidates(requests, [*candidates, *rejections])
+    for place, candidate in enumerate(candidates):
+        row = {
+            "source": candidate.source, "request_id": candidate.request_id,
+            "request_position": candidate.position, "round": number, "place": place,
+            "text": candidate.instruction, "is_classification": candidate.is_classification,
+        }  # fmt: skip
+        statements.append(insert("waiting", row))
+    statements += [add_rejection(rejection, number) for rejection in rejections]
+    statements.append(("UPDATE rounds SET state = 'judging' WHERE number = ?", (number,)))
+    return statements
+
+
+def settle_round(number: int) -> Statement:
+    """A round none of whose candidates is waiting any more."""
+    return "UPDATE rounds SET state = 'settled' WHERE number = ?", (number,)
+
+
+def add_rejection(rejection: Rejection, round_number: int | None) -> Statement:
+    """A rejection with its evidence."""
+    row = {
+        "kind": rejection.kind, "reason": rejection.reason, "source": rejection.source,
+        "request_id": rejection.request_id, "request_position": rejection.position, "round": round_number,
+        "task_id": rejection.task_id, "text": rejection.text, "input": rejection.input,
+        "evidence": rejection.evidence, "score": rejection.score, "nearest_task": rejection.nearest,
+    }  # fmt: skip
+    return insert("rejections", row, once=True)
+
+
+def no_longer_waiting(item: Candidate | Rejection) -> Statement:
+    """A candidate that has been judged."""
+    sql = "DELETE FROM waiting WHERE source = ? AND request_id = ? AND request_position = ?"
+    return sql, (item.source, item.request_id, item.position)
+
+
+def accept(position: int, round_number: int, accepted: Accepted, parents: Sequence[str]) -> list[Statement]:
+    """A candidate that became a task, whose follow-ups are still to be asked."""
+    task, candidate, likeness = accepted.task, accepted.candidate, accepted.likeness
+    top = [[near.id, near.score] for near in likeness.top]
+    row = {
+        "id": task.id, "position": position, "origin": "generated", "state": "pending", "name": task.name,
+        "instruction": task.instruction, "is_classification": task.is_classification, "round": round_number,
+        "source": candidate.source, "request_id": candidate.request_id, "request_position": candidate.position,
+        "parents": canonical_json(list(parents)),
+        "nearest_score": likeness.nearest.score if likeness.nearest else None,
+        "nearest_task": likeness.nearest.id if likeness.nearest else None,
+        "mean_score": likeness.mean, "most_similar": canonical_json(top) if top else None,
+    }  # fmt: skip
+    return [insert("tasks", row), no_longer_waiting(candidate)]
+
+
+def finish_task(end: Finished, round_number: int, requests: Sequence[Request]) -> list[Statement]:
+    """A task whose follow-ups are over: its instances, and the rejections of the others."""
+    task = end.task
+    statements = _count_candidates(requests, [*end.instances, *end.rejections])
+    for place, item in enumerate(end.instances):
+        row = {
+            "task_id": task.id, "position": place, "input": item.input, "output": item.output,
+            "source": item.source, "request_id": item.request_id, "request_position": item.position,
+        }  # fmt: skip
+        statements.append(insert("instances", row))
+    statements += map(_add_verdict, end.verdicts)
+    statements += [add_rejection(rejection, round_number) for rejection in end.rejections]
+    state = "done" if end.instances else "without_instances"
+    sql = "UPDATE tasks SET state = ?, is_classification = ? WHERE id = ?"
+    return [*statements, (sql, (state, task.is_classification, task.id))]
+
+
+def _add_verdict(verdict: JudgeVerdict) -> Statement:
+    """What the judge said of an instance, once."""
+    row = {
+        "source": verdict.source, "request_id": verdict.request_id, "request_position": verdict.position,
+        "task_id": verdict.task_id, "judge_request": verdict.judge_request, "outcome": verdict.outcome,
+        "valid_score": verdict.valid, "valid_reason": verdict.valid_reason,
+        "input_score": verdict.input, "input_reason": verdict.input_reason,
+        "output_score": verdict.output, "output_reason": verdict.output_reason,
+    }  # fmt: skip
+    return insert("verdicts", row, once=True)
+
+
+def _count_candidates(
+    requests: Iterable[Request], items: Iterable[Candidate | InstanceCandidate | Rejection]
+) -> list[Statement]:
+    """Write down with each answered request how many candidates were read out of it."""
+    counts = Counter((item.source, item.request_id) for item in items)
+    sql = "UPDATE requests SET candidates = ? WHERE source = ? AND id = ?"
+    return [(sql, (counts[request.source, request.id], request.source, request.id)) for request in requests]
+
+
+def reserve(attempt: Mapping[str, Any], run: int) -> Statement:
+    """An attempt about to be sent, with the most it can cost."""
+    return insert("attempts", {**attempt, "run": run})
+
+
+def settle_attempt(attempt: int, tokens: int, usd_e12: int) -> Statement:
+    """What an attempt really used, in tokens and picodollars."""
+    return "UPDATE attempts SET tokens = ?, usd_e12 = ? WHERE id = ?", (tokens, usd_e12, attempt)
+
+
+def note_capabilities(url: str, model: str, capabilities: str) -> Statement:
+    """What is known of an endpoint, as JSON, over what was known before."""
+    return "INSERT OR REPLACE INTO endpoints VALUES (?, ?, ?)", (url, model, capabilities)
+
+
+def request_from_row(row: Mapping[str, Any]) -> Request:
+    """The request that `add_request` stored."""
+    schema = json.loads(row["schema"]) if row["schema"] else None
+    return Request(
+        id=row["id"],
+        stage=row["stage"],
+        round=row["round"],
+        task_id=row["task_id"],
+        index=row["position"],
+        api=row["api"],
+        model=row["model"],
+        sampling=json.loads(row["sampling"]),
+        messages=tuple(Message(role, content) for role, content in json.loads(row["messages"])),
+        schema=Schema(schema[0], schema[1]) if schema else None,
+        demonstrations=tuple(json.loads(row["demonstrations"])),
+        left_out=row["left_out"],
+        topic=row["topic"],
+        verbs=tuple(json.loads(row["verbs"] or "[]")),
+        source=row["source"],
+    )
+
+
+def completion_from_row(row: Mapping[str, Any]) -> Completion:
+    """The completion that `journal` stored."""
+    return Completion(
+        request_id=row["request_id"],
+        kind=row["kind"],
+        text=row["text"],
+        finish_reason=row["finish_reason"],
+        prompt_tokens=row["prompt_tokens"],
+        completion_tokens=row["completion_tokens"],
+        cached_tokens=row["cached_tokens"],
+        latency_s=row["latency_s"],
+        endpoint=row["endpoint"],
+        sent=row["sent"],
+        body=row["body"],
+        reasoning=row["reasoning"],
+        source=row["source"],
+    )
+
+
+def instances_of(rows: Iterable[Any]) -> tuple[Instance, ...]:
+    """Instances from rows of that table."""
+    return tuple(Instance(row["input"], row["output"]) for row in rows)

@@ -1,0 +1,311 @@
+"""How far the judge agrees with people, and the minimum scores by which it would keep what they would."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from selfinstruct.errors import ConfigError
+from selfinstruct.given_files import read_text
+from selfinstruct.pool.judged import judge_rules, judge_yield, judged_instances, scores_given, task_exists
+from selfinstruct.pool.reader import snapshot
+from selfinstruct.settings import JudgeSettings
+from selfinstruct.types import BEST, QUESTIONS
+
+LEAST_LABELS = 50
+"""Fewer say too little."""
+_Z = 1.96
+"""Standard deviations to either side of a 95 % interval."""
+
+Minimums = Mapping[str, int]
+"""The least score for each question."""
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """What a person says of an instance."""
+
+    task_id: str
+    instance: int
+    """Its position within the task, from 0."""
+    candidate: tuple[str, int] | None
+    """The request that brought it and its place in the answer; None where the label does not say."""
+    keep: bool
+    answers: Mapping[str, bool]
+    """The person's answers to the questions, as far as they are known."""
+    line: int
+
+    @property
+    def key(self) -> tuple[str, int] | tuple[str, str, int]:
+        """What the label is about. Positions change when a pool is judged anew, candidates do not."""
+        return (self.task_id, *self.candidate) if self.candidate else (self.task_id, self.instance)
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How the decisions of judge and people compare: how many instances both keep, only one of them, or neither."""
+
+    both: int
+    judge_only: int
+    people_only: int
+    neither: int
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.both + self.judge_only + self.people_only + self.neither
+
+    @property
+    def accuracy(self) -> float:
+        """The share on which they agree."""
+        return (self.both + self.neither) / self.total
+
+    @property
+    def kappa(self) -> float | None:
+        """Cohen's kappa: agreement beyond chance, 1 at most; None where each says always the same."""
+        judge, people = self.both + self.judge_only, self.both + self.people_only
+        by_chance = (judge * people + (self.total - judge) * (self.total - people)) / self.total**2
+        return None if by_chance == 1 else (self.accuracy - by_chance) / (1 - by_chance)
+
+    @property
+    def precision(self) -> float | None:
+        """Of what the judge keeps, the share that people keep; None where it keeps nothing."""
+        return _share(self.both, self.both + self.judge_only)
+
+    @property
+    def recall(self) -> float | None:
+        """Of what people keep, the share that the judge keeps; None where they keep nothing."""
+        return _share(self.both, self.both + self.people_only)
+
+    @property
+    def precision_interval(self) -> tuple[float, float] | None:
+        """Where the precision lies with a confidence of 95 % (Wilson's interval)."""
+        share, n = self.precision, self.both + self.judge_only
+        if share is None:
+            return None
+        middle = (share + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
+        half = _Z * math.sqrt(share * (1 - share) / n + _Z**2 / (4 * n**2)) / (1 + _Z**2 / n)
+        return max(0.0, middle - half), min(1.0, middle + half)
+
+    def figures(self) -> dict[str, Any]:
+        """All of it for programs, rounded to four digits."""
+        interval = self.precision_interval
+        return {
+            "both_keep": self.both,
+            "only_judge_keeps": self.judge_only,
+            "only_people_keep": self.people_only,
+            "neither_keeps": self.neither,
+            "accuracy": _rounded(self.accuracy),
+            "kappa": _rounded(self.kappa),
+            "precision": _rounded(self.precision),
+            "precision_interval": [_rounded(bound) for bound in interval] if interval else None,
+            "recall": _rounded(self.recall),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """The judge of a pool beside the labels of people."""
+
+    labels: int
+    """Those of instances that were judged."""
+    unjudged: int
+    """Labels of others."""
+    minimums: Minimums
+    """Those of the round planned last, or the defaults where no judge was on."""
+    agreement: Agreement
+    """By these."""
+    by_question: Mapping[str, Agreement]
+    """As far as people answered it: `both` means that both say yes."""
+    fitted: Minimums
+    """Those that keep the most of what people keep, at the precision that is wanted or the best there is."""
+    fitted_agreement: Agreement
+    is_reached: bool
+    """Whether the fitted scores have the precision that is wanted."""
+    is_flat: bool
+    """Whether all have the same scores, so that the judge tells nothing apart."""
+
+    def figures(self) -> dict[str, Any]:
+        """All of it for programs."""
+        return {
+            "labels": self.labels,
+            "unjudged": self.unjudged,
+            "minimums": dict(self.minimums),
+            "agreement": self.agreement.figures(),
+            "by_question": {name: one.figures() for name, one in self.by_question.items()},
+            "fitted": dict(self.fitted),
+            "fitted_agreement": self.fitted_agreement.figures(),
+            "is_reached": self.is_reached,
+            "is_flat": self.is_flat,
+        }
+
+
+def calibrate(pool: Path, labels: Path, precision: float) -> Calibration:
+    """The agreement of a pool's judge with labels, and the minimum scores that give this precision.
+
+    Each instance is decided by its own scores. The instances of the pool alone can be labelled: what the judge has
+    rejected already is seen by nobody.
+
+    Raises:
+        ConfigError: a label cannot be read or is of no task, or too few are of judged instances.
+    """
+    read = read_labels(labels)
+    with snapshot(pool) as connection:
+        judged = judged_instances(connection)
+        if not judged:
+            raise ConfigError(f"{pool}: no instance of this pool was judged; switch on judge.enabled and let it grow")
+        for label in read:
+            if not task_exists(connection, label.task_id):
+                raise ConfigError(f'{labels}:{label.line}: no task of {pool} has the id "{label.task_id}"')
+        rules = judge_rules(connection)
+    used = {(one.task_id, one.position): (one.scores, label) for label in read if (one := judged.get(label.key))}
+    if len(used) < LEAST_LABELS:
+        raise ConfigError(
+            f"{labels}: {len(used)} labels of judged instances; {LEAST_LABELS} are needed for figures with a meaning"
+        )
+    pairs = list(used.values())
+    default = JudgeSettings()
+    minimums = rules or {name: getattr(default, f"min_{name}") for name in QUESTIONS}
+    fitted, is_reached = _fit(pairs, precision)
+    return Calibration(
+        labels=len(used),
+        unjudged=sum(label.key not in judged for label in read),
+        minimums=minimums,
+        agreement=_agreement(pairs, minimums),
+        by_question={
+            name: found for name in QUESTIONS if (found := _on_question(pairs, name, minimums[name])) is not None
+        },
+        fitted=fitted,
+        fitted_agreement=_agreement(pairs, fitted),
+        is_reached=is_reached,
+        is_flat=len({tuple(sorted(scores.items())) for scores, _ in pairs}) == 1,
+    )
+
+
+def _fit(pairs: Sequence[tuple[Minimums, Label]], precision: float) -> tuple[Minimums, bool]:
+    """Of all minimum scores those that keep the most, at the precision wanted; else the most precise ones.
+
+    Of several that keep as much, the more precise, then the lower ones.
+    """
+    best: tuple[tuple[bool, float, float, int], Minimums] | None = None
+    for least in itertools.product(range(1, BEST + 1), repeat=len(QUESTIONS)):
+        minimums = dict(zip(QUESTIONS, least, strict=True))
+        found = _agreement(pairs, minimums)
+        reached = found.precision is not None and found.precision >= precision
+        share, kept = found.precision or 0.0, float(found.both)
+        rank = (reached, *((kept, share) if reached else (share, kept)), -sum(least))
+        if best is None or rank > best[0]:
+            best = rank, minimums
+    if best is None:
+        raise AssertionError("there are scores to choose from")
+    return best[1], best[0][0]
+
+
+def _agreement(pairs: Iterable[tuple[Minimums, Label]], minimums: Minimums) -> Agreement:
+    counted = Counter(
+        (all(scores[name] >= minimums[name] for name in QUESTIONS), label.keep) for scores, label in pairs
+    )
+    return _counted(counted)
+
+
+def _on_question(pairs: Iterable[tuple[Minimums, Label]], name: str, least: int) -> Agreement | None:
+    counted = Counter((scores[name] >= least, label.answers[name]) for scores, label in pairs if name in label.answers)
+    return _counted(counted) if counted else None
+
+
+def _counted(counted: Counter[tuple[bool, bool]]) -> Agreement:
+    return Agreement(counted[True, True], counted[True, False], counted[False, True], counted[False, False])
+
+
+def read_labels(path: Path) -> list[Label]:
+    """The labels of a JSON Lines file in their order; of several for one instance the last counts.
+
+    Raises:
+        ConfigError: one line that names the line of the file, what was found and what is wanted.
+    """
+    lines = read_text(path, "labels of people in JSON Lines").splitlines()
+    found: dict[tuple[str, int] | tuple[str, str, int], Label] = {}
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            label = _read_label(line, f"{path}:{number}", number)
+            found.pop(label.key, None)
+            found[label.key] = label
+    return list(found.values())
+
+
+def _read_label(line: str, where: str, number: int) -> Label:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{where}: this is no JSON ({error}); give one object a line") from error
+    if not isinstance(row, dict):
+        raise ConfigError(f'{where}: found {_short(row)}; give an object with "task_id", "instance" and "label"')
+    task, instance = row.get("task_id"), row.get("instance", 0)
+    if not isinstance(task, str) or not task.isascii() or not task:
+        raise ConfigError(f'{where}: "task_id" is {_short(task)}; give the id of a task')
+    if isinstance(instance, bool) or not isinstance(instance, int) or instance < 0:
+        raise ConfigError(f'{where}: "instance" is {_short(instance)}; give its number within the task, from 0')
+    request, position = row.get("request_id"), row.get("request_position")
+    if request is not None and (
+        not isinstance(request, str) or isinstance(position, bool) or not isinstance(position, int)
+    ):
+        raise ConfigError(
+            f'{where}: "request_id" goes with a text and "request_position" with a number, or leave both out'
+        )
+    keep, answers = _answers(row, where)
+    return Label(task, instance, None if request is None else (request, int(position or 0)), keep, answers, number)
+
+
+def _answers(row: Mapping[str, Any], where: str) -> tuple[bool, dict[str, bool]]:
+    """Whether to keep the instance, and what is said of each question: "keep" says yes to all, "remove" no to one."""
+    if any(name in row for name in QUESTIONS):
+        for name in QUESTIONS:
+            if not isinstance(row.get(name), bool):
+                raise ConfigError(f'{where}: "{name}" is {_short(row.get(name))}; give true or false')
+        return all(row[name] for name in QUESTIONS), {name: row[name] for name in QUESTIONS}
+    label = row.get("label")
+    if isinstance(row.get("keep"), bool) and label is None:
+        label = "keep" if row["keep"] else "remove"
+    if label not in ("keep", "remove"):
+        raise ConfigError(
+            f'{where}: "label" is {_short(label)}; give "keep" or "remove", or true or false for each of '
+            f"{', '.join(QUESTIONS)}"
+        )
+    question = row.get("question")
+    if question not in (None, "", *QUESTIONS):
+        raise ConfigError(f'{where}: "question" is {_short(question)}; give {", ".join(QUESTIONS)}, or leave it out')
+    if label == "keep":
+        return True, dict.fromkeys(QUESTIONS, True)
+    return False, {question: False} if question else {}
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 40 else text[:37] + "..."
+
+
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
+
+
+def judged(pool: Path) -> dict[str, Any]:
+    """What became of the instances that were judged, and how often each score was given, by question.
+
+    Raises:
+        ConfigError: none was judged.
+    """
+    with snapshot(pool) as connection:
+        found = judge_yield(connection)
+        if found is None:
+            raise ConfigError(f"{pool}: no instance of this pool was judged; switch on judge.enabled and let it grow")
+        return {**found, "scores": scores_given(connection)}

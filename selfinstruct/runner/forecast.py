@@ -1,0 +1,198 @@
+"""What a run will send, said before anything is sent: prompts, requests, tokens, cost and time, each with its basis."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from selfinstruct import algorithm
+from selfinstruct.ask import at_once
+from selfinstruct.config.loading import DEFAULT_CONCURRENCY, Config, limits_of
+from selfinstruct.config.shaping import pool_settings
+from selfinstruct.diversity.steering import Steering
+from selfinstruct.models.prices import Price, in_dollars
+from selfinstruct.pool.opening import is_pool
+from selfinstruct.pool.reader import PoolHistory, StageHistory, history, watched
+from selfinstruct.runner.clients import check_access
+from selfinstruct.runner.goal import goal_of
+from selfinstruct.runner.pump import Tell
+from selfinstruct.runner.run import check_same_kind, check_seeds, known_prices, tell_of_languages
+from selfinstruct.runner.watch import Watch
+from selfinstruct.seeds import default_seeds, read_seeds
+from selfinstruct.seeds.benchmarks import read_exclusions
+from selfinstruct.settings import AgreementSettings, JudgeSettings, Settings
+from selfinstruct.steps import judging
+from selfinstruct.types import PROPOSE, Completion, InstanceCandidate, Prompt, Request, Task
+
+BYTES_PER_TOKEN = 4
+"""Of English text, roughly; used where the pool has no history yet."""
+ASSUMED_YIELD = 0.5
+"""Share of proposed tasks that are accepted."""
+ASSUMED_DEFINITE = 0.3
+"""Share of outputs that are short and definite, so that several answers are asked for."""
+ASSUMED_REVISED = 0.2
+"""Share of judged instances that are revised and judged again."""
+ASSUMED_ANSWER = 250
+"""Tokens of an answer."""
+ASSUMED_LATENCY_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What one stage is expected to send."""
+
+    name: str
+    model: str
+    requests: float
+    prompt_tokens: float
+    completion_tokens: float
+    latency_s: float
+    picodollars: float | None
+    """None where the model has no known price."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What a run will send to go from `done` to `goal` tasks."""
+
+    done: int
+    goal: int
+    first_round: Sequence[Request]
+    stages: Sequence[Stage]
+    seconds: float
+    basis: str
+
+    @property
+    def usd(self) -> Decimal | None:
+        """The expected cost; None where a model has no known price."""
+        costs = [stage.picodollars for stage in self.stages]
+        return None if None in costs else in_dollars(int(sum(cost for cost in costs if cost is not None)))
+
+
+def forecast(config: Config, tell: Tell = lambda _: None) -> Forecast:
+    """The forecast of a run; asks nobody and writes nothing.
+
+    Raises:
+        ConfigError, SeedError, PoolError, AccessError: what the run itself would refuse before it asks anything.
+    """
+    past = history(config.pool) if is_pool(config.pool) else PoolHistory()
+    if past.seeds:
+        check_same_kind(config.pool, past.meta, config)
+        check_seeds(config.pool, past.meta, config)
+    seeds: Sequence[Task] = past.seeds or read_seeds(
+        config.seeds or default_seeds(), tell, skip_faulty=config.skip_faulty_seeds
+    )
+    wanted = goal_of(config, past.done, past.last_goal).tasks
+    exclusions = read_exclusions(config.filters.exclude)
+    check_access(config)
+    settings = pool_settings(config, config.model_name or "the server's model", exclusions=exclusions)
+    at_once(algorithm.check(settings, seeds))
+    prices = known_prices(limits_of(config), config, settings)
+    tell_of_languages(seeds, settings, tell)
+    until = [
+        task
+        for task, number in past.generated
+        if number <= algorithm.known_to(past.next_round, settings) and task.id not in past.removed
+    ]
+    shown = [seed for seed in seeds if seed.id not in past.removed]
+    first = algorithm.plan_round(
+        past.next_round, settings, shown, until, _steering(config, settings, past, seeds, shown)
+    )
+    missing = max(0, wanted - past.done)
+    stages = [
+        _stage(stage, requests, past.stages.get(stage), first, settings, seeds, prices)
+        for stage, requests in _requests(missing, past, settings, seeds).items()
+    ]
+    work = sum(stage.requests * stage.latency_s for stage in stages)
+    basis = "figures of this pool"
+    if not past.stages:
+        basis = f"assumed, as the pool has no history: {ASSUMED_YIELD:.0%} of proposed tasks accepted, "
+        basis += f"{BYTES_PER_TOKEN} bytes a token, {ASSUMED_ANSWER} tokens and {ASSUMED_LATENCY_S:.0f} s an answer"
+    return Forecast(past.done, wanted, first, stages, work / (config.concurrency or DEFAULT_CONCURRENCY), basis)
+
+
+def _steering(
+    config: Config, settings: Settings, past: PoolHistory, seeds: Sequence[Task], shown: Sequence[Task]
+) -> Steering | None:
+    """How the next round would be steered."""
+    if settings.diversify == "off" or not past.next_round:
+        return None
+    watch = Watch(seeds, watched(config.pool, algorithm.known_to(past.next_round, settings)), lambda _: None)
+    return watch.steering(past.next_round, settings, shown)
+
+
+def _requests(missing: int, past: PoolHistory, settings: Settings, seeds: Sequence[Task]) -> dict[str, float]:
+    """Expected requests by stage: as many a task as the pool needed so far, or as the recipe asks at most.
+
+    Nothing is proposed for tasks that are accepted and not finished; their follow-ups are reckoned as if none had been
+    asked. A stage that the pool has not used yet, such as a judge just switched on, is reckoned as in a new pool.
+    """
+    unaccepted = max(0, missing - past.pending)
+    proposed = unaccepted / (settings.recipe.tasks_per_request * ASSUMED_YIELD)
+    rounds_ = -(-proposed // settings.round_size)
+    asked = {PROPOSE: rounds_ * settings.round_size} | {
+        stage: missing * float(len(prompts)) for stage, prompts in _follow_ups(settings, seeds).items()
+    }
+    if settings.agreement.answers > 1:
+        asked["respond"] *= 1 + ASSUMED_DEFINITE * (settings.agreement.answers - 1)
+    if settings.judge.revise:
+        asked[judging.REVISE] = asked[judging.JUDGE] * ASSUMED_REVISED
+        asked[judging.JUDGE] *= 1 + ASSUMED_REVISED
+    if not (past.done and past.stages):
+        return asked
+    needed = {stage: missing * one.requests / past.done for stage, one in past.stages.items()}
+    if PROPOSE in needed:
+        needed[PROPOSE] = unaccepted * past.stages[PROPOSE].requests / (past.done + past.pending)
+    unused = {stage: asked[stage] if stage in judging.STAGES else 0.0 for stage in settings.stages}
+    return {stage: needed.get(stage, unused[stage]) for stage in settings.stages}
+
+
+def _follow_ups(settings: Settings, seeds: Sequence[Task]) -> dict[str, list[Request]]:
+    """The follow-up requests of one task that needs as many inputs as are asked for."""
+    task = Task("forecast", seeds[0].instruction, is_classification=False)
+    inputs = json.dumps({"inputs": [f"Input {number}." for number in range(settings.recipe.inputs_per_task)]})
+    found: dict[str, list[Request]] = {}
+
+    async def ask(prompt: Prompt) -> Completion:
+        request = algorithm.plan_request(prompt, settings, None, task.id)
+        found.setdefault(request.stage, []).append(request)
+        return Completion(request.id, "answer", inputs, "stop")
+
+    at_once(
+        algorithm.finish(
+            task, ask, settings.model_copy(update={"judge": JudgeSettings(), "agreement": AgreementSettings()}), seeds
+        )
+    )
+    if settings.judge.enabled:
+        instance, count = InstanceCandidate("", 0, "Input.", "An answer."), settings.recipe.inputs_per_task
+        prompts = [judging.judge_prompt(task, instance, place, settings) for place in range(count)]
+        if settings.judge.revise:
+            prompts.append(judging.revise_prompt(task, instance, "A fault.", settings, settings.judge.principles))
+        for prompt in prompts:
+            found.setdefault(prompt.stage, []).append(algorithm.plan_request(prompt, settings, None, task.id))
+    return found
+
+
+def _stage(
+    name: str,
+    requests: float,
+    past: StageHistory | None,
+    first: Sequence[Request],
+    settings: Settings,
+    seeds: Sequence[Task],
+    prices: Mapping[str, Price],
+) -> Stage:
+    model = settings.stages[name].model
+    if past is not None and past.requests:
+        prompt, completion = past.prompt_tokens / past.requests, past.completion_tokens / past.requests
+        latency = past.latency_s / past.requests
+    else:
+        shown = first if name == PROPOSE else _follow_ups(settings, seeds).get(name, [])
+        size = [sum(len(message.content.encode()) for message in request.messages) for request in shown]
+        prompt = sum(size) / len(size) / BYTES_PER_TOKEN if size else 0.0
+        completion, latency = float(ASSUMED_ANSWER), ASSUMED_LATENCY_S
+    price = prices.get(model)
+    cost = price.cost(int(requests * prompt), int(requests * completion)) if price else None
+    return Stage(name, model, requests, requests * prompt, requests * completion, latency, cost)
