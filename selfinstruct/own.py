@@ -1,7 +1,7 @@
 """What users write themselves: a check, a recipe, an export form or a model, as `NAME` of a Python file of theirs.
 
-It is kept by content, so that the pool stays what it is when the file changes. It is the user's own program and runs in
-this process, with all that it may do. Nothing that a model wrote is ever run.
+The file is kept by content, so that the pool stays what it is when it changes. It is the user's own program and runs in
+this process, with all that it may do. Nothing that a model wrote is ever run. Packages may bring such things as well.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import sys
 import types
 from collections.abc import Mapping
 from functools import lru_cache
+from importlib.metadata import entry_points
 from typing import Any
 
 import regex
@@ -41,6 +42,20 @@ def stored(name: str, sources: Mapping[str, str]) -> Any:
     """What `own:DIGEST:NAME` stands for, with the sources by digest. Raises: ConfigError."""
     _, key, attribute = name.split(":")
     return defined(sources.get(key, ""), attribute, "the stored code")
+
+
+def installed(kind: str, name: str) -> Any:
+    """What an installed package gives under a name, by an entry point of the group `selfinstruct.KIND`; None: nothing.
+
+    Raises:
+        ConfigError: it cannot be loaded.
+    """
+    for found in entry_points(group=f"selfinstruct.{kind}", name=name):
+        try:
+            return found.load()
+        except Exception as error:
+            raise ConfigError(f"{name} of {found.value} cannot be loaded: {in_words(error)}") from error
+    return None
 
 
 def defined(source: str, name: str, file: str) -> Any:

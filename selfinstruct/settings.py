@@ -103,8 +103,8 @@ class FilterSettings(Section):
     languages: Texts = ()
     """ISO 639-1 codes; instructions in any other language are rejected. Needs the extra `languages`."""
     max_instances: Whole = Field(5, ge=1, le=100)
-    validators: Texts = ("default",)
-    """Checks of instances; `default` stands for those that are on by default. Stored by name, the user's own as
+    checks: Texts = ("default",)
+    """In order; `default` stands for all built-in ones, `-NAME` takes one out. Stored by name, the user's own as
     `own:DIGEST:FUNCTION`."""
     personal_data: PersonalData = "reject"
     exclude: Paths = ()

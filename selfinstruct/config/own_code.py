@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from selfinstruct.checks import DEFAULT, DEFAULT_VALIDATORS
+from selfinstruct.checks import chosen
 from selfinstruct.errors import ConfigError
 from selfinstruct.given_files import read_text
 from selfinstruct.own import OWN, defined, file_and_name, key_of, stored_name
@@ -33,27 +33,23 @@ def own_code(text: str, place: str) -> tuple[str, str, Any] | None:
 def own_checks(entries: Sequence[str]) -> tuple[tuple[str, ...], dict[str, str]]:
     """The names of checks in their order, and the sources of the user's own by digest.
 
-    `default` stands for the default ones, `FILE.py:FUNCTION` for a check of the user's.
-
     Raises:
-        ConfigError: a file cannot be read or loaded, or has no such function.
+        ConfigError: a name is unknown, or a file cannot be read or loaded, or has no such function.
     """
-    names: list[str] = []
+    named: list[str] = []
     sources: dict[str, str] = {}
     for entry in entries:
-        if entry == DEFAULT:
-            names += DEFAULT_VALIDATORS
-        elif entry.startswith(f"{OWN}:"):
-            raise ConfigError(f"filters.validators: {entry!r} is the form of stored settings; give FILE.py:FUNCTION")
-        elif not entry.startswith(("regex:", "no_regex:")) and (found := own_code(entry, "filters.validators")):
+        if entry.startswith(f"{OWN}:"):
+            raise ConfigError(f"filters.checks: {entry!r} is the form of stored settings; give FILE.py:FUNCTION")
+        if not entry.startswith(("regex:", "no_regex:")) and (found := own_code(entry, "filters.checks")):
             name, source, function = found
             if not callable(function):
-                raise ConfigError(f"filters.validators: {entry} is no function")
+                raise ConfigError(f"filters.checks: {entry} is no function")
             sources[key_of(source)] = source
-            names.append(name)
+            named.append(name)
         else:
-            names.append(entry)
-    return tuple(dict.fromkeys(names)), sources
+            named.append(entry)
+    return chosen(named), sources
 
 
 def recipe_named(name: str) -> Recipe:

@@ -30,13 +30,13 @@ def pool_settings(
     """
     section, filters = config.recipe, config.filters
     recipe = recipe_named(section.name)
-    chosen, sources = own_checks(filters.validators)
+    names, sources = own_checks(filters.checks)
     if own := own_code(section.name, "recipe.name"):
         sources[key_of(own[1])] = own[1]
     languages = language_names(filters.languages)
     if section.compat and languages:
         raise ConfigError("filters.languages: recipe.compat asks and judges as the original code did; drop one of them")
-    in_place: dict[str, Any] = {"languages": tuple(languages), "validators": chosen, "exclude": ()}
+    in_place: dict[str, Any] = {"languages": tuple(languages), "checks": names, "exclude": ()}
     if section.compat:
         in_place["tokenizer"] = "rouge_score"
     named = {
