@@ -29,7 +29,7 @@ from selfinstruct.config.sections import (
 from selfinstruct.errors import ConfigError, nearest, plain_form, unknown
 from selfinstruct.given_files import read_text
 from selfinstruct.models.budget import Limits
-from selfinstruct.own import file_and_name
+from selfinstruct.own import file_and_name, is_own
 from selfinstruct.recipes import RECIPES
 from selfinstruct.settings import PoolSettings, RecipeSettings, Whole, as_share
 from selfinstruct.steps import judging
@@ -129,7 +129,7 @@ class Config(PoolSettings, BaseSettings):
     @field_validator("recipe")
     @classmethod
     def _known(cls, recipe: RecipeSettings) -> RecipeSettings:
-        if recipe.name not in RECIPES and file_and_name(recipe.name) is None:
+        if recipe.name not in RECIPES and not is_own("recipes", recipe.name):
             raise ValueError(f"unknown recipe {recipe.name!r}; {unknown(recipe.name, RECIPES)}")
         return recipe
 

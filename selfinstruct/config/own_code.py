@@ -9,7 +9,7 @@ from typing import Any
 from selfinstruct.checks import chosen
 from selfinstruct.errors import ConfigError
 from selfinstruct.given_files import read_text
-from selfinstruct.own import OWN, defined, file_and_name, key_of, stored_name
+from selfinstruct.own import OWN, defined, file_and_name, installed, key_of, stored_name
 from selfinstruct.recipes import RECIPES, Recipe
 
 
@@ -58,12 +58,13 @@ def recipe_named(name: str) -> Recipe:
     Raises:
         ConfigError: there is no such recipe.
     """
-    found = own_code(name, "recipe.name")
-    if found is None:
+    if name in RECIPES:
         return RECIPES[name]
-    if not isinstance(found[2], Recipe):
+    found = own_code(name, "recipe.name")
+    recipe = found[2] if found else installed("recipes", name)
+    if not isinstance(recipe, Recipe):
         raise ConfigError(f"recipe.name: {name} is no recipe; it has to be a `selfinstruct.recipes.Recipe`")
-    if found[2].name not in RECIPES:
-        raise ConfigError(f"recipe.name: {name} has the name {found[2].name!r}; wanted is {' or '.join(RECIPES)}, "
+    if recipe.name not in RECIPES:
+        raise ConfigError(f"recipe.name: {name} has the name {recipe.name!r}; wanted is {' or '.join(RECIPES)}, "
                           "whose prompts it fills")  # fmt: skip
-    return found[2]
+    return recipe
