@@ -205,7 +205,7 @@ def test_instructions_and_demonstrations_do_not_depend_on_the_judge(plain: Path,
     assert rows(plain, ids)[: len(judged)] == judged
 
 
-# --- the figures, reckoned once more from the answers ----------------------------------------------------------------
+# --- the figures, counted once more from the answers ------------------------------------------------------------------
 
 
 def raw(pool: Path, stage: str) -> list[tuple[Any, ...]]:
@@ -271,18 +271,6 @@ def is_row(answer: str) -> bool:
         return {"input", "output"} <= json.loads(answer).keys()
     except ValueError:
         return False
-
-
-def test_verdicts_are_the_truth_but_for_the_errors_asked_for(reference: Path) -> None:
-    right = wrong = 0
-    for _, _, message, answer in raw(reference, "judge"):
-        row = json.loads(re.search(r"^\{.*\}$", message, re.MULTILINE)[0])  # type: ignore[index]
-        scores = said(answer)
-        if scores:
-            truth = book_says(row["instruction"], row["input"], row["output"])
-            right, wrong = right + ((scores[2] > 3) == truth), wrong + ((scores[2] > 3) != truth)
-    assert right + wrong > 80
-    assert 0.02 < wrong / (right + wrong) < 0.16, "8 % were asked for"
 
 
 def test_a_judge_makes_an_export_more_right(plain: Path, reference: Path) -> None:
@@ -396,8 +384,8 @@ def test_the_recipe_for_base_models_is_judged_too(tmp_path: Path, server: Offlin
     path = tmp_path / "c.toml"
     path.write_text(CONFIG.partition("[agreement]")[0], encoding="utf-8")
     for name, concurrency in (("a", 3), ("b", 32)):
-        run(tmp_path / name, server, path, recipe="paper", concurrency=concurrency)
-        assert assert_it_adds_up(tmp_path / name)["tasks"] == TARGET
+        run(tmp_path / name, server, path, target=30, recipe="paper", concurrency=concurrency)
+        assert assert_it_adds_up(tmp_path / name)["tasks"] == 30
     assert content(tmp_path / "a")[:3] == content(tmp_path / "b")[:3]
     assert rows(tmp_path / "a", "SELECT DISTINCT api FROM requests WHERE stage IN ('judge', 'revise')") == [("chat",)]
     assert status(tmp_path / "a")["judge"]["saved"] > 0

@@ -169,7 +169,6 @@ class Growth:
             self._loop.call_later(most * 60, self.halt, spent)
         looking = asyncio.create_task(self._look())
         try:
-            await self.journal.write(self._watch.late)
             for opened in self._left_open:
                 self._resume(opened)
             outcome = await self._grow()

@@ -162,8 +162,10 @@ def check_same_pool(folder: Path, meta: Mapping[str, str], config: Config) -> No
     Raises:
         PoolError: it would not be.
     """
-    seeds = config.seeds and read_seeds(config.seeds, skip_faulty=config.skip_faulty_seeds)
-    if seeds and seeds_digest(seeds) != meta["seeds"]:
+    named = meta["seeds"]
+    if config.seeds is not None:
+        named = seeds_digest(read_seeds(config.seeds, skip_faulty=config.skip_faulty_seeds))
+    if named != meta["seeds"]:
         raise PoolError(
             f"{folder} was grown from other seeds than {config.seeds}; "
             f"name a new --pool, or judge its completions again: replay {folder} --seeds {config.seeds} --pool NEW"
@@ -213,23 +215,24 @@ def _tell_changes(before: Settings | None, after: Settings, next_round: int, tel
     """Print what has changed since the round planned last."""
     if before is None:
         return
-    old, new = _flat(before), _flat(after)
-    for name in new:
-        if old[name] == new[name]:
+    old = _flat(before)
+    for name, new in _flat(after).items():
+        was, since = old[name], f"from round {next_round} on"
+        what = f"{name} is {_short(new)} instead of {_short(was)}"
+        if was == new:
             continue
         if name == "stages":
-            for stage in new[name]:
-                if old[name].get(stage) != (asked := new[name][stage]):
+            for stage, asked in new.items():
+                if was.get(stage) != asked:
                     tell(f"changed: {stage} is asked of {asked['model']} {dict(asked['sampling'])}, open requests too")
-        elif name == "prompts":
-            changed = ", ".join(key for key in new[name] if old[name].get(key) != new[name][key])
-            tell(f"changed: the prompts {changed}, from round {next_round} on")
-        elif name == "context_length":
-            tell(f"changed: {name} is {new[name]} instead of {old[name]}, open requests too")
+            continue
+        if name == "prompts":
+            what = f"the prompts {', '.join(key for key in new if was.get(key) != new[key])}"
         elif name == "exclusions":
-            tell(f"changed: {len(new[name])} exclusions instead of {len(old[name])}, from round {next_round} on")
-        else:
-            tell(f"changed: {name} is {_short(new[name])} instead of {_short(old[name])}, from round {next_round} on")
+            what = f"{len(new)} exclusions instead of {len(was)}"
+        elif name == "context_length":
+            since = "open requests too"
+        tell(f"changed: {what}, {since}")
 
 
 def _flat(settings: Settings) -> dict[str, Any]:

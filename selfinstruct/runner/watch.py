@@ -15,7 +15,7 @@ from selfinstruct.diversity.steering import Seen, Steering, steering
 from selfinstruct.diversity.verbs import Reading, read
 from selfinstruct.pool.windows import Past, add_window
 from selfinstruct.pool.writer import Statement
-from selfinstruct.settings import RadarSettings, Settings
+from selfinstruct.settings import Settings
 from selfinstruct.types import Rejection, Task, storable
 
 Tell = Callable[[str], None]
@@ -40,8 +40,6 @@ class Watch:
         self._open = Tally()
         self._first = past.rounds[0].number if past.rounds else 0
         self._shown: dict[int, Sequence[str]] = {}
-        self.late: list[Statement] = []
-        """Windows that earlier versions left out."""
         stored = {window.last_round: window for window in past.windows}
         last = max(stored, default=-1)
         pairs = Counter(past.pairs)
@@ -57,8 +55,6 @@ class Watch:
                 self._count(text, reason, score)
             if round_.number in stored:
                 self._close(stored[round_.number])
-            elif round_.is_settled and round_.number > last:
-                self.late += self._end(round_.number, round_.bounds)
 
     def unread(self, rejections: Sequence[Rejection]) -> None:
         """Count what could not be read out of a round's answers."""
@@ -80,13 +76,15 @@ class Watch:
 
     def settled(self, number: int, settings: Settings) -> list[Statement]:
         """What is stored when this round is settled: its window, if that ends here. A new alarm is said aloud."""
-        before = self._closed[-1].window if self._closed else None
-        statements = self._end(number, settings.radar)
-        last = self._closed[-1] if statements else None
-        if last and last.window.alarms and not (before and before.alarms):
-            acts = settings.diversify == "auto"
-            self._tell(warning(last.window, settings.radar, last.tally.reasons, acts=acts))
-        return statements
+        if number - self._first + 1 < settings.radar.window:
+            return []
+        before, tally = self._closed[-1].window if self._closed else None, self._open
+        rounds, level = (self._first, number), before.level if before else 0
+        window = close(tally, self._pairs, rounds, level, settings.radar)
+        self._close(window)
+        if window.alarms and not (before and before.alarms):
+            self._tell(warning(window, settings.radar, tally.reasons, acts=settings.diversify == "auto"))
+        return add_window(window, tally.pairs)
 
     def steering(self, number: int, settings: Settings, seeds: Sequence[Task]) -> Steering | None:
         """How this round is to differ from the usual; None where there is no reason, or nobody asked for it."""
@@ -102,16 +100,6 @@ class Watch:
             self._open.accept(storable(text), score)
         else:
             self._open.reject(storable(text), reason)
-
-    def _end(self, number: int, bounds: RadarSettings) -> list[Statement]:
-        """Close the window if this round is its last."""
-        if number - self._first + 1 < bounds.window:
-            return []
-        before = self._closed[-1].window.level if self._closed else 0
-        window = close(self._open, self._pairs, (self._first, number), before, bounds)
-        statements = add_window(window, self._open.pairs)
-        self._close(window)
-        return statements
 
     def _close(self, window: Window) -> None:
         self._pairs = self._pairs + self._open.pairs
