@@ -15,6 +15,7 @@ from selfinstruct.exports.writing import export
 from selfinstruct.models.offline.book import find
 from selfinstruct.pool import statements
 from selfinstruct.pool.opening import Pool
+from selfinstruct.pool.reader import status
 from selfinstruct.pool.writer import Statement
 from selfinstruct.runner.pump import Outcome
 from selfinstruct.runner.run import grow_blocking
@@ -86,6 +87,14 @@ def grow(pool: Path, *, tell: list[str] | None = None, config: Path | None = Non
     """Run `generate` in this process."""
     said = tell if tell is not None else []
     return grow_blocking(load(config, {"pool": pool, **options}), said.append)
+
+
+def assert_it_adds_up(pool: Path) -> dict[str, Any]:
+    """What `status` says, in which each candidate has ended in one way (law 1)."""
+    now = status(pool)
+    ended = now["tasks"] + now["tasks_pending"] + now["tasks_without_instances"] + now["instances"] + now["waiting"]
+    assert now["candidates"] == ended + sum(now["rejections"].values())
+    return now
 
 
 def jsonl(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:

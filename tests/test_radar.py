@@ -6,7 +6,6 @@ import bz2
 import json
 import random
 import re
-import sqlite3
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -392,18 +391,6 @@ def test_without_diversify_an_alarm_is_said_once_and_changes_nothing(
     assert "--diversify auto" in said
     assert rows(tmp_path / "pool", "SELECT COUNT(*) FROM rounds WHERE steering IS NOT NULL") == [(0,)]
     assert rows(tmp_path / "pool", "SELECT COUNT(*) > 1 FROM windows WHERE alarms != '[]'") == [(1,)]
-
-
-def test_windows_that_an_earlier_version_left_out_are_made_up_for(
-    tmp_path: Path, reference: Path, server: OfflineServer, config: Path
-) -> None:
-    pool = tmp_path / "pool"
-    steered(pool, server, config, target=70)
-    connection = sqlite3.connect(pool / "pool.db")
-    connection.executescript("DELETE FROM windows; DELETE FROM verb_nouns;")
-    connection.close()
-    steered(pool, server, config)
-    _same(pool, reference)
 
 
 def test_a_replay_has_the_windows_of_what_it_replays(tmp_path: Path, reference: Path, config: Path) -> None:

@@ -20,7 +20,7 @@ from selfinstruct.pool import reader, training_rows
 from selfinstruct.pool.condition import matching
 from selfinstruct.pool.opening import open_for_reading
 from selfinstruct.pool.reader import status
-from selfinstruct.runner.underway import Generated
+from selfinstruct.runner.rounds import Generated
 from tests.builders import exported, grow, jsonl, rows, seed_row
 from tests.processes import counted, generate, kills, running
 from tests.servers import GatedServer
