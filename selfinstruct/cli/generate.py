@@ -15,7 +15,8 @@ from rich.text import Text
 from selfinstruct.cli.outputs import show_export, write_export
 from selfinstruct.cli.status import print_json, show_samples, show_table
 from selfinstruct.cli.text import ERR, OUT, harmless, say, show_json
-from selfinstruct.config.loading import DEFAULT_CONCURRENCY, Config
+from selfinstruct.config.roles import DEFAULT_CONCURRENCY
+from selfinstruct.config.sections import Config
 from selfinstruct.models.prices import in_dollars
 from selfinstruct.pool import reader
 from selfinstruct.pool.opening import check_place, is_pool

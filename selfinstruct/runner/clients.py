@@ -9,10 +9,18 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from selfinstruct.config.loading import DEFAULT_CONCURRENCY, Config
-from selfinstruct.config.own_code import own_code, recipe_named
-from selfinstruct.config.roles import OPENAI_URL, headers_of, key_in, role_of, stage_models, stages_in_use, urls_of
-from selfinstruct.config.sections import Role
+from selfinstruct.config.roles import (
+    DEFAULT_CONCURRENCY,
+    OPENAI_URL,
+    headers_of,
+    key_in,
+    recipe_of,
+    role_of,
+    stage_models,
+    stages_in_use,
+    urls_of,
+)
+from selfinstruct.config.sections import Config, Role
 from selfinstruct.errors import AccessError, ConfigError
 from selfinstruct.models.client import Client, EndpointConfig
 from selfinstruct.models.meter import Meter
@@ -106,7 +114,7 @@ async def serve(
         name = config.model_name or (names[0] if names[0] and all(names) else _only_model(listed))
         most = max(client.slots.most for client in used.values())
         lengths = _context_lengths(clients, config, name)
-        fitted = [length for stage in recipe_named(config.recipe.name).stages if (length := lengths[stage]) is not None]
+        fitted = [length for stage in recipe_of(config).stages if (length := lengths[stage]) is not None]
         yield Models(clients, name, min(fitted, default=None), lengths, most)
 
 
@@ -206,11 +214,11 @@ def endpoints_of(config: Config, role: Role, local: _Local | None) -> list[Endpo
         AccessError: a key is missing.
     """
     urls = urls_of(config, role)
-    if not urls and (own := own_code(config.model.backend or "", "model.backend")):
+    if not urls and (own := config.own_code(config.model.backend or "", "model.backend")):
         name = str(config.model.backend)
-        if not inspect.iscoroutinefunction(own[2]):
+        if not inspect.iscoroutinefunction(own.value):
             raise ConfigError(f"model.backend: {name} is no async function")
-        return [EndpointConfig("http://own.invalid", key_name=name, timeout_s=role.timeout_s, function=own[2])]
+        return [EndpointConfig("http://own.invalid", key_name=name, timeout_s=role.timeout_s, function=own.value)]
     headers, secret_headers = headers_of(role)
     if not urls and local is not None:
         key, key_name, urls = local.api_key, "VLLM_API_KEY", (local.url,)
@@ -224,7 +232,7 @@ def endpoints_of(config: Config, role: Role, local: _Local | None) -> list[Endpo
 
 
 def _context_lengths(clients: Mapping[str, Client], config: Config, model: str) -> dict[str, int | None]:
-    served = stage_models(config, recipe_named(config.recipe.name), model)
+    served = stage_models(config, recipe_of(config), model)
     return {stage: clients[stage].context_length(served[stage].model) for stage in stages_in_use(config)}
 
 

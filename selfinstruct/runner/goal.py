@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from selfinstruct.config.loading import DEFAULT_TARGET, Config
+from selfinstruct.config.sections import DEFAULT_TARGET, Config
 
 
 @dataclass(frozen=True, slots=True)
