@@ -16,7 +16,7 @@ from pathlib import Path
 import openai
 
 from selfinstruct import algorithm
-from selfinstruct.checks.inputs import fault_of_input
+from selfinstruct.checks.screening import fault_of_input
 from selfinstruct.config.loading import load
 from selfinstruct.config.shaping import pool_settings
 from selfinstruct.models import wire

@@ -11,17 +11,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from selfinstruct.ask import Ask
-from selfinstruct.checks import validators
+from selfinstruct.checks import instance_checks, instruction_checks
 from selfinstruct.checks.contaminated import Excluded
-from selfinstruct.checks.inputs import fault_of_input
-from selfinstruct.checks.instances import judge_instances, reject_instance
-from selfinstruct.checks.instructions import (
-    InstructionRule,
-    copy_of_demonstration,
-    fault_of_instruction,
-    instruction_rules,
-)
+from selfinstruct.checks.faults import Fault, reject, rejection
+from selfinstruct.checks.instructions import InstructionCheck, copy_of_demonstration
 from selfinstruct.checks.personal_data import mask
+from selfinstruct.checks.screening import fault_of_input, fault_of_instruction, judge_instances
 from selfinstruct.diversity.scored import FULL, is_sampled
 from selfinstruct.diversity.steering import CHOICE, Steering, raised
 from selfinstruct.recipes import compat, recipe_of
@@ -244,24 +239,24 @@ class Judge:
         self._known = known
         self._excluded = excluded
         self._settings: Settings | None = None
-        self._rules: tuple[InstructionRule, ...] = ()
+        self._checks: tuple[InstructionCheck, ...] = ()
         self._learn()
 
     def verdict(self, candidate: Candidate, shown: Sequence[str], settings: Settings) -> Verdict:
         """The task that this candidate becomes, or its rejection. `shown` are the demonstrations of its request."""
         self._use(settings.filters.tokenizer)
         if settings is not self._settings:
-            self._settings, self._rules = settings, instruction_rules(settings)
+            self._settings, self._checks = settings, instruction_checks(settings)
         text = candidate.instruction
         if settings.filters.personal_data == "mask" and not settings.recipe.compat:
             (text,) = mask(text)
-        fault = _fault(text, shown, settings, self._rules)
+        fault = _fault(text, shown, settings, self._checks)
         if fault is not None:
-            return _reject(candidate, fault[0], fault[1])
+            return rejection(candidate, fault)
         near = self.index.near_duplicate(text, settings.filters.rouge_threshold)
         if near is not None:
-            evidence = f"ROUGE-L {near.score:.4f} > {settings.filters.rouge_threshold}"
-            return _reject(candidate, "near_duplicate", evidence, near)
+            found = reject("near_duplicate", f"ROUGE-L {near.score:.4f} > {settings.filters.rouge_threshold}")
+            return replace(rejection(candidate, found), score=near.score, nearest=near.id)
         contaminated = self.contaminated(candidate, settings)
         return contaminated or self.take(replace(candidate, instruction=text), settings)
 
@@ -269,9 +264,7 @@ class Judge:
         """The rejection of an instruction that is near an excluded text; None if it is not."""
         excluded = self._excluded(settings)
         found = excluded.near(candidate.instruction) if excluded else None
-        if found is None:
-            return None
-        return replace(_reject(candidate, found.fault.reason, found.fault.evidence), score=found.score)
+        return replace(rejection(candidate, found.fault), score=found.score) if found else None
 
     def take(self, candidate: Candidate, settings: Settings) -> Accepted:
         """The task that this candidate becomes, unjudged."""
@@ -300,27 +293,11 @@ class Judge:
             self._learn()
 
 
-def _fault(
-    text: str, shown: Sequence[str], settings: Settings, rules: Sequence[InstructionRule]
-) -> tuple[str, str] | None:
+def _fault(text: str, shown: Sequence[str], settings: Settings, checks: Sequence[InstructionCheck]) -> Fault | None:
     if settings.recipe.compat:
-        return compat.fault_of_instruction(text)
-    fault = fault_of_instruction(text, rules) or copy_of_demonstration(text, shown)
-    return None if fault is None else (fault.reason, fault.evidence)
-
-
-def _reject(candidate: Candidate, reason: str, evidence: str, near: Neighbour | None = None) -> Rejection:
-    return Rejection(
-        kind="instruction",
-        reason=reason,
-        request_id=candidate.request_id,
-        position=candidate.position,
-        text=candidate.instruction,
-        evidence=evidence,
-        score=near.score if near else None,
-        nearest=near.id if near else None,
-        source=candidate.source,
-    )
+        found = compat.fault_of_instruction(text)
+        return Fault(*found) if found else None
+    return fault_of_instruction(text, checks) or copy_of_demonstration(text, shown)
 
 
 async def finish(
@@ -370,11 +347,11 @@ def screen_instances(
         candidates = written.candidates
         if settings.filters.personal_data == "mask":
             candidates = tuple(_masked(named, candidate) for candidate in candidates)
-        kept, rejected = judge_instances(named, candidates, settings, written.labels, validators(settings), seeds)
+        kept, rejected = judge_instances(named, candidates, settings, written.labels, seeds)
     if excluded is not None:
         near = {one: excluded.near_instance(task.instruction, one.input, one.output) for one in kept}
         kept = tuple(one for one in kept if near[one] is None)
-        rejected += tuple(reject_instance(task, one, found.fault) for one, found in near.items() if found)
+        rejected += tuple(rejection(one, found.fault, task) for one, found in near.items() if found)
     return named, kept, (*written.rejections, *rejected)
 
 
@@ -396,8 +373,8 @@ async def check(
             so long that no prompt fits before it.
     """
     lengths = context_lengths or {}
-    instruction_rules(settings)
-    validators(settings)
+    instruction_checks(settings)
+    instance_checks(settings)
     planned = plan_round(0, settings, seeds, seeds[:1])
     check_room(min(planned, key=lambda request: most_likely_tokens(request.messages)), lengths.get(PROPOSE))
 
@@ -422,13 +399,13 @@ async def check(
 def faults_of_seed(task: Task, settings: Settings) -> list[str]:
     """The rules that a seed would break if it had to be judged, each in a few words."""
     found = []
-    fault = fault_of_instruction(task.instruction, instruction_rules(settings))
+    fault = fault_of_instruction(task.instruction, instruction_checks(settings))
     if fault is not None:
         found.append(f"{fault.reason}: {fault.evidence}")
     candidates = [
         InstanceCandidate("", place, instance.input, instance.output) for place, instance in enumerate(task.instances)
     ]
-    _, rejected = judge_instances(task, candidates, settings, validators=validators(settings))
+    _, rejected = judge_instances(task, candidates, settings)
     return found + [f"instance {one.position + 1}: {one.reason}: {one.evidence}" for one in rejected]
 
 

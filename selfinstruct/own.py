@@ -1,7 +1,7 @@
 """What users write themselves: a check, a recipe, an export form or a model, as `NAME` of a Python file of theirs.
 
-It is kept by content, so that the pool stays what it is when the file changes. It is the user's own program and runs in
-this process, with all that it may do. Nothing that a model wrote is ever run.
+The file is kept by content, so that the pool stays what it is when it changes. It is the user's own program and runs in
+this process, with all that it may do. Nothing that a model wrote is ever run. Packages may bring such things as well.
 """
 
 from __future__ import annotations
@@ -10,11 +10,14 @@ import sys
 import types
 from collections.abc import Mapping
 from functools import lru_cache
+from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any
 
 import regex
 
 from selfinstruct.errors import ConfigError
+from selfinstruct.given_files import read_text
 from selfinstruct.types import digest
 
 OWN = "own"
@@ -25,6 +28,11 @@ def file_and_name(text: str) -> tuple[str, str] | None:
     """The path and the name in `FILE.py:NAME`; None where it is something else."""
     found = _FILE.fullmatch(text)
     return (found["path"], found["name"]) if found else None
+
+
+def is_own(kind: str, text: str) -> bool:
+    """Whether a user's file or a package is named."""
+    return file_and_name(text) is not None or installed(kind, text) is not None
 
 
 def key_of(source: str) -> str:
@@ -41,6 +49,33 @@ def stored(name: str, sources: Mapping[str, str]) -> Any:
     """What `own:DIGEST:NAME` stands for, with the sources by digest. Raises: ConfigError."""
     _, key, attribute = name.split(":")
     return defined(sources.get(key, ""), attribute, "the stored code")
+
+
+@lru_cache(maxsize=64)
+def installed(kind: str, name: str) -> Any:
+    """What an installed package gives under a name, by an entry point of the group `selfinstruct.KIND`; None: nothing.
+
+    Raises:
+        ConfigError: it cannot be loaded.
+    """
+    for found in entry_points(group=f"selfinstruct.{kind}", name=name):
+        try:
+            return found.load()
+        except Exception as error:
+            raise ConfigError(f"{name} of {found.value} cannot be loaded: {in_words(error)}") from error
+    return None
+
+
+def named(kind: str, text: str) -> Any:
+    """What `FILE.py:NAME`, or a name that a package brings, stands for; None: it is neither.
+
+    Raises:
+        ConfigError: it cannot be read or loaded.
+    """
+    found = file_and_name(text)
+    if found is None:
+        return installed(kind, text)
+    return defined(read_text(Path(found[0]), "a file of Python"), found[1], found[0])
 
 
 def defined(source: str, name: str, file: str) -> Any:

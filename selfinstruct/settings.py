@@ -125,7 +125,7 @@ class FilterSettings(Section):
         (), "ask for and accept only these languages, such as `de` or `zh`; any if none is named", "language", "CODE"
     )
     max_instances: Whole = setting(5, "most instances of a task", ge=1, le=100)
-    validators: Texts = setting(("default",), "checks of finished instances, and your own of instructions; `[]`: none")
+    checks: Texts = setting(("default",), "checks in their order, also your own; `-NAME` takes one out; `[]`: none")
     """In stored settings the user's own is `own:DIGEST:FUNCTION`, and `default` the names that it stands for."""
     personal_data: PersonalData = setting("reject", "what to do with personal data")
     exclude: Paths = setting((), "test sets to stay clear of, in JSONL, CSV, Parquet or text", "exclude", "FILE")

@@ -31,6 +31,11 @@ class Instance:
     input: str
     output: str
 
+    @property
+    def texts(self) -> tuple[str, str]:
+        """Both."""
+        return self.input, self.output
+
 
 @dataclass(frozen=True, slots=True)
 class Task:

@@ -190,7 +190,7 @@ def test_numbers_that_are_none_or_too_large_are_refused_in_one_line(number: obje
 
 
 def test_one_text_may_stand_for_a_list(file: Path) -> None:
-    file.write_text("[model]\nbase_url = 'http://a/v1'\nstop = 'END'\n[filters]\nvalidators = 'json'\nexclude = 'x'\n")
+    file.write_text("[model]\nbase_url = 'http://a/v1'\nstop = 'END'\n[filters]\nchecks = 'json'\nexclude = 'x'\n")
     found = load(file, {})
-    assert (found.model.base_url, found.model.stop, found.filters.validators) == (("http://a/v1",), ("END",), ("json",))
+    assert (found.model.base_url, found.model.stop, found.filters.checks) == (("http://a/v1",), ("END",), ("json",))
     assert found.filters.exclude == (Path("x"),)

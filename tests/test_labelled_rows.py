@@ -88,7 +88,7 @@ def test_each_validator_finds_rows_of_its_kind_by_itself_and_no_others(name: str
 
 def test_the_documents_count_the_rows_and_no_seed_is_rejected() -> None:
     good = sum(not row.fault for row in ROWS)
-    written = " ".join((ROOT / "docs" / "validators.md").read_text(encoding="utf-8").split())
+    written = " ".join((ROOT / "docs" / "checks.md").read_text(encoding="utf-8").split())
     for said in (
         f"has {len(ROWS)} rows: {good} good",
         f"{len(ROWS) - good} with",

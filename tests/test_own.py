@@ -8,8 +8,12 @@ from typing import Any
 
 import pytest
 
+from selfinstruct.checks.screening import judge_instances
 from selfinstruct.cli import commands as cli
+from selfinstruct.config.loading import load
+from selfinstruct.config.shaping import pool_settings
 from selfinstruct.exports.writing import export
+from selfinstruct.types import InstanceCandidate, Task
 from tests.builders import exported, grow, rows
 
 CHECK = """
@@ -69,7 +73,7 @@ def config(folder: Path, text: str) -> Path:
 
 def test_a_check_of_instructions_and_one_of_instances_stand_in_one_list(tmp_path: Path) -> None:
     own = written(tmp_path, CHECK)
-    chosen = config(tmp_path, f'[filters]\nvalidators = ["default", "{own}:no_questions", "{own}:short"]\n')
+    chosen = config(tmp_path, f'[filters]\nchecks = ["default", "{own}:no_questions", "{own}:short"]\n')
     grow(tmp_path / "p", target=60, config=chosen)
     found = dict(rows(tmp_path / "p", "SELECT reason, MIN(kind) FROM rejections GROUP BY 1"))
     assert (found["is_question"], found["too_wordy"]) == ("instruction", "instance")
@@ -80,6 +84,48 @@ def test_a_check_of_instructions_and_one_of_instances_stand_in_one_list(tmp_path
     own.unlink()
     grow(tmp_path / "p", target=62, config=config(tmp_path, ""))
     assert exported(tmp_path / "p")
+
+
+def test_checks_run_in_the_order_of_the_list_and_each_can_be_taken_out(tmp_path: Path) -> None:
+    own = written(tmp_path, "def own(task, instance):\n    return 'own_reason'\n")
+    text = "Write the word HELLO in capital letters, please"
+
+    def found(*names: str) -> str:
+        listed = ", ".join(json.dumps(name) for name in names)
+        of = pool_settings(load(config(tmp_path, f"[filters]\nchecks = [{listed}]\n"), {}), "m")
+        candidate = InstanceCandidate("r", 0, "", "<|im_end|>")
+        _, rejected = judge_instances(Task("t", text, False), [candidate], of)
+        return rejected[0].reason if rejected else "kept"
+
+    assert found("default", f"{own}:own") == "leftover_marker"
+    assert found(f"{own}:own", "default") == "own_reason"
+    assert found("no_regex:im_end", "default") == "unwanted_match"
+    assert found("default", "-leftover_marker", f"{own}:own") == "own_reason"
+    assert found("default", "-leftover_marker") == "kept"
+    assert found() == "kept"
+
+
+def test_a_package_brings_a_check_a_recipe_and_a_form_of_export(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "brought.py").write_text(CHECK + RECIPE + FORM, encoding="utf-8")
+    about = tmp_path / "brought-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: brought\nVersion: 1.0\n", encoding="utf-8")
+    (about / "entry_points.txt").write_text(
+        "[selfinstruct.checks]\nno_questions = brought:no_questions\n"
+        "[selfinstruct.recipes]\noutputs_alone = brought:outputs_alone\n"
+        "[selfinstruct.exports]\nqa = brought:question_and_answer\n",
+        encoding="utf-8",
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    chosen = config(tmp_path, '[recipe]\nname = "outputs_alone"\n[filters]\nchecks = ["default", "no_questions"]\n')
+    grow(tmp_path / "p", target=40, config=chosen)
+    assert rows(tmp_path / "p", "SELECT COUNT(*) > 0 FROM rejections WHERE reason = 'is_question'") == [(1,)]
+    assert rows(tmp_path / "p", "SELECT DISTINCT stage FROM requests ORDER BY 1") == [("propose",), ("respond",)]
+    (path,) = export(tmp_path / "p", ["qa"], tmp_path / "out").paths
+    assert path.name == "qa.jsonl"
+    assert {frozenset(json.loads(line)) for line in path.read_text("utf-8").splitlines()} == {frozenset({"q", "a"})}
 
 
 def test_a_recipe_of_ones_own_grows_a_pool_and_is_kept_by_content(tmp_path: Path) -> None:

@@ -1,106 +1,220 @@
-"""Checks of finished instances, chosen by name in the configuration; each says what is wrong with one, or nothing."""
+"""The checks: each says why a candidate is refused, or nothing. `filters.checks` names them in their order.
+
+A check of instructions sees a text; one of instances sees a `Case`. Some names stand for one of each. Whether a
+candidate is new, and whether the instances of a task go together, is no check but part of the algorithm.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from importlib import import_module
 
+from selfinstruct.checks import instances, instructions, wording
+from selfinstruct.checks.beyond_text import beyond_text
+from selfinstruct.checks.echoes import copied_instance, prompt_echo
 from selfinstruct.checks.faults import Fault
-from selfinstruct.checks.instances import Validator
-from selfinstruct.checks.own_checks import failed, own_check
+from selfinstruct.checks.instances import Case, InstanceCheck, InstanceRule, Validator
+from selfinstruct.checks.instruction_language import wrong_language
+from selfinstruct.checks.instructions import InstructionCheck
+from selfinstruct.checks.merged import merged_tasks
+from selfinstruct.checks.own_checks import asks_for_instruction, failed, of_instance, of_instruction
 from selfinstruct.checks.patterns import forbidden_pattern, wanted_pattern
 from selfinstruct.checks.personal_data import personal_data
-from selfinstruct.checks.wording import plain
+from selfinstruct.checks.unfinished import unfinished
 from selfinstruct.errors import ConfigError, unknown
-from selfinstruct.own import OWN
+from selfinstruct.own import OWN, installed, stored
 from selfinstruct.settings import Settings
-from selfinstruct.types import Instance, Task
+from selfinstruct.types import Task
+
+OfInstructions = Callable[[Settings], InstructionCheck | None]
+"""Binds a check to the settings; None: they ask for nothing that it could find."""
+OfInstances = Callable[[Settings, Sequence[Task]], InstanceCheck | None]
+"""The same, with the pool's seeds."""
 
 
-def _later(module: str, name: str) -> Validator:
-    """A validator whose module is loaded when it is first asked: its many patterns take a while to compile.
+def _text(check: InstructionCheck) -> OfInstructions:
+    return lambda _: check
 
-    An error of its own is `validator_error`, as with the user's: one text must not end a run. Most validators see the
-    texts without long white space and what nobody sees; those of hidden characters and of forms see all of it.
+
+def _rule(rule: InstanceRule) -> OfInstances:
+    return lambda *_: lambda case: rule(case.task, case.candidate, case.labels)
+
+
+def _validator(module: str, name: str) -> OfInstances:
+    """A check whose module is loaded when it is first asked: its many patterns take a while to compile.
+
+    An error of its own is `validator_error`, as with the user's: one text must not end a run. Parsers and the check of
+    hidden characters see the texts as they are.
     """
 
-    def check(task: Task, instance: Instance) -> Fault | None:
+    def check(case: Case) -> Fault | None:
         ask: Validator = getattr(import_module(f"{__name__}.{module}"), name)
+        task = case.as_written[0] if name == "hidden_characters" else case.task
+        instance = case.as_written[1] if module == "structured" or name == "hidden_characters" else case.instance
         try:
-            if name != "hidden_characters":
-                task = replace(task, instruction=plain(task.instruction))
-                if module != "forms":
-                    instance = Instance(plain(instance.input), plain(instance.output))
             return ask(task, instance)
-        except Exception as error:  # noqa: BLE001 - whatever a text does to a validator must not end a run
+        except Exception as error:  # noqa: BLE001 - whatever a text does to a check must not end a run
             return failed(name, error)
 
-    return check
+    return lambda *_: check
 
 
-BUILT_IN: Mapping[str, Validator] = {
-    "labels": _later("repetition", "unstated_label"),
-    "restated_question": _later("repetition", "restated_question"),
-    "leftover_marker": _later("markers", "leftover_marker"),
-    "hidden_characters": _later("markers", "hidden_characters"),
-    "cut_off": _later("repetition", "cut_off"),
-    "numeric_answer": _later("arithmetic", "numeric_answer"),
-    "language_match": _later("languages", "language_match"),
-    "max_repetition": _later("repetition", "max_repetition"),
-    "json": _later("forms", "json_form"),
-    "toml": _later("forms", "toml_form"),
-    "xml": _later("forms", "xml_form"),
-    "python_syntax": _later("forms", "python_syntax"),
-    "yaml": _later("forms", "yaml_form"),
+def _personal_data(settings: Settings) -> InstructionCheck | None:
+    return personal_data if settings.filters.personal_data == "reject" else None
+
+
+def _personal_data_of_instance(settings: Settings, _: Sequence[Task]) -> InstanceCheck | None:
+    def check(case: Case) -> Fault | None:
+        return next((found for text in case.as_written[1].texts if (found := personal_data(text))), None)
+
+    return check if settings.filters.personal_data == "reject" else None
+
+
+def _languages(settings: Settings) -> InstructionCheck | None:
+    return wrong_language(settings.filters.languages) if settings.filters.languages else None
+
+
+CHECKS: Mapping[str, tuple[OfInstructions | None, OfInstances | None]] = {
+    "broken_text": (_text(wording.broken_text), _rule(instances.broken_text)),
+    "starts_with_punctuation": (_text(instructions.starts_with_punctuation), None),
+    "too_short": (lambda settings: instructions.too_short(settings.filters.min_words), None),
+    "too_long": (lambda settings: instructions.too_long(settings.filters.max_words), None),
+    "blocked_words": (lambda settings: instructions.blocked_words(settings.filters.blocked_words), None),
+    "unfinished": (_text(unfinished), None),
+    "no_request": (_text(instructions.no_request), None),
+    "empty_output": (None, _rule(instances.empty_output)),
+    "cut_off": (None, _rule(instances.cut_off)),
+    "same_as_input": (None, _rule(instances.same_as_input)),
+    "placeholder": (_text(instructions.placeholder), _rule(instances.placeholder)),
+    "material": (None, _rule(instances.material)),
+    "refusal": (None, _rule(instances.refusal)),
+    "asks_for_input": (None, _rule(instances.asks_for_input)),
+    "merged_tasks": (_text(merged_tasks), _rule(instances.merged_tasks)),
+    "attachment": (None, _rule(instances.attachment)),
+    "beyond_text": (_text(beyond_text), None),
+    "prompt_echo": (
+        lambda settings: lambda text: prompt_echo(text, settings.prompts),
+        lambda settings, _: lambda case: prompt_echo("\n".join(case.instance.texts), settings.prompts),
+    ),
+    "copied_instance": (None, lambda _, seeds: lambda case: copied_instance(*case.instance.texts, seeds)),
+    "personal_data": (_personal_data, _personal_data_of_instance),
+    "language": (_languages, None),
+    "labels": (None, _validator("repetition", "unstated_label")),
+    "restated_question": (None, _validator("repetition", "restated_question")),
+    "leftover_marker": (None, _validator("markers", "leftover_marker")),
+    "hidden_characters": (None, _validator("markers", "hidden_characters")),
+    "loose_end": (None, _validator("repetition", "loose_end")),
+    "numeric_answer": (None, _validator("arithmetic", "numeric_answer")),
+    "language_match": (None, _validator("output_language", "language_match")),
+    "max_repetition": (None, _validator("repetition", "max_repetition")),
+    "json": (None, _validator("structured", "json_form")),
+    "toml": (None, _validator("structured", "toml_form")),
+    "xml": (None, _validator("structured", "xml_form")),
+    "python_syntax": (None, _validator("structured", "python_syntax")),
+    "yaml": (None, _validator("structured", "yaml_form")),
 }
-"""Validators that need no argument, in order of price."""
-WITH_PATTERN: Mapping[str, Callable[[str], Validator]] = {"regex": wanted_pattern, "no_regex": forbidden_pattern}
-"""Validators that are written with a pattern, such as `regex:^\\d+$`."""
-CAREFUL = "language_match:lingua"
-"""The one that needs the extra `languages`."""
-DEFAULT_VALIDATORS: tuple[str, ...] = tuple(BUILT_IN)
+"""By name, in the order of `default`: of instructions, of instances."""
 DEFAULT = "default"
 """In a configuration: all of these."""
+CAREFUL = "language_match:lingua"
+"""A check that needs the extra `languages`."""
+WITH_PATTERN: Mapping[str, Callable[[str], Validator]] = {"regex": wanted_pattern, "no_regex": forbidden_pattern}
+"""Checks that are written with a pattern, such as `regex:^\\d+$`."""
+_OF_INPUTS = frozenset(
+    {"broken_text", "cut_off", "placeholder", "material", "merged_tasks", "attachment", "prompt_echo", "personal_data"}
+)
+"""Those of instances that judge an input by itself as well."""
 
 
-def validators(settings: Settings) -> tuple[Validator, ...]:
-    """The validators that settings name, the cheapest first: patterns, then built-in ones, then the user's own.
-
-    Where personal data is to be rejected, the check for it comes before all.
+def chosen(entries: Iterable[str], place: str = "filters.checks") -> tuple[str, ...]:
+    """The names that a configuration gives, each once: `default` in full, and without what `-NAME` takes out.
 
     Raises:
-        ConfigError: a name, a pattern or a function is not to be used.
+        ConfigError: a name is unknown.
     """
-    chosen = _bound(settings.filters.validators, tuple(sorted(settings.own_code.items())))
-    return (_personal_data, *chosen) if settings.filters.personal_data == "reject" else chosen
+    names: list[str] = []
+    for entry in entries:
+        if entry == DEFAULT:
+            names += CHECKS
+        elif entry.startswith("-") and entry[1:] in names:
+            names = [name for name in names if name != entry[1:]]
+        elif (
+            entry in CHECKS
+            or entry == CAREFUL
+            or entry.partition(":")[0] in {OWN, *WITH_PATTERN}
+            or installed("checks", entry) is not None
+        ):
+            names.append(entry)
+        else:
+            known = [DEFAULT, *CHECKS, CAREFUL]
+            more = [*(f"{one}:PATTERN" for one in WITH_PATTERN), "FILE.py:FUNCTION", "-NAME"]
+            raise ConfigError(
+                f"{place}: unknown check {entry!r}; {unknown(entry, known, shown=', '.join([*known, *more]))}"
+            )
+    return tuple(dict.fromkeys(names))
 
 
-def _personal_data(task: Task, instance: Instance) -> Fault | None:
-    del task
-    return personal_data(instance.input) or personal_data(instance.output)
+def instruction_checks(settings: Settings) -> tuple[InstructionCheck, ...]:
+    """The checks of instructions that settings name, in their order.
+
+    Raises:
+        ConfigError: a function of the user's cannot be loaded.
+    """
+    found = (_of_instructions(name, settings) for name in settings.filters.checks)
+    return tuple(check for check in found if check is not None)
 
 
-@lru_cache(maxsize=16)
-def _bound(names: tuple[str, ...], sources: tuple[tuple[str, str], ...]) -> tuple[Validator, ...]:
-    by_digest = dict(sources)
-    cheap: list[Validator] = []
-    dear: list[Validator] = []
-    for name in names:
-        kind, _, argument = name.partition(":")
-        if kind == OWN:
-            if check := own_check(name, by_digest):
-                dear.append(check)
-        elif name == CAREFUL:
-            from selfinstruct.checks.output_language import careful_language_match  # noqa: PLC0415 - as in `_later`
+def instance_checks(
+    settings: Settings, seeds: Sequence[Task] = (), *, of_inputs: bool = False
+) -> tuple[InstanceCheck, ...]:
+    """The checks of instances that settings name, in their order; of these, those of an input alone.
 
-            dear.insert(0, careful_language_match())
-        elif kind in WITH_PATTERN:
-            cheap.append(WITH_PATTERN[kind](argument))
-        elif name not in BUILT_IN:
-            known = [DEFAULT, *BUILT_IN, CAREFUL]
-            more = [*(f"{one}:PATTERN" for one in WITH_PATTERN), "FILE.py:FUNCTION"]
-            hint = unknown(name, known, shown=", ".join([*known, *more]))
-            raise ConfigError(f"filters.validators: unknown validator {name!r}; {hint}")
-    return (*cheap, *(BUILT_IN[name] for name in BUILT_IN if name in names), *dear)
+    Raises:
+        ConfigError: a pattern or a function is not to be used.
+    """
+    names = [name for name in settings.filters.checks if name in _OF_INPUTS or not of_inputs]
+    found = (_of_instances(name, settings, seeds) for name in names)
+    return tuple(check for check in found if check is not None)
+
+
+def _of_instructions(name: str, settings: Settings) -> InstructionCheck | None:
+    if name in CHECKS:
+        bind = CHECKS[name][0]
+        return bind(settings) if bind else None
+    function = _own(name, settings)
+    return of_instruction(name, function) if function and asks_for_instruction(function) else None
+
+
+def _of_instances(name: str, settings: Settings, seeds: Sequence[Task]) -> InstanceCheck | None:
+    if name in CHECKS:
+        bind = CHECKS[name][1]
+        return bind(settings, seeds) if bind else None
+    function = _own(name, settings)
+    if function is None:
+        return _as_written(_given(name))
+    return None if asks_for_instruction(function) else _as_written(of_instance(name, function))
+
+
+def _own(name: str, settings: Settings) -> Callable[..., object] | None:
+    """The user's function, from a file or a package; None: the name is that of a check with an argument."""
+    if name == CAREFUL or name.partition(":")[0] in WITH_PATTERN:
+        return None
+    function: Callable[..., object] = (
+        stored(name, settings.own_code) if name.startswith(f"{OWN}:") else installed("checks", name)
+    )
+    return function
+
+
+@lru_cache(maxsize=64)
+def _given(name: str) -> Validator:
+    if name == CAREFUL:
+        from selfinstruct.checks.output_language import careful_language_match  # noqa: PLC0415 - as in `_validator`
+
+        return careful_language_match()
+    kind, _, argument = name.partition(":")
+    return WITH_PATTERN[kind](argument)
+
+
+def _as_written(validator: Validator) -> InstanceCheck:
+    return lambda case: validator(*case.as_written)

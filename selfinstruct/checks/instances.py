@@ -1,35 +1,53 @@
-"""The rules an instance must pass: by itself, and beside the other instances of its task."""
+"""Checks of instances: by themselves, and beside the other instances of their task."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import regex
 
 from selfinstruct.checks import wording
-from selfinstruct.checks.echoes import copied_instance, prompt_echo
-from selfinstruct.checks.faults import Fault, reject, rejection
+from selfinstruct.checks.faults import Fault, reject
 from selfinstruct.checks.holes import hole_left_in, hole_to_fill, speaks_of_holes
-from selfinstruct.checks.labels import is_one_of, stated_labels
-from selfinstruct.checks.material import NEEDLESS, fault_of_material, letterless, no_material, repeated_by_output
+from selfinstruct.checks.labels import is_one_of
+from selfinstruct.checks.material import fault_of_material, letterless, repeated_by_output
 from selfinstruct.checks.merged import own_instance
 from selfinstruct.checks.refusals import asks_back, refused
 from selfinstruct.checks.word_lists import any_of, words
-from selfinstruct.checks.wording import comparable, excerpt, plain, quoted
-from selfinstruct.settings import Settings
+from selfinstruct.checks.wording import comparable, excerpt, quoted
 from selfinstruct.similarity.tokens import visible
-from selfinstruct.types import Instance, InstanceCandidate, Rejection, Task
-
-InstanceRule = Callable[[Task, InstanceCandidate, tuple[str, ...]], Fault | None]
-"""A check of one instance, given its task and the labels of the task."""
+from selfinstruct.types import Instance, InstanceCandidate, Task
 
 Validator = Callable[[Task, Instance], Fault | None]
-"""A check of one finished instance that the configuration chose."""
+"""A check of an instance beside its task."""
+InstanceRule = Callable[[Task, InstanceCandidate, tuple[str, ...]], Fault | None]
+"""The same, with what is known besides: how the answer ended, and the labels of a classification."""
 
-_Open = dict[int, InstanceCandidate]
-"""Candidates that no rule has hit yet, by their place in the order of judging."""
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What a check of instances is shown: texts without what nobody sees and without long white space."""
+
+    task: Task
+    candidate: InstanceCandidate
+    labels: tuple[str, ...]
+    """Of a classification; empty where none are known."""
+    as_written: tuple[Task, Instance]
+    """The same with all that is in the texts."""
+
+    @property
+    def instance(self) -> Instance:
+        """The candidate's input and output."""
+        return Instance(self.candidate.input, self.candidate.output)
+
+
+InstanceCheck = Callable[[Case], Fault | None]
+"""A check of one instance that has bound its settings."""
+
+Open = dict[int, InstanceCandidate]
+"""Candidates that no check has refused yet, by their place in the order of judging."""
 
 _INPUT_LABEL = regex.compile(r"\A\p{Lu}\p{L}{2,15}\s*:\s+")
 _INVISIBLE = regex.compile(r"[\s\p{Cf}\p{Mn}]*")
@@ -59,64 +77,6 @@ _ATTACHED = regex.compile(
     regex.IGNORECASE,
 )
 _LINK = regex.compile(r"[<(\[]?(?:https?://|www\.)\S+", regex.IGNORECASE)
-
-
-def judge_instances(
-    task: Task,
-    candidates: Sequence[InstanceCandidate],
-    settings: Settings,
-    labels: tuple[str, ...] = (),
-    validators: Sequence[Validator] = (),
-    seeds: Sequence[Task] = (),
-) -> tuple[tuple[InstanceCandidate, ...], tuple[Rejection, ...]]:
-    """The candidates that become instances of the task, in their order, and one rejection for each of the others.
-
-    Each candidate is judged by itself first, by the rules that always hold and then by the validators in their order;
-    those left are judged together, so that a faulty one neither contradicts nor displaces a good one. `labels` are the
-    labels of a classification, where the recipe knows them; otherwise those that the instruction states are used. An
-    input that is none is dropped where the instruction needs none. What copies one of the `seeds` is rejected.
-    """
-    brief = replace(task, instruction=plain(task.instruction))
-    if task.is_classification and not labels:
-        labels = stated_labels(brief.instruction)
-    faults: dict[int, Fault] = {}
-    candidates = list(candidates)
-    for index, candidate in enumerate(candidates):
-        fault = _fault(brief, candidate, labels, settings, validators, seeds)
-        if fault and fault.reason in NEEDLESS and not task.is_classification and not no_material(brief.instruction, ""):
-            candidates[index] = replace(candidate, input="")
-            fault = _fault(brief, candidates[index], labels, settings, validators, seeds)
-        if fault is not None:
-            faults[index] = fault
-    together: tuple[Callable[[_Open], dict[int, Fault]], ...] = (
-        lambda left: duplicate(task, left),
-        lambda left: conflicting_outputs(task, left),
-        lambda left: label_outside_set(task, left, labels),
-        lambda left: too_many(left, settings.filters.max_instances),
-    )
-    for rule in together:
-        faults |= rule({index: each for index, each in enumerate(candidates) if index not in faults})
-    kept = tuple(each for index, each in enumerate(candidates) if index not in faults)
-    return kept, tuple(rejection(candidates[index], faults[index], task) for index in sorted(faults))
-
-
-def _fault(
-    task: Task,
-    candidate: InstanceCandidate,
-    labels: tuple[str, ...],
-    settings: Settings,
-    validators: Sequence[Validator],
-    seeds: Sequence[Task],
-) -> Fault | None:
-    """The first fault of a candidate by itself."""
-    seen = replace(candidate, input=plain(candidate.input), output=plain(candidate.output))
-    instance = Instance(candidate.input, candidate.output)
-    return (
-        next((found for rule in INSTANCE_RULES if (found := rule(task, seen, labels))), None)
-        or prompt_echo(f"{seen.input}\n{seen.output}", settings.prompts)
-        or copied_instance(seen.input, seen.output, seeds)
-        or next((found for validator in validators if (found := validator(task, instance))), None)
-    )
 
 
 def broken_text(task: Task, candidate: InstanceCandidate, labels: tuple[str, ...]) -> Fault | None:
@@ -215,7 +175,7 @@ def attachment(task: Task, candidate: InstanceCandidate, labels: tuple[str, ...]
     return None
 
 
-def no_such_material(task: Task, candidate: InstanceCandidate, labels: tuple[str, ...]) -> Fault | None:
+def material(task: Task, candidate: InstanceCandidate, labels: tuple[str, ...]) -> Fault | None:
     """The fault of an input as material, or of a missing one; `letterless` for an output without letter or digit."""
     return (
         fault_of_material(task.instruction, candidate.input)
@@ -230,22 +190,7 @@ def asks_for_input(task: Task, candidate: InstanceCandidate, labels: tuple[str, 
     return reject("asks_for_input", quoted(found)) if found else None
 
 
-INSTANCE_RULES: tuple[InstanceRule, ...] = (
-    broken_text,
-    empty_output,
-    cut_off,
-    same_as_input,
-    placeholder,
-    no_such_material,
-    refusal,
-    asks_for_input,
-    merged_tasks,
-    attachment,
-)
-"""The rules for a single instance, in the order in which they decide."""
-
-
-def duplicate(task: Task, left: _Open) -> dict[int, Fault]:
+def duplicate(task: Task, left: Open) -> dict[int, Fault]:
     """`duplicate` for each candidate with the input and output of an earlier one; labels are compared as labels."""
     first: dict[tuple[str, str], int] = {}
     faults = {}
@@ -256,7 +201,7 @@ def duplicate(task: Task, left: _Open) -> dict[int, Fault]:
     return faults
 
 
-def conflicting_outputs(task: Task, left: _Open) -> dict[int, Fault]:
+def conflicting_outputs(task: Task, left: Open) -> dict[int, Fault]:
     """`conflicting_outputs` where one input has several outputs.
 
     In a classification the labels contradict each other and all are rejected, those of the empty input too. Elsewhere
@@ -276,7 +221,7 @@ def conflicting_outputs(task: Task, left: _Open) -> dict[int, Fault]:
     return faults
 
 
-def label_outside_set(task: Task, left: _Open, labels: tuple[str, ...]) -> dict[int, Fault]:
+def label_outside_set(task: Task, left: Open, labels: tuple[str, ...]) -> dict[int, Fault]:
     """`label_outside_set` for outputs of a classification that are none of its labels; without labels nothing is."""
     if not task.is_classification or not labels:
         return {}
@@ -288,15 +233,10 @@ def label_outside_set(task: Task, left: _Open, labels: tuple[str, ...]) -> dict[
     }
 
 
-def too_many(left: _Open, max_instances: int) -> dict[int, Fault]:
+def too_many(left: Open, max_instances: int) -> dict[int, Fault]:
     """`too_many` for the candidates after those that a task may have."""
     surplus = list(left)[max(max_instances, 0) :]
     return {index: reject("too_many", f"a task has at most {max_instances}") for index in surplus}
-
-
-def reject_instance(task: Task, candidate: InstanceCandidate, fault: Fault) -> Rejection:
-    """An instance as the rejection that a fault makes of it."""
-    return rejection(candidate, fault, task)
 
 
 def _answer(task: Task, candidate: InstanceCandidate) -> str:

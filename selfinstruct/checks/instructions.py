@@ -1,30 +1,21 @@
-"""The rules an instruction must pass by itself. Likeness to other tasks is judged by the round, with its index."""
+"""Checks of instructions by themselves, and beside the demonstrations of their request."""
 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 
 import regex
 
-from selfinstruct.checks.beyond_text import beyond_text
-from selfinstruct.checks.echoes import prompt_echo
 from selfinstruct.checks.faults import Fault, reject
 from selfinstruct.checks.holes import hole_to_fill, speaks_of_holes
-from selfinstruct.checks.instruction_language import wrong_language
-from selfinstruct.checks.merged import merged_tasks
-from selfinstruct.checks.own_checks import own_instruction_check
-from selfinstruct.checks.personal_data import personal_data
-from selfinstruct.checks.unfinished import unfinished
 from selfinstruct.checks.word_lists import words
-from selfinstruct.checks.wording import LONGEST_WORD, UNSPACED, broken_text, comparable, plain, quoted, word_count
+from selfinstruct.checks.wording import LONGEST_WORD, UNSPACED, comparable, quoted, word_count
 from selfinstruct.diversity.verbs import asks
-from selfinstruct.own import OWN
-from selfinstruct.settings import Settings
 from selfinstruct.similarity.tokens import visible
 
 _ASCII_WORD = regex.compile(r"[a-z0-9]+")
-InstructionRule = Callable[[str], Fault | None]
+InstructionCheck = Callable[[str], Fault | None]
 """A check of an instruction's text that has bound its settings."""
 
 _FITS_AT_THE_START = frozenset("¿¡")
@@ -38,39 +29,6 @@ _IS_GIVEN = regex.compile(
     regex.IGNORECASE,
 )
 """A request in the words of a teacher: "You are given an array, and your task is to sort it."."""
-
-
-def instruction_rules(settings: Settings) -> tuple[InstructionRule, ...]:
-    """All rules for an instruction, the cheapest first."""
-    return (
-        broken_text,
-        starts_with_punctuation,
-        too_short(settings.filters.min_words),
-        too_long(settings.filters.max_words),
-        blocked_words(settings.filters.blocked_words),
-        unfinished,
-        no_request,
-        placeholder,
-        merged_tasks,
-        beyond_text,
-        lambda text: prompt_echo(text, settings.prompts),
-        *((personal_data,) if settings.filters.personal_data == "reject" else ()),
-        *((wrong_language(settings.filters.languages),) if settings.filters.languages else ()),
-        *_own(settings),
-    )
-
-
-def _own(settings: Settings) -> Iterator[InstructionRule]:
-    """The user's checks of instructions, in their order."""
-    for name in settings.filters.validators:
-        if name.startswith(f"{OWN}:") and (rule := own_instruction_check(name, settings.own_code)):
-            yield rule
-
-
-def fault_of_instruction(text: str, rules: Iterable[InstructionRule]) -> Fault | None:
-    """What the first of the rules that hits says; None: no rule does."""
-    text = plain(text)
-    return next((fault for rule in rules if (fault := rule(text))), None)
 
 
 def starts_with_punctuation(text: str) -> Fault | None:
@@ -88,7 +46,7 @@ def starts_with_punctuation(text: str) -> Fault | None:
     return reject("starts_with_punctuation", quoted(stripped, 20))
 
 
-def too_short(min_words: int) -> InstructionRule:
+def too_short(min_words: int) -> InstructionCheck:
     """A check that finds texts of fewer words, `too_short`; `word_count` says what a word is."""
 
     def check(text: str) -> Fault | None:
@@ -99,7 +57,7 @@ def too_short(min_words: int) -> InstructionRule:
     return check
 
 
-def too_long(max_words: int) -> InstructionRule:
+def too_long(max_words: int) -> InstructionCheck:
     """A check that finds texts of more words, `too_long`; `word_count` says what a word is.
 
     Signs that are no words count by their characters, so that no line of stars is short.
@@ -116,7 +74,7 @@ def too_long(max_words: int) -> InstructionRule:
     return check
 
 
-def blocked_words(blocked: Iterable[str]) -> InstructionRule:
+def blocked_words(blocked: Iterable[str]) -> InstructionCheck:
     """A check that finds the words as whole words in any case, `blocked_words`.
 
     White space in an entry matches any white space. Where an entry begins or ends with a letter of a script that does

@@ -3,48 +3,43 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import regex
 
 from selfinstruct.checks.faults import Fault, reject
 from selfinstruct.checks.instances import Validator
+from selfinstruct.checks.instructions import InstructionCheck
 from selfinstruct.checks.wording import excerpt
-from selfinstruct.own import in_words, stored
-from selfinstruct.types import Instance, Task
+from selfinstruct.own import in_words
 
 _REASON = regex.compile(r"\s*(?P<reason>[a-z][a-z0-9_]{0,63})\s*(?::\s*(?P<evidence>.*))?", regex.DOTALL)
 LONGEST_EVIDENCE = 300
 
 
-def own_check(name: str, sources: Mapping[str, str]) -> Validator | None:
-    """A check of instances that asks the user's function (task, instance); None where that checks instructions.
+def asks_for_instruction(function: Callable[..., Any]) -> bool:
+    """Whether a function of the user's wants one value, an instruction; else it wants a task and an instance."""
+    try:
+        found = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    wanted = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
+    return sum(one.kind in wanted and one.default is inspect.Parameter.empty for one in found) == 1
+
+
+def of_instruction(name: str, function: Callable[..., Any]) -> InstructionCheck:
+    """A check of instructions that asks a function of the user's.
 
     "too_terse" is a reason, "too_terse: 3 words" one with evidence; any other text is evidence for a reason named after
     the function. What is no text, and any error, is `validator_error`.
-
-    Raises:
-        ConfigError: the source cannot be loaded or has no such function.
     """
-    function = stored(name, sources)
-    if _parameters(function) == 1:
-        return None
-
-    def check(task: Task, instance: Instance) -> Fault | None:
-        return _said(name, function, task, instance)
-
-    return check
+    return lambda text: _said(name, function, text)
 
 
-def own_instruction_check(name: str, sources: Mapping[str, str]) -> Callable[[str], Fault | None] | None:
-    """The same for a function of the instruction alone; None where the function checks instances.
-
-    Raises:
-        ConfigError: as above.
-    """
-    function = stored(name, sources)
-    return (lambda text: _said(name, function, text)) if _parameters(function) == 1 else None
+def of_instance(name: str, function: Callable[..., Any]) -> Validator:
+    """The same for a check of instances."""
+    return lambda task, instance: _said(name, function, task, instance)
 
 
 def failed(function: str, error: BaseException) -> Fault:
@@ -52,16 +47,6 @@ def failed(function: str, error: BaseException) -> Fault:
     return reject(
         "validator_error", excerpt(f"{function}: {type(error).__name__}: {in_words(error)}", LONGEST_EVIDENCE)
     )
-
-
-def _parameters(function: Any) -> int:
-    """How many values a function must be given."""
-    try:
-        found = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):
-        return 2
-    wanted = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
-    return sum(one.kind in wanted and one.default is inspect.Parameter.empty for one in found) or 2
 
 
 def _said(name: str, function: Callable[..., Any], *given: Any) -> Fault | None:

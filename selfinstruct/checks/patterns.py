@@ -45,11 +45,11 @@ def forbidden_pattern(pattern: str) -> Validator:
 
 def _compiled(kind: str, pattern: str) -> regex.Pattern[str]:
     if not pattern:
-        raise ConfigError(f'filters.validators: {kind} needs a pattern, such as "{kind}:[0-9]"')
+        raise ConfigError(f'filters.checks: {kind} needs a pattern, such as "{kind}:[0-9]"')
     try:
         return regex.compile(pattern)
     except regex.error as error:
-        raise ConfigError(f"filters.validators: {kind}:{pattern} is no regular expression: {error}") from error
+        raise ConfigError(f"filters.checks: {kind}:{pattern} is no regular expression: {error}") from error
 
 
 def _search(compiled: regex.Pattern[str], text: str) -> regex.Match[str] | Fault | None:

@@ -130,7 +130,7 @@ def _quoted_again(instruction: str, output: str) -> str | None:
     return next((one for one in material if len(tokenize(one)) > 5 and one == said), None)
 
 
-def cut_off(task: Task, instance: Instance) -> Fault | None:
+def loose_end(task: Task, instance: Instance) -> Fault | None:
     """`cut_off` for prose of eight words and more that ends with a comma, an article or a conjunction.
 
     Verse, code, lists of values and texts that were to be completed are left alone.

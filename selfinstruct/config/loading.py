@@ -16,7 +16,7 @@ from selfinstruct.config.roles import recipe_of, sampling_of
 from selfinstruct.config.sections import OPTIONS, PLACES, SECTIONS, Config, PriceSection, Role
 from selfinstruct.errors import ConfigError, nearest, plain_form, unknown
 from selfinstruct.given_files import read_text
-from selfinstruct.own import file_and_name
+from selfinstruct.own import is_own
 from selfinstruct.recipes import RECIPES
 from selfinstruct.steps import judging
 from selfinstruct.types import storable
@@ -61,7 +61,7 @@ def load(path: Path | None, options: Mapping[str, Any], tell: Callable[[str], No
         config = Config.model_validate(_over(_over(file, environment), other | given))
     except ValidationError as error:
         raise ConfigError(_fault(error, named, path)) from error
-    if config.recipe.name not in RECIPES and file_and_name(config.recipe.name) is None:
+    if config.recipe.name not in RECIPES and not is_own("recipes", config.recipe.name):
         fault = f"unknown recipe {config.recipe.name!r}; {unknown(config.recipe.name, RECIPES)}"
         raise ConfigError(f"{named('recipe.name')}: {fault}")
     _check(config)

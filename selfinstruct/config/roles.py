@@ -12,6 +12,7 @@ from selfinstruct.errors import ConfigError
 from selfinstruct.models.budget import Limits
 from selfinstruct.models.prices import Price, listed_price
 from selfinstruct.models.urls import as_base_url
+from selfinstruct.own import installed
 from selfinstruct.recipes import RECIPES, Recipe
 from selfinstruct.settings import Settings
 from selfinstruct.steps import judging
@@ -24,23 +25,21 @@ _VARIABLE = re.compile(r"\$\{([^{}]*)\}")
 
 
 def recipe_of(config: Config) -> Recipe:
-    """The recipe that a configuration names: a built-in one, or the user's own as `FILE.py:NAME`.
+    """The recipe that a configuration names: a built-in one, the user's own as `FILE.py:NAME`, or a package's.
 
     Raises:
         ConfigError: what is named is no recipe.
     """
     name = config.recipe.name
-    own = config.own_code(name, "recipe.name")
-    if own is None:
+    if name in RECIPES:
         return RECIPES[name]
-    if not isinstance(own.value, Recipe):
+    own = config.own_code(name, "recipe.name")
+    recipe = own.value if own else installed("recipes", name)
+    if not isinstance(recipe, Recipe):
         raise ConfigError(f"recipe.name: {name} is no recipe; it has to be a `selfinstruct.recipes.Recipe`")
-    if own.value.name not in RECIPES:
-        raise ConfigError(
-            f"recipe.name: {name} has the name {own.value.name!r}; wanted is {' or '.join(RECIPES)}, whose prompts it "
-            "fills"
-        )
-    return own.value
+    if recipe.name not in RECIPES:
+        raise ConfigError(f"recipe.name: {name} has the name {recipe.name!r}; wanted is {' or '.join(RECIPES)}")
+    return recipe
 
 
 def stages_in_use(config: Config) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
-from selfinstruct.checks import DEFAULT, DEFAULT_VALIDATORS
+from selfinstruct.checks import chosen
 from selfinstruct.checks.instruction_language import language_names
 from selfinstruct.config.roles import recipe_of, stage_models, stages_in_use
 from selfinstruct.config.sections import Config
@@ -40,7 +40,7 @@ def pool_settings(
         "topics": None,
         "prompts": STANDARD,
     }
-    kept = {"languages": tuple(languages), "validators": checks, "exclude": ()}
+    kept = {"languages": tuple(languages), "checks": checks, "exclude": ()}
     served = stage_models(config, recipe_of(config), model, context_length)
     return Settings(
         **{name: getattr(config, name) for name in PoolSettings.model_fields if name not in {"recipe", "filters"}},
@@ -59,19 +59,16 @@ def _checks(config: Config) -> tuple[tuple[str, ...], dict[str, str]]:
     """The names of the checks in their order, and the sources of the user's own by digest."""
     names: list[str] = []
     sources: dict[str, str] = {}
-    for entry in config.filters.validators:
-        if entry == DEFAULT:
-            names += DEFAULT_VALIDATORS
-        elif entry.startswith(f"{OWN}:"):
-            raise ConfigError(f"filters.validators: {entry!r} is the form of stored settings; give FILE.py:FUNCTION")
-        elif not entry.startswith(("regex:", "no_regex:")) and (own := config.own_code(entry, "filters.validators")):
+    for entry in config.filters.checks:
+        if entry.startswith(f"{OWN}:"):
+            raise ConfigError(f"filters.checks: {entry!r} is the form of stored settings; give FILE.py:FUNCTION")
+        own = None if entry.startswith(("regex:", "no_regex:")) else config.own_code(entry, "filters.checks")
+        if own is not None:
             if not callable(own.value):
-                raise ConfigError(f"filters.validators: {entry} is no function")
+                raise ConfigError(f"filters.checks: {entry} is no function")
             sources[key_of(own.source)] = own.source
-            names.append(own.stored)
-        else:
-            names.append(entry)
-    return tuple(dict.fromkeys(names)), sources
+        names.append(own.stored if own else entry)
+    return chosen(names), sources
 
 
 def _prompts(config: Config) -> dict[str, str]:
@@ -81,23 +78,23 @@ def _prompts(config: Config) -> dict[str, str]:
     sets = sorted(entry.name for entry in of_recipe.iterdir() if entry.is_dir())
     prompts = _texts(of_recipe / STANDARD if sets else of_recipe) | _texts(packaged / judging.JUDGE)
     if section.prompts != STANDARD:
-        chosen = of_recipe / section.prompts if section.prompts in sets else Path(section.prompts)
-        if not chosen.is_dir():
+        folder = of_recipe / section.prompts if section.prompts in sets else Path(section.prompts)
+        if not folder.is_dir():
             raise ConfigError(
                 f"recipe.prompts: {section.prompts} is not a folder, nor a set of prompts of the recipe {section.name} "
                 f"({', '.join(sets or [STANDARD])}); a folder holds files such as {next(iter(prompts))}.txt"
             )
-        found = _texts(chosen)
+        found = _texts(folder)
         if unknown := found.keys() - prompts.keys():
             names = ", ".join(f"{name}.txt" for name in prompts)
             raise ConfigError(
-                f"{chosen}/{min(unknown)}.txt: the recipe {section.name} has no such prompt; it has {names}"
+                f"{folder}/{min(unknown)}.txt: the recipe {section.name} has no such prompt; it has {names}"
             )
         if config.filters.languages and (
             mute := [one for one in found if speaks_of_language(prompts[one]) and not speaks_of_language(found[one])]
         ):
             raise ConfigError(
-                f"{chosen}/{mute[0]}.txt: --language is not asked for; write {{{{language}}}} where it belongs"
+                f"{folder}/{mute[0]}.txt: --language is not asked for; write {{{{language}}}} where it belongs"
             )
         prompts |= found
     return {name: text for name, text in prompts.items() if config.judge.enabled or name not in judging.STAGES}

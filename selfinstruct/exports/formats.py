@@ -5,12 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from selfinstruct.errors import ConfigError
-from selfinstruct.given_files import read_text
-from selfinstruct.own import defined, file_and_name, in_words
+from selfinstruct.own import in_words, named
 from selfinstruct.pool.training_rows import Row
 
 END = "<|endoftext|>"
@@ -140,15 +138,14 @@ FORMATS: Mapping[str, Callable[[Wording], Form]] = {
 
 
 def form_named(name: str) -> Callable[[Wording], Form]:
-    """A form by its name, or the user's own as `FILE.py:NAME`: a function of a row that gives one JSON object.
+    """A form by its name, or the user's own: a function of a row that gives one JSON object.
 
     Raises:
-        ConfigError: the file cannot be read or loaded, or has no such function.
+        ConfigError: it cannot be read or loaded.
     """
-    own = file_and_name(name)
-    if own is None:
+    if name in FORMATS:
         return FORMATS[name]
-    function = defined(read_text(Path(own[0]), "a file of Python"), own[1], own[0])
+    function, short = named("exports", name), name.rpartition(":")[2]
 
     def form(row: Row) -> dict[str, Any] | Unfit:
         try:
@@ -156,7 +153,7 @@ def form_named(name: str) -> Callable[[Wording], Form]:
         except Exception as error:
             raise ConfigError(f"--format {name}: row {row.id}: {type(error).__name__}: {in_words(error)}") from error
         if found is None:
-            return Unfit(own[1].lower())
+            return Unfit(short.lower())
         if not isinstance(found, dict):
             raise ConfigError(f"--format {name}: row {row.id} gave {in_words(found)[:60]}; wanted a dict, or None")
         return found

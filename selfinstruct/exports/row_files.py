@@ -12,7 +12,6 @@ from typing import Any
 import orjson
 
 from selfinstruct.exports.formats import FORMATS, Unfit, Wording, form_named
-from selfinstruct.own import file_and_name
 from selfinstruct.pool.training_rows import Row
 
 Write = Callable[[Row], Unfit | None]
@@ -38,8 +37,7 @@ _LINE_ENDS = {character.encode(): b"\\u%04x" % ord(character) for character in "
 
 def file_name(name: str, split: str | None) -> str:
     """The name of the file of a format, or of one side of a split."""
-    own = file_and_name(name)
-    stem, _, ending = TABLES.get(name, f"{own[1] if own else name}.jsonl").rpartition(".")
+    stem, _, ending = TABLES.get(name, f"{name.rpartition(':')[2]}.jsonl").rpartition(".")
     return f"{stem}-{split}.{ending}" if split else f"{stem}.{ending}"
 
 

@@ -17,11 +17,11 @@ from selfinstruct.exports.card import card
 from selfinstruct.exports.choice import CONTAMINATED, Choice, Places, Screen, judge
 from selfinstruct.exports.companions import axolotl, dataset_info
 from selfinstruct.exports.folder import MANIFEST, whole_folder
-from selfinstruct.exports.formats import Wording, form_named
+from selfinstruct.exports.formats import Wording
 from selfinstruct.exports.manifest import Figures, describe, software
 from selfinstruct.exports.row_files import NAMES, Write, file_name, opened
 from selfinstruct.exports.splits import BRIDGES, Sides, Split, walk
-from selfinstruct.own import file_and_name
+from selfinstruct.own import named
 from selfinstruct.pool.exclusions import used
 from selfinstruct.pool.reader import Connection, snapshot
 from selfinstruct.pool.training_rows import Row, configurations, open_tasks, rows, text_at, texts_of_tasks
@@ -130,12 +130,10 @@ def formats_wanted(names: Sequence[str], setting: str = "--format") -> tuple[str
         ConfigError: a name is unknown, or the user's own cannot be loaded.
     """
     for name in names:
-        if name not in (*NAMES, ALL) and file_and_name(name) is None:
+        if name not in (*NAMES, ALL) and named("exports", name) is None:
             known = f"{', '.join(NAMES)}, or {ALL}"
             raise ConfigError(f"{setting} {name}: unknown format; {unknown(name, (*NAMES, ALL), known)}")
-    own = [name for name in dict.fromkeys(names) if name not in (*NAMES, ALL)]
-    for name in own:
-        form_named(name)
+    own = dict.fromkeys(name for name in names if name not in (*NAMES, ALL))
     return (*(name for name in NAMES if name in names or ALL in names), *own)
 
 

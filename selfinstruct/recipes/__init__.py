@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from selfinstruct.ask import Ask
-from selfinstruct.own import stored
+from selfinstruct.own import OWN, installed, stored
 from selfinstruct.recipes import chat, paper
 from selfinstruct.settings import Settings
 from selfinstruct.types import Api, Candidate, Completion, Prompt, Rejection, Request, Task, Written
@@ -67,5 +67,7 @@ RECIPES: Mapping[str, Recipe] = {
 def recipe_of(settings: Settings) -> Recipe:
     """The recipe by which a round is asked and read: a built-in one, or the user's own. Raises: ConfigError."""
     name = settings.recipe.name
-    found: Recipe = RECIPES[name] if name in RECIPES else stored(name, settings.own_code)
+    if name in RECIPES:
+        return RECIPES[name]
+    found: Recipe = stored(name, settings.own_code) if name.startswith(OWN) else installed("recipes", name)
     return found
