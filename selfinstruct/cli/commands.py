@@ -10,7 +10,7 @@ import functools
 import inspect
 import itertools
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args
 
@@ -163,8 +163,12 @@ def _pool_and_more(pool: Path | None, named: Path | None, *more: str | Path | No
     return named, [str(pool), *after]
 
 
-def _parameter(option: Option) -> inspect.Parameter:
+def _parameters(option: Option) -> Iterator[inspect.Parameter]:
     """An option as Typer wants it declared; what its value may be is checked where all settings are."""
+    if option.name == "pool":
+        yield inspect.Parameter("pool", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=PoolArgument)
+        yield inspect.Parameter("pool_option", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=PoolOption)
+        return
     annotation = option.field.annotation
     is_path = Path in {annotation, *get_args(annotation)}
     choices = [one for one in option.shown.split("|") if one.islower()]
@@ -176,7 +180,7 @@ def _parameter(option: Option) -> inspect.Parameter:
     )
     kind: Any = bool if annotation is bool else Path if is_path else str
     kind = list[kind] if option.is_list else kind
-    return inspect.Parameter(
+    yield inspect.Parameter(
         option.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, info]
     )
 
@@ -191,6 +195,8 @@ def _with_settings(*names: str) -> Callable[[Command], Command]:
         @functools.wraps(command)
         def called(**values: Any) -> None:
             own = {name: values.pop(name) for name in parameters if name in values}
+            if "pool_option" in values:
+                values["pool"] = _one_pool(values.pop("pool"), values.pop("pool_option"))
             command(given=values, **own)
 
         def show(more: Sequence[inspect.Parameter]) -> None:
@@ -201,8 +207,8 @@ def _with_settings(*names: str) -> Callable[[Command], Command]:
         def declare() -> None:
             from selfinstruct.config.sections import OPTIONS
 
-            wanted = names or [name for name in OPTIONS if name not in {"pool", "compat"}]
-            show([_parameter(OPTIONS[name]) for name in wanted])
+            wanted = names or [name for name in OPTIONS if name != "compat"]
+            show([one for name in wanted for one in _parameters(OPTIONS[name])])
 
         parameters = inspect.signature(command, eval_str=True).parameters
         show(())
@@ -220,8 +226,6 @@ ConfigOption = Annotated[
 @app.command()
 @_with_settings()
 def generate(
-    pool: PoolArgument = None,
-    pool_option: PoolOption = None,
     *,
     given: Given,
     config: ConfigOption = None,
@@ -233,7 +237,7 @@ def generate(
     from selfinstruct.cli import generate as terminal
     from selfinstruct.config.loading import load
 
-    loaded = load(config, {"pool": _one_pool(pool, pool_option), **given}, say)
+    loaded = load(config, given, say)
     if dry_run:
         terminal.show_forecast(loaded, as_json=as_json, quiet=quiet)
         return
@@ -505,9 +509,10 @@ def report(
 
 
 @app.command()
+@_with_settings("pool")
 def publish(
-    pool: PoolArgument = None,
-    pool_option: PoolOption = None,
+    *,
+    given: Given,
     config: ConfigOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the version's manifest as JSON.")] = False,
 ) -> None:
@@ -515,14 +520,15 @@ def publish(
     from selfinstruct.cli.outputs import publish_version
     from selfinstruct.config.loading import load
 
-    loaded = load(config, {"pool": _one_pool(pool, pool_option)}, say)
+    loaded = load(config, given, say)
     raise typer.Exit(publish_version(loaded.pool, loaded, as_json=as_json))
 
 
 @app.command()
+@_with_settings("pool")
 def finetune(
-    pool: PoolArgument = None,
-    pool_option: PoolOption = None,
+    *,
+    given: Given,
     version: Annotated[int | None, typer.Option(help="Which version.  [default: the last published]")] = None,
     command: Annotated[
         str | None,
@@ -534,7 +540,7 @@ def finetune(
     from selfinstruct.cli.outputs import train_version
     from selfinstruct.config.loading import load
 
-    loaded = load(config, {"pool": _one_pool(pool, pool_option)}, say)
+    loaded = load(config, given, say)
     raise typer.Exit(train_version(loaded.pool, version, command or loaded.finetune.command))
 
 
@@ -602,11 +608,9 @@ def offline_server(
 
 
 @app.command()
-@_with_settings("seeds", "more", "target", "backend", "base_url", "model", "max_usd")
+@_with_settings("pool", "seeds", "more", "target", "backend", "base_url", "model", "max_usd")
 def schedule(
     cron: Annotated[str, typer.Option(help="When, such as '0 2 * * *' for two o'clock each night.")],
-    pool: PoolArgument = None,
-    pool_option: PoolOption = None,
     *,
     given: Given,
     config: ConfigOption = None,
@@ -618,7 +622,7 @@ def schedule(
 
     if given["more"] is not None and given["target"] is not None:
         raise ConfigError("give one of --more and --target")
-    found = load(config, {"pool": _one_pool(pool, pool_option), **given}, say)
+    found = load(config, given, say)
     if found.more is None and found.target is None:
         raise ConfigError("give one of --more and --target, here or in the config file")
     from selfinstruct.scheduling.schedule import schedule as serve

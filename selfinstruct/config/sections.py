@@ -262,24 +262,24 @@ class Config(PoolSettings):
     prices: dict[str, PriceSection] = Field({})
     publish: PublishSection = PublishSection()
     finetune: FinetuneSection = FinetuneSection()
-    _own: dict[str, OwnCode] = PrivateAttr(default_factory=dict)
+    _sources: dict[str, str] = PrivateAttr(default_factory=dict)
 
     def own_code(self, text: str, place: str) -> OwnCode | None:
-        """What `FILE.py:NAME` stands for, read once; None where the text is something else.
+        """What `FILE.py:NAME` stands for, each file read once; None where the text is something else.
 
         Raises:
             ConfigError: the file cannot be read or loaded, or defines no such name.
         """
         found = file_and_name(text)
-        if found is None or text in self._own:
-            return self._own.get(text)
+        if found is None:
+            return None
         path, name = found
         try:
-            source = read_text(Path(path), "a file of Python")
-            self._own[text] = OwnCode(stored_name(source, name), source, defined(source, name, path))
+            source = self._sources.get(path) or read_text(Path(path), "a file of Python")
+            self._sources[path] = source
+            return OwnCode(stored_name(source, name), source, defined(source, name, path))
         except ConfigError as error:
             raise ConfigError(f"{place}: {error}") from error
-        return self._own[text]
 
     @property
     def starts_vllm(self) -> bool:
