@@ -14,7 +14,7 @@ from rich.text import Text
 from selfinstruct.cli.text import OUT, counted, say, show_json
 
 if TYPE_CHECKING:
-    from selfinstruct.config.loading import Config
+    from selfinstruct.config.sections import Config
     from selfinstruct.exports.writing import Exported, Options
     from selfinstruct.report.page import Source
 

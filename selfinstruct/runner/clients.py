@@ -9,10 +9,18 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from selfinstruct.config.loading import DEFAULT_CONCURRENCY, Config
-from selfinstruct.config.own_code import own_code, recipe_named
-from selfinstruct.config.roles import OPENAI_URL, headers_of, key_in, role_of, stage_models, stages_in_use, urls_of
-from selfinstruct.config.sections import Role
+from selfinstruct.config.roles import (
+    DEFAULT_CONCURRENCY,
+    OPENAI_URL,
+    headers_of,
+    key_in,
+    recipe_of,
+    role_of,
+    stage_models,
+    stages_in_use,
+    urls_of,
+)
+from selfinstruct.config.sections import Config, Role
 from selfinstruct.errors import AccessError, ConfigError
 from selfinstruct.models.client import Client, EndpointConfig
 from selfinstruct.models.meter import Meter
@@ -101,7 +109,7 @@ async def serve(
         listed = [await client.check(config.model_name) for client in used]
         names = [role_of(config, stage).name for stage in in_use]
         name = config.model_name or (names[0] if names[0] and all(names) else _only_model(listed))
-        recipe = recipe_named(config.recipe.name)
+        recipe = recipe_of(config)
         served = stage_models(config, recipe, name)
         lengths = {stage: clients[stage].context_length(served[stage].model) for stage in in_use}
         fitted = [length for stage in recipe.stages if (length := lengths[stage]) is not None]
@@ -190,11 +198,11 @@ def endpoints_of(config: Config, role: Role, local: EndpointConfig | None) -> li
         AccessError: a key is missing.
     """
     urls = urls_of(config, role)
-    if not urls and (own := own_code(config.model.backend or "", "model.backend")):
+    if not urls and (own := config.own_code(config.model.backend or "", "model.backend")):
         name = str(config.model.backend)
-        if not inspect.iscoroutinefunction(own[2]):
+        if not inspect.iscoroutinefunction(own.value):
             raise ConfigError(f"model.backend: {name} is no async function")
-        return [EndpointConfig("http://own.invalid", key_name=name, timeout_s=role.timeout_s, function=own[2])]
+        return [EndpointConfig("http://own.invalid", key_name=name, timeout_s=role.timeout_s, function=own.value)]
     headers, secret_headers = headers_of(role)
     if not urls and local is not None:
         return [replace(local, headers=headers, secret_headers=secret_headers, timeout_s=role.timeout_s)]

@@ -9,7 +9,8 @@ from decimal import Decimal
 
 from selfinstruct import algorithm
 from selfinstruct.ask import at_once
-from selfinstruct.config.loading import DEFAULT_CONCURRENCY, Config, limits_of
+from selfinstruct.config.roles import DEFAULT_CONCURRENCY, limits_of
+from selfinstruct.config.sections import Config
 from selfinstruct.config.shaping import pool_settings
 from selfinstruct.models.prices import Price, in_dollars
 from selfinstruct.pool.opening import is_pool

@@ -42,7 +42,7 @@ from selfinstruct.steps import judging
 from selfinstruct.types import Completion, Prompt, Request
 
 if TYPE_CHECKING:  # brings the HTTP client, which takes a second to import
-    from selfinstruct.config.loading import Config
+    from selfinstruct.config.sections import Config
     from selfinstruct.models.budget import Budget
     from selfinstruct.runner.clients import Models
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from selfinstruct import algorithm
 from selfinstruct.ask import Unanswered, at_once, recorded
 from selfinstruct.checks.contaminated import Excluded
-from selfinstruct.config.loading import Config
+from selfinstruct.config.sections import Config
 from selfinstruct.config.shaping import pool_settings
 from selfinstruct.errors import ConfigError, PoolError
 from selfinstruct.pool import statements

@@ -12,9 +12,8 @@ from typing import Any
 from selfinstruct import algorithm
 from selfinstruct.checks.contaminated import Excluded
 from selfinstruct.checks.instruction_language import language_names, strangers
-from selfinstruct.config.loading import DEFAULT_TARGET, OFFLINE_MODEL, Config, limits_of
-from selfinstruct.config.own_code import recipe_named
-from selfinstruct.config.roles import prices_of, role_of
+from selfinstruct.config.roles import limits_of, prices_of, recipe_of, role_of
+from selfinstruct.config.sections import DEFAULT_TARGET, OFFLINE_MODEL, Config
 from selfinstruct.config.shaping import pool_settings
 from selfinstruct.errors import AccessError, ConfigError, PoolError, SelfInstructError
 from selfinstruct.models.budget import Budget, Limits
@@ -180,7 +179,7 @@ def check_same_pool(folder: Path, meta: Mapping[str, str], config: Config) -> No
 
 
 def _is_offline(config: Config) -> bool:
-    models = {role_of(config, stage).name or config.model_name for stage in recipe_named(config.recipe.name).stages}
+    models = {role_of(config, stage).name or config.model_name for stage in recipe_of(config).stages}
     return models == {OFFLINE_MODEL}
 
 
