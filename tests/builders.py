@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from selfinstruct.ask import Ask, Key, Unanswered, at_once
+from selfinstruct.checks.screening import judge_instances
 from selfinstruct.config.loading import load
 from selfinstruct.config.shaping import pool_settings
 from selfinstruct.exports.writing import export
@@ -20,7 +21,7 @@ from selfinstruct.pool.writer import Statement
 from selfinstruct.runner.pump import Outcome
 from selfinstruct.runner.run import grow_blocking
 from selfinstruct.settings import Settings
-from selfinstruct.types import Completion, Instance, Prompt, Request, Task
+from selfinstruct.types import Completion, Instance, InstanceCandidate, Prompt, Rejection, Request, Task
 
 ROOT = Path(__file__).parents[1]
 Result = TypeVar("Result")
@@ -46,6 +47,16 @@ def changed(given: Settings, **changes: Any) -> Settings:
 def task(instruction: str, number: int = 0, *, is_classification: bool = False) -> Task:
     """A seed without input."""
     return Task(f"s{number}", instruction, is_classification, (Instance("", "Done."),), "seed")
+
+
+def instance_fault(
+    of: Settings, instruction: str, output: str, given: str = "", *, is_classification: bool = False
+) -> Rejection | None:
+    """Why one instance is rejected; None: it is kept."""
+    task = Task("t", instruction, is_classification)
+    kept, rejected = judge_instances(task, [InstanceCandidate("r", 0, given, output)], of)
+    assert len(kept) + len(rejected) == 1
+    return rejected[0] if rejected else None
 
 
 def book_says(instruction: str, text: str, output: str) -> bool | None:
