@@ -15,7 +15,7 @@ from selfinstruct.exports.writing import export
 from selfinstruct.models.offline.book import find
 from selfinstruct.pool import statements
 from selfinstruct.pool.opening import Pool
-from selfinstruct.pool.writer import Statement
+from selfinstruct.pool.statements import Statement
 from selfinstruct.runner.pump import Outcome
 from selfinstruct.runner.run import grow_blocking
 from selfinstruct.settings import Settings

@@ -16,10 +16,8 @@ import pytest
 from selfinstruct.cli import commands as cli
 from selfinstruct.errors import ConfigError
 from selfinstruct.models.offline.server import OfflineServer
-from selfinstruct.pool import reader, training_rows
 from selfinstruct.pool.condition import matching
-from selfinstruct.pool.opening import open_for_reading
-from selfinstruct.pool.reader import status
+from selfinstruct.pool.reader import snapshot, status
 from selfinstruct.runner.underway import Generated
 from tests.builders import exported, grow, jsonl, rows, seed_row
 from tests.processes import counted, generate, kills, running
@@ -90,13 +88,13 @@ def test_what_is_removed_leaves_exports_and_samples_and_nothing_else(
     pool: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = adds_up(pool)
-    with reader.snapshot(pool) as connection:
-        all_rows = list(training_rows.rows(connection))
+    with snapshot(pool) as opened:
+        all_rows = list(opened.rows())
     gone = {row.task_id for row in all_rows[::2]}
     assert remove(pool, *gone) == 0
     assert f"{len(gone)} tasks removed by event 1" in capsys.readouterr().out
-    with reader.snapshot(pool) as connection:
-        assert list(training_rows.rows(connection)) == [row for row in all_rows if row.task_id not in gone]
+    with snapshot(pool) as opened:
+        assert list(opened.rows()) == [row for row in all_rows if row.task_id not in gone]
     now = adds_up(pool)
     assert now == {**before, "removed": len(gone)}
     assert run("status", pool) == 0
@@ -317,11 +315,7 @@ def test_a_replay_judges_what_was_removed_and_says_so(
 
 
 def found(pool: Path, condition: str, **more: Any) -> list[str]:
-    connection = open_for_reading(pool)
-    try:
-        return matching(connection, condition, "origin = 'generated'", **more)
-    finally:
-        connection.close()
+    return matching(pool, condition, "origin = 'generated'", **more)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from selfinstruct.errors import ConfigError
 from selfinstruct.given_files import read_text
 from selfinstruct.own import defined, file_and_name, in_words
-from selfinstruct.pool.training_rows import Row
+from selfinstruct.pool.records import Row
 
 END = "<|endoftext|>"
 """The end of a completion of the form self-instruct, as in the files of the original."""

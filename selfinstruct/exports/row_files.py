@@ -13,7 +13,7 @@ import orjson
 
 from selfinstruct.exports.formats import FORMATS, Unfit, Wording, form_named
 from selfinstruct.own import file_and_name
-from selfinstruct.pool.training_rows import Row
+from selfinstruct.pool.records import Row
 
 Write = Callable[[Row], Unfit | None]
 """Writes a row, or returns why this form cannot carry it."""

@@ -5,18 +5,17 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
-from selfinstruct.pool.writer import Statement
+from selfinstruct.diversity.monitor import Window
+from selfinstruct.diversity.verbs import Reading
 from selfinstruct.settings import Settings
 from selfinstruct.types import (
     Candidate,
     Completion,
     Finished,
-    Instance,
     InstanceCandidate,
-    JudgeVerdict,
     Message,
     Rejection,
     Request,
@@ -31,6 +30,16 @@ if TYPE_CHECKING:  # status has no use for the algorithm, whose rules take long 
     from selfinstruct.algorithm import Accepted
 
 
+Statement = tuple[str, Sequence[Any]]
+"""SQL and the values for its marks."""
+REPLAYED = "replayed"
+"""The outcome of a run that judged recorded completions and asked no model."""
+_CANDIDATE = {"position": "request_position"}
+"""The columns whose names are not those of the fields; these three are for `_row`."""
+_REJECTION = {**_CANDIDATE, "nearest": "nearest_task"}
+_VERDICT = {**_CANDIDATE, "valid": "valid_score", "input": "input_score", "output": "output_score"}
+
+
 def insert(table: str, row: Mapping[str, Any], *, once: bool = False) -> Statement:
     """One INSERT; with `once` a row that is there already is left as it is."""
     columns = ", ".join(row)
@@ -38,6 +47,11 @@ def insert(table: str, row: Mapping[str, Any], *, once: bool = False) -> Stateme
     verb = "INSERT OR IGNORE" if once else "INSERT"
     values = [storable(value) if isinstance(value, str) else value for value in row.values()]
     return f"{verb} INTO {table} ({columns}) VALUES ({marks})", values
+
+
+def _row(item: Any, columns: Mapping[str, str]) -> dict[str, Any]:
+    """The fields of a dataclass by column: of the same name, or the one given for it."""
+    return {columns.get(one.name, one.name): getattr(item, one.name) for one in fields(item)}
 
 
 def configuration_id(settings: Settings) -> str:
@@ -97,19 +111,10 @@ def add_request(request: Request) -> Statement:
     return f"{sql} ON CONFLICT (source, id) DO UPDATE SET state = 'open' WHERE state = 'superseded'", values
 
 
-REPLAYED = "replayed"
-"""The outcome of a run that judged recorded completions and asked no model."""
-
-
 def end_run(run: int, ended_at: str, exit_code: int, outcome: str) -> Statement:
     """How a run ended."""
     sql = "UPDATE runs SET ended_at = ?, exit_code = ?, outcome = ? WHERE id = ?"
     return sql, (ended_at, exit_code, storable(outcome), run)
-
-
-def note_restarts(run: int, times: int) -> Statement:
-    """How often the server of a run has been started again."""
-    return "UPDATE runs SET server_restarts = ? WHERE id = ?", (times, run)
 
 
 def stands_for_one(request: Request) -> Statement:
@@ -126,14 +131,7 @@ def supersede(request: Request) -> Statement:
 
 def journal(completion: Completion, run: int, received_at: str) -> list[Statement]:
     """A completion, raw, and its request's new state."""
-    row = {
-        "source": completion.source, "request_id": completion.request_id, "kind": completion.kind,
-        "text": completion.text, "reasoning": completion.reasoning, "body": completion.body,
-        "finish_reason": completion.finish_reason, "prompt_tokens": completion.prompt_tokens,
-        "completion_tokens": completion.completion_tokens, "cached_tokens": completion.cached_tokens,
-        "latency_s": completion.latency_s, "endpoint": completion.endpoint, "sent": completion.sent,
-        "run": run, "received_at": received_at,
-    }  # fmt: skip
+    row = {**_row(completion, {}), "run": run, "received_at": received_at}
     state = "answered" if completion.kind == "answer" else "failed"
     mark = "UPDATE requests SET state = ? WHERE source = ? AND id = ?"
     return [insert("completions", row), (mark, (state, completion.source, completion.request_id))]
@@ -145,11 +143,7 @@ def read_round(
     """What was read out of a round's completions: candidates wait to be judged, what cannot be read is rejected."""
     statements = _count_candidates(requests, [*candidates, *rejections])
     for place, candidate in enumerate(candidates):
-        row = {
-            "source": candidate.source, "request_id": candidate.request_id,
-            "request_position": candidate.position, "round": number, "place": place,
-            "text": candidate.instruction, "is_classification": candidate.is_classification,
-        }  # fmt: skip
+        row = {**_row(candidate, {**_CANDIDATE, "instruction": "text"}), "round": number, "place": place}
         statements.append(insert("waiting", row))
     statements += [add_rejection(rejection, number) for rejection in rejections]
     statements.append(("UPDATE rounds SET state = 'judging' WHERE number = ?", (number,)))
@@ -161,15 +155,9 @@ def settle_round(number: int) -> Statement:
     return "UPDATE rounds SET state = 'settled' WHERE number = ?", (number,)
 
 
-def add_rejection(rejection: Rejection, round_number: int | None) -> Statement:
+def add_rejection(rejection: Rejection, round_number: int) -> Statement:
     """A rejection with its evidence."""
-    row = {
-        "kind": rejection.kind, "reason": rejection.reason, "source": rejection.source,
-        "request_id": rejection.request_id, "request_position": rejection.position, "round": round_number,
-        "task_id": rejection.task_id, "text": rejection.text, "input": rejection.input,
-        "evidence": rejection.evidence, "score": rejection.score, "nearest_task": rejection.nearest,
-    }  # fmt: skip
-    return insert("rejections", row, once=True)
+    return insert("rejections", {**_row(rejection, _REJECTION), "round": round_number}, once=True)
 
 
 def no_longer_waiting(item: Candidate | Rejection) -> Statement:
@@ -204,23 +192,11 @@ def finish_task(end: Finished, round_number: int, requests: Sequence[Request]) -
             "source": item.source, "request_id": item.request_id, "request_position": item.position,
         }  # fmt: skip
         statements.append(insert("instances", row))
-    statements += map(_add_verdict, end.verdicts)
+    statements += [insert("verdicts", _row(verdict, _VERDICT), once=True) for verdict in end.verdicts]
     statements += [add_rejection(rejection, round_number) for rejection in end.rejections]
     state = "done" if end.instances else "without_instances"
     sql = "UPDATE tasks SET state = ?, is_classification = ? WHERE id = ?"
     return [*statements, (sql, (state, task.is_classification, task.id))]
-
-
-def _add_verdict(verdict: JudgeVerdict) -> Statement:
-    """What the judge said of an instance, once."""
-    row = {
-        "source": verdict.source, "request_id": verdict.request_id, "request_position": verdict.position,
-        "task_id": verdict.task_id, "judge_request": verdict.judge_request, "outcome": verdict.outcome,
-        "valid_score": verdict.valid, "valid_reason": verdict.valid_reason,
-        "input_score": verdict.input, "input_reason": verdict.input_reason,
-        "output_score": verdict.output, "output_reason": verdict.output_reason,
-    }  # fmt: skip
-    return insert("verdicts", row, once=True)
 
 
 def _count_candidates(
@@ -232,19 +208,14 @@ def _count_candidates(
     return [(sql, (counts[request.source, request.id], request.source, request.id)) for request in requests]
 
 
-def reserve(attempt: Mapping[str, Any], run: int) -> Statement:
-    """An attempt about to be sent, with the most it can cost."""
-    return insert("attempts", {**attempt, "run": run})
-
-
-def settle_attempt(attempt: int, tokens: int, usd_e12: int) -> Statement:
-    """What an attempt really used, in tokens and picodollars."""
-    return "UPDATE attempts SET tokens = ?, usd_e12 = ? WHERE id = ?", (tokens, usd_e12, attempt)
-
-
-def note_capabilities(url: str, model: str, capabilities: str) -> Statement:
-    """What is known of an endpoint, as JSON, over what was known before."""
-    return "INSERT OR REPLACE INTO endpoints VALUES (?, ?, ?)", (url, model, capabilities)
+def add_window(window: Window, pairs: Mapping[Reading, int]) -> list[Statement]:
+    """A window of the radar, and the verbs and nouns of the tasks accepted in it."""
+    row = {**asdict(window), "alarms": canonical_json(window.alarms)}
+    sql = (
+        "INSERT INTO verb_nouns (verb, noun, tasks) VALUES (?, ?, ?) "
+        "ON CONFLICT (verb, noun) DO UPDATE SET tasks = tasks + excluded.tasks"
+    )
+    return [insert("windows", row), *((sql, (pair.verb, pair.noun, count)) for pair, count in pairs.items())]
 
 
 def request_from_row(row: Mapping[str, Any]) -> Request:
@@ -271,23 +242,4 @@ def request_from_row(row: Mapping[str, Any]) -> Request:
 
 def completion_from_row(row: Mapping[str, Any]) -> Completion:
     """The completion that `journal` stored."""
-    return Completion(
-        request_id=row["request_id"],
-        kind=row["kind"],
-        text=row["text"],
-        finish_reason=row["finish_reason"],
-        prompt_tokens=row["prompt_tokens"],
-        completion_tokens=row["completion_tokens"],
-        cached_tokens=row["cached_tokens"],
-        latency_s=row["latency_s"],
-        endpoint=row["endpoint"],
-        sent=row["sent"],
-        body=row["body"],
-        reasoning=row["reasoning"],
-        source=row["source"],
-    )
-
-
-def instances_of(rows: Iterable[Any]) -> tuple[Instance, ...]:
-    """Instances from rows of that table."""
-    return tuple(Instance(row["input"], row["output"]) for row in rows)
+    return Completion(**{one.name: row[one.name] for one in fields(Completion)})

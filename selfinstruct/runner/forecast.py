@@ -14,7 +14,8 @@ from selfinstruct.config.shaping import pool_settings
 from selfinstruct.diversity.steering import Steering
 from selfinstruct.models.prices import Price, in_dollars
 from selfinstruct.pool.opening import is_pool
-from selfinstruct.pool.reader import PoolHistory, StageHistory, history, watched
+from selfinstruct.pool.reader import history, watched
+from selfinstruct.pool.records import PoolHistory, Usage
 from selfinstruct.runner.clients import check_access
 from selfinstruct.runner.goal import goal_of
 from selfinstruct.runner.pump import Tell
@@ -178,7 +179,7 @@ def _follow_ups(settings: Settings, seeds: Sequence[Task]) -> dict[str, list[Req
 def _stage(
     name: str,
     requests: float,
-    past: StageHistory | None,
+    past: Usage | None,
     first: Sequence[Request],
     settings: Settings,
     seeds: Sequence[Task],

@@ -22,13 +22,12 @@ from selfinstruct.diversity.diagnosis import first_signs
 from selfinstruct.errors import AccessError, BudgetError, Halted
 from selfinstruct.models.progress import Progress
 from selfinstruct.pool import statements
-from selfinstruct.pool.contents import Contents, OpenRound, OpenTask
-from selfinstruct.pool.events import Removed
+from selfinstruct.pool.contents import Contents, OpenRound, OpenTask, Removed
 from selfinstruct.pool.exclusions import ExcludedBy
 from selfinstruct.pool.journal import Journal
 from selfinstruct.pool.opening import Pool
 from selfinstruct.pool.saved_index import load_index, save_index
-from selfinstruct.pool.writer import Statement
+from selfinstruct.pool.statements import Statement
 from selfinstruct.recipes import Recipe, recipe_of
 from selfinstruct.runner.heard import Heard
 from selfinstruct.runner.turns import Turns
