@@ -10,7 +10,7 @@ import json
 import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from itertools import groupby, islice
 from operator import itemgetter
 from pathlib import Path
@@ -47,16 +47,20 @@ SELECT t.position, t.id, t.origin, t.state, t.instruction, t.is_classification, 
   t.request_position, t.parents, t.nearest_score, t.nearest_task, t.mean_score,
   i.position, i.input, i.output, i.source, i.request_id, i.request_position,
   {", ".join(f"v.{column}" for column in _VERDICT.split(", "))}
+  {{more}}
 FROM tasks t LEFT JOIN instances i ON i.task_id = t.id LEFT JOIN verdicts v
   ON (v.source, v.request_id, v.request_position) = (i.source, i.request_id, i.request_position)
 """
 _OF_INSTANCE = len(StoredTask._fields) - 1
-_OF_VERDICT = len(StoredInstance._fields) - 1
-_MODELS = """
-SELECT (SELECT model FROM requests WHERE source = ?1 AND id = ?2), COALESCE(
-  (SELECT q.model FROM requests q WHERE q.task_id = ?3 AND q.stage = 'respond' AND q.position = ?6
-     AND q.state = 'answered' AND (SELECT stage FROM requests WHERE source = ?4 AND id = ?5) != 'revise'),
-  (SELECT model FROM requests WHERE source = ?4 AND id = ?5))
+_OF_VERDICT = _OF_INSTANCE + len(StoredInstance._fields) - 1
+_END = _OF_VERDICT + len(fields(JudgeVerdict))
+_MODELS = """,
+  (SELECT q.model FROM requests q WHERE q.source = t.source AND q.id = t.request_id),
+  COALESCE(
+    (SELECT q.model FROM requests q WHERE q.task_id = t.id AND q.stage = 'respond'
+       AND q.position = i.request_position AND q.state = 'answered'
+       AND i.request_id NOT IN (SELECT id FROM requests WHERE stage = 'revise')),
+    (SELECT q.model FROM requests q WHERE q.source = i.source AND q.id = i.request_id))
 """
 """`respond` requests carry the position of the candidate that they answer; a revision brings its own answer."""
 
@@ -119,12 +123,19 @@ class Reader:
 
     def tasks(self, where: str = "TRUE", values: Sequence[Any] = ()) -> Iterator[StoredTask]:
         """Seeds and tasks in order; `where` is a condition in SQL on the tasks `t`, for modules of this folder."""
-        found = self.connection.execute(f"{_TASKS} WHERE {where} ORDER BY t.position, i.position", values)
+        return (task for task, _ in self._tasks(where, values))
+
+    def _tasks(
+        self, where: str = "TRUE", values: Sequence[Any] = (), more: str = ""
+    ) -> Iterator[tuple[StoredTask, list[Any]]]:
+        """The tasks, each with what `more` columns give for each of its instances."""
+        sql = f"{_TASKS.format(more=more)} WHERE {where} ORDER BY t.position, i.position"
+        found = self.connection.execute(sql, values)
         found.row_factory = None
         for _, own in groupby(found, key=itemgetter(0)):
             rows = list(own)
-            instances = tuple(_instance(row[_OF_INSTANCE:]) for row in rows if row[_OF_INSTANCE] is not None)
-            yield StoredTask._make((*rows[0][:_OF_INSTANCE], instances))
+            instances = () if rows[0][_OF_INSTANCE] is None else tuple([_instance(row) for row in rows])
+            yield StoredTask._make((*rows[0][:_OF_INSTANCE], instances)), [row[_END:] for row in rows]
 
     def task(self, wanted: str | int) -> StoredTask | None:
         """The task with this id, or at this position."""
@@ -170,17 +181,13 @@ class Reader:
         settings = self._settings_of_rounds()
         gone = self.removed()
         models = [row[0] for row in self.connection.execute("SELECT DISTINCT model FROM requests LIMIT 2")]
-        for task in self.tasks():
+        for task, models_of in self._tasks(more=_MODELS if len(models) > 1 else ""):
             if task.origin not in origins or task.id in gone:
                 continue
             recipe = None if task.round is None else settings[task.round]["recipe"]["name"]
-            for one in task.instances:
-                if len(models) > 1:
-                    asked = (task.source, task.request_id, task.id, one.source, one.request_id, one.request_position)
-                    model, output_model = self.connection.execute(_MODELS, asked).fetchone()
-                else:
-                    model = models[0] if task.request_id else None
-                    output_model = models[0] if one.request_id else None
+            only = models[0] if task.request_id else None
+            for one, of_each in zip(task.instances, models_of, strict=False):
+                model, output_model = of_each or (only, only)
                 yield Row(
                     task.id, task.instruction, Instance(one.input, one.output), task.position, one.number, task.origin,
                     task.round, task.parents, task.nearest_score, model, output_model, recipe,
@@ -396,8 +403,9 @@ class Reader:
 
 
 def _instance(row: Sequence[Any]) -> StoredInstance:
-    verdict = None if row[_OF_VERDICT] is None else JudgeVerdict(*row[_OF_VERDICT:])
-    return StoredInstance._make((*row[:_OF_VERDICT], verdict))
+    if row[_OF_VERDICT] is None:  # the first column of a verdict stands for it
+        return StoredInstance._make(row[_OF_INSTANCE : _OF_VERDICT + 1])
+    return StoredInstance._make((*row[_OF_INSTANCE:_OF_VERDICT], JudgeVerdict(*row[_OF_VERDICT:_END])))
 
 
 @contextlib.contextmanager
