@@ -88,6 +88,7 @@ def test_what_is_removed_leaves_exports_and_samples_and_nothing_else(
     pool: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = adds_up(pool)
+    assert remove(pool, "--where", "origin = 'seed'") == 0  # a condition takes generated tasks alone
     with snapshot(pool) as opened:
         all_rows = list(opened.rows())
     gone = {row.task_id for row in all_rows[::2]}
@@ -129,9 +130,10 @@ def test_a_dry_run_names_the_tasks_and_changes_nothing(pool: Path, capsys: pytes
     assert (pool / "pool.db").read_bytes() == before
 
 
-def test_only_what_an_event_took_is_put_back_by_its_number(pool: Path) -> None:
+def test_only_what_an_event_took_is_put_back_by_its_number(pool: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tasks = generated(pool)
-    assert remove(pool, *tasks[:3]) == 0
+    assert remove(pool, *tasks[:3]) == remove(pool, tasks[0][:12]) == 0
+    assert "nothing to be removed" in capsys.readouterr().out
     assert remove(pool, *tasks[:6]) == 0
     assert rows(pool, "SELECT event, COUNT(*) FROM event_tasks GROUP BY event") == [(1, 3), (2, 3)]
     assert run("restore", pool, "--event", 1) == 0
@@ -139,13 +141,6 @@ def test_only_what_an_event_took_is_put_back_by_its_number(pool: Path) -> None:
     assert run("restore", pool, "--where", f"id = '{tasks[4]}'") == 0
     assert removed(pool) == {tasks[3], tasks[5]}
     assert run("restore", pool, "--event", 9) == 2
-
-
-def test_removing_twice_is_no_second_event(pool: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    task = generated(pool)[0]
-    assert remove(pool, task) == remove(pool, task[:12]) == 0
-    assert "nothing to be removed" in capsys.readouterr().out
-    assert rows(pool, "SELECT kind FROM events") == [("remove",)]
 
 
 # --- descendants ----------------------------------------------------------------------------------------------------
@@ -372,17 +367,6 @@ def test_a_condition_that_wants_more_than_it_may_is_one_clear_line(made: Path, c
         found(made, condition, limit_s=1 if said == "takes longer" else 60)
     assert said in str(refused.value)
     assert "\n" not in str(refused.value)
-
-
-def test_a_fault_in_a_condition_is_told_as_it_is_however_long_it_takes(made: Path) -> None:
-    with pytest.raises(ConfigError, match="no such column: rond"):
-        found(made, "rond > 1", limit_s=0)
-
-
-def test_seeds_are_taken_by_name_only(pool: Path) -> None:
-    assert remove(pool, "--where", "origin = 'seed' OR position < 180") == 0
-    assert 0 < len(removed(pool)) < 10
-    assert status(pool)["seeds_removed"] == 0
 
 
 @pytest.mark.parametrize(
