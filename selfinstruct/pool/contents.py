@@ -110,13 +110,11 @@ def load_contents(connection: sqlite3.Connection) -> Contents:
     generated = plain.execute(
         "SELECT id, instruction, is_classification, round FROM tasks WHERE origin = 'generated' ORDER BY position"
     ).fetchall()
-    states = dict(
-        connection.execute("SELECT state, COUNT(*) FROM tasks WHERE origin = 'generated' GROUP BY state").fetchall()
-    )
+    done = "SELECT COUNT(*) FROM tasks WHERE origin = 'generated' AND state = 'done'"
     return Contents(
         seeds=load_seeds(connection),
         generated=generated,
-        done=states.get("done", 0),
+        done=connection.execute(done).fetchone()[0],
         rounds=_open_rounds(connection, of_round),
         tasks=_open_tasks(connection, of_round),
         judging=_judging(connection),
@@ -132,7 +130,7 @@ def load_contents(connection: sqlite3.Connection) -> Contents:
 
 
 def _judging(connection: sqlite3.Connection) -> int:
-    """The round that is half judged, else the first behind all that are settled, be it planned or not."""
+    """The round that is half judged, else the first after all that are settled, planned or not."""
     half = "(SELECT MIN(number) FROM rounds WHERE state = 'judging')"
     settled = "(SELECT MAX(number) + 1 FROM rounds WHERE state = 'settled')"
     return int(connection.execute(f"SELECT COALESCE({half}, {settled}, 0)").fetchone()[0])

@@ -35,7 +35,8 @@ Statement = tuple[str, Sequence[Any]]
 REPLAYED = "replayed"
 """The outcome of a run that judged recorded completions and asked no model."""
 _CANDIDATE = {"position": "request_position"}
-"""The columns whose names are not those of the fields; these three are for `_row`."""
+"""The columns whose names are not those of the fields, for `_row`; so are the next ones."""
+_REQUEST = {"index": "position"}
 _REJECTION = {**_CANDIDATE, "nearest": "nearest_task"}
 _VERDICT = {**_CANDIDATE, "valid": "valid_score", "input": "input_score", "output": "output_score"}
 
@@ -99,13 +100,11 @@ def plan_round(
 def add_request(request: Request) -> Statement:
     """A planned request, open until its completion is journaled; one that was superseded is open again."""
     row = {
-        "source": request.source, "id": request.id, "stage": request.stage, "round": request.round,
-        "task_id": request.task_id, "position": request.index, "api": request.api, "model": request.model,
-        "sampling": canonical_json(request.sampling),
+        **_row(request, _REQUEST), "state": "open", "sampling": canonical_json(request.sampling),
         "messages": canonical_json([[message.role, message.content] for message in request.messages]),
         "schema": canonical_json([request.schema.name, request.schema.body]) if request.schema else None,
-        "demonstrations": canonical_json(request.demonstrations), "left_out": request.left_out, "state": "open",
-        "topic": request.topic, "verbs": canonical_json(request.verbs) if request.verbs else None,
+        "demonstrations": canonical_json(request.demonstrations),
+        "verbs": canonical_json(request.verbs) if request.verbs else None,
     }  # fmt: skip
     sql, values = insert("requests", row)
     return f"{sql} ON CONFLICT (source, id) DO UPDATE SET state = 'open' WHERE state = 'superseded'", values
@@ -221,23 +220,15 @@ def add_window(window: Window, pairs: Mapping[Reading, int]) -> list[Statement]:
 def request_from_row(row: Mapping[str, Any]) -> Request:
     """The request that `add_request` stored."""
     schema = json.loads(row["schema"]) if row["schema"] else None
-    return Request(
-        id=row["id"],
-        stage=row["stage"],
-        round=row["round"],
-        task_id=row["task_id"],
-        index=row["position"],
-        api=row["api"],
-        model=row["model"],
-        sampling=json.loads(row["sampling"]),
-        messages=tuple(Message(role, content) for role, content in json.loads(row["messages"])),
-        schema=Schema(schema[0], schema[1]) if schema else None,
-        demonstrations=tuple(json.loads(row["demonstrations"])),
-        left_out=row["left_out"],
-        topic=row["topic"],
-        verbs=tuple(json.loads(row["verbs"] or "[]")),
-        source=row["source"],
-    )
+    found = {one.name: row[_REQUEST.get(one.name, one.name)] for one in fields(Request)}
+    found |= {
+        "sampling": json.loads(row["sampling"]),
+        "messages": tuple(Message(role, content) for role, content in json.loads(row["messages"])),
+        "schema": Schema(schema[0], schema[1]) if schema else None,
+        "demonstrations": tuple(json.loads(row["demonstrations"])),
+        "verbs": tuple(json.loads(row["verbs"] or "[]")),
+    }
+    return Request(**found)
 
 
 def completion_from_row(row: Mapping[str, Any]) -> Completion:
