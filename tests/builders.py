@@ -17,7 +17,7 @@ from selfinstruct.models.offline.book import find
 from selfinstruct.pool import statements
 from selfinstruct.pool.opening import Pool
 from selfinstruct.pool.reader import status
-from selfinstruct.pool.writer import Statement
+from selfinstruct.pool.statements import Statement
 from selfinstruct.runner.pump import Outcome
 from selfinstruct.runner.run import grow_blocking
 from selfinstruct.settings import Settings

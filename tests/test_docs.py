@@ -35,7 +35,6 @@ from selfinstruct.errors import SelfInstructError
 from selfinstruct.exports.formats import FORMATS
 from selfinstruct.pool.reader import snapshot, status
 from selfinstruct.pool.schema import TABLES
-from selfinstruct.pool.training_rows import rows
 from selfinstruct.recipes import RECIPES
 from selfinstruct.settings import PoolSettings, Settings
 from selfinstruct.steps import judging
@@ -267,7 +266,7 @@ def test_every_query_runs_and_finds_something(title: str, connection: sqlite3.Co
 def test_the_query_of_training_rows_gives_what_is_exported(pool: Path, connection: sqlite3.Connection) -> None:
     found = connection.execute(QUERIES["Training rows, in the order of the export"]).fetchall()
     with snapshot(pool) as opened:
-        exported = [(row.task_id, row.instruction, row.instance.input, row.instance.output) for row in rows(opened)]
+        exported = [(row.task_id, row.instruction, row.input, row.output) for row in opened.rows()]
     assert found == exported
 
 

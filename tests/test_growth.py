@@ -22,8 +22,8 @@ from aiohttp import web
 from selfinstruct.cli import commands as cli
 from selfinstruct.models.offline.protocol import Model, answer_chat
 from selfinstruct.models.offline.server import OfflineServer
-from selfinstruct.pool.ledger import Position
 from selfinstruct.pool.reader import status
+from selfinstruct.pool.records import Position
 from selfinstruct.report.page import Source, write_report
 from tests.builders import ROOT, assert_it_adds_up, exported, grow, rows
 from tests.processes import counted, generate, killed_once, kills, running, wait_until

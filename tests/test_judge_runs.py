@@ -16,7 +16,8 @@ import pytest
 from selfinstruct.cli import commands as cli
 from selfinstruct.config.loading import load
 from selfinstruct.models.offline.server import OfflineServer
-from selfinstruct.pool.reader import explain, status
+from selfinstruct.pool.explain import explain
+from selfinstruct.pool.reader import status
 from selfinstruct.runner.forecast import forecast
 from selfinstruct.steps import judging
 from tests.builders import assert_it_adds_up, book_says, exported, grow, rows

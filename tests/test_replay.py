@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from selfinstruct.cli import commands as cli
-from selfinstruct.pool.reader import explain, status
+from selfinstruct.pool.explain import explain
+from selfinstruct.pool.reader import status
 from tests.builders import ROOT, assert_it_adds_up, exported, grow, jsonl, rows, seed_row
 
 PARITY = ROOT.parent / "shared" / "parity"

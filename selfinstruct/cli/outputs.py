@@ -114,7 +114,7 @@ def write_report(
 
 def _source(folder: Path) -> Source:
     """What a report shows of this folder, which is a pool or a version of one."""
-    from selfinstruct.pool.ledger import Position  # noqa: PLC0415
+    from selfinstruct.pool.records import Position  # noqa: PLC0415
     from selfinstruct.report.page import Source  # noqa: PLC0415
     from selfinstruct.versions.shelf import version_in  # noqa: PLC0415
 

@@ -14,7 +14,8 @@ from selfinstruct.config.sections import Config
 from selfinstruct.config.shaping import pool_settings
 from selfinstruct.models.prices import Price, in_dollars
 from selfinstruct.pool.opening import is_pool
-from selfinstruct.pool.reader import PoolHistory, StageHistory, history, watched
+from selfinstruct.pool.reader import history, watched
+from selfinstruct.pool.records import PoolHistory, Usage
 from selfinstruct.runner.clients import check_access
 from selfinstruct.runner.run import check_same_pool, goal_of, known_prices, tell_of_languages
 from selfinstruct.runner.watch import Tell, Watch
@@ -163,7 +164,7 @@ def _stage(
     model: str,
     name: str,
     requests: float,
-    past: StageHistory | None,
+    past: Usage | None,
     examples: Sequence[Request],
     prices: Mapping[str, Price],
 ) -> Stage:

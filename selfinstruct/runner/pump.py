@@ -26,13 +26,12 @@ from selfinstruct.diversity.diagnosis import first_signs
 from selfinstruct.errors import AccessError, BudgetError, Halted
 from selfinstruct.models.progress import Progress
 from selfinstruct.pool import statements
-from selfinstruct.pool.contents import Contents, OpenRound, OpenTask
-from selfinstruct.pool.events import Removed
+from selfinstruct.pool.contents import Contents, OpenRound, OpenTask, Removed
 from selfinstruct.pool.exclusions import ExcludedBy
 from selfinstruct.pool.journal import Journal
 from selfinstruct.pool.opening import Pool
 from selfinstruct.pool.saved_index import save_index
-from selfinstruct.pool.writer import Statement
+from selfinstruct.pool.statements import Statement
 from selfinstruct.recipes import recipe_of
 from selfinstruct.runner.rounds import Generated, Round, Rounds
 from selfinstruct.runner.signs import Endings, Heard, Pace, ran_dry

@@ -20,14 +20,13 @@ from selfinstruct.config.sections import Config
 from selfinstruct.config.shaping import pool_settings
 from selfinstruct.errors import ConfigError, PoolError
 from selfinstruct.pool import statements
-from selfinstruct.pool.contents import load_seeds
-from selfinstruct.pool.events import Removed, read_removed
+from selfinstruct.pool.contents import Removed, load_seeds, read_removed
 from selfinstruct.pool.exclusions import add_exclusions
 from selfinstruct.pool.journal import now
 from selfinstruct.pool.opening import Pool, is_pool, open_for_reading, read_meta, seeds_digest
 from selfinstruct.pool.originals import SEEDS_FILE, is_originals
 from selfinstruct.pool.recorded import Exchange, OriginalSource, PoolSource, RecordedRound
-from selfinstruct.pool.writer import Statement
+from selfinstruct.pool.statements import Statement
 from selfinstruct.recipes import recipe_of
 from selfinstruct.runner.rounds import Generated, Round, Rounds
 from selfinstruct.runner.watch import Tell, Watch

@@ -19,7 +19,7 @@ from selfinstruct.pool import statements
 from selfinstruct.pool.contents import OpenTask
 from selfinstruct.pool.exclusions import ExcludedBy
 from selfinstruct.pool.saved_index import load_index
-from selfinstruct.pool.writer import Statement
+from selfinstruct.pool.statements import Statement
 from selfinstruct.runner.watch import Watch
 from selfinstruct.settings import Settings
 from selfinstruct.types import Candidate, Completion, Request, Task

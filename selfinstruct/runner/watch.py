@@ -13,8 +13,8 @@ from selfinstruct.algorithm import MOST_LAG, Accepted, Verdict, known_to
 from selfinstruct.diversity.monitor import Tally, Window, close, warning
 from selfinstruct.diversity.steering import Seen, Steering, steering
 from selfinstruct.diversity.verbs import Reading, read
-from selfinstruct.pool.windows import Past, add_window
-from selfinstruct.pool.writer import Statement
+from selfinstruct.pool.contents import Past
+from selfinstruct.pool.statements import Statement, add_window
 from selfinstruct.settings import Settings
 from selfinstruct.types import Rejection, Task, storable
 

@@ -16,9 +16,8 @@ from pydantic import Field, model_validator
 from selfinstruct.config.loading import load
 from selfinstruct.config.sections import OPTIONS, Config
 from selfinstruct.errors import ConfigError, PoolInUse, SelfInstructError
-from selfinstruct.pool.ledger import round_figures
 from selfinstruct.pool.opening import is_pool
-from selfinstruct.pool.reader import status
+from selfinstruct.pool.reader import snapshot, status
 from selfinstruct.runner.pump import Growth, Outcome
 from selfinstruct.runner.run import Started, run
 from selfinstruct.scheduling import artifacts
@@ -104,7 +103,9 @@ async def grow(config: GrowConfig) -> State[Any]:
         return Cancelled(message=f"left out: {error}")
     if is_pool(config.pool):  # a failed start leaves none
         if first_rounds:
-            await artifacts.show_rounds(config.pool, round_figures(config.pool, first_rounds[0]))
+            with snapshot(config.pool) as reader:
+                rounds = reader.rounds(first_rounds[0])
+            await artifacts.show_rounds(config.pool, rounds)
         models = growths[0].models if growths else ""
         await artifacts.show_summary(config.pool, outcome, models, before, status(config.pool))
     if outcome.exit_code not in STOPPED_BY_ITSELF:
