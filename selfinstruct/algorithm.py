@@ -22,7 +22,7 @@ from selfinstruct.checks.instructions import (
     instruction_rules,
 )
 from selfinstruct.checks.personal_data import mask
-from selfinstruct.diversity.scored import FULL, is_sampled
+from selfinstruct.diversity.figures import FULL, is_sampled
 from selfinstruct.diversity.steering import CHOICE, Steering, raised
 from selfinstruct.recipes import compat, recipe_of
 from selfinstruct.recipes.fitting import check_room, fits, fitted, most_likely_tokens

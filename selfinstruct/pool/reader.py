@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from selfinstruct.diversity.scored import evenly
+from selfinstruct.diversity.figures import evenly
 from selfinstruct.errors import PoolError
 from selfinstruct.pool.contents import load_seeds
 from selfinstruct.pool.judged import agreement_yield, answers_of, judge_yield, verdicts_on, yield_by_stage

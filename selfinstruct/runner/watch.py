@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from selfinstruct.algorithm import MOST_LAG, Accepted, Verdict, known_to
-from selfinstruct.diversity.monitor import Tally, Window, close, warning
+from selfinstruct.diversity.monitor import Tally, Window, close, warning_text
 from selfinstruct.diversity.steering import Seen, Steering, steering
 from selfinstruct.diversity.verbs import Reading, read
 from selfinstruct.pool.windows import Past, add_window
@@ -87,7 +87,9 @@ class Watch:
         if statements:
             window = self._closed[-1].window
             if window.alarms and not (before and before.alarms):
-                self._tell(warning(window, settings.radar, self._closed[-1].reasons, acts=settings.diversify == "auto"))
+                self._tell(
+                    warning_text(window, settings.radar, self._closed[-1].reasons, acts=settings.diversify == "auto")
+                )
         return statements
 
     def steering(self, number: int, settings: Settings, seeds: Sequence[Task]) -> Steering | None:

@@ -7,8 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from selfinstruct.config.sections import PublishSection
-from selfinstruct.diversity.figures import diversity
-from selfinstruct.diversity.scored import evenly
+from selfinstruct.diversity.figures import diversity, evenly
 from selfinstruct.pool.ledger import acceptance, classifications
 from selfinstruct.pool.reader import Connection
 from selfinstruct.pool.training_rows import Row, rows
