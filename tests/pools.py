@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from selfinstruct.algorithm import Accepted, Likeness
-from selfinstruct.diversity.scored import FULL, is_sampled
+from selfinstruct.diversity.figures import FULL, is_sampled
 from selfinstruct.pool import statements
 from selfinstruct.pool.opening import Pool, connect
 from selfinstruct.pool.statements import Statement

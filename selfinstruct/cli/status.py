@@ -10,6 +10,7 @@ from rich.text import Text
 
 from selfinstruct.cli.text import OUT, harmless, line, short, show_json
 from selfinstruct.diversity.diagnosis import REPEATS, diagnosis, is_repeating
+from selfinstruct.diversity.figures import diversity
 from selfinstruct.pool import reader
 from selfinstruct.pool.explain import explain
 from selfinstruct.pool.yields import READ
@@ -29,8 +30,6 @@ def show_status(pool: Path, *, as_json: bool) -> None:
 
 def print_json(pool: Path, status: dict[str, Any]) -> None:
     """The figures as one JSON object, those of diversity among them, which plain `status` does without."""
-    from selfinstruct.diversity.figures import diversity  # noqa: PLC0415
-
     found = diversity(reader.scored_instructions(pool)).to_json()
     show_json({**status, "diversity": found})
 

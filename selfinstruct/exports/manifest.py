@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import selfinstruct
-from selfinstruct.diversity.figures import diversity
-from selfinstruct.diversity.scored import evenly
+from selfinstruct.diversity.figures import diversity, evenly
 from selfinstruct.pool.records import Row
 
 MOST_COMPARED = 10_000

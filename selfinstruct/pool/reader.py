@@ -16,8 +16,8 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, Literal
 
+from selfinstruct.diversity.figures import evenly
 from selfinstruct.diversity.monitor import Window
-from selfinstruct.diversity.scored import evenly
 from selfinstruct.errors import PoolError
 from selfinstruct.pool import yields
 from selfinstruct.pool.contents import Past, last_goal, load_past, load_seeds

@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 
 from selfinstruct.checks.instruction_language import languages_of
-from selfinstruct.diversity.figures import diversity, vendi_of_embeddings, vendi_sample
-from selfinstruct.diversity.scored import evenly
+from selfinstruct.diversity.figures import diversity, evenly
+from selfinstruct.diversity.vendi import vendi_of_embeddings, vendi_sample
 from selfinstruct.errors import ConfigError
 from selfinstruct.pool.reader import Reader
 from selfinstruct.pool.records import RoundFigures

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from selfinstruct.algorithm import MOST_LAG, Accepted, Verdict, known_to
-from selfinstruct.diversity.monitor import Tally, Window, close, warning
+from selfinstruct.diversity.monitor import Tally, Window, close, warning_text
 from selfinstruct.diversity.steering import Seen, Steering, steering
 from selfinstruct.diversity.verbs import Reading, read
 from selfinstruct.pool.contents import Past
@@ -83,7 +83,7 @@ class Watch:
         window = close(tally, self._pairs, rounds, level, settings.radar)
         self._close(window)
         if window.alarms and not (before and before.alarms):
-            self._tell(warning(window, settings.radar, tally.reasons, acts=settings.diversify == "auto"))
+            self._tell(warning_text(window, settings.radar, tally.reasons, acts=settings.diversify == "auto"))
         return add_window(window, tally.pairs)
 
     def steering(self, number: int, settings: Settings, seeds: Sequence[Task]) -> Steering | None:

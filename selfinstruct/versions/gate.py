@@ -7,8 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from selfinstruct.config.sections import PublishSection
-from selfinstruct.diversity.figures import diversity
-from selfinstruct.diversity.scored import evenly
+from selfinstruct.diversity.figures import diversity, evenly
 from selfinstruct.pool.reader import Reader
 from selfinstruct.pool.records import RoundFigures, Row
 from selfinstruct.similarity.tokens import tokenize
