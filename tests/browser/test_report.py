@@ -140,7 +140,10 @@ def test_tasks_are_searched_filtered_and_sorted(page: Page, demo: Path) -> None:
     page.get_by_label("State", exact=True).select_option("seed")
     count_is(page, "tasks", f"175 of {tasks_of(demo)}")
     page.get_by_label("State", exact=True).select_option("generated")
-    page.get_by_label("Nearest ROUGE-L", exact=True).select_option("0.3 and above")
+    for least in (0.6, 0.3):
+        page.get_by_label("Nearest ROUGE-L", exact=True).select_option(f"{least} and above")
+        ((wanted,),) = rows(demo, f"SELECT COUNT(*) FROM tasks WHERE origin = 'generated' AND nearest_score >= {least}")
+        count_is(page, "tasks", f"{wanted} of {tasks_of(demo)}")
     page.get_by_role("button", name="Nearest", exact=True).click()
     column = page.locator("#tasks .rows tr.row td:nth-child(3)")
     scores = [float(text) for text in column.all_inner_texts()]
