@@ -124,17 +124,17 @@ def test_a_terminal_sees_the_run_and_then_the_summary(tmp_path: Path) -> None:
 
 
 def test_without_a_terminal_each_round_is_a_line_and_quiet_says_nothing(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "selfinstruct", "generate", "--target", "40", "--json", "--pool"]
+    command = [sys.executable, "-m", "selfinstruct", "generate", "--target", "90", "--json", "--pool"]
 
     def into_a_file(name: str, *options: str, **more: str) -> str:
         whole = [*command, tmp_path / name, *options]
         env = environment(**more)
         return subprocess.run(whole, cwd=ROOT, capture_output=True, text=True, check=True, env=env).stderr
 
-    for loud in (into_a_file("p"), into_a_file("coloured", FORCE_COLOR="1", TERM="xterm")):
-        assert "round 0:" in loud
-        assert "█" not in loud
-        assert "\x1b[" not in loud
+    loud = into_a_file("coloured", FORCE_COLOR="1", TERM="xterm")
+    assert "round 0:" in loud
+    assert "█" not in loud
+    assert "\x1b[" not in loud
     assert into_a_file("q", "--quiet") == ""
     code, shown, out = in_a_terminal("generate", "--target", 20, "--json", "--quiet", "--pool", tmp_path / "r")
     assert (code, shown, out[:1]) == (0, "", "{")
