@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from selfinstruct.models.slots import Slots
+from selfinstruct.models.routing import Slots
 from selfinstruct.models.vllm.metrics import Metrics
 from selfinstruct.models.vllm.pace import LEAST, MOST, first_limit, keep_pace, next_limit
 

@@ -14,9 +14,10 @@ from selfinstruct.config.own_code import own_code, recipe_named
 from selfinstruct.config.roles import OPENAI_URL, headers_of, key_in, role_of, stage_models, stages_in_use, urls_of
 from selfinstruct.config.sections import Role
 from selfinstruct.errors import AccessError, ConfigError
-from selfinstruct.models.client import Client, EndpointConfig
-from selfinstruct.models.meter import Meter
-from selfinstruct.models.slots import Slots
+from selfinstruct.models.budget import Budget
+from selfinstruct.models.client import Client
+from selfinstruct.models.endpoint import EndpointConfig
+from selfinstruct.models.routing import Slots
 from selfinstruct.models.wire import Capabilities
 from selfinstruct.recipes import RECIPES
 from selfinstruct.settings import Settings
@@ -77,7 +78,7 @@ async def serve(
     config: Config,
     tell: Tell,
     known: Mapping[tuple[str, str], Mapping[str, Any]],
-    meter: Meter,
+    budget: Budget,
     listeners: Listeners,
 ) -> AsyncIterator[Models]:
     """The models that the configuration names, reachable while the block runs.
@@ -94,7 +95,7 @@ async def serve(
             known, remember = {}, _forget  # its port is another each time
         stages = [stage for recipe in RECIPES.values() for stage in recipe.stages]
         clients = {
-            stage: _client(role_of(config, stage), config, local, tell, known, remember, meter, groups)
+            stage: _client(role_of(config, stage), config, local, tell, known, remember, budget, groups)
             for stage in dict.fromkeys([*stages, *stages_in_use(config), *judging.STAGES])
         }
         used = {id(clients[stage]): clients[stage] for stage in stages_in_use(config)}
@@ -156,7 +157,7 @@ def _client(
     tell: Tell,
     known: Mapping[tuple[str, str], Mapping[str, Any]],
     learned: Callable[[str, str, Capabilities], None],
-    meter: Meter,
+    budget: Budget,
     groups: dict[str, Client],
 ) -> Client:
     """The client of a role; roles with the same endpoints and limits share one, and with it the queue."""
@@ -170,7 +171,7 @@ def _client(
     )
     if key not in groups:
         groups[key] = Client(
-            endpoints, Slots(_most_at_once(config, role)), tell=tell, known=known, learned=learned, meter=meter,
+            endpoints, Slots(_most_at_once(config, role)), tell=tell, known=known, learned=learned, budget=budget,
             requests_per_minute=role.requests_per_minute, tokens_per_minute=role.tokens_per_minute,
         )  # fmt: skip
     return groups[key]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
-from selfinstruct.models.slots import Slots
+from selfinstruct.models.routing import Slots
 from selfinstruct.models.vllm.metrics import Metrics
 
 LEAST, MOST = 4, 256
