@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from selfinstruct.exports.formats import prompt_completion_plain
-from selfinstruct.pool.training_rows import Row
+from selfinstruct.pool.records import Row
 from selfinstruct.types import Instance
 
 HERE = Path(__file__).resolve().parents[1]

@@ -17,7 +17,7 @@ from selfinstruct.checks.faults import Fault, reject, rejection
 from selfinstruct.checks.instructions import InstructionCheck, copy_of_demonstration
 from selfinstruct.checks.personal_data import mask
 from selfinstruct.checks.screening import fault_of_input, fault_of_instruction, judge_instances
-from selfinstruct.diversity.scored import FULL, is_sampled
+from selfinstruct.diversity.figures import FULL, is_sampled
 from selfinstruct.diversity.steering import CHOICE, Steering, raised
 from selfinstruct.recipes import compat, recipe_of
 from selfinstruct.recipes.fitting import check_room, fits, fitted, most_likely_tokens

@@ -17,7 +17,6 @@ import stat
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
 
@@ -28,72 +27,30 @@ MAX_BYTES = 2 << 30
 _BOM = b"\xef\xbb\xbf"
 
 
-@dataclass(frozen=True, slots=True)
-class Unreadable:
+class Unreadable(Exception):  # noqa: N818 - it is what was found
     """Why a file cannot be used, and what to do."""
 
-    found: str
-    remedy: str
-
-    def __str__(self) -> str:
-        return f"{self.found}; {self.remedy}"
+    def __init__(self, found: str, remedy: str) -> None:
+        super().__init__(f"{found}; {remedy}")
+        self.found, self.remedy = found, remedy
 
 
-def read_bytes(path: Path, wanted: str) -> bytes | Unreadable:
-    """All bytes of a regular file; `wanted` is what the user should have named, as in "a seed file"."""
-    try:
-        if (foreign := _no_file(path.stat().st_mode, wanted)) is not None:
-            return foreign
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # whatever lies there now, it cannot block
-        with os.fdopen(handle, "rb") as file:
-            found = os.fstat(handle)
-            if (foreign := _no_file(found.st_mode, wanted)) is not None:
-                return foreign
-            raw = b"" if found.st_size > MAX_BYTES else file.read(MAX_BYTES + 1)
-    except (FileNotFoundError, NotADirectoryError, ValueError):  # the last for a name that no file can have
-        return Unreadable("no such file", f"name {wanted}")
-    except OSError as error:
-        if error.errno == errno.ENAMETOOLONG:
-            return Unreadable("a name longer than any file can have", f"name {wanted}")
-        return Unreadable(f"cannot be read ({error.strerror})", "make it readable")
-    return _too_large("") if len(raw) > MAX_BYTES or found.st_size > MAX_BYTES else raw
+def read_data(path: Path, wanted: str) -> tuple[bytes, str]:
+    """What a file of rows holds, and the ending of its name in small letters, without that of what it was packed in.
 
+    Parquet stays as it is, all else is in UTF-8 unless a byte of it is not. `wanted` is what the user should have
+    named, as in "a seed file".
 
-def _no_file(mode: int, wanted: str) -> Unreadable | None:
-    if stat.S_ISREG(mode):
-        return None
-    if stat.S_ISDIR(mode):
-        return Unreadable("a folder", f"name {wanted}")
-    what = "a pipe" if stat.S_ISFIFO(mode) else "a socket" if stat.S_ISSOCK(mode) else "a device"
-    return Unreadable(f"{what} and no regular file", f"name {wanted}")
-
-
-def _too_large(when: str) -> Unreadable:
-    return Unreadable(f"more than {MAX_BYTES >> 30} GB{when}", "take a part of it")
-
-
-@dataclass(frozen=True, slots=True)
-class Data:
-    """The content of a file, unpacked: Parquet as it is, all else in UTF-8 unless a byte of it is not."""
-
-    raw: bytes
-    suffix: str
-    """The ending of its name in small letters, without that of what it was packed in."""
-
-
-def read_data(path: Path, wanted: str) -> Data | Unreadable:
-    """What a file of rows holds; `wanted` as for `read_bytes`."""
-    raw, name = read_bytes(path, wanted), path.name
+    Raises:
+        Unreadable: there is no such file, it is too large, or it is plainly something else.
+    """
+    raw, name = _read(path, wanted), path.name
     for _ in range(2):  # a packed file in a ZIP archive is the deepest that people have
-        if isinstance(raw, Unreadable):
-            return raw
         unpack = next((unpack for magic, unpack in _PACKED.items() if raw.startswith(magic)), None)
         if unpack is None:
             break
         raw, name = _unpacked(raw, name, unpack)
-    if not isinstance(raw, Unreadable):
-        raw = _something_else(raw) or _as_utf8(raw)
-    return raw if isinstance(raw, Unreadable) else Data(raw, Path(name).suffix.lower())
+    return _as_utf8(raw), Path(name).suffix.lower()
 
 
 def read_text(path: Path, wanted: str) -> str:
@@ -102,17 +59,47 @@ def read_text(path: Path, wanted: str) -> str:
     Raises:
         ConfigError: one line that names the file and what is wrong with it.
     """
-    raw = read_bytes(path, wanted)
-    if not isinstance(raw, Unreadable):
-        raw = _something_else(raw) or _as_utf8(raw)
-    if isinstance(raw, Unreadable):
-        raise ConfigError(f"{path}: {raw}")
     try:
+        raw = _as_utf8(_read(path, wanted))
         return raw.decode("utf-8-sig")
+    except Unreadable as error:
+        raise ConfigError(f"{path}: {error}") from None
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         found = f"byte 0x{error.object[error.start]:02x}"
         raise ConfigError(f"{path}:{line}: this is not UTF-8 text ({found}); save the file as UTF-8") from None
+
+
+def _read(path: Path, wanted: str) -> bytes:
+    """All bytes of a regular file."""
+    try:
+        _check_regular(path.stat(), wanted)
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # whatever lies there now, it cannot block
+        with os.fdopen(handle, "rb") as file:
+            _check_regular(os.fstat(handle), wanted)
+            return _bounded(file)
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # the last for a name that no file can have
+        raise Unreadable("no such file", f"name {wanted}") from None
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise Unreadable("a name longer than any file can have", f"name {wanted}") from None
+        raise Unreadable(f"cannot be read ({error.strerror})", "make it readable") from None
+
+
+def _check_regular(found: os.stat_result, wanted: str) -> None:
+    kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe and no regular file"}
+    kinds |= {stat.S_IFREG: "", stat.S_IFSOCK: "a socket and no regular file"}
+    if kind := kinds.get(stat.S_IFMT(found.st_mode), "a device and no regular file"):
+        raise Unreadable(kind, f"name {wanted}")
+    if found.st_size > MAX_BYTES:
+        raise Unreadable(f"more than {MAX_BYTES >> 30} GB", "take a part of it")
+
+
+def _bounded(file: IO[bytes], when: str = "") -> bytes:
+    raw = file.read(MAX_BYTES + 1)
+    if len(raw) > MAX_BYTES:
+        raise Unreadable(f"more than {MAX_BYTES >> 30} GB{when}", "take a part of it")
+    return raw
 
 
 Unpack = Callable[[IO[bytes]], IO[bytes]]
@@ -126,21 +113,15 @@ def _zstd(packed: IO[bytes]) -> IO[bytes]:
 
 
 def _member(packed: IO[bytes]) -> IO[bytes]:
-    """The one file of a ZIP archive, but for what a Mac adds."""
+    """The one file of a ZIP archive, except for what a Mac adds."""
     archive = zipfile.ZipFile(packed)
     names = [one.filename for one in archive.infolist() if not one.is_dir()]
     if "[Content_Types].xml" in names:
-        raise _NotOneFileError(Unreadable("a spreadsheet or an office document", "save its table as CSV"))
+        raise Unreadable("a spreadsheet or an office document", "save its table as CSV")
     files = [name for name in names if not name.startswith("__MACOSX/") and not name.endswith(".DS_Store")]
     if len(files) != 1:
-        raise _NotOneFileError(Unreadable(f"a ZIP archive of {len(files)} files", "unpack it and name one of them"))
+        raise Unreadable(f"a ZIP archive of {len(files)} files", "unpack it and name one of them")
     return archive.open(files[0])
-
-
-class _NotOneFileError(Exception):
-    def __init__(self, why: Unreadable) -> None:
-        super().__init__(str(why))
-        self.why = why
 
 
 _TORN = (OSError, EOFError, ValueError, RuntimeError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
@@ -154,18 +135,15 @@ _PACKED: Mapping[bytes, Unpack] = {
 """How packed files are opened, by how they begin."""
 
 
-def _unpacked(raw: bytes, name: str, unpack: Unpack) -> tuple[bytes | Unreadable, str]:
+def _unpacked(raw: bytes, name: str, unpack: Unpack) -> tuple[bytes, str]:
     """What is packed in a file, and its name."""
     try:
         with contextlib.closing(unpack(io.BytesIO(raw))) as stream:
-            found = stream.read(MAX_BYTES + 1)
             inner = stream.name if isinstance(stream, zipfile.ZipExtFile) else Path(name).stem
-    except _NotOneFileError as error:
-        return error.why, name
+            return _bounded(stream, " when unpacked"), inner or name
     except _TORN as error:
         said = " ".join(str(error).split()).rstrip(".")
-        return Unreadable(f"packed, and cannot be unpacked ({said})", "fetch or pack it again"), name
-    return (_too_large(" when unpacked") if len(found) > MAX_BYTES else found), inner or name
+        raise Unreadable(f"packed, and cannot be unpacked ({said})", "fetch or pack it again") from None
 
 
 _NOT_ROWS: Mapping[bytes, str] = {
@@ -186,45 +164,40 @@ _NOT_ROWS: Mapping[bytes, str] = {
 }
 _HTML = re.compile(rb"\s*(<!doctype html|<html|<head|<\?xml)", re.IGNORECASE)
 _TITLE = re.compile(rb"<title[^<>]{0,200}>([^<]{0,200})", re.IGNORECASE)
+_WIDE: Mapping[str, str] = {
+    r"\xff\xfe\0\0|\0\0\xfe\xff": "utf-32",
+    r"(\xff\xfe|\xfe\xff).*": "utf-16",
+    r"\0{3}[^\0]": "utf-32-be",
+    r"[^\0]\0{3}": "utf-32-le",
+    r"(\0[^\0]){2}": "utf-16-be",
+    r"([^\0]\0){2}": "utf-16-le",
+}
+"""Encodings by the first four bytes: a mark, or the zero bytes that plain letters have in them."""
 
 
-def _something_else(raw: bytes) -> Unreadable | None:
-    """What a file is that holds neither rows nor text, such as what a failed download leaves."""
+def _as_utf8(raw: bytes) -> bytes:
+    """Text in UTF-16 or UTF-32 as UTF-8, anything else as it is, unless it holds neither rows nor text.
+
+    Raises:
+        Unreadable: it is such as a failed download leaves, or broken.
+    """
     head = raw.removeprefix(_BOM)[:4096]
     if head.startswith((b"version https://git-lfs", b"version http://git-media", b"/annex/objects/")):
-        return Unreadable("a pointer of Git LFS, and not the data", "fetch the data with `git lfs pull`")
+        raise Unreadable("a pointer of Git LFS, and not the data", "fetch the data with `git lfs pull`")
     if _HTML.match(head):
         title = _TITLE.search(head)
         said = " ".join(title[1].decode("utf-8", "replace").split()) if title else ""
         titled = f' titled "{said}"' if said else ""
-        return Unreadable(f"a web page{titled} or XML, and not the data", "download the file itself")
+        raise Unreadable(f"a web page{titled} or XML, and not the data", "download the file itself")
     if what := next((what for magic, what in _NOT_ROWS.items() if head.startswith(magic)), None):
-        return Unreadable(what, "save it as .jsonl, .json, .csv or .parquet")
+        raise Unreadable(what, "save it as .jsonl, .json, .csv or .parquet")
     if raw[257:262] == b"ustar":
-        return Unreadable("a tar archive", "unpack it and name one of its files")
-    return None
-
-
-def _as_utf8(raw: bytes) -> bytes | Unreadable:
-    """Text in UTF-16 or UTF-32 as UTF-8, anything else as it is."""
-    encoding = _wide_encoding(raw)
-    if not encoding:
+        raise Unreadable("a tar archive", "unpack it and name one of its files")
+    start = raw[:4].decode("latin-1")
+    encoding = next((name for form, name in _WIDE.items() if re.fullmatch(form, start, re.DOTALL)), None)
+    if encoding is None:
         return raw
     try:
         return raw.decode(encoding).removeprefix("\ufeff").encode()
     except UnicodeError:
-        return Unreadable(f"{encoding[:6].upper()} text that is broken", "save the file as UTF-8")
-
-
-def _wide_encoding(raw: bytes) -> str:
-    """UTF-16 or UTF-32 by its mark, or by the zero bytes that plain letters have in them; empty otherwise."""
-    head = raw[:4]
-    for mark, encoding in ((b"\xff\xfe\0\0", "utf-32"), (b"\0\0\xfe\xff", "utf-32"), (b"\xff\xfe", "utf-16"),
-                           (b"\xfe\xff", "utf-16")):  # fmt: skip
-        if head.startswith(mark):
-            return encoding
-    for zeros, encoding in ((rb"\0{3}[^\0]", "utf-32-be"), (rb"[^\0]\0{3}", "utf-32-le"),
-                            (rb"(\0[^\0]){2}", "utf-16-be"), (rb"([^\0]\0){2}", "utf-16-le")):  # fmt: skip
-        if re.fullmatch(zeros, head, re.DOTALL):
-            return encoding
-    return ""
+        raise Unreadable(f"{encoding[:6].upper()} text that is broken", "save the file as UTF-8") from None

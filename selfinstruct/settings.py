@@ -1,6 +1,6 @@
-"""The settings that shape a pool: their keys in the config file, defaults and bounds.
+"""The settings that shape a pool: their keys in the config file, defaults, bounds, meaning and options.
 
-They are stored with each round. `config` adds the settings of a run alone, such as budgets and addresses.
+They are stored with each round. `config.sections` adds the settings of a run alone, such as budgets and addresses.
 """
 
 from __future__ import annotations
@@ -67,6 +67,16 @@ PersonalData = Literal["off", "mask", "reject"]
 Score = Annotated[Whole, Field(ge=1, le=5)]
 
 
+def setting(default: Any, about: str, option: str = "", shown: str = "N", **bounds: Any) -> Any:
+    """The one declaration of a setting: default, meaning, bounds, and where it has one its option.
+
+    `option` names it on the command line, in the environment (after SELFINSTRUCT_) and in forms; `shown` stands for its
+    value in a help text. The meaning is that of docs/configuration.md.
+    """
+    extra: dict[str, Any] | None = {"option": option, "shown": shown} if option else None
+    return Field(default, description=about, json_schema_extra=extra, **bounds)
+
+
 class Section(BaseModel):
     """A table of the config file; an unknown key in it is an error."""
 
@@ -76,60 +86,74 @@ class Section(BaseModel):
 class RecipeSettings(Section):
     """How tasks are asked for."""
 
-    name: str = "chat"
-    guidance: str = ""
-    topics: Path | None = None
-    """A text file, one topic or persona a line; each propose request draws one."""
-    prompts: str = STANDARD
-    """`standard`; `small` for models below some 0.5 billion parameters; or a folder of files that replace the standard
-    prompts by name."""
-    compat: bool = False
-    tasks_per_request: Whole = Field(6, ge=1, le=50)
-    inputs_per_task: Whole = Field(2, ge=1, le=5)
-    demonstrations: Whole = Field(8, ge=1, le=50)
-    """Tasks shown in a propose prompt."""
-    generated_demonstrations: Whole = Field(2, ge=0, le=50)
-    """How many of them are generated ones, when there are any."""
+    name: str = setting(
+        "chat",
+        "`chat` for instruction-tuned models, `paper` for base models, or your own as `FILE.py:NAME`",
+        "recipe",
+        "chat|paper|FILE.py:NAME",
+    )
+    guidance: str = setting("", "what tasks are to be like; part of every propose prompt")
+    topics: Path | None = setting(None, "file of topics or personas")
+    prompts: str = setting(
+        STANDARD, "`small` for chat models of a few hundred million parameters, or a folder of your own prompts"
+    )
+    compat: bool = setting(False, "read and check as the original code did, to the letter; needs `paper`", "compat")
+    tasks_per_request: Whole = setting(6, "tasks asked for in a propose request (chat)", ge=1, le=50)
+    inputs_per_task: Whole = setting(2, "most inputs asked for (chat)", ge=1, le=5)
+    demonstrations: Whole = setting(8, "tasks shown in a propose prompt", ge=1, le=50)
+    generated_demonstrations: Whole = setting(2, "how many of them are generated, once there are any", ge=0, le=50)
 
 
 class FilterSettings(Section):
     """What a candidate must pass."""
 
-    rouge_threshold: Share = "0.7"
-    tokenizer: Literal["unicode", "rouge_score"] = "unicode"
-    min_words: Whole = Field(4, ge=1)
-    max_words: Whole = Field(150, ge=1)
-    blocked_words: Texts = ()
-    languages: Texts = ()
-    """ISO 639-1 codes; instructions in any other language are rejected. Needs the extra `languages`."""
-    max_instances: Whole = Field(5, ge=1, le=100)
-    checks: Texts = ("default",)
-    """In order; `default` stands for all built-in ones, `-NAME` takes one out. Stored by name, the user's own as
-    `own:DIGEST:FUNCTION`."""
-    personal_data: PersonalData = "reject"
-    exclude: Paths = ()
-    """Benchmarks and test sets: what is near one of their texts is rejected."""
-    exclude_threshold: Share = "0.7"
+    rouge_threshold: Share = setting(
+        "0.7",
+        "reject instructions with a higher ROUGE-L F1 to any seed or earlier one; an equal score passes",
+        "rouge_threshold",
+        "X",
+    )
+    tokenizer: Literal["unicode", "rouge_score"] = setting(
+        "unicode", "`unicode` for any script; `rouge_score` as that package does, for unaccented Latin letters only"
+    )
+    min_words: Whole = setting(
+        4, "shortest instruction; characters count as parts of words in scripts without spaces", ge=1
+    )
+    max_words: Whole = setting(150, "longest instruction", ge=1)
+    blocked_words: Texts = setting((), "reject instructions with one of these words")
+    languages: Texts = setting(
+        (), "ask for and accept only these languages, such as `de` or `zh`; any if none is named", "language", "CODE"
+    )
+    max_instances: Whole = setting(5, "most instances of a task", ge=1, le=100)
+    checks: Texts = setting(("default",), "checks in their order, also your own; `-NAME` takes one out; `[]`: none")
+    """In stored settings the user's own is `own:DIGEST:FUNCTION`, and `default` the names that it stands for."""
+    personal_data: PersonalData = setting("reject", "what to do with personal data")
+    exclude: Paths = setting((), "test sets to stay clear of, in JSONL, CSV, Parquet or text", "exclude", "FILE")
+    exclude_threshold: Share = setting(
+        "0.7", "reject texts with a higher ROUGE-L F1 to an excluded one; an equal score passes"
+    )
 
 
 class JudgeSettings(Section):
     """Whether a model judges the instances that passed all rules, and what they must score, from 1 to 5."""
 
-    enabled: bool = False
-    min_valid: Score = 3
-    min_input: Score = 3
-    min_output: Score = 4
-    unreadable: Literal["reject", "keep"] = "reject"
-    """What becomes of an instance about which the judge says nothing that can be read."""
-    revise: bool = False
-    """Whether an instance with an unsuitable input or a wrong output is revised and judged again, once."""
-    principles: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(_listed)] = (
-        "The output does exactly what the instruction asks, all of it and nothing else.",
-        "Every fact, figure and step in it is right; what can be computed has been computed again.",
-        "Limits of form, length and language are kept to the letter.",
-        "The input is complete, fits the instruction and does not give the answer away.",
+    enabled: bool = setting(False, "whether instances are judged")
+    min_valid: Score = setting(3, 'a lower score for "valid task" rejects all instances of the task')
+    min_input: Score = setting(3, 'a lower score for "suitable input" rejects the instance')
+    min_output: Score = setting(4, 'a lower score for "correct output" rejects the instance')
+    unreadable: Literal["reject", "keep"] = setting(
+        "reject", "what happens to an instance if three answers about it cannot be read"
     )
-    """What a revision must follow."""
+    revise: bool = setting(False, "revise a bad input or output, then judge once more")
+    principles: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(_listed)] = setting(
+        (
+            "The output does exactly what the instruction asks, all of it and nothing else.",
+            "Every fact, figure and step in it is right; what can be computed has been computed again.",
+            "Limits of form, length and language are kept to the letter.",
+            "The input is complete, fits the instruction and does not give the answer away.",
+        ),
+        "what a revision must follow",
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> JudgeSettings:
@@ -141,42 +165,41 @@ class JudgeSettings(Section):
 class AgreementSettings(Section):
     """How many answers are asked for where an answer is short and definite, and how many of them must agree."""
 
-    answers: Whole = Field(1, ge=1, le=100)
-    min_share: Share = "0.5"
-    """Of the answers, that must agree."""
-    steps: Literal["keep", "strip"] = "keep"
-    """Whether the steps before the line "Answer:" stay part of the output."""
+    answers: Whole = setting(1, "answers to such a question", ge=1, le=100)
+    min_share: Share = setting("0.5", "share that must agree")
+    steps: Literal["keep", "strip"] = setting("keep", 'whether the steps before "Answer:" stay in the output')
 
 
 class RadarSettings(Section):
     """When a pool is said to collapse, as seen over `window` rounds, and how far `diversify` may go."""
 
-    window: Whole = Field(10, ge=1, le=1000)
-    """Rounds that are looked at together."""
-    min_acceptance: float = Field(0.25, ge=0, le=1)
-    """Share of the judged candidates that are accepted."""
-    max_nearest: float = Field(0.65, ge=0, le=1)
-    """Mean ROUGE-L F1 of the accepted instructions to the nearest earlier one."""
-    max_openings: float = Field(0.5, ge=0, le=1)
-    """Share of the judged instructions that begin with one of the ten most frequent openings."""
-    min_new_pairs: float = Field(0.05, ge=0, le=1)
-    """Share of the accepted instructions that bring a new pair of verb and noun."""
-    max_temperature: float = Field(1.3, ge=0, le=2)
-    """Temperatures are not raised above this."""
+    window: Whole = setting(10, "rounds looked at together", ge=1, le=1000)
+    min_acceptance: float = setting(0.25, "share of candidates accepted", ge=0, le=1)
+    max_nearest: float = setting(0.65, "mean ROUGE-L to the nearest earlier instruction", ge=0, le=1)
+    max_openings: float = setting(0.5, "share that begins with one of ten openings", ge=0, le=1)
+    min_new_pairs: float = setting(0.05, "new pairs of verb and noun for each accepted instruction", ge=0, le=1)
+    max_temperature: float = setting(1.3, "`diversify` stays at or below this", ge=0, le=2)
 
 
 class PoolSettings(BaseModel):
     """What a user may set that shapes the pool."""
 
-    seed: Whole = 42
-    round_size: Whole = Field(8, ge=1, le=1000)
-    lookahead: Whole = Field(2, ge=1, le=100)
+    seed: Whole = setting(42, "seed of every random choice", "seed")
+    round_size: Whole = setting(8, "propose requests in a round", "round_size", ge=1, le=1000)
+    lookahead: Whole = setting(
+        2,
+        "rounds in flight in a young pool; later a quarter of all rounds so far, 512 at most (not in compat)",
+        "lookahead",
+        ge=1,
+        le=100,
+    )
     recipe: RecipeSettings = RecipeSettings()
     filters: FilterSettings = FilterSettings()
     judge: JudgeSettings = JudgeSettings()
     agreement: AgreementSettings = AgreementSettings()
-    diversify: Literal["off", "auto"] = "off"
-    """`auto`: ask for what is rare while the radar sounds an alarm."""
+    diversify: Literal["off", "auto"] = setting(
+        "off", "`auto`: ask for what is rare while the radar sounds an alarm", "diversify"
+    )
     radar: RadarSettings = RadarSettings()
 
 

@@ -9,17 +9,19 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from selfinstruct.ask import Ask, Key, Unanswered, at_once
+from selfinstruct.checks.screening import judge_instances
 from selfinstruct.config.loading import load
 from selfinstruct.config.shaping import pool_settings
 from selfinstruct.exports.writing import export
 from selfinstruct.models.offline.book import find
 from selfinstruct.pool import statements
 from selfinstruct.pool.opening import Pool
-from selfinstruct.pool.writer import Statement
+from selfinstruct.pool.reader import status
+from selfinstruct.pool.statements import Statement
 from selfinstruct.runner.pump import Outcome
 from selfinstruct.runner.run import grow_blocking
 from selfinstruct.settings import Settings
-from selfinstruct.types import Completion, Instance, Prompt, Request, Task
+from selfinstruct.types import Completion, Instance, InstanceCandidate, Prompt, Rejection, Request, Task
 
 ROOT = Path(__file__).parents[1]
 Result = TypeVar("Result")
@@ -45,6 +47,16 @@ def changed(given: Settings, **changes: Any) -> Settings:
 def task(instruction: str, number: int = 0, *, is_classification: bool = False) -> Task:
     """A seed without input."""
     return Task(f"s{number}", instruction, is_classification, (Instance("", "Done."),), "seed")
+
+
+def instance_fault(
+    of: Settings, instruction: str, output: str, given: str = "", *, is_classification: bool = False
+) -> Rejection | None:
+    """Why one instance is rejected; None: it is kept."""
+    task = Task("t", instruction, is_classification)
+    kept, rejected = judge_instances(task, [InstanceCandidate("r", 0, given, output)], of)
+    assert len(kept) + len(rejected) == 1
+    return rejected[0] if rejected else None
 
 
 def book_says(instruction: str, text: str, output: str) -> bool | None:
@@ -86,6 +98,14 @@ def grow(pool: Path, *, tell: list[str] | None = None, config: Path | None = Non
     """Run `generate` in this process."""
     said = tell if tell is not None else []
     return grow_blocking(load(config, {"pool": pool, **options}), said.append)
+
+
+def assert_it_adds_up(pool: Path) -> dict[str, Any]:
+    """What `status` says, in which each candidate has ended in one way (law 1)."""
+    now = status(pool)
+    ended = now["tasks"] + now["tasks_pending"] + now["tasks_without_instances"] + now["instances"] + now["waiting"]
+    assert now["candidates"] == ended + sum(now["rejections"].values())
+    return now
 
 
 def jsonl(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from selfinstruct.algorithm import Accepted, Likeness
-from selfinstruct.diversity.scored import FULL, is_sampled
+from selfinstruct.diversity.figures import FULL, is_sampled
 from selfinstruct.pool import statements
-from selfinstruct.pool.opening import Pool
-from selfinstruct.pool.writer import Statement, connect
+from selfinstruct.pool.opening import Pool, connect
+from selfinstruct.pool.statements import Statement
 from selfinstruct.seeds import read_seeds
 from selfinstruct.similarity.index import Neighbour
 from selfinstruct.types import (
@@ -115,8 +115,8 @@ def _answered(request: Request, run: int, candidates: int) -> Iterator[Statement
     if request.stage != "propose":
         yield statements.add_request(request)
     attempt = {"request_id": request.id, "stage": request.stage, "model": request.model}
-    yield statements.reserve({**attempt, "reserved_tokens": 500, "reserved_usd_e12": 500_000_000}, run)
-    yield "UPDATE attempts SET tokens = 120, usd_e12 = 120000000 WHERE id = last_insert_rowid()", ()
+    cost = {"reserved_tokens": 500, "reserved_usd_e12": 500_000_000, "tokens": 120, "usd_e12": 120_000_000}
+    yield statements.insert("attempts", {**attempt, **cost, "run": run})
     yield from statements.journal(answer, run, NOW)
     yield "UPDATE requests SET candidates = ? WHERE source = 0 AND id = ?", (candidates, request.id)
 

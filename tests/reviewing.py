@@ -10,9 +10,8 @@ from pathlib import Path
 import httpx
 import uvicorn
 
-from selfinstruct.pool.places import places
 from selfinstruct.review.page_server import configuration, listen, review_app
-from selfinstruct.review.session import Labels, Session
+from selfinstruct.review.session import Labels, Session, places
 
 
 @contextmanager

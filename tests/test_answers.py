@@ -17,10 +17,12 @@ import pytest
 from aiohttp import web
 
 from selfinstruct.cli.commands import run
+from selfinstruct.errors import PoolError
 from selfinstruct.models.completions import finish_reason
 from selfinstruct.models.offline.protocol import Model, answer_chat
 from selfinstruct.models.thinking import without_thinking
-from selfinstruct.pool.writer import Writer
+from selfinstruct.pool.journal import Journal
+from selfinstruct.pool.opening import Pool
 from tests.asking import FINE
 from tests.builders import ROOT, rows
 from tests.processes import generate
@@ -430,13 +432,20 @@ def test_thinking_is_kept_apart_in_all_its_forms(said: str, text: str, thought: 
 
 @pytest.mark.parametrize("value", [2**80, "\ud800", object()])
 def test_a_value_that_no_database_holds_fails_its_transaction_and_all_later_ones(tmp_path: Path, value: object) -> None:
-    heard: list[tuple[list[Any], Exception | None]] = []
-    writer = Writer(tmp_path / "x.db", lambda tokens, error: heard.append((tokens, error)))
-    writer.submit([("CREATE TABLE t (x)", ())], "made")
-    writer.submit([("INSERT INTO t VALUES (?)", (value,))], "bad")
-    writer.close()
-    assert sorted(token for tokens, _ in heard for token in tokens) == ["bad", "made"]
-    assert heard[-1][1] is not None
+    async def written(pool: Pool) -> list[BaseException | None]:
+        journal = Journal(pool, 1)
+        found = [await journal.write([("CREATE TABLE t (x)", ())])]
+        for one in (value, 1):
+            found += await asyncio.gather(journal.write([("INSERT INTO t VALUES (?)", (one,))]), return_exceptions=True)
+        journal.close()
+        return found
+
+    pool = Pool.open(tmp_path)
+    made, failed, later = asyncio.run(written(pool))
+    pool.close()
+    assert made is None
+    assert isinstance(failed, PoolError)
+    assert str(failed) == str(later)
 
 
 @pytest.mark.parametrize(("listed", "model"), [(("a\ud800b",), ()), (("m",), ("--model", "a\udcffb"))])

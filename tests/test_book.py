@@ -16,9 +16,8 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from selfinstruct.checks import validators
-from selfinstruct.checks.instances import judge_instances
-from selfinstruct.checks.instructions import fault_of_instruction, instruction_rules
+from selfinstruct.checks import instruction_checks
+from selfinstruct.checks.screening import fault_of_instruction, judge_instances
 from selfinstruct.models.offline import reply
 from selfinstruct.models.offline.book import entries, find
 from selfinstruct.models.offline.voices import NO_RULE
@@ -62,7 +61,7 @@ def test_transport_fields_and_the_spelling_of_max_tokens_change_nothing() -> Non
 def test_the_hash_seed_of_the_process_changes_nothing() -> None:
     message = json.dumps({"instruction": LABELLED.instruction}) + '\n{"labels":'
     code = (
-        "from selfinstruct.models.offline import writer\n"
+        "from selfinstruct.models.offline import reply\n"
         "for i in range(60):\n"
         "    ask = lambda text: print(reply.chat({'model': 'offline', 'seed': i, "
         "'messages': [{'role': 'user', 'content': text}]}).text)\n"
@@ -235,13 +234,13 @@ def test_faulty_proposals_are_there_and_rare() -> None:
 def test_every_task_of_the_book_passes_the_rules_and_is_new() -> None:
     """What the checks refuse, nobody would see."""
     shaping = settings()
-    rules, own = instruction_rules(shaping), validators(shaping)
+    checks = instruction_checks(shaping)
     index = Index()
     for seed in read_seeds(SEEDS):
         index.add(seed.id, seed.instruction)
     for entry in entries():
         text = entry.instruction
-        assert fault_of_instruction(text, rules) is None, text
+        assert fault_of_instruction(text, checks) is None, text
         assert "\n\n" not in text, "an empty line parts an instruction from its input"
         assert (near := index.near_duplicate(text, shaping.filters.rouge_threshold)) is None, (text, near)
         index.add(text, text)
@@ -249,7 +248,7 @@ def test_every_task_of_the_book_passes_the_rules_and_is_new() -> None:
         given = [
             InstanceCandidate("r", place, one.input, one.output, "stop") for place, one in enumerate(entry.answers)
         ]
-        _, rejected = judge_instances(task, given, shaping, entry.labels, own)
+        _, rejected = judge_instances(task, given, shaping, entry.labels)
         assert not rejected, (text, rejected)
         assert all(one.output not in one.wrong for one in entry.answers), text
 

@@ -78,8 +78,7 @@ def test_a_broken_stream_changes_neither_pool_nor_export_and_shows_in_the_exit_c
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
 def test_no_command_breaks_over_a_broken_stream(tmp_path: Path, demo: Path) -> None:
-    for arguments in (["status", demo, "--json"], ["explain", demo, "near_duplicate"], ["--help"], ["seeds", "check"],
-                      ["export", demo, "--out", tmp_path / "x"]):  # fmt: skip
+    for arguments in (["status", demo, "--json"], ["seeds", "check"], ["export", demo, "--out", tmp_path / "x"]):
         faulty = arguments == ["seeds", "check"]  # wrong use: what is said goes to standard error
         for stream in (">/dev/full", "2>/dev/full" if faulty else ">&-"):
             code, told = broken(stream, *arguments)
@@ -107,26 +106,21 @@ def test_generate_and_status_print_one_json_object(tmp_path: Path, capsys: pytes
     assert (grown["tasks"], grown["recipe"], grown["models"]) == (5, "chat", ["offline"])
 
 
-def test_status_is_for_people_too(demo: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("status", demo) == 0
+def test_explain_tells_where_a_task_came_from_and_why_a_candidate_was_rejected(
+    demo: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ((identity, instruction),) = rows(demo, "SELECT id, instruction FROM tasks WHERE origin = 'generated' LIMIT 1")
+    for wanted in (identity, instruction[:30].upper()):
+        assert run("explain", demo, wanted) == 0
+        out = capsys.readouterr().out
+        assert instruction in out
+        assert out.count("  shown ") % 8 == 0
+        assert "nearest" in out
+    ((request, score),) = rows(demo, "SELECT request_id, score FROM rejections WHERE reason = 'near_duplicate' LIMIT 1")
+    assert run("explain", demo, request[:12]) == 0
     out = capsys.readouterr().out
     assert "near_duplicate" in out
-    assert "accepted tasks" in out
-
-
-def test_explain_tells_where_a_task_came_from(demo: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    connection = sqlite3.connect(demo / "pool.db")
-    identity, instruction = connection.execute(
-        "SELECT id, instruction FROM tasks WHERE origin = 'generated'"
-    ).fetchone()
-    connection.close()
-    assert run("explain", demo, identity) == 0
-    out = capsys.readouterr().out
-    assert instruction in out
-    assert out.count("  shown ") == 8
-    assert "nearest" in out
-    assert run("explain", demo, instruction[:30].upper()) == 0
-    assert instruction in capsys.readouterr().out
+    assert f"{score:.4f}" in out
 
 
 def test_what_waits_to_be_judged_is_explained_in_plain_words(demo: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -142,25 +136,6 @@ def test_what_waits_to_be_judged_is_explained_in_plain_words(demo: Path, capsys:
     out = capsys.readouterr().out
     assert out.startswith("waiting candidate ")
     assert waiting[0][0] in out
-
-
-def test_explain_tells_why_a_candidate_was_rejected_and_what_it_resembled(
-    demo: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    connection = sqlite3.connect(demo / "pool.db")
-    row = connection.execute("SELECT request_id, score FROM rejections WHERE reason = 'near_duplicate'").fetchone()
-    connection.close()
-    assert run("explain", demo, row[0][:12]) == 0
-    out = capsys.readouterr().out
-    assert "near_duplicate" in out
-    assert f"{row[1]:.4f}" in out
-
-
-def test_export_writes_the_formats_asked_for_where_asked(demo: Path, tmp_path: Path) -> None:
-    assert run("export", demo, "--format", "messages", "--out", tmp_path / "x") == 0
-    assert [path.name for path in (tmp_path / "x").glob("*.jsonl")] == ["messages.jsonl"]
-    first = json.loads((tmp_path / "x/messages.jsonl").read_text("utf-8").splitlines()[0])
-    assert [turn["role"] for turn in first["messages"]] == ["user", "assistant"]
 
 
 def test_help_answers_quickly_and_names_every_command() -> None:
@@ -358,21 +333,6 @@ def test_the_pool_is_an_argument_and_an_option_alike(
     assert run("report", "--pool", demo, demo, tmp_path) == 2
 
 
-def test_a_file_in_the_place_of_a_pool_is_one_clear_line(
-    demo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    seeds = jsonl(tmp_path / "mine.jsonl", GOOD)
-    for arguments, wanted in (
-        (["status", demo / "pool.db"], f"name {demo}"),
-        (["generate", demo / "pool.db"], f"name {demo}"),
-        (["generate", seeds], "--seeds"),
-    ):
-        assert run(*arguments) == 2
-        err = capsys.readouterr().err
-        assert wanted in err
-        assert err.count("\n") == 1, err
-
-
 def called(name: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """The command as it is found on PATH under this name, or as a module."""
     code = f"import sys; sys.argv[0] = {name!r}; from selfinstruct.__main__ import main; main()"
@@ -406,11 +366,12 @@ def test_a_shell_completes_commands_options_and_choices() -> None:
     assert "python -m" not in script
 
 
-def test_help_speaks_of_no_types_of_python(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_speaks_of_no_types_of_python_and_names_files_of_ones_own(capsys: pytest.CaptureFixture[str]) -> None:
     for command in ("generate", "export", "report", "schedule"):
         assert run(command, "-h") == 0
         shown = capsys.readouterr().out
         assert not [word for word in ("list[", "typing", "Literal", "Annotated", "None") if word in shown], shown
+        assert ("FILE.py:NAME" in shown) == (command != "report")
 
 
 def test_options_win_over_the_environment_and_that_over_the_file(
@@ -459,72 +420,62 @@ def test_a_pool_may_have_any_name(
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
-def test_a_folder_that_is_no_pool_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "letters").mkdir()
-    (tmp_path / "letters" / "dear.txt").write_text("Dear")
-    for more in ([], ["--dry-run"]):
-        assert run("generate", "--pool", tmp_path / "letters", *more) == 2
-        assert "no pool" in capsys.readouterr().err
-    assert [path.name for path in (tmp_path / "letters").iterdir()] == ["dear.txt"]
-    for command in ("status", "export"):
-        assert run(command, tmp_path / "letters") == 2
-        assert "no pool" in capsys.readouterr().err
-        assert run(command, tmp_path / "nowhere") == 2
-        assert "nowhere" in capsys.readouterr().err
-    assert run("explain", tmp_path / "letters", "x") == 2
+def refused_everywhere(pool: Path, capsys: pytest.CaptureFixture[str], said: str) -> None:
+    """Every command that wants this pool says so in one line, and leaves all as it is."""
 
+    def found() -> dict[Path, object]:
+        return {
+            path: path.is_file() and path.read_bytes()
+            for path in pool.parent.rglob("*")
+            if not path.name.endswith(("-shm", "-wal"))
+        }
 
-@pytest.mark.parametrize(("version", "said"), [(99, "later version"), (9, "earlier development version")])
-def test_a_pool_of_another_version_is_refused(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], version: int, said: str
-) -> None:
-    pool = tmp_path / "p"
-    grow(pool, target=1)
-    with sqlite3.connect(pool / "pool.db") as connection:
-        connection.execute("UPDATE meta SET value = ? WHERE key = 'schema_version'", (str(version),))
-    connection.close()
-    capsys.readouterr()
-    for arguments in (["generate", "--pool", pool], ["status", pool]):
-        assert run(*arguments) == 2
-        assert said in capsys.readouterr().err
+    before = found()
+    for command in ("status", "export", "generate", "generate --dry-run", "explain --pool"):
+        assert run(*command.split(), pool, *(["x"] if command.startswith("explain") else [])) == 2, command
+        err = capsys.readouterr().err
+        assert said in err
+        assert err.count("\n") == 1, err
+    assert found() == before
 
 
 @pytest.mark.parametrize("table", ["meta (x)", "meta (key, value)", "other (x)"])
-def test_a_database_of_another_program_is_one_clear_line(
+def test_a_database_of_another_program_is_left_alone(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], table: str
 ) -> None:
     (tmp_path / "p").mkdir()
     with sqlite3.connect(tmp_path / "p" / "pool.db") as connection:
         connection.execute(f"CREATE TABLE {table}")
     connection.close()
-    before = (tmp_path / "p" / "pool.db").read_bytes()
-    for command in ("status", "export", "generate", "generate --dry-run"):
-        assert run(*command.split(), tmp_path / "p") == 2
-        err = capsys.readouterr().err
-        assert "this database is no pool" in err, err
-        assert err.count("\n") == 1, err
-    assert (tmp_path / "p" / "pool.db").read_bytes() == before
-    assert [path.name for path in (tmp_path / "p").iterdir()] == ["pool.db"]
+    refused_everywhere(tmp_path / "p", capsys, "this database is no pool")
 
 
-def test_a_folder_in_the_place_of_the_database_is_one_clear_line(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(("version", "said"), [(99, "later version"), (9, "earlier development version")])
+def test_a_pool_of_another_version_is_left_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], version: int, said: str
 ) -> None:
-    (tmp_path / "p" / "pool.db").mkdir(parents=True)
-    for command in ("status", "export", "generate", "generate --dry-run"):
-        assert run(*command.split(), tmp_path / "p") == 2
-        err = capsys.readouterr().err
-        assert err.startswith(f"error: {tmp_path / 'p' / 'pool.db'}: this is a folder"), err
-        assert err.count("\n") == 1, err
-    assert [path.name for path in (tmp_path / "p").iterdir()] == ["pool.db"]
+    grow(tmp_path / "p", target=1)
+    with sqlite3.connect(tmp_path / "p" / "pool.db") as connection:
+        connection.execute("UPDATE meta SET value = ? WHERE key = 'schema_version'", (str(version),))
+    connection.close()
+    refused_everywhere(tmp_path / "p", capsys, said)
 
 
-def test_a_file_that_is_no_database_is_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "p").mkdir()
-    (tmp_path / "p" / "pool.db").write_text("Dear diary, " * 100)
-    for arguments in (["generate", "--pool", tmp_path / "p"], ["status", tmp_path / "p"]):
-        assert run(*arguments) == 2
-        assert "pool.db" in capsys.readouterr().err
+def test_what_is_no_pool_is_left_alone(demo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "letters").mkdir()
+    (tmp_path / "letters" / "dear.txt").write_text("Dear")
+    refused_everywhere(tmp_path / "letters", capsys, "no pool")
+    (tmp_path / "folder" / "pool.db").mkdir(parents=True)
+    refused_everywhere(tmp_path / "folder", capsys, f"{tmp_path / 'folder' / 'pool.db'}: this is a folder")
+    (tmp_path / "text").mkdir()
+    (tmp_path / "text" / "pool.db").write_text("Dear diary, " * 100)
+    refused_everywhere(tmp_path / "text", capsys, "pool.db")
+    refused_everywhere(demo / "pool.db", capsys, f"name {demo}")
+    assert run("generate", jsonl(tmp_path / "mine.jsonl", GOOD)) == 2
+    assert "--seeds" in capsys.readouterr().err
+    for command in ("status", "export"):
+        assert run(command, tmp_path / "nowhere") == 2
+        assert "nowhere" in capsys.readouterr().err
 
 
 def test_other_seeds_than_the_pools_are_refused_and_replay_is_named(
@@ -592,8 +543,8 @@ def test_a_read_only_folder_is_one_clear_line() -> None:
         (folder / "outputs").mkdir(mode=0o555)
         folder.chmod(0o755)
         code = (
-            "import ctypes, os, sys; from selfinstruct import cli;"
-            "from selfinstruct.runner import run; from selfinstruct.cli import generate;"
+            "import ctypes, os, sys; from selfinstruct.cli import commands as cli, generate;"
+            "from selfinstruct.runner import run;"
             "from selfinstruct.models.offline import server;"
             "os.geteuid() or ctypes.CDLL(None).setfsuid(65534); sys.exit(cli.run(sys.argv[1:]))"
         )
@@ -617,48 +568,38 @@ def test_nothing_listening_ends_at_once_with_5(tmp_path: Path, capsys: pytest.Ca
     assert time.monotonic() - started < 30
 
 
-def test_a_wrong_key_and_an_unknown_model_end_at_once_with_5(
+def test_no_key_a_wrong_key_and_an_unknown_model_end_at_once_with_5(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    assert run("generate", "--pool", tmp_path / "p", "--model", "gpt-4o-mini") == 5
+    assert "OPENAI_API_KEY" in capsys.readouterr().err
     with OfflineServer(api_key="right") as server:
-        monkeypatch.setenv("OPENAI_API_KEY", "wrong-key-1234")
         arguments = ["generate", "--pool", tmp_path / "p", "--base-url", server.base_url, "--target", "3"]
-        assert run(*arguments, "--model", "offline") == 5
-        err = capsys.readouterr().err
-        assert "OPENAI_API_KEY" in err
-        assert "wrong-key-1234" not in err
-        monkeypatch.setenv("OPENAI_API_KEY", "right")
-        assert run(*arguments, "--model", "no-such-model") == 5
-        err = capsys.readouterr().err
-        assert "no-such-model" in err
+        for key, model, said in (("wrong-key-1234", "offline", "OPENAI_API_KEY"), ("right", "no-such-model", "")):
+            monkeypatch.setenv("OPENAI_API_KEY", key)
+            assert run(*arguments, "--model", model) == 5
+            err = capsys.readouterr().err
+            assert (said or model) in err
+            assert "wrong-key-1234" not in err
         assert run("generate", "--pool", tmp_path / "q", *arguments[3:]) == 0
 
 
-def failing_starts(tmp_path: Path) -> dict[str, tuple[int, list[str | Path]]]:
-    """(exit code, arguments) of runs that end before a model has answered anything."""
+@pytest.mark.parametrize("was_there", [False, True])
+def test_a_failed_start_leaves_no_folder_behind_and_an_empty_one_as_it_was(tmp_path: Path, was_there: bool) -> None:
     (tmp_path / "c.toml").write_text("taget = 5")
     (tmp_path / "torn.jsonl").write_text("{oops\n")
-    nobody = "http://127.0.0.1:9/v1"
-    return {
-        "config": (2, ["--config", tmp_path / "c.toml"]),
-        "seeds": (2, ["--seeds", tmp_path / "torn.jsonl"]),
-        "exclusions": (2, ["--exclude", tmp_path / "missing.jsonl"]),
-        "nobody": (5, ["--base-url", nobody, "--model", "m"]),
-    }
-
-
-@pytest.mark.parametrize("kind", ["config", "seeds", "exclusions", "nobody"])
-@pytest.mark.parametrize("was_there", [False, True])
-def test_a_failed_start_leaves_no_folder_behind_and_an_empty_one_as_it_was(
-    tmp_path: Path, kind: str, was_there: bool
-) -> None:
-    code, arguments = failing_starts(tmp_path)[kind]
     pool = tmp_path / "outputs" / "p"
     if was_there:
         pool.mkdir(parents=True)
-    assert run("generate", "--pool", pool, *arguments) == code
-    assert [*tmp_path.glob("outputs/**/*")] == ([pool] if was_there else [])
-    assert (tmp_path / "outputs").exists() == was_there
+    for code, arguments in (
+        (2, ["--config", tmp_path / "c.toml"]), (2, ["--seeds", tmp_path / "torn.jsonl"]),
+        (2, ["--exclude", tmp_path / "missing.jsonl"]), (5, ["--base-url", "http://127.0.0.1:9/v1", "--model", "m"]),
+    ):  # fmt: skip
+        assert run("generate", "--pool", pool, *arguments) == code
+        assert [*tmp_path.glob("outputs/**/*")] == ([pool] if was_there else [])
+        assert (tmp_path / "outputs").exists() == was_there
 
 
 @pytest.mark.parametrize("status", [401, 403, 404])
@@ -679,15 +620,6 @@ def test_a_server_that_refuses_the_first_question_leaves_no_pool_behind(tmp_path
         answered.append("1. Something was answered, which is paid for.")
         assert run(*arguments, "--concurrency", "1") == 5
     assert rows(pool, "SELECT COUNT(*) FROM completions") == [(1,)]
-
-
-def test_openai_without_a_key_says_which_variable_to_set(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
-    assert run("generate", "--pool", tmp_path / "p", "--model", "gpt-4o-mini") == 5
-    assert "OPENAI_API_KEY" in capsys.readouterr().err
 
 
 def test_a_pool_that_another_run_is_growing_is_one_clear_line(demo: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -712,18 +644,6 @@ def test_a_model_that_brings_nothing_new_ends_with_4(tmp_path: Path, capsys: pyt
     out, err = capsys.readouterr()
     assert "0 of 40 candidates were accepted in the last 20 rounds (mostly rejected: too_short 40)" in err
     assert "too_short" in out
-
-
-def test_seeds_check_names_faults_and_near_duplicates(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("seeds", "check", ROOT / "seeds" / "en.jsonl") == 0
-    out = capsys.readouterr().out
-    assert "175 tasks" in out
-    assert "0 errors, 0 warnings, 0 near-duplicates" in out
-    path = jsonl(tmp_path / "s.jsonl", [*GOOD, seed_row("Name four uses of vinegar at home.", 3), {"instruction": 5}])
-    assert run("seeds", "check", path) == 2
-    out = capsys.readouterr().out
-    assert f"{path}:4" in out
-    assert "near-duplicate" in out
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

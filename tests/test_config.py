@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from selfinstruct.config.loading import OPTIONS, Config, load
+from selfinstruct.config.loading import load
+from selfinstruct.config.sections import OPTIONS, Config
 from selfinstruct.errors import ConfigError
 
 KEY = "sk-proj-4f9d2c7be1"
@@ -51,7 +52,7 @@ def file(tmp_path: Path) -> Path:
         ("[prices.gpt-4.1]\ninput = 1\noutput = 2", 'quoted: [prices."gpt-4.1"]'),
         ("[filter]\nmin_words = 3", "did you mean filters?"),
         ("[stage.respond]\nname = 'x'", "did you mean stages?"),
-        ("[zoo]\nx = 1", "known: recipe"),
+        ("[zoo]\nx = 1", "known: model, recipe"),
         ("[stages.respnd]\nname = 'x'", "did you mean respond?"),
         ("recipe = 'Papr'", "did you mean paper?"),
         ("[model]\nbackend = 'vlm'", "did you mean vllm?"),
@@ -71,7 +72,7 @@ def test_what_is_nearly_right_in_a_file_is_told_by_what_was_meant(file: Path, te
     assert file.name in line or "stages.respnd" in line
 
 
-@pytest.mark.parametrize("place", [place for place in OPTIONS.values() if "." not in place])
+@pytest.mark.parametrize("place", [one.place for one in OPTIONS.values() if "." not in one.place])
 def test_a_slip_in_any_key_at_the_top_is_told(file: Path, place: str) -> None:
     file.write_text(f"{place[:-2] + place[-1] + place[-2]} = 1" if place != "seeds" else "sedes = 1")
     assert f"did you mean {place}?" in refused(file)
@@ -153,8 +154,8 @@ def test_any_other_variable_of_that_beginning_is_warned_of(monkeypatch: pytest.M
 
 
 def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    for option in OPTIONS:
-        monkeypatch.setenv(f"SELFINSTRUCT_{option.upper()}", "")
+    for option in OPTIONS.values():
+        monkeypatch.setenv(option.variable, "")
     assert load(None, {}) == Config()
 
 
@@ -189,7 +190,7 @@ def test_numbers_that_are_none_or_too_large_are_refused_in_one_line(number: obje
 
 
 def test_one_text_may_stand_for_a_list(file: Path) -> None:
-    file.write_text("[model]\nbase_url = 'http://a/v1'\nstop = 'END'\n[filters]\nvalidators = 'json'\nexclude = 'x'\n")
+    file.write_text("[model]\nbase_url = 'http://a/v1'\nstop = 'END'\n[filters]\nchecks = 'json'\nexclude = 'x'\n")
     found = load(file, {})
-    assert (found.model.base_url, found.model.stop, found.filters.validators) == (("http://a/v1",), ("END",), ("json",))
+    assert (found.model.base_url, found.model.stop, found.filters.checks) == (("http://a/v1",), ("END",), ("json",))
     assert found.filters.exclude == (Path("x"),)

@@ -17,7 +17,7 @@ from selfinstruct.cli import commands as cli
 from selfinstruct.diversity.diagnosis import diagnosis
 from selfinstruct.models.offline.protocol import Model, answer_chat
 from selfinstruct.recipes import chat
-from selfinstruct.runner.underway import LEAST_ANSWERS, Endings, Pace
+from selfinstruct.runner.signs import LEAST_ANSWERS, Endings, Pace
 from selfinstruct.types import Finished, JudgeVerdict, Task, canonical_json
 from tests.builders import proposals, settings, task
 from tests.processes import generate, running

@@ -13,40 +13,30 @@ from contextlib import closing
 from dataclasses import fields
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import pytest
-import typer
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from selfinstruct.cli import commands as cli
 from selfinstruct.cli.streams import BROKEN_PIPE, UNWRITABLE
-from selfinstruct.config.loading import OPTIONS, Config, load
+from selfinstruct.config.loading import load
 from selfinstruct.config.sections import (
+    FIELDS,
+    OPTIONS,
+    SECTIONS,
     BudgetSection,
-    FinetuneSection,
     ModelSection,
     PriceSection,
-    PublishSection,
     Role,
-    VllmSection,
 )
 from selfinstruct.config.shaping import pool_settings
 from selfinstruct.errors import SelfInstructError
 from selfinstruct.exports.formats import FORMATS
 from selfinstruct.pool.reader import snapshot, status
 from selfinstruct.pool.schema import TABLES
-from selfinstruct.pool.training_rows import rows
 from selfinstruct.recipes import RECIPES
-from selfinstruct.settings import (
-    AgreementSettings,
-    FilterSettings,
-    JudgeSettings,
-    RadarSettings,
-    RecipeSettings,
-    Settings,
-)
+from selfinstruct.settings import PoolSettings, Settings
 from selfinstruct.steps import judging
 from tests.builders import ROOT, grow
 
@@ -128,7 +118,7 @@ def test_links_lead_to_headings_or_files(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(WRITTEN))
 def test_every_command_has_the_options_it_is_shown_with(name: str) -> None:
-    commands = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
+    commands = cli.commands()
     for block in fenced(WRITTEN[name], r"(?:sh|text)?"):
         for line in block.replace("\\\n", " ").splitlines():
             found = re.search(r"python -m selfinstruct ([^#]*)", line)
@@ -276,7 +266,7 @@ def test_every_query_runs_and_finds_something(title: str, connection: sqlite3.Co
 def test_the_query_of_training_rows_gives_what_is_exported(pool: Path, connection: sqlite3.Connection) -> None:
     found = connection.execute(QUERIES["Training rows, in the order of the export"]).fetchall()
     with snapshot(pool) as opened:
-        exported = [(row.task_id, row.instruction, row.instance.input, row.instance.output) for row in rows(opened)]
+        exported = [(row.task_id, row.instruction, row.input, row.output) for row in opened.rows()]
     assert found == exported
 
 
@@ -337,55 +327,26 @@ def test_every_stored_setting_is_named() -> None:
 
 # --- configuration --------------------------------------------------------------------------------------------------
 
-SECTIONS: dict[str, type[BaseModel]] = {
-    "": Config,
-    "recipe": RecipeSettings,
-    "model": ModelSection,
-    "vllm": VllmSection,
-    "filters": FilterSettings,
-    "judge": JudgeSettings,
-    "agreement": AgreementSettings,
-    "radar": RadarSettings,
-    "budget": BudgetSection,
-    'prices."MODEL"': PriceSection,
-    "publish": PublishSection,
-    "finetune": FinetuneSection,
+MODELS: dict[str, type[BaseModel]] = {**SECTIONS, 'prices."MODEL"': PriceSection}
+WRITTEN_KEYS = settings_in(CONFIGURATION)
+FIELDS_OF_FILES = {
+    **{key: field for key, field in FIELDS.items() if key not in SECTIONS and key not in {"stages", "prices"}},
+    **{f'prices."MODEL".{name}': field for name, field in PriceSection.model_fields.items()},
 }
-TABLES_OF_CONFIG = (
-    "recipe",
-    "model",
-    "vllm",
-    "filters",
-    "stages",
-    "judge",
-    "agreement",
-    "radar",
-    "budget",
-    "prices",
-    "publish",
-    "finetune",
-)
-KEYS = settings_in(CONFIGURATION)
-
-
-def keys_in_code() -> dict[str, Any]:
-    """Each key of the config file and its default."""
-    return {
-        f"{section}.{name}".lstrip("."): field.get_default(call_default_factory=True)
-        for section, model in SECTIONS.items()
-        for name, field in model.model_fields.items()
-        if section or name not in TABLES_OF_CONFIG
-    }
 
 
 def test_every_key_is_described_once_and_no_other() -> None:
-    assert sorted(KEYS) == sorted(keys_in_code())
+    assert sorted(WRITTEN_KEYS) == sorted(FIELDS_OF_FILES)
     assert set(ModelSection.model_fields) - set(Role.model_fields) == {"backend"}
 
 
-@pytest.mark.parametrize("key", sorted(keys_in_code()))
-def test_the_default_is_the_one_described(key: str) -> None:
-    written, default = KEYS[key]["default"], keys_in_code()[key]
+@pytest.mark.parametrize("key", sorted(FIELDS_OF_FILES))
+def test_meaning_default_and_option_are_those_of_the_code(key: str) -> None:
+    row, field = WRITTEN_KEYS[key], FIELDS_OF_FILES[key]
+    assert re.sub(r"\[([^\]]+)\]\([^)]*\)", r"\1", row["meaning"]) == field.description
+    option = next((f"`{one.flag}`" for one in OPTIONS.values() if one.place == key), "")
+    assert row.get("option", "").partition(" ")[0] == option
+    written, default = row["default"], field.get_default(call_default_factory=True)
     if key == "judge.principles":
         assert written == "built in"
         assert default
@@ -400,20 +361,21 @@ def test_the_default_is_the_one_described(key: str) -> None:
         )
 
 
-def test_options_are_those_of_the_code() -> None:
-    place = {where: option for option, where in OPTIONS.items()}
-    for key, row in KEYS.items():
-        wanted = f"`--{place[key].replace('_', '-')}`" if key in place else ""
-        assert row.get("option", "").partition(" ")[0] == wanted, key
+def test_settings_that_shape_a_pool_hold_from_the_next_planned_round_on() -> None:
+    rows = {
+        row[1]: re.findall(r"`\[?(\w+)\]?`", row[0])
+        for row in cells(section(CONFIGURATION, "## Changing settings of a pool"))
+    }
+    assert sorted(rows["from the next round that is planned"]) == sorted(PoolSettings.model_fields)
 
 
 def test_every_option_described_is_an_option_of_its_command() -> None:
-    commands = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
-    for row in KEYS.values():
+    commands = cli.commands()
+    for row in WRITTEN_KEYS.values():
         if row.get("option"):
             option, _, of = row["option"].partition(" ")
-            command = commands[of.strip("()") or "generate"]
-            assert option.strip("`") in {one for parameter in command.params for one in parameter.opts}, option
+            params = commands[of.strip("()") or "generate"].params
+            assert option.strip("`") in {one for parameter in params for one in parameter.opts}, option
 
 
 def test_the_variable_of_every_option_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -421,9 +383,9 @@ def test_the_variable_of_every_option_is_heard(monkeypatch: pytest.MonkeyPatch) 
               "skip_faulty_seeds": "true",
               "backend": "openai", "base_url": "http://a/v1 http://b/v1", "model": "m", "language": "en zh",
               "min_acceptance": "0.5", "max_usd": "1.25", "diversify": "off"}  # fmt: skip
-    for option in OPTIONS:
-        if option != "more":
-            monkeypatch.setenv(f"SELFINSTRUCT_{option.upper()}", values.get(option, "7"))
+    for name, one in OPTIONS.items():
+        if name != "more":
+            monkeypatch.setenv(one.variable, values.get(name, "7"))
     found = load(None, {})
     assert found.skip_faulty_seeds
     assert (found.pool, found.seeds, found.target, found.seed) == (Path("p"), Path("s.jsonl"), 7, 7)
@@ -435,18 +397,18 @@ def test_the_variable_of_every_option_is_heard(monkeypatch: pytest.MonkeyPatch) 
     assert found.budget == BudgetSection(max_usd=Decimal("1.25"), max_tokens=7, max_requests=7, max_minutes=7)
 
 
-@pytest.mark.parametrize("key", sorted(keys_in_code()))
+@pytest.mark.parametrize("key", sorted(FIELDS_OF_FILES))
 def test_the_bounds_described_are_kept(key: str) -> None:
     """Of "integer, LOW to HIGH", "integer, LOW or more", "number above LOW": bounds are taken, no value beyond."""
     name, _, inner = key.rpartition(".")
-    model = SECTIONS[name]
+    model = MODELS[name]
     beside = {one: 1 for one, field in model.model_fields.items() if field.is_required()}
     taken: list[int] = []
     refused: list[int] = []
-    if said := re.match(r"(?:integer|number), (-?\d+)(?: or more| to (-?\d+))", KEYS[key]["type"]):
+    if said := re.match(r"(?:integer|number), (-?\d+)(?: or more| to (-?\d+))", WRITTEN_KEYS[key]["type"]):
         taken = [int(bound) for bound in said.groups() if bound]
         refused = [int(said[1]) - 1, *([int(said[2]) + 1] if said[2] else [])]
-    elif said := re.match(r"number above (\d+)", KEYS[key]["type"]):
+    elif said := re.match(r"number above (\d+)", WRITTEN_KEYS[key]["type"]):
         refused = [int(said[1])]
     for bound in taken:
         assert float(getattr(model(**{**beside, inner: bound}), inner)) == bound
@@ -456,8 +418,8 @@ def test_the_bounds_described_are_kept(key: str) -> None:
 
 
 def test_the_example_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for option in OPTIONS:
-        monkeypatch.delenv(f"SELFINSTRUCT_{option.upper()}", raising=False)
+    for one in OPTIONS.values():
+        monkeypatch.delenv(one.variable, raising=False)
     (example,) = fenced(CONFIGURATION, "toml")
     (tmp_path / "c.toml").write_text(example, encoding="utf-8")
     (tmp_path / "topics.txt").write_text("# wards\nnight shifts\n", encoding="utf-8")
@@ -523,7 +485,7 @@ def test_the_examples_of_budgets_load_and_every_bound_is_explained(tmp_path: Pat
         path = tmp_path / f"{number}.toml"
         path.write_text(example, encoding="utf-8")
         load(path, {})
-    options = {place: f"--{option.replace('_', '-')}" for option, place in OPTIONS.items()}
+    options = {one.place: one.flag for one in OPTIONS.values()}
     for bound in BudgetSection.model_fields:
         name = options.get(f"budget.{bound}", bound)
         assert any(name in row[0] for row in cells(section(BUDGETS, "## Bounds"))), bound
@@ -571,7 +533,7 @@ def test_the_settings_of_fine_tuning_are_those_of_the_job(tmp_path: Path, monkey
 def test_the_changelog_has_the_form_and_names_every_command_recipe_and_format() -> None:
     assert CHANGELOG.startswith("# Changelog\n")
     assert "\n## [Unreleased]\n" in CHANGELOG
-    commands = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
+    commands = cli.commands()
     for name in [*commands, *RECIPES, *FORMATS]:
         assert re.search(rf"`(?:\S+ )?{name}\b", CHANGELOG), name
 

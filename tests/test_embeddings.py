@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 
 from selfinstruct.cli import commands as cli
-from selfinstruct.diversity.figures import vendi_of_embeddings, vendi_sample
+from selfinstruct.diversity.vendi import vendi_of_embeddings, vendi_sample
 from selfinstruct.errors import AccessError
 from selfinstruct.models.embeddings import embed
 from selfinstruct.models.endpoint import EndpointConfig

@@ -36,8 +36,7 @@ from selfinstruct.exports.row_files import _BATCH_CHARS, COLUMNS, NAMES, file_na
 from selfinstruct.exports.writing import Options, export
 from selfinstruct.models.offline.options import parse_quirks
 from selfinstruct.models.offline.protocol import Model, answer_chat
-from selfinstruct.pool.exclusions import Used
-from selfinstruct.pool.training_rows import Row
+from selfinstruct.pool.records import Row, Used
 from selfinstruct.types import Exclusion, Instance, Task
 from tests.builders import ROOT, grow, made_pool
 from tests.builders import rows as pool_rows

@@ -18,7 +18,7 @@ from selfinstruct.exports.chat_template import FAULTS, ChatTemplate
 from selfinstruct.exports.choice import Choice
 from selfinstruct.exports.formats import Wording
 from selfinstruct.exports.writing import Options, export
-from selfinstruct.pool.training_rows import Row
+from selfinstruct.pool.records import Row
 from selfinstruct.types import Instance, Task
 from tests.builders import ROOT, made_pool
 from tests.chat_models import CHATML, tokenizer_in

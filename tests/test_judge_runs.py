@@ -16,13 +16,13 @@ import pytest
 from selfinstruct.cli import commands as cli
 from selfinstruct.config.loading import load
 from selfinstruct.models.offline.server import OfflineServer
-from selfinstruct.pool.reader import explain, status
+from selfinstruct.pool.explain import explain
+from selfinstruct.pool.reader import status
 from selfinstruct.runner.forecast import forecast
 from selfinstruct.steps import judging
-from tests.builders import book_says, exported, grow, rows
-from tests.processes import generate, kills, running
+from tests.builders import assert_it_adds_up, book_says, exported, grow, rows
+from tests.processes import counted, generate, kills, running
 from tests.servers import GatedServer
-from tests.test_growth import assert_it_adds_up
 
 TARGET = 60
 QUIRKS = "wrong=25%,judge_wrong=8%,badjson=4%,refusal=2%,rut=60%"
@@ -76,6 +76,14 @@ def reference(tmp_path_factory: pytest.TempPathFactory, server: OfflineServer, c
     return pool
 
 
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory, server: OfflineServer) -> Path:
+    """A pool that grew without a judge, to more tasks than the judge was shown."""
+    pool = tmp_path_factory.mktemp("plain") / "pool"
+    run(pool, server, None, target=2 * TARGET)
+    return pool
+
+
 def content(pool: Path) -> list[Any]:
     """All that follows from the answers: exports, verdicts, and the rejections of finished tasks."""
     return [exported(pool), rows(pool, VERDICTS), rows(pool, FINISHED), rows(pool, REJECTIONS)]
@@ -111,45 +119,37 @@ def test_the_yield_of_each_stage_is_what_its_reasons_left(reference: Path) -> No
     assert instances["read"]["seen"] - instances["read"]["left"] >= lost["instance no_agreement"]
 
 
-@pytest.mark.parametrize("concurrency", [1, 64])
-def test_concurrency_changes_nothing(
-    tmp_path: Path, reference: Path, server: OfflineServer, config: Path, concurrency: int
+@pytest.mark.parametrize(("concurrency", "targets"), [(1, [TARGET]), (64, [1, 13, TARGET])])
+def test_concurrency_and_steps_to_the_target_change_nothing(
+    tmp_path: Path, reference: Path, server: OfflineServer, config: Path, concurrency: int, targets: list[int]
 ) -> None:
-    run(tmp_path / "p", server, config, concurrency=concurrency)
-    assert content(tmp_path / "p")[:3] == content(reference)[:3]
-
-
-def test_some_tasks_and_then_more_are_the_same_as_all_at_once(
-    tmp_path: Path, reference: Path, server: OfflineServer, config: Path
-) -> None:
-    for target in (1, 13, TARGET):
-        run(tmp_path / "p", server, config, target=target)
+    for target in targets:
+        run(tmp_path / "p", server, config, target=target, concurrency=concurrency)
         assert assert_it_adds_up(tmp_path / "p")["tasks"] == target
     assert content(tmp_path / "p")[:3] == content(reference)[:3]
 
 
 @pytest.mark.timeout(600)
 def test_killed_at_random_moments_and_resumed_gives_the_same_bytes(
-    tmp_path: Path, reference: Path, config: Path
+    tmp_path: Path, server: OfflineServer, config: Path
 ) -> None:
     generator = random.Random(3)
-    killed, pools, concurrency = 0, 0, 8
-    with OfflineServer(latency="fixed:0.05", quirk=QUIRKS) as slow:
-        while killed < 10:
+    target, killed, pools, concurrency = 16, 0, 0, 8
+    run(tmp_path / "undisturbed", server, config, target=target)
+    with OfflineServer(latency="fixed:0.02", quirk=QUIRKS) as slow:
+        while killed < 3:
             pools += 1
-            assert pools < 10, "runs end before they can be killed"
-            pool = tmp_path / f"p{pools}"
-            options = ["--config", config, "--concurrency", concurrency]
-            command = generate(pool, slow.base_url, TARGET, *options)
-            asked_again_at_most = 0
+            assert pools < 5, "runs end before they can be killed"
+            pool, asked_again_at_most = tmp_path / f"p{pools}", 0
+            command = generate(pool, slow.base_url, target, "--config", config, "--concurrency", concurrency)
             slow.seen.clear()
-            for _ in kills(command, pool, min(6, 10 - killed), generator, "SELECT COUNT(*) FROM verdicts", 12):
+            for _ in kills(command, pool, 3 - killed, generator, "SELECT COUNT(*) FROM verdicts", 8):
                 killed += 1
                 asked_again_at_most += concurrency
                 assert_it_adds_up(pool)
             assert sum(count - 1 for count in slow.seen.values()) <= asked_again_at_most
             assert rows(pool, "SELECT COUNT(*) - COUNT(DISTINCT request_id) FROM completions") == [(0,)]
-            assert content(pool)[:3] == content(reference)[:3]
+            assert content(pool)[:3] == content(tmp_path / "undisturbed")[:3]
             assert_it_adds_up(pool)
 
 
@@ -195,21 +195,18 @@ def test_it_adds_up_at_every_moment_of_a_run(tmp_path: Path, config: Path) -> No
                     server.let_through += 1
                 time.sleep(0.005)
             assert process.returncode == 0
-        assert looks == len(server.bodies)
+        assert looks == len(server.bodies) == counted(pool)
     assert saw_verdicts > 10
 
 
-def test_instructions_and_demonstrations_do_not_depend_on_the_judge(
-    tmp_path: Path, reference: Path, server: OfflineServer
-) -> None:
-    run(tmp_path / "p", server, None, target=3 * TARGET)
+def test_instructions_and_demonstrations_do_not_depend_on_the_judge(plain: Path, reference: Path) -> None:
     ids = "SELECT id, instruction, parents FROM tasks WHERE origin = 'generated' ORDER BY position"
     judged = rows(reference, ids)
     assert len(judged) > TARGET
-    assert rows(tmp_path / "p", ids)[: len(judged)] == judged
+    assert rows(plain, ids)[: len(judged)] == judged
 
 
-# --- the figures, reckoned once more from the answers ----------------------------------------------------------------
+# --- the figures, counted once more from the answers ------------------------------------------------------------------
 
 
 def raw(pool: Path, stage: str) -> list[tuple[Any, ...]]:
@@ -277,21 +274,7 @@ def is_row(answer: str) -> bool:
         return False
 
 
-def test_verdicts_are_the_truth_but_for_the_errors_asked_for(reference: Path) -> None:
-    right = wrong = 0
-    for _, _, message, answer in raw(reference, "judge"):
-        row = json.loads(re.search(r"^\{.*\}$", message, re.MULTILINE)[0])  # type: ignore[index]
-        scores = said(answer)
-        if scores:
-            truth = book_says(row["instruction"], row["input"], row["output"])
-            right, wrong = right + ((scores[2] > 3) == truth), wrong + ((scores[2] > 3) != truth)
-    assert right + wrong > 80
-    assert 0.02 < wrong / (right + wrong) < 0.16, "8 % were asked for"
-
-
-def test_a_judge_makes_an_export_more_right(tmp_path: Path, reference: Path, server: OfflineServer) -> None:
-    run(tmp_path / "p", server, None)
-
+def test_a_judge_makes_an_export_more_right(plain: Path, reference: Path) -> None:
     def share(pool: Path) -> float:
         found = rows(
             pool,
@@ -300,7 +283,7 @@ def test_a_judge_makes_an_export_more_right(tmp_path: Path, reference: Path, ser
         )
         return sum(book_says(*row) is True for row in found) / len(found)
 
-    assert share(tmp_path / "p") < 0.85, "25 % of the answers are wrong"
+    assert share(plain) < 0.85, "25 % of the answers are wrong"
     assert share(reference) > 0.93
 
 
@@ -371,10 +354,9 @@ def test_a_replay_judges_by_other_scores_without_asking(tmp_path: Path, referenc
 
 
 def test_what_a_replay_finds_unjudged_is_judged_by_the_next_run(
-    tmp_path: Path, reference: Path, server: OfflineServer, config: Path
+    tmp_path: Path, plain: Path, reference: Path, server: OfflineServer, config: Path
 ) -> None:
-    run(tmp_path / "plain", server, None)
-    assert cli.run(["replay", str(tmp_path / "plain"), "--pool", str(tmp_path / "r"), "--config", str(config)]) == 0
+    assert cli.run(["replay", str(plain), "--pool", str(tmp_path / "r"), "--config", str(config)]) == 0
     now = assert_it_adds_up(tmp_path / "r")
     assert (now["tasks"], now["judge"]) == (0, None)
     assert now["tasks_pending"] >= 2 * TARGET / 3, "what passed the rules waits for the judge"
@@ -403,8 +385,8 @@ def test_the_recipe_for_base_models_is_judged_too(tmp_path: Path, server: Offlin
     path = tmp_path / "c.toml"
     path.write_text(CONFIG.partition("[agreement]")[0], encoding="utf-8")
     for name, concurrency in (("a", 3), ("b", 32)):
-        run(tmp_path / name, server, path, recipe="paper", concurrency=concurrency)
-        assert assert_it_adds_up(tmp_path / name)["tasks"] == TARGET
+        run(tmp_path / name, server, path, target=30, recipe="paper", concurrency=concurrency)
+        assert assert_it_adds_up(tmp_path / name)["tasks"] == 30
     assert content(tmp_path / "a")[:3] == content(tmp_path / "b")[:3]
     assert rows(tmp_path / "a", "SELECT DISTINCT api FROM requests WHERE stage IN ('judge', 'revise')") == [("chat",)]
     assert status(tmp_path / "a")["judge"]["saved"] > 0

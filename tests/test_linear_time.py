@@ -7,9 +7,9 @@ from collections.abc import Callable
 from zlib import crc32
 
 import pytest
+from selfinstruct.checks.inputs import fault_of_input
 
 from selfinstruct.checks import BUILT_IN
-from selfinstruct.checks.inputs import fault_of_input
 from selfinstruct.checks.instances import INSTANCE_RULES
 from selfinstruct.checks.instructions import copy_of_demonstration, fault_of_instruction, instruction_rules
 from selfinstruct.checks.labels import is_one_of, stated_labels

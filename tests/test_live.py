@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from selfinstruct.cli.live import Look, duration, lines, look
-from selfinstruct.cli.text import plain, show_json
+from selfinstruct.cli.text import show_json
 from selfinstruct.config.loading import load
 from selfinstruct.models.offline.server import OfflineServer
 from selfinstruct.runner.pump import Growth
@@ -64,13 +64,8 @@ def test_no_line_is_wider_than_the_terminal(width: int) -> None:
         assert shown.endswith("…")
 
 
-@pytest.mark.parametrize(("seconds", "said"), [(0.4, "0 s"), (59.9, "59 s"), (61, "1 min 01 s"), (7_260, "2 h 01 min")])
-def test_durations_are_said_as_people_do(seconds: float, said: str) -> None:
-    assert duration(seconds) == said
-
-
-def test_nothing_that_a_terminal_obeys_is_shown() -> None:
-    assert plain("a\x1b]0;title\x07 b\r\nc\u202e") == "a ]0;title  b c".replace("  ", " ")
+def test_durations_are_said_as_people_do() -> None:
+    assert [duration(seconds) for seconds in (0.4, 59.9, 61, 7_260)] == ["0 s", "59 s", "1 min 01 s", "2 h 01 min"]
 
 
 @given(st.recursive(st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=6))
@@ -129,7 +124,7 @@ def test_a_terminal_sees_the_run_and_then_the_summary(tmp_path: Path) -> None:
 
 
 def test_without_a_terminal_each_round_is_a_line_and_quiet_says_nothing(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "selfinstruct", "generate", "--target", "90", "--json", "--pool"]
+    command = [sys.executable, "-m", "selfinstruct", "generate", "--target", "40", "--json", "--pool"]
 
     def into_a_file(name: str, *options: str, **more: str) -> str:
         whole = [*command, tmp_path / name, *options]
@@ -142,15 +137,9 @@ def test_without_a_terminal_each_round_is_a_line_and_quiet_says_nothing(tmp_path
         assert "\x1b[" not in loud
     assert into_a_file("q", "--quiet") == ""
     code, shown, out = in_a_terminal("generate", "--target", 20, "--json", "--quiet", "--pool", tmp_path / "r")
-    assert (code, shown) == (0, "")
-    assert out.startswith("{")
-
-
-def test_a_terminal_that_cannot_draw_over_a_line_gets_one_for_each_round(tmp_path: Path) -> None:
-    code, shown, _ = in_a_terminal("generate", "--target", 60, "--json", "--pool", tmp_path / "p", term="dumb")
-    assert code == 0
-    assert "round 0:" in shown
-    assert "█" not in shown
+    assert (code, shown, out[:1]) == (0, "", "{")
+    code, shown, _ = in_a_terminal("generate", "--target", 60, "--json", "--pool", tmp_path / "dumb", term="dumb")
+    assert (code, "round 0:" in shown, "█" in shown) == (0, True, False)  # no line can be drawn over
 
 
 def test_the_reasons_are_those_of_instructions_and_of_instances(tmp_path: Path) -> None:

@@ -64,6 +64,8 @@ def test_an_answer_is_read_once_however_many_instructions_it_gave(tmp_path: Path
         [(1, 0)],
     ]
     assert recording.taken == ()
+    assert json.loads(recording.rounds[1][0][1].body) == {"text": "Later.", "finish_reason": "stop"}
+    assert recording == read_originals(tmp_path)
 
 
 def test_two_answers_alike_but_of_different_times_are_two(tmp_path: Path) -> None:
@@ -78,18 +80,6 @@ def test_files_put_one_behind_the_other_do_not_mix_their_rounds(tmp_path: Path) 
         tmp_path, *(proposed(f"Task {n}.", f"Task {n}.", batch=batch, at=f"t{n}") for n, batch in enumerate([0, 1, 0]))
     )
     assert [len(exchanges) for exchanges in read_originals(tmp_path).rounds] == [1, 1, 1]
-
-
-def test_reading_twice_gives_the_same(tmp_path: Path) -> None:
-    instructions(tmp_path, proposed("Say it.", "Say it."))
-    labels(tmp_path, {"instruction": "Say it.", "is_classification": " No"})
-    assert read_originals(tmp_path) == read_originals(tmp_path)
-
-
-def test_the_body_is_the_recorded_choice(tmp_path: Path) -> None:
-    instructions(tmp_path, proposed("Sag es höflich.", "Sag es höflich."))
-    (_, done) = read_originals(tmp_path).rounds[0][0]
-    assert json.loads(done.body.decode("utf-8")) == {"text": "Sag es höflich.", "finish_reason": "stop"}
 
 
 def test_follow_ups_are_found_whatever_the_case_and_the_white_space(tmp_path: Path) -> None:
@@ -127,20 +117,13 @@ def test_an_instruction_recorded_twice_keeps_both_answers(tmp_path: Path) -> Non
     assert exchanges[0][0].id != exchanges[1][0].id
 
 
-def test_without_proposals_the_classification_file_gives_the_instructions(tmp_path: Path) -> None:
-    labels(tmp_path, *({"instruction": text, "is_classification": " No"} for text in ("One.", "Two.")))
-    instances(tmp_path, answered("Two.", "Output: 2"))
-    assert [taken.instruction for taken in read_originals(tmp_path).taken] == ["One.", "Two."]
-
-
-def test_with_instances_alone_they_give_the_instructions(tmp_path: Path) -> None:
+def test_without_proposals_the_classification_file_gives_the_instructions_else_the_instances(tmp_path: Path) -> None:
     instances(tmp_path, answered("Two.", "Output: 2"), answered("One.", "Output: 1"))
     recording = read_originals(tmp_path)
     assert [taken.instruction for taken in recording.taken] == ["Two.", "One."]
     assert len({taken.request_id for taken in recording.taken}) == 2
-
-
-def test_proposals_without_their_answers_are_taken_as_accepted(tmp_path: Path) -> None:
+    labels(tmp_path, *({"instruction": text, "is_classification": " No"} for text in ("One.", "Two.")))
+    assert [taken.instruction for taken in read_originals(tmp_path).taken] == ["One.", "Two."]
     instructions(tmp_path, {"instruction": "Say it."}, proposed("Do it.", "Do it."))
     recording = read_originals(tmp_path)
     assert [taken.instruction for taken in recording.taken] == ["Say it."]

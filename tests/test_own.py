@@ -145,6 +145,14 @@ def test_a_recipe_of_ones_own_grows_a_pool_and_is_kept_by_content(tmp_path: Path
     assert kept["own_code"][kept["recipe"]["name"].split(":")[1]] == RECIPE
 
 
+def test_a_file_of_ones_own_is_read_once_for_all_that_it_names(tmp_path: Path) -> None:
+    own = written(tmp_path, CHECK + RECIPE)
+    chosen = config(tmp_path, f'[filters]\nchecks = ["{own}:no_questions"]\n')
+    found = load(chosen, {"recipe": f"{own}:outputs_alone"})
+    own.unlink()
+    assert pool_settings(found, "m").recipe.name.endswith(":outputs_alone")
+
+
 def test_a_form_of_export_of_ones_own_writes_its_file(tmp_path: Path) -> None:
     own = written(tmp_path, FORM)
     grow(tmp_path / "p", target=30)

@@ -15,7 +15,6 @@ import pytest
 from selfinstruct.cli import commands as cli
 from selfinstruct.exports.writing import export
 from selfinstruct.pool.reader import snapshot
-from selfinstruct.pool.training_rows import rows
 from tests.builders import ROOT, book_says, grow
 
 README = (ROOT / "README.md").read_text("utf-8")
@@ -29,8 +28,8 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_answers_of_the_demo_are_right(demo: Path) -> None:
-    with snapshot(demo) as connection:
-        verdicts = [book_says(row.instruction, row.instance.input, row.instance.output) for row in rows(connection)]
+    with snapshot(demo) as pool:
+        verdicts = [book_says(row.instruction, row.input, row.output) for row in pool.rows()]
     judged = [verdict for verdict in verdicts if verdict is not None]
     assert len(judged) > 150
     assert judged.count(False) <= len(judged) / 50

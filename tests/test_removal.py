@@ -16,11 +16,9 @@ import pytest
 from selfinstruct.cli import commands as cli
 from selfinstruct.errors import ConfigError
 from selfinstruct.models.offline.server import OfflineServer
-from selfinstruct.pool import reader, training_rows
 from selfinstruct.pool.condition import matching
-from selfinstruct.pool.opening import open_for_reading
-from selfinstruct.pool.reader import status
-from selfinstruct.runner.underway import Generated
+from selfinstruct.pool.reader import snapshot, status
+from selfinstruct.runner.rounds import Generated
 from tests.builders import exported, grow, jsonl, rows, seed_row
 from tests.processes import counted, generate, kills, running
 from tests.servers import GatedServer
@@ -90,13 +88,14 @@ def test_what_is_removed_leaves_exports_and_samples_and_nothing_else(
     pool: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = adds_up(pool)
-    with reader.snapshot(pool) as connection:
-        all_rows = list(training_rows.rows(connection))
+    assert remove(pool, "--where", "origin = 'seed'") == 0  # a condition takes generated tasks alone
+    with snapshot(pool) as opened:
+        all_rows = list(opened.rows())
     gone = {row.task_id for row in all_rows[::2]}
     assert remove(pool, *gone) == 0
     assert f"{len(gone)} tasks removed by event 1" in capsys.readouterr().out
-    with reader.snapshot(pool) as connection:
-        assert list(training_rows.rows(connection)) == [row for row in all_rows if row.task_id not in gone]
+    with snapshot(pool) as opened:
+        assert list(opened.rows()) == [row for row in all_rows if row.task_id not in gone]
     now = adds_up(pool)
     assert now == {**before, "removed": len(gone)}
     assert run("status", pool) == 0
@@ -131,9 +130,10 @@ def test_a_dry_run_names_the_tasks_and_changes_nothing(pool: Path, capsys: pytes
     assert (pool / "pool.db").read_bytes() == before
 
 
-def test_only_what_an_event_took_is_put_back_by_its_number(pool: Path) -> None:
+def test_only_what_an_event_took_is_put_back_by_its_number(pool: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tasks = generated(pool)
-    assert remove(pool, *tasks[:3]) == 0
+    assert remove(pool, *tasks[:3]) == remove(pool, tasks[0][:12]) == 0
+    assert "nothing to be removed" in capsys.readouterr().out
     assert remove(pool, *tasks[:6]) == 0
     assert rows(pool, "SELECT event, COUNT(*) FROM event_tasks GROUP BY event") == [(1, 3), (2, 3)]
     assert run("restore", pool, "--event", 1) == 0
@@ -141,13 +141,6 @@ def test_only_what_an_event_took_is_put_back_by_its_number(pool: Path) -> None:
     assert run("restore", pool, "--where", f"id = '{tasks[4]}'") == 0
     assert removed(pool) == {tasks[3], tasks[5]}
     assert run("restore", pool, "--event", 9) == 2
-
-
-def test_removing_twice_is_no_second_event(pool: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    task = generated(pool)[0]
-    assert remove(pool, task) == remove(pool, task[:12]) == 0
-    assert "nothing to be removed" in capsys.readouterr().out
-    assert rows(pool, "SELECT kind FROM events") == [("remove",)]
 
 
 # --- descendants ----------------------------------------------------------------------------------------------------
@@ -317,11 +310,7 @@ def test_a_replay_judges_what_was_removed_and_says_so(
 
 
 def found(pool: Path, condition: str, **more: Any) -> list[str]:
-    connection = open_for_reading(pool)
-    try:
-        return matching(connection, condition, "origin = 'generated'", **more)
-    finally:
-        connection.close()
+    return matching(pool, condition, "origin = 'generated'", **more)
 
 
 @pytest.mark.parametrize(
@@ -378,17 +367,6 @@ def test_a_condition_that_wants_more_than_it_may_is_one_clear_line(made: Path, c
         found(made, condition, limit_s=1 if said == "takes longer" else 60)
     assert said in str(refused.value)
     assert "\n" not in str(refused.value)
-
-
-def test_a_fault_in_a_condition_is_told_as_it_is_however_long_it_takes(made: Path) -> None:
-    with pytest.raises(ConfigError, match="no such column: rond"):
-        found(made, "rond > 1", limit_s=0)
-
-
-def test_seeds_are_taken_by_name_only(pool: Path) -> None:
-    assert remove(pool, "--where", "origin = 'seed' OR position < 180") == 0
-    assert 0 < len(removed(pool)) < 10
-    assert status(pool)["seeds_removed"] == 0
 
 
 @pytest.mark.parametrize(

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from selfinstruct.cli import commands as cli
-from selfinstruct.pool.reader import explain, status
-from tests.builders import ROOT, exported, grow, jsonl, rows, seed_row
+from selfinstruct.pool.explain import explain
+from selfinstruct.pool.reader import status
+from tests.builders import ROOT, assert_it_adds_up, exported, grow, jsonl, rows, seed_row
 
 PARITY = ROOT.parent / "shared" / "parity"
 needs_parity = pytest.mark.skipif(
@@ -29,19 +32,19 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return pool
 
 
-def adds_up(pool: Path) -> bool:
-    now = status(pool)
-    ended = now["tasks"] + now["tasks_pending"] + now["tasks_without_instances"] + now["instances"] + now["waiting"]
-    return bool(now["candidates"] == ended + sum(now["rejections"].values()))
-
-
-def test_the_same_configuration_gives_the_same_tasks(source: Path, tmp_path: Path) -> None:
-    assert replay(source, "--pool", tmp_path / "p") == 0
+def test_the_same_configuration_gives_the_same_tasks(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pool = tmp_path / "p"
+    assert replay(source, "--pool", pool) == 0
     finished = "SELECT id, instruction FROM tasks WHERE state = 'done' ORDER BY position"
-    assert rows(tmp_path / "p", finished) == rows(source, finished)
-    assert exported(tmp_path / "p").startswith(b"{")
-    assert adds_up(tmp_path / "p")
-    assert status(tmp_path / "p")["tasks_pending"] > 0  # candidates that the source had not judged yet
+    assert rows(pool, finished) == rows(source, finished)
+    assert exported(pool).startswith(b"{")
+    now = assert_it_adds_up(pool)
+    assert now["tasks_pending"] > 0, "candidates that the source had not judged yet"
+    assert "written in the last run" not in capsys.readouterr().out
+    assert now["last_run"]["tokens_per_second"] is None, "no model wrote"
+    assert status(source)["last_run"]["tokens_per_second"] > 0
 
 
 def test_another_threshold_judges_anew_and_a_later_generate_asks_only_what_is_missing(
@@ -57,7 +60,7 @@ def test_another_threshold_judges_anew_and_a_later_generate_asks_only_what_is_mi
     grow(pool, target=then["tasks"] + then["tasks_pending"], rouge_threshold="0.9")
     assert status(pool)["tasks_pending"] == 0
     assert recorded <= {row[0] for row in rows(pool, "SELECT request_id FROM completions")}
-    assert adds_up(pool)
+    assert_it_adds_up(pool)
 
 
 def test_several_sources_merge_and_what_both_have_is_taken_once(source: Path, tmp_path: Path) -> None:
@@ -66,7 +69,7 @@ def test_several_sources_merge_and_what_both_have_is_taken_once(source: Path, tm
     merged = status(tmp_path / "c")
     assert merged["rounds"] == status(source)["rounds"] + status(tmp_path / "b")["rounds"]
     assert merged["tasks"] > status(source)["tasks"]
-    assert adds_up(tmp_path / "c")
+    assert_it_adds_up(tmp_path / "c")
     assert replay(source, source, "--pool", tmp_path / "twice") == 0
     assert status(tmp_path / "twice")["tasks"] == status(source)["tasks"]
     assert replay(tmp_path / "c", "--pool", tmp_path / "again") == 0
@@ -75,7 +78,7 @@ def test_several_sources_merge_and_what_both_have_is_taken_once(source: Path, tm
 
 def test_lineage_is_kept_within_each_source_of_a_merge(tmp_path: Path) -> None:
     for name, seed in (("a", 42), ("b", 7)):
-        grow(tmp_path / name, target=80, round_size=2, seed=seed)
+        grow(tmp_path / name, target=50, round_size=2, seed=seed)
     assert replay(tmp_path / "a", tmp_path / "b", "--pool", tmp_path / "c") == 0
     tasks = "SELECT id, source, request_id, request_position, parents FROM tasks WHERE origin = 'generated'"
     place_of = {row[0]: row[2:4] for row in rows(tmp_path / "b", tasks)}
@@ -119,15 +122,6 @@ def test_another_recipe_than_the_recorded_one_is_refused(
     assert replay(source, "--pool", tmp_path / "c", "--recipe", "chat") == 0
 
 
-def test_a_replay_has_no_speed_since_no_model_wrote(
-    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert replay(source, "--pool", tmp_path / "c") == 0
-    assert "written in the last run" not in capsys.readouterr().out
-    assert status(tmp_path / "c")["last_run"]["tokens_per_second"] is None
-    assert status(source)["last_run"]["tokens_per_second"] > 0
-
-
 def test_sources_with_different_seeds_need_the_seeds_named(
     source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -151,8 +145,19 @@ def test_what_cannot_be_replayed_is_one_clear_line(
     assert "another --pool" in capsys.readouterr().err
 
 
-def original(pool: Path, folder: Path, *more: str) -> int:
-    return replay(folder, "--seeds", PARITY / "seed_tasks.jsonl", "--pool", pool, "--recipe", "paper", *more)
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """The pool that a recorded run of the original code gives, made once."""
+
+    @functools.cache
+    def made(run: str, *more: str) -> Path:
+        pool = tmp_path_factory.mktemp("original") / "p"
+        seeds = PARITY / "seed_tasks.jsonl"
+        assert replay(PARITY / run, "--seeds", seeds, "--pool", pool, "--recipe", "paper", *more) == 0
+        assert_it_adds_up(pool)
+        return pool
+
+    return made
 
 
 def of_file(path: Path) -> list[dict[str, Any]]:
@@ -165,9 +170,8 @@ def instances(pool: Path) -> set[tuple[str, str, str]]:
 
 
 @needs_parity
-def test_the_first_recorded_run_comes_out_as_the_original_had_it(tmp_path: Path) -> None:
-    pool = tmp_path / "p"
-    assert original(pool, PARITY / "davinci_a", "--compat") == 0
+def test_the_first_recorded_run_comes_out_as_the_original_had_it(original: Callable[..., Path]) -> None:
+    pool = original("davinci_a", "--compat")
     recorded = of_file(PARITY / "davinci_a" / "machine_generated_instructions.jsonl")
     ours = rows(
         pool, "SELECT instruction, mean_score, most_similar FROM tasks WHERE origin = 'generated' ORDER BY position"
@@ -187,13 +191,11 @@ def test_the_first_recorded_run_comes_out_as_the_original_had_it(tmp_path: Path)
     found = status(pool)
     assert (found["rejections"]["near_duplicate"], found["rejections"]["starts_with_program"]) == (2, 13)
     assert found["rejections"]["blocked_words"] == 3
-    assert adds_up(pool)
 
 
 @needs_parity
-def test_the_second_recorded_run_comes_out_as_the_original_had_it(tmp_path: Path) -> None:
-    pool = tmp_path / "p"
-    assert original(pool, PARITY / "davinci_b", "--compat") == 0
+def test_the_second_recorded_run_comes_out_as_the_original_had_it(original: Callable[..., Path]) -> None:
+    pool = original("davinci_b", "--compat")
     known = of_file(PARITY / "davinci_b" / "all_generated_instances.jsonl")
     assert instances(pool) == {(row["instruction"], row["input"], row["output"]) for row in known}
     assert len(instances(pool)) == 226
@@ -201,27 +203,18 @@ def test_the_second_recorded_run_comes_out_as_the_original_had_it(tmp_path: Path
     recorded = of_file(PARITY / "davinci_b" / "machine_generated_instances.jsonl")
     assert len(recorded) == 185
     assert all(abs(means[row["instruction"]] - row["avg_similarity_score"]) < 1e-12 for row in recorded)
-    assert adds_up(pool)
 
 
 @needs_parity
-def test_every_difference_of_our_own_reading_can_be_explained(tmp_path: Path) -> None:
-    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
-    assert original(ours, PARITY / "davinci_a") == 0
-    assert original(theirs, PARITY / "davinci_a", "--compat") == 0
+def test_every_difference_of_our_own_reading_can_be_explained(original: Callable[..., Path]) -> None:
+    ours, theirs = original("davinci_a"), original("davinci_a", "--compat")
     accepted = "SELECT instruction FROM tasks WHERE origin = 'generated'"
-    kept = {row[0].casefold() for row in rows(ours, accepted)}
-    for pool in (ours, theirs):
-        assert adds_up(pool)
-    for (text,) in rows(theirs, accepted):
-        if text.casefold() not in kept:
-            found = explain(ours, text)
-            assert any(label == "reason" for one in found for label, _ in one.lines), text
-    kept_there = {row[0].casefold() for row in rows(theirs, accepted)}
-    for (text,) in rows(ours, accepted):
-        if text.casefold() not in kept_there:
-            found = explain(theirs, text)
-            assert any(label == "reason" for one in found for label, _ in one.lines), text
+    for one, other in ((ours, theirs), (theirs, ours)):
+        kept = {row[0].casefold() for row in rows(one, accepted)}
+        for (text,) in rows(other, accepted):
+            if text.casefold() not in kept:
+                lines = [label for found in explain(one, text) for label, _ in found.lines]
+                assert "reason" in lines, text
 
 
 LABELS = "is_clf_or_not_template_1.jsonl"
@@ -263,7 +256,7 @@ def test_any_file_of_the_original_may_be_missing_whatever_recipe_is_the_default(
     now = status(tmp_path / "p")
     assert (now["tasks"], now["tasks_pending"]) == (done, 1 - done)
     assert rows(tmp_path / "p", "SELECT instruction FROM tasks WHERE origin = 'generated'") == [(QUESTION,)]
-    assert adds_up(tmp_path / "p")
+    assert_it_adds_up(tmp_path / "p")
 
 
 @pytest.mark.parametrize(

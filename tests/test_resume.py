@@ -243,7 +243,7 @@ def without_rights(pool: Path) -> subprocess.CompletedProcess[str]:
     """`status` by a user who may write nowhere; as root too, by giving up that right for its file accesses."""
     grow(pool.parent / "other", target=1)
     code = (
-        "import contextlib, ctypes, io, os, sys; from selfinstruct import cli\n"
+        "import contextlib, ctypes, io, os, sys; from selfinstruct.cli import commands as cli\n"
         "with contextlib.redirect_stdout(io.StringIO()): cli.run(['status', sys.argv[1]])  # imports all there is\n"
         "os.geteuid() or ctypes.CDLL(None).setfsuid(65534); sys.exit(cli.run(['status', sys.argv[2]]))"
     )

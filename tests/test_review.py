@@ -21,10 +21,9 @@ import httpx
 import pytest
 
 from selfinstruct.cli import commands as cli
-from selfinstruct.pool.places import Place, places
 from selfinstruct.review import page_server as server
 from selfinstruct.review.page_server import HEADERS
-from selfinstruct.review.session import Labels
+from selfinstruct.review.session import Labels, Place, places
 from tests.builders import ROOT, exported, grow, rows
 from tests.reviewing import client_of
 

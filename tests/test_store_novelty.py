@@ -25,7 +25,7 @@ def known(of: list[tuple[str, str]]) -> Judge:
 
 @pytest.fixture
 def saved(tmp_path: Path) -> list[tuple[str, str]]:
-    pool = texts(6000)
+    pool = texts(2000)
     save_index(tmp_path, known(pool).index, saved_from=1)
     return pool
 
@@ -40,20 +40,20 @@ def test_a_saved_index_answers_as_the_one_built_anew_and_later_tasks_are_added(
     grown = saved + [(f"u{one[1:]}", text) for one, text in texts(300, seed=2)]
     opened = load_index(tmp_path, "unicode", lambda place: at(grown, place))
     assert opened is not None
-    assert len(opened) == 6000
+    assert len(opened) == 2000
     judge = Judge("unicode", lambda start: grown[start:], opened)
     anew = known(grown).index
-    assert len(judge.index) == len(anew) == 6300
-    for _, text in texts(200, seed=3):
+    assert len(judge.index) == len(anew) == 2300
+    for _, text in texts(60, seed=3):
         assert judge.index.near_duplicate(text, "0.5") == anew.near_duplicate(text, "0.5")
 
 
 def test_a_file_of_another_pool_tokenizer_or_that_is_torn_is_not_used(
     tmp_path: Path, saved: list[tuple[str, str]]
 ) -> None:
-    other = texts(6000, seed=9)
+    other = texts(2000, seed=9)
     assert load_index(tmp_path, "unicode", lambda place: at(other, place)) is None
-    assert load_index(tmp_path, "unicode", lambda place: at(saved[:5000], place)) is None
+    assert load_index(tmp_path, "unicode", lambda place: at(saved[:1500], place)) is None
     assert load_index(tmp_path, "rouge_score", lambda place: at(saved, place)) is None
     path = tmp_path / "novelty.npz"
     whole = path.read_bytes()

@@ -1,26 +1,37 @@
 """The commands. Thin: each reads its options, calls one function and shows what came of it.
 
 Data goes to stdout, progress and messages to stderr. What a command needs is imported when it runs, so that `--help`
-and `status` answer at once.
+and `status` answer at once. Options that are settings are those of `config.sections`.
 """
 
 from __future__ import annotations
 
+import functools
+import inspect
 import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args
 
 import typer
 import typer.core
 
+from selfinstruct.cli.text import say, short
 from selfinstruct.config import DEFAULT_POOL
-from selfinstruct.errors import SelfInstructError
+from selfinstruct.errors import ConfigError, SelfInstructError
+
+if TYPE_CHECKING:
+    from selfinstruct.config.sections import Option
 
 PROGRAM = "selfinstruct"
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 """Typer has had it under several names."""
+Given = Mapping[str, Any]
+"""The settings that a command line gives, by the names of their options; None: not given."""
+Command = TypeVar("Command", bound=Callable[..., None])
+_WITH_SETTINGS: dict[str, Callable[[], None]] = {}
+"""What gives commands their options that are settings, by the command; `--help` of the whole does without."""
 
 
 class _Commands(typer.core.TyperGroup):
@@ -39,8 +50,6 @@ class _Commands(typer.core.TyperGroup):
 
 def _refuse_empty(command: Any, args: Sequence[str]) -> None:
     """Raises: ConfigError, where an argument is empty, as of a variable that is not set; a path would be the folder."""
-    from selfinstruct.errors import ConfigError
-
     may_be_empty = {option for one in command.params if one.default == "" for option in one.opts}
     for before, value in itertools.pairwise(["", *args]):
         option, is_joined, joined = value.partition("=") if value.startswith("--") else (before, "", value)
@@ -65,6 +74,10 @@ def run(arguments: Sequence[str], program: str = PROGRAM) -> int:
     """Run a command line; its exit code. `program` is what it was called by."""
     if {"--install-completion", "--show-completion"} & {*arguments}:
         program = PROGRAM  # a shell completes the arguments of a command of one word
+    is_completing = f"_{PROGRAM.upper()}_COMPLETE" in os.environ
+    for name, declare in _WITH_SETTINGS.items():
+        if is_completing or name in arguments:
+            declare()
     try:
         code = app([*arguments], prog_name=program, standalone_mode=False)
     except SelfInstructError as error:
@@ -75,7 +88,9 @@ def run(arguments: Sequence[str], program: str = PROGRAM) -> int:
     except OSError as error:
         if error.filename is None:
             raise
-        return _unusable(error)
+        path = short(os.fsdecode(error.filename))
+        say(f"error: {path}: this path cannot be used ({error.strerror}); name another one")
+        return 2
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except (KeyboardInterrupt, typer.Abort):
@@ -83,34 +98,22 @@ def run(arguments: Sequence[str], program: str = PROGRAM) -> int:
     return code if isinstance(code, int) else 0
 
 
-def _unusable(error: OSError) -> int:
-    """Say in one line that a path cannot be used, such as one that is too long."""
-    from selfinstruct.cli.text import short
-
-    say(f"error: {short(os.fsdecode(error.filename))}: this path cannot be used ({error.strerror}); name another one")
-    return 2
+def commands() -> dict[str, Any]:
+    """All commands, with all their options."""
+    for declare in _WITH_SETTINGS.values():
+        declare()
+    group: Any = typer.main.get_command(app)
+    return dict(group.commands)
 
 
 def _wrong_use(error: Any, program: str) -> int:
     """Say in one line what is wrong with a command line."""
     from selfinstruct.cli.meant import on_wrong_use
 
+    options = {name: {one for each in command.params for one in each.opts} for name, command in commands().items()}
     message = error.format_message()
-    say(message if message.startswith("Usage: ") else f"error: {on_wrong_use(error, _options(), program)}")
+    say(message if message.startswith("Usage: ") else f"error: {on_wrong_use(error, options, program)}")
     return 2
-
-
-def _options() -> dict[str, set[str]]:
-    """The options of each command."""
-    commands: Any = typer.main.get_command(app)
-    return {name: {one for each in command.params for one in each.opts} for name, command in commands.commands.items()}
-
-
-def say(line: str) -> None:
-    """One line of progress or message, to stderr."""
-    from selfinstruct.cli.text import say as say_plainly
-
-    say_plainly(line)
 
 
 def _show_version(wanted: bool) -> None:
@@ -131,7 +134,7 @@ def everywhere(
 
 
 PoolArgument = Annotated[
-    Path | None, typer.Argument(help="The pool's folder.  [default: outputs/pool]", metavar="POOL")
+    Path | None, typer.Argument(help=f"The pool's folder.  [default: {DEFAULT_POOL}]", metavar="POOL")
 ]
 PoolOption = Annotated[Path | None, typer.Option("--pool", help="The same by an option.", metavar="POOL")]
 
@@ -142,8 +145,6 @@ def _one_pool(pool: Path | None, named: Path | None) -> Path | None:
     Raises:
         ConfigError: both are given and differ.
     """
-    from selfinstruct.errors import ConfigError
-
     if pool is not None and named is not None and Path(os.path.normpath(pool)) != Path(os.path.normpath(named)):
         raise ConfigError(f"POOL is {pool} and --pool is {named}; name one of them")
     return pool or named
@@ -162,101 +163,72 @@ def _pool_and_more(pool: Path | None, named: Path | None, *more: str | Path | No
     return named, [str(pool), *after]
 
 
-ExcludeOption = Annotated[
-    list[Path] | None,
-    typer.Option(
-        metavar="FILE", help="A benchmark or test set to stay clear of: JSONL, CSV, Parquet or text; repeatable."
-    ),
-]
+def _parameters(option: Option) -> Iterator[inspect.Parameter]:
+    """An option as Typer wants it declared; what its value may be is checked where all settings are."""
+    if option.name == "pool":
+        yield inspect.Parameter("pool", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=PoolArgument)
+        yield inspect.Parameter("pool_option", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=PoolOption)
+        return
+    annotation = option.field.annotation
+    is_path = Path in {annotation, *get_args(annotation)}
+    choices = [one for one in option.shown.split("|") if one.islower()]
+    info = typer.Option(
+        option.flag,
+        metavar=None if annotation is bool else option.shown,
+        autocompletion=(lambda: choices) if len(choices) > 1 else None,
+        help=option.help,
+    )
+    kind: Any = bool if annotation is bool else Path if is_path else str
+    kind = list[kind] if option.is_list else kind
+    yield inspect.Parameter(
+        option.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, info]
+    )
+
+
+def _with_settings(*names: str) -> Callable[[Command], Command]:
+    """Give a command an option for each of these settings, or for nearly all, and what they are set to as `given`.
+
+    The options are declared when the command is used: reading the settings takes longer than `--help` may.
+    """
+
+    def decorated(command: Command) -> Command:
+        @functools.wraps(command)
+        def called(**values: Any) -> None:
+            own = {name: values.pop(name) for name in parameters if name in values}
+            if "pool_option" in values:
+                values["pool"] = _one_pool(values.pop("pool"), values.pop("pool_option"))
+            command(given=values, **own)
+
+        def show(more: Sequence[inspect.Parameter]) -> None:
+            shown = [each for one in parameters.values() for each in (more if one.name == "given" else [one])]
+            called.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
+            called.__annotations__ = {one.name: one.annotation for one in shown}
+
+        def declare() -> None:
+            from selfinstruct.config.sections import OPTIONS
+
+            wanted = names or [name for name in OPTIONS if name != "compat"]
+            show([one for name in wanted for one in _parameters(OPTIONS[name])])
+
+        parameters = inspect.signature(command, eval_str=True).parameters
+        show(())
+        _WITH_SETTINGS[command.__name__] = declare
+        return called  # type: ignore[return-value]
+
+    return decorated
+
+
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", metavar="FILE", help="A TOML file with any of these settings and more.")
-]
-BackendOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="offline|openai|vllm",
-        autocompletion=lambda: ["offline", "openai", "vllm"],
-        help="offline (the built-in model), openai (any OpenAI-compatible server), vllm (started for you), or an async "
-        "function of yours as FILE.py:NAME.",
-    ),
-]
-BaseUrlOption = Annotated[
-    list[str] | None,
-    typer.Option(metavar="URL", help="Where the model is served, such as http://localhost:8000/v1; repeatable."),
-]
-ModelOption = Annotated[str | None, typer.Option(metavar="NAME", help="The model's name at the server.")]
-
-
-SkipFaultyOption = Annotated[
-    bool | None,
-    typer.Option("--skip-faulty-seeds", help="Go on without the rows of a seed file that cannot be read."),
 ]
 
 
 @app.command()
+@_with_settings()
 def generate(
-    pool: PoolArgument = None,
-    pool_option: PoolOption = None,
-    seeds: Annotated[Path | None, typer.Option(help="Seed tasks of a new pool.  [default: 175 English ones]")] = None,
-    skip_faulty_seeds: SkipFaultyOption = None,
-    target: Annotated[
-        str | None, typer.Option(metavar="N", help="Stop at this many generated tasks in all.  [default: 200]")
-    ] = None,
-    more: Annotated[str | None, typer.Option(metavar="N", help="Add this many tasks to what the pool has.")] = None,
-    recipe: Annotated[
-        str | None,
-        typer.Option(
-            metavar="chat|paper",
-            autocompletion=lambda: ["chat", "paper"],
-            help="chat (instruction-tuned models) or paper (base models).",
-        ),
-    ] = None,
-    backend: BackendOption = None,
-    base_url: BaseUrlOption = None,
-    model: ModelOption = None,
+    *,
+    given: Given,
     config: ConfigOption = None,
-    seed: Annotated[str | None, typer.Option(metavar="N", help="Seed of every random choice.  [default: 42]")] = None,
-    rouge_threshold: Annotated[
-        str | None,
-        typer.Option(metavar="X", help="Reject instructions above this ROUGE-L to any other.  [default: 0.7]"),
-    ] = None,
-    language: Annotated[
-        list[str] | None,
-        typer.Option(metavar="CODE", help="Write in this language, such as de or zh; repeatable.  [default: any]"),
-    ] = None,
-    exclude: ExcludeOption = None,
-    concurrency: Annotated[
-        str | None,
-        typer.Option(metavar="N", help="Requests in flight at once.  [default: 32; vllm: as its queue allows]"),
-    ] = None,
-    round_size: Annotated[str | None, typer.Option(metavar="N", help="Propose requests a round.  [default: 8]")] = None,
-    lookahead: Annotated[
-        str | None, typer.Option(metavar="N", help="Rounds in flight at once; later a quarter of all.  [default: 2]")
-    ] = None,
-    max_usd: Annotated[
-        str | None, typer.Option(metavar="USD", help="Spend at most this many US dollars in this run.")
-    ] = None,
-    max_tokens: Annotated[
-        str | None, typer.Option(metavar="N", help="Use at most this many tokens in this run.")
-    ] = None,
-    max_requests: Annotated[
-        str | None, typer.Option(metavar="N", help="Send at most this many requests in this run.")
-    ] = None,
-    max_minutes: Annotated[
-        str | None, typer.Option(metavar="X", help="Send nothing more after this many minutes.")
-    ] = None,
-    min_acceptance: Annotated[
-        str | None,
-        typer.Option(metavar="X", help="End when less than this share of candidates is accepted.  [default: 0.01]"),
-    ] = None,
-    diversify: Annotated[
-        str | None,
-        typer.Option(
-            metavar="off|auto",
-            autocompletion=lambda: ["off", "auto"],
-            help="auto: ask for what is rare while the model repeats itself.  [default: off]",
-        ),
-    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be sent, and send nothing.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing until the end, except errors.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the pool's status, or the forecast, as JSON.")] = False,
@@ -265,49 +237,34 @@ def generate(
     from selfinstruct.cli import generate as terminal
     from selfinstruct.config.loading import load
 
-    options: dict[str, Any] = {
-        "pool": _one_pool(pool, pool_option), "seeds": seeds, "skip_faulty_seeds": skip_faulty_seeds, "target": target,
-        "more": more,
-        "recipe": recipe, "backend": backend,
-        "base_url": base_url, "model": model, "seed": seed, "rouge_threshold": rouge_threshold,
-        "language": language, "exclude": exclude, "concurrency": concurrency, "round_size": round_size,
-        "lookahead": lookahead,
-        "max_usd": max_usd, "max_tokens": max_tokens, "max_requests": max_requests, "max_minutes": max_minutes,
-        "min_acceptance": min_acceptance, "diversify": diversify,
-    }  # fmt: skip
+    loaded = load(config, given, say)
     if dry_run:
-        terminal.show_forecast(load(config, options, say), as_json=as_json, quiet=quiet)
+        terminal.show_forecast(loaded, as_json=as_json, quiet=quiet)
         return
-    raise typer.Exit(terminal.generate(load(config, options, say), as_json=as_json, quiet=quiet))
+    raise typer.Exit(terminal.generate(loaded, as_json=as_json, quiet=quiet))
 
 
 @app.command()
+@_with_settings("seeds", "skip_faulty_seeds", "recipe", "compat", "rouge_threshold", "exclude")
 def replay(
     sources: Annotated[list[Path], typer.Argument(help="Pools, or folders of the original code.", metavar="SOURCE...")],
     pool: Annotated[Path, typer.Option(help="The new pool's folder.")],
-    seeds: Annotated[Path | None, typer.Option(help="Seed tasks, where the sources' differ or are not known.")] = None,
-    skip_faulty_seeds: SkipFaultyOption = None,
-    recipe: Annotated[str | None, typer.Option(help="The recipe they were asked by.  [default: as recorded]")] = None,
+    *,
+    given: Given,
     config: ConfigOption = None,
-    compat: Annotated[
-        bool | None, typer.Option("--compat", help="Read and judge as the original code did, to the letter (paper).")
-    ] = None,
-    rouge_threshold: Annotated[str | None, typer.Option(help="Another threshold to judge by.")] = None,
-    exclude: ExcludeOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the new pool's status as JSON.")] = False,
 ) -> None:
-    """Judge recorded completions again, in recorded order, under another configuration: no model, no cost."""
+    """Judge recorded completions again, in recorded order, under another configuration: no model, no cost.
+
+    Seeds and recipe are those of the sources unless others are named.
+    """
     from selfinstruct.cli.status import show_status
     from selfinstruct.config.loading import load
     from selfinstruct.runner.replay import recorded_recipe
     from selfinstruct.runner.replay import replay as replay_sources
 
-    options = {
-        "pool": pool, "seeds": seeds, "skip_faulty_seeds": skip_faulty_seeds,
-        "recipe": recipe or recorded_recipe(sources), "compat": compat, "rouge_threshold": rouge_threshold,
-        "exclude": exclude,
-    }  # fmt: skip
-    replay_sources(sources, load(config, options, say), say)
+    recipe = given["recipe"] or recorded_recipe(sources)
+    replay_sources(sources, load(config, {"pool": pool, **given, "recipe": recipe}, say), say)
     show_status(pool, as_json=as_json)
 
 
@@ -352,7 +309,6 @@ def explain(
 ) -> None:
     """Tell where a task came from, or why a candidate was rejected and what it resembled."""
     from selfinstruct.cli.status import show_explanations
-    from selfinstruct.errors import ConfigError
 
     folder, about = _pool_and_more(pool, pool_option, what)
     if len(about) != 1:
@@ -386,7 +342,6 @@ def remove(
 ) -> None:
     """Leave tasks out of exports and of what the model is shown; `restore` puts them back. Nothing is deleted."""
     from selfinstruct.cli.curation import change_tasks
-    from selfinstruct.errors import ConfigError
     from selfinstruct.pool.removal import Selection
 
     folder, chosen = _pool_and_more(pool, pool_option, *(ids or ()))
@@ -411,7 +366,6 @@ def restore(
 ) -> None:
     """Put removed tasks back."""
     from selfinstruct.cli.curation import change_tasks
-    from selfinstruct.errors import ConfigError
     from selfinstruct.pool.removal import Selection
 
     folder, chosen = _pool_and_more(pool, pool_option, *(ids or ()))
@@ -446,6 +400,7 @@ def _formats() -> list[str]:
 
 
 @app.command()
+@_with_settings("exclude")
 def export(
     pool: PoolArgument = None,
     pool_option: PoolOption = None,
@@ -455,8 +410,8 @@ def export(
             "--format",
             metavar="FORMAT",
             autocompletion=_formats,
-            help="alpaca, sharegpt, messages, prompt-completion, prompt-completion-plain, self-instruct, parquet, csv "
-            "or all; repeatable.  [default: alpaca and messages]",
+            help="alpaca, sharegpt, messages, prompt-completion, prompt-completion-plain, self-instruct, parquet, csv, "
+            "all, or a function of yours as FILE.py:NAME; repeatable.  [default: alpaca and messages]",
         ),
     ] = None,
     out: Annotated[
@@ -483,7 +438,8 @@ def export(
     tokenizer: Annotated[
         str | None, typer.Option(help="Check the rows in the chat template of this tokenizer: a folder, or its name.")
     ] = None,
-    exclude: ExcludeOption = None,
+    *,
+    given: Given,
     system: Annotated[str, typer.Option(help="A system text for the forms that have a place for one.")] = "",
     mixed_prompts: Annotated[
         bool, typer.Option("--mixed-prompts", help="Prompts of self-instruct in many wordings instead of one.")
@@ -514,7 +470,7 @@ def export(
         ),
         None if split is None else parse_split(split),
         tokenizer,
-        read_exclusions(exclude or ()),
+        read_exclusions(given["exclude"] or ()),
     )  # fmt: skip
     export_files(_this_pool(pool, pool_option), formats, out, options, push_to_hub)
 
@@ -540,7 +496,6 @@ def report(
 ) -> None:
     """Show a pool in figures, or two side by side, in one HTML file for any browser."""
     from selfinstruct.cli.outputs import write_report
-    from selfinstruct.errors import ConfigError
 
     if embeddings_url is not None and not embeddings_url.startswith(("http://", "https://")):
         raise ConfigError(f"--embeddings-url: {embeddings_url!r} is no http:// or https:// URL")
@@ -554,9 +509,10 @@ def report(
 
 
 @app.command()
+@_with_settings("pool")
 def publish(
-    pool: PoolArgument = None,
-    pool_option: PoolOption = None,
+    *,
+    given: Given,
     config: ConfigOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the version's manifest as JSON.")] = False,
 ) -> None:
@@ -564,14 +520,15 @@ def publish(
     from selfinstruct.cli.outputs import publish_version
     from selfinstruct.config.loading import load
 
-    loaded = load(config, {"pool": _one_pool(pool, pool_option)}, say)
+    loaded = load(config, given, say)
     raise typer.Exit(publish_version(loaded.pool, loaded, as_json=as_json))
 
 
 @app.command()
+@_with_settings("pool")
 def finetune(
-    pool: PoolArgument = None,
-    pool_option: PoolOption = None,
+    *,
+    given: Given,
     version: Annotated[int | None, typer.Option(help="Which version.  [default: the last published]")] = None,
     command: Annotated[
         str | None,
@@ -583,7 +540,7 @@ def finetune(
     from selfinstruct.cli.outputs import train_version
     from selfinstruct.config.loading import load
 
-    loaded = load(config, {"pool": _one_pool(pool, pool_option)}, say)
+    loaded = load(config, given, say)
     raise typer.Exit(train_version(loaded.pool, version, command or loaded.finetune.command))
 
 
@@ -635,7 +592,6 @@ def offline_server(
 ) -> None:
     """Serve the built-in model as an OpenAI-compatible server, until Ctrl-C, with load and faults on request."""
     from selfinstruct.config.roles import key_in
-    from selfinstruct.errors import ConfigError
     from selfinstruct.models.offline.server import OfflineServer, serve
 
     key = None if api_key_env is None else key_in(api_key_env)
@@ -652,40 +608,25 @@ def offline_server(
 
 
 @app.command()
+@_with_settings("pool", "seeds", "more", "target", "backend", "base_url", "model", "max_usd")
 def schedule(
     cron: Annotated[str, typer.Option(help="When, such as '0 2 * * *' for two o'clock each night.")],
-    pool: PoolArgument = None,
-    pool_option: PoolOption = None,
-    more: Annotated[str | None, typer.Option(metavar="N", help="Tasks to add each time.")] = None,
-    target: Annotated[str | None, typer.Option(metavar="N", help="Or grow to this many in all.")] = None,
-    seeds: Annotated[Path | None, typer.Option(help="Seed tasks of a new pool.")] = None,
-    backend: BackendOption = None,
-    base_url: BaseUrlOption = None,
-    model: ModelOption = None,
-    max_usd: Annotated[
-        str | None, typer.Option(metavar="X", help="Spend at most this many US dollars in each run.")
-    ] = None,
+    *,
+    given: Given,
     config: ConfigOption = None,
     timezone: Annotated[str, typer.Option(help="Of the cron expression, such as Europe/Zurich.")] = "UTC",
 ) -> None:
     """Grow a pool by a Prefect schedule, until Ctrl-C; the model has to be named, here or in the config file."""
     from selfinstruct.config.loading import load
-    from selfinstruct.errors import ConfigError
+    from selfinstruct.config.sections import OPTIONS
 
-    if more is not None and target is not None:
+    if given["more"] is not None and given["target"] is not None:
         raise ConfigError("give one of --more and --target")
-    options = {
-        "pool": _one_pool(pool, pool_option), "seeds": seeds, "more": more, "target": target, "backend": backend,
-        "base_url": base_url, "model": model, "max_usd": max_usd,
-    }  # fmt: skip
-    found = load(config, options, say)
+    found = load(config, given, say)
     if found.more is None and found.target is None:
         raise ConfigError("give one of --more and --target, here or in the config file")
     from selfinstruct.scheduling.schedule import schedule as serve
 
-    parameters = {
-        "pool": found.pool, "seeds": seeds, "more": found.more, "target": found.target, "backend": backend,
-        "base_url": list(found.model.base_url) if base_url else None, "model": model,
-        "max_usd": found.budget.max_usd if max_usd else None, "file": config,
-    }  # fmt: skip
-    raise typer.Exit(serve(parameters, cron, timezone))
+    wanted = {"pool", "more", "target", *(name for name, value in given.items() if value)}
+    parameters = {name: OPTIONS[name].of(found) for name in wanted}
+    raise typer.Exit(serve({"file": config, **parameters}, cron, timezone))

@@ -9,9 +9,8 @@ from rich.text import Text
 
 from selfinstruct.cli.text import OUT, counted, say, short
 from selfinstruct.errors import ConfigError
-from selfinstruct.pool.events import Kind
 from selfinstruct.pool.journal import now
-from selfinstruct.pool.removal import Selection, change
+from selfinstruct.pool.removal import Kind, Selection, change
 
 SHOWN = 5
 """Tasks named when many are removed."""
@@ -45,8 +44,8 @@ def change_tasks(
 
 def review_rows(pool: Path, where: str | None, sample: int | None, port: int, *, blind: bool) -> None:
     """Serve the page on which rows are reviewed, until Ctrl-C."""
-    from selfinstruct.pool.places import places  # noqa: PLC0415
     from selfinstruct.review.page_server import serve  # noqa: PLC0415
+    from selfinstruct.review.session import places  # noqa: PLC0415
 
     rows = places(pool, where, sample)
     if not rows:

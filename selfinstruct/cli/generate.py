@@ -8,22 +8,19 @@ import signal
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.text import Text
 
 from selfinstruct.cli.outputs import show_export, write_export
 from selfinstruct.cli.status import print_json, show_samples, show_table
 from selfinstruct.cli.text import ERR, OUT, harmless, say, show_json
-from selfinstruct.config.loading import DEFAULT_CONCURRENCY, Config
+from selfinstruct.config.roles import DEFAULT_CONCURRENCY
+from selfinstruct.config.sections import Config
 from selfinstruct.models.prices import in_dollars
 from selfinstruct.pool import reader
 from selfinstruct.pool.opening import check_place, is_pool
 from selfinstruct.runner.pump import Growth, Outcome
-
-if TYPE_CHECKING:
-    from selfinstruct.cli.live import LiveView
-    from selfinstruct.runner.forecast import Forecast
 
 PATIENCE_S = 2.0
 """How long a run that is to end may be held up by what cannot be awaited."""
@@ -48,31 +45,28 @@ def generate(config: Config, *, as_json: bool, quiet: bool = False) -> int:
 
     started = time.monotonic()
     with LiveView(ERR) if can_redraw(ERR) and not quiet else contextlib.nullcontext() as view:
-        tell = _hush if quiet else say
 
         def grow(begun: Callable[[Growth], None]) -> Coroutine[Any, Any, Outcome]:
-            return run(config, tell, started=lambda growth: _begin(growth, begun, view))
+            def begin(growth: Growth) -> None:
+                begun(growth)
+                if view is not None:
+                    growth.tells_rounds = False
+                    view.watch(growth)
+
+            return run(config, _hush if quiet else say, started=begin)
 
         try:
             outcome = asyncio.run(_interruptible(grow))
         except KeyboardInterrupt:  # in what held up the loop
             outcome = Outcome(130, "interrupted")
-    seconds = time.monotonic() - started
     if outcome.exit_code == 5:
         say(f"error: {outcome.reason}")
-    _summary(config.pool, outcome, seconds, as_json=as_json)
+    _summary(config.pool, outcome, time.monotonic() - started, as_json=as_json)
     return outcome.exit_code
 
 
 def _hush(line: str) -> None:
     """Say nothing."""
-
-
-def _begin(growth: Growth, begun: Callable[[Growth], None], view: LiveView | None) -> None:
-    begun(growth)
-    if view is not None:
-        growth.tells_rounds = False
-        view.watch(growth)
 
 
 async def _interruptible(start: Callable[[Callable[[Growth], None]], Coroutine[Any, Any, Outcome]]) -> Outcome:
@@ -160,30 +154,7 @@ def show_forecast(config: Config, *, as_json: bool, quiet: bool = False) -> None
 
     check_place(config.pool)
     found = forecast(config, _hush if quiet else say)
-    if as_json:
-        show_json(_as_json(found, with_prompts=not quiet))
-        return
-    for request in () if quiet else found.first_round:
-        OUT.print(harmless(f"--- propose request {request.index + 1} of {len(found.first_round)} to {request.model}"))
-        for message in request.messages:
-            OUT.print(harmless(f"[{message.role}]\n{message.content}"))
-    if not quiet:
-        OUT.print()
-    OUT.print(Text(f"from {found.done:,} to {found.goal:,} tasks, expected ({found.basis}):"))
-    for stage in found.stages:
-        cost = "" if stage.picodollars is None else f"   {in_dollars(int(stage.picodollars)):.4f} USD"
-        OUT.print(
-            harmless(
-                f"  {stage.name:<10} {stage.requests:>9,.0f} requests {stage.prompt_tokens:>13,.0f} prompt tokens "
-                f"{stage.completion_tokens:>13,.0f} completion tokens   {stage.model}{cost}"
-            )
-        )
-    total = "no price is known for every model" if found.usd is None else f"{found.usd:.2f} USD"
-    at_once = config.concurrency or DEFAULT_CONCURRENCY
-    OUT.print(Text(f"  in all: {total}, {found.seconds / 60:,.1f} minutes at {at_once} requests at once"))
-
-
-def _as_json(found: Forecast, *, with_prompts: bool) -> dict[str, Any]:
+    prompts = () if quiet else found.first_round
     stages = [
         {
             "stage": stage.name,
@@ -195,16 +166,36 @@ def _as_json(found: Forecast, *, with_prompts: bool) -> dict[str, Any]:
         }
         for stage in found.stages
     ]
-    prompts = [
-        {"model": one.model, "messages": [{"role": each.role, "content": each.content} for each in one.messages]}
-        for one in found.first_round
-    ]
-    return {
-        "tasks": found.done,
-        "target": found.goal,
-        "basis": found.basis,
-        "stages": stages,
-        "usd": None if found.usd is None else float(found.usd),
-        "seconds": round(found.seconds),
-        **({"first_round": prompts} if with_prompts else {}),
-    }
+    if as_json:
+        figures = {
+            "tasks": found.done,
+            "target": found.goal,
+            "basis": found.basis,
+            "stages": stages,
+            "usd": None if found.usd is None else float(found.usd),
+            "seconds": round(found.seconds),
+        }
+        asked = [
+            {"model": one.model, "messages": [{"role": each.role, "content": each.content} for each in one.messages]}
+            for one in prompts
+        ]
+        show_json(figures if quiet else {**figures, "first_round": asked})
+        return
+    for request in prompts:
+        OUT.print(harmless(f"--- propose request {request.index + 1} of {len(prompts)} to {request.model}"))
+        for message in request.messages:
+            OUT.print(harmless(f"[{message.role}]\n{message.content}"))
+    if not quiet:
+        OUT.print()
+    OUT.print(Text(f"from {found.done:,} to {found.goal:,} tasks, expected ({found.basis}):"))
+    for one in stages:
+        cost = "" if one["usd"] is None else f"   {one['usd']:.4f} USD"
+        OUT.print(
+            harmless(
+                f"  {one['stage']:<10} {one['requests']:>9,} requests {one['prompt_tokens']:>13,} prompt tokens "
+                f"{one['completion_tokens']:>13,} completion tokens   {one['model']}{cost}"
+            )
+        )
+    total = "no price is known for every model" if found.usd is None else f"{found.usd:.2f} USD"
+    at_once = config.concurrency or DEFAULT_CONCURRENCY
+    OUT.print(Text(f"  in all: {total}, {found.seconds / 60:,.1f} minutes at {at_once} requests at once"))

@@ -9,7 +9,6 @@ import asyncio
 import sys
 import time
 from collections import deque
-from collections.abc import Iterable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -80,24 +79,27 @@ def lines(now: Look, since: Look, first: Look, width: int) -> list[str]:
         f"asking    {now.in_flight:,} requests in flight, {now.waiting:,} waiting; {speed}",
     ]
     if now.picodollars:
-        shown.append(f"cost      {_cost(now, first)}")
+        done, wanted = now.done - first.done, now.goal - first.done
+        whole = f", about {now.picodollars / done * wanted / _PICO:.2f} USD in the end" if 0 < done < wanted else ""
+        shown.append(f"cost      {in_dollars(now.picodollars):.4f} USD{whole}")
     if now.reasons:
         shown.append("rejected  " + ", ".join(f"{reason} {count:,}" for reason, count in now.reasons))
     if now.newest:
         shown.append("newest    " + plain(now.newest))
-    return [_fitted(line, width) for line in shown]
-
-
-def _fitted(line: str, width: int) -> str:
-    """The line, cut to so many cells of a terminal: Chinese, Japanese, Korean and emoji take two each."""
-    text = Text(line)
-    text.truncate(width, overflow="ellipsis")
-    return text.plain
+    fitted = [Text(line) for line in shown]
+    for text in fitted:
+        text.truncate(width, overflow="ellipsis")  # Chinese, Japanese, Korean and emoji take two cells each
+    return [text.plain for text in fitted]
 
 
 def _acceptance(rounds: tuple[tuple[int, int], ...]) -> str:
     """The share of candidates that was accepted of late, and in the rounds before."""
-    recent, before = _share(rounds[-RECENT_ROUNDS:]), _share(rounds[:-RECENT_ROUNDS])
+
+    def share(pairs: tuple[tuple[int, int], ...]) -> float | None:
+        judged = sum(pair[1] for pair in pairs)
+        return sum(pair[0] for pair in pairs) / judged if judged else None
+
+    recent, before = share(rounds[-RECENT_ROUNDS:]), share(rounds[:-RECENT_ROUNDS])
     if recent is None:
         return "no round settled yet"
     earlier = "" if before is None else f", {before:.0%} in the rounds before"
@@ -106,28 +108,12 @@ def _acceptance(rounds: tuple[tuple[int, int], ...]) -> str:
     return f"{recent:.0%} of the candidates of {which}{earlier}"
 
 
-def _share(rounds: Iterable[tuple[int, int]]) -> float | None:
-    pairs = list(rounds)
-    judged = sum(pair[1] for pair in pairs)
-    return sum(pair[0] for pair in pairs) / judged if judged else None
-
-
-def _cost(now: Look, first: Look) -> str:
-    spent = f"{in_dollars(now.picodollars):.4f} USD"
-    done, wanted = now.done - first.done, now.goal - first.done
-    if done <= 0 or wanted <= done:
-        return spent
-    return f"{spent}, about {now.picodollars / done * wanted / _PICO:.2f} USD in the end"
-
-
 def duration(seconds: float) -> str:
     """Seconds as a person says them."""
-    whole = int(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02} min"
+    minutes, whole = divmod(int(seconds), 60)
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60:02} min"
+    return f"{minutes} min {whole:02} s" if minutes else f"{whole} s"
 
 
 def can_redraw(console: Console) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 from selfinstruct.cli.text import plain
 from selfinstruct.config.habits import ON_KEYS, is_secret
-from selfinstruct.config.loading import OPTIONS, option_name, places
+from selfinstruct.config.sections import OPTIONS, PLACES
 from selfinstruct.errors import nearest, plain_form, unknown
 
 _COMMANDS: Mapping[str, str] = {
@@ -62,12 +62,12 @@ def _option_meant(option: str, command: str, own: Collection[str], options: Mapp
     word = option.lstrip("-")
     if is_secret(word):
         return ON_KEYS
-    place = places().meant(word) if len(word) > 1 else None
+    place = PLACES.meant(word) if len(word) > 1 else None
     if command == "generate" and (word == "max_tokens" or place == "model.max_tokens"):
         return (
             "--max-tokens bounds a whole run; the length of one answer is max_tokens under [model] in a --config file"
         )
-    usual = {where: option_name(one) for one, where in OPTIONS.items()}.get(place or "")
+    usual = next((one.flag for one in OPTIONS.values() if one.place == place), None)
     meant = nearest(word, own) or (usual if usual in own else None)
     if meant:
         return f"did you mean {meant}?"
@@ -75,5 +75,5 @@ def _option_meant(option: str, command: str, own: Collection[str], options: Mapp
     if others:
         return f"it goes with {', '.join(others)}" + ("" if command else f" and comes after it: {others[0]} {option}")
     if place and not usual and "--config" in own:
-        return f"it is set in a file for --config: {places().in_words(place)}"
+        return f"it is set in a file for --config: {PLACES.in_words(place)}"
     return ""

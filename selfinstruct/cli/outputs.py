@@ -14,7 +14,7 @@ from rich.text import Text
 from selfinstruct.cli.text import OUT, counted, say, show_json
 
 if TYPE_CHECKING:
-    from selfinstruct.config.loading import Config
+    from selfinstruct.config.sections import Config
     from selfinstruct.exports.writing import Exported, Options
     from selfinstruct.report.page import Source
 
@@ -114,7 +114,7 @@ def write_report(
 
 def _source(folder: Path) -> Source:
     """What a report shows of this folder, which is a pool or a version of one."""
-    from selfinstruct.pool.ledger import Position  # noqa: PLC0415
+    from selfinstruct.pool.records import Position  # noqa: PLC0415
     from selfinstruct.report.page import Source  # noqa: PLC0415
     from selfinstruct.versions.shelf import version_in  # noqa: PLC0415
 

@@ -10,8 +10,10 @@ from rich.text import Text
 
 from selfinstruct.cli.text import OUT, harmless, line, short, show_json
 from selfinstruct.diversity.diagnosis import REPEATS, diagnosis, is_repeating
-from selfinstruct.pool import reader, training_rows
-from selfinstruct.pool.judged import READ
+from selfinstruct.diversity.figures import diversity
+from selfinstruct.pool import reader
+from selfinstruct.pool.explain import explain
+from selfinstruct.pool.yields import READ
 
 Line = tuple[str, object, str]
 """Name, figure and remark."""
@@ -28,8 +30,6 @@ def show_status(pool: Path, *, as_json: bool) -> None:
 
 def print_json(pool: Path, status: dict[str, Any]) -> None:
     """The figures as one JSON object, those of diversity among them, which plain `status` does without."""
-    from selfinstruct.diversity.figures import diversity  # noqa: PLC0415
-
     found = diversity(reader.scored_instructions(pool)).to_json()
     show_json({**status, "diversity": found})
 
@@ -129,22 +129,22 @@ def judging_lines(status: dict[str, Any]) -> Iterator[tuple[str, int, str]]:
 
 def show_samples(pool: Path, wanted: int = 3) -> None:
     """Some rows, spread over the pool, shortened to be read at a glance, with the judge's scores where it has one."""
-    with reader.snapshot(pool) as connection:
-        rows = [(row, training_rows.scores_of(connection, row)) for row in training_rows.some_rows(connection, wanted)]
-    for row, scores in rows:
+    with reader.snapshot(pool) as opened:
+        rows = opened.some_rows(wanted)
+    for row in rows:
         OUT.print()
         OUT.print(Text("instruction  " + short(row.instruction)))
         if row.instance.input:
             OUT.print(Text("input        " + short(row.instance.input)))
         OUT.print(Text("output       " + short(row.instance.output)))
-        if scores:
-            OUT.print(Text("judge        task {}, input {}, output {}, of 5".format(*scores)))
+        if (said := row.verdict) and said.valid is not None:
+            OUT.print(Text(f"judge        task {said.valid}, input {said.input}, output {said.output}, of 5"))
 
 
 def show_explanations(pool: Path, wanted: str) -> None:
     """What became of a task or candidate."""
     wanted = wanted.encode("utf-8", "replace").decode()  # an argument may be any bytes
-    for place, found in enumerate(reader.explain(pool, wanted)):
+    for place, found in enumerate(explain(pool, wanted)):
         if place:
             OUT.print()
         OUT.print(harmless(found.title, "bold"))

@@ -39,7 +39,7 @@ def harmless(text: str, style: str = "") -> Text:
 
 def plain(text: str) -> str:
     """A text on one line, with nothing in it that a terminal would obey."""
-    return " ".join("".join(character if character.isprintable() else " " for character in text).split())
+    return " ".join(harmless(text).plain.split())
 
 
 def short(text: str, limit: int = 240) -> str:

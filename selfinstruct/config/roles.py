@@ -1,35 +1,52 @@
-"""Which model, endpoints, sampling and price serve a stage."""
+"""What a configuration comes to: its recipe and checks, and the model, endpoints, sampling and price of each stage."""
 
 from __future__ import annotations
 
 import os
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from selfinstruct.config.own_code import recipe_named
-from selfinstruct.config.sections import Role
+from selfinstruct.config.sections import Config, Role, Sampling
 from selfinstruct.errors import ConfigError
+from selfinstruct.models.budget import Limits
 from selfinstruct.models.prices import Price, listed_price
 from selfinstruct.models.urls import as_base_url
-from selfinstruct.recipes import Recipe
+from selfinstruct.own import installed
+from selfinstruct.recipes import RECIPES, Recipe
 from selfinstruct.settings import Settings
 from selfinstruct.steps import judging
 from selfinstruct.types import StageModel
 
-if TYPE_CHECKING:
-    from selfinstruct.config.loading import Config
-
+DEFAULT_CONCURRENCY = 32
 OPENAI_URL = "https://api.openai.com/v1"
 _VARIABLE = re.compile(r"\$\{([^{}]*)\}")
 """Where a header gets its value, or a part of it, from the environment."""
+
+
+def recipe_of(config: Config) -> Recipe:
+    """The recipe that a configuration names: a built-in one, the user's own as `FILE.py:NAME`, or a package's.
+
+    Raises:
+        ConfigError: what is named is no recipe.
+    """
+    name = config.recipe.name
+    if name in RECIPES:
+        return RECIPES[name]
+    own = config.own_code(name, "recipe.name")
+    recipe = own.value if own else installed("recipes", name)
+    if not isinstance(recipe, Recipe):
+        raise ConfigError(f"recipe.name: {name} is no recipe; it has to be a `selfinstruct.recipes.Recipe`")
+    if recipe.name not in RECIPES:
+        raise ConfigError(f"recipe.name: {name} has the name {recipe.name!r}; wanted is {' or '.join(RECIPES)}")
+    return recipe
 
 
 def stages_in_use(config: Config) -> tuple[str, ...]:
     """The stages of the recipe, and those of the judge as far as they are switched on."""
     judge = config.judge
     more = judging.STAGES if judge.enabled and judge.revise else judging.STAGES[:1] if judge.enabled else ()
-    return (*recipe_named(config.recipe.name).stages, *more)
+    return (*recipe_of(config).stages, *more)
 
 
 def stage_models(
@@ -51,12 +68,9 @@ def stage_models(
 def role_of(config: Config, stage: str) -> Role:
     """The model and endpoints of a stage: its own where it names them, else those of all."""
     if config.is_offline:
-        return Role(**config.model.model_dump(exclude={"backend", "name", "base_url"}))
-    own = config.stages.get(stage)
-    if own is None:
-        return config.model
-    given = own.model_dump(exclude_unset=True)
-    return Role(**{**config.model.model_dump(exclude={"backend"}), **given})
+        return config.model.model_copy(update={"name": None, "base_url": ()})
+    own = config.stages.get(stage, Role())
+    return config.model.model_copy(update={name: getattr(own, name) for name in own.model_fields_set})
 
 
 def urls_of(config: Config, role: Role) -> tuple[str, ...]:
@@ -141,10 +155,14 @@ def sampling_of(config: Config, recipe: Recipe, stage: str, context_length: int 
     if context_length is not None:
         sampling["max_tokens"] = min(sampling["max_tokens"], max(1, context_length // 2))
     role = role_of(config, stage)
-    for name in ("temperature", "top_p", "max_tokens", "presence_penalty", "frequency_penalty", "stop"):
+    for name in Sampling.model_fields:
         value = getattr(role, name)
-        if value is not None:
+        if value is not None and value != {}:
             sampling[name] = list(value) if isinstance(value, tuple) else value
-    if role.extra_body:
-        sampling["extra_body"] = role.extra_body
     return sampling
+
+
+def limits_of(config: Config) -> Limits:
+    """The bounds of a run, except minutes."""
+    budget = config.budget
+    return Limits(budget.max_usd, budget.max_tokens, budget.max_requests, budget.pool_max_usd)

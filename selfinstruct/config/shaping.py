@@ -6,15 +6,14 @@ from collections.abc import Iterable
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any
 
+from selfinstruct.checks import chosen
 from selfinstruct.checks.instruction_language import language_names
-from selfinstruct.config.loading import Config
-from selfinstruct.config.own_code import own_checks, own_code, recipe_named
-from selfinstruct.config.roles import stage_models, stages_in_use
+from selfinstruct.config.roles import recipe_of, stage_models, stages_in_use
+from selfinstruct.config.sections import Config
 from selfinstruct.errors import ConfigError
 from selfinstruct.given_files import read_text
-from selfinstruct.own import key_of
+from selfinstruct.own import OWN, key_of
 from selfinstruct.recipes.languages import in_languages, speaks_of_language
 from selfinstruct.settings import STANDARD, PoolSettings, Settings
 from selfinstruct.steps import judging
@@ -29,27 +28,24 @@ def pool_settings(
     `exclusions` are what the files of `filters.exclude` hold.
     """
     section, filters = config.recipe, config.filters
-    recipe = recipe_named(section.name)
-    names, sources = own_checks(filters.checks)
-    if own := own_code(section.name, "recipe.name"):
-        sources[key_of(own[1])] = own[1]
+    checks, sources = _checks(config)
+    if own := config.own_code(section.name, "recipe.name"):
+        sources[key_of(own.source)] = own.source
     languages = language_names(filters.languages)
     if section.compat and languages:
         raise ConfigError("filters.languages: recipe.compat asks and judges as the original code did; drop one of them")
-    in_place: dict[str, Any] = {"languages": tuple(languages), "checks": names, "exclude": ()}
-    if section.compat:
-        in_place["tokenizer"] = "rouge_score"
     named = {
+        "name": own.stored if own else section.name,
         "guidance": section.guidance.strip(),
         "topics": None,
         "prompts": STANDARD,
-        "name": own[0] if own else section.name,
     }
-    served = stage_models(config, recipe, model, context_length)
+    kept = {"languages": tuple(languages), "checks": checks, "exclude": ()}
+    served = stage_models(config, recipe_of(config), model, context_length)
     return Settings(
         **{name: getattr(config, name) for name in PoolSettings.model_fields if name not in {"recipe", "filters"}},
         recipe=section.model_copy(update=named),
-        filters=filters.model_copy(update=in_place),
+        filters=filters.model_copy(update=kept | ({"tokenizer": "rouge_score"} if section.compat else {})),
         prompts=in_languages(_prompts(config), list(languages.values())),
         topics=_topics(section.topics),
         stages={stage: served[stage] for stage in stages_in_use(config)},
@@ -59,30 +55,46 @@ def pool_settings(
     )
 
 
+def _checks(config: Config) -> tuple[tuple[str, ...], dict[str, str]]:
+    """The names of the checks in their order, and the sources of the user's own by digest."""
+    names: list[str] = []
+    sources: dict[str, str] = {}
+    for entry in config.filters.checks:
+        if entry.startswith(f"{OWN}:"):
+            raise ConfigError(f"filters.checks: {entry!r} is the form of stored settings; give FILE.py:FUNCTION")
+        own = None if entry.startswith(("regex:", "no_regex:")) else config.own_code(entry, "filters.checks")
+        if own is not None:
+            if not callable(own.value):
+                raise ConfigError(f"filters.checks: {entry} is no function")
+            sources[key_of(own.source)] = own.source
+        names.append(own.stored if own else entry)
+    return chosen(names), sources
+
+
 def _prompts(config: Config) -> dict[str, str]:
     """The prompts in use by name: those of the recipe and, where it is on, of the judge; the chosen ones among them."""
     packaged = resources.files("selfinstruct.recipes") / "prompts"
-    section, of_recipe = config.recipe, packaged / recipe_named(config.recipe.name).name
+    section, of_recipe = config.recipe, packaged / recipe_of(config).name
     sets = sorted(entry.name for entry in of_recipe.iterdir() if entry.is_dir())
     prompts = _texts(of_recipe / STANDARD if sets else of_recipe) | _texts(packaged / judging.JUDGE)
     if section.prompts != STANDARD:
-        chosen = of_recipe / section.prompts if section.prompts in sets else Path(section.prompts)
-        if not chosen.is_dir():
+        folder = of_recipe / section.prompts if section.prompts in sets else Path(section.prompts)
+        if not folder.is_dir():
             raise ConfigError(
                 f"recipe.prompts: {section.prompts} is not a folder, nor a set of prompts of the recipe {section.name} "
                 f"({', '.join(sets or [STANDARD])}); a folder holds files such as {next(iter(prompts))}.txt"
             )
-        found = _texts(chosen)
+        found = _texts(folder)
         if unknown := found.keys() - prompts.keys():
             names = ", ".join(f"{name}.txt" for name in prompts)
             raise ConfigError(
-                f"{chosen}/{min(unknown)}.txt: the recipe {section.name} has no such prompt; it has {names}"
+                f"{folder}/{min(unknown)}.txt: the recipe {section.name} has no such prompt; it has {names}"
             )
         if config.filters.languages and (
             mute := [one for one in found if speaks_of_language(prompts[one]) and not speaks_of_language(found[one])]
         ):
             raise ConfigError(
-                f"{chosen}/{mute[0]}.txt: --language is not asked for; write {{{{language}}}} where it belongs"
+                f"{folder}/{mute[0]}.txt: --language is not asked for; write {{{{language}}}} where it belongs"
             )
         prompts |= found
     return {name: text for name, text in prompts.items() if config.judge.enabled or name not in judging.STAGES}

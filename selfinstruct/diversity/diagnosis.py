@@ -51,15 +51,15 @@ _MEANINGS: tuple[tuple[tuple[str, ...], str], ...] = (
     ),
 )
 """Reasons of one kind, and what they mean."""
+_MEANING_OF = {reason: meaning for reasons, meaning in _MEANINGS for reason in reasons}
 
 
 def diagnosis(reasons: Mapping[str, int]) -> str:
     """What the kind of reason that rejected most means, and what helps; empty where nothing was rejected."""
-    meanings = {reason: meaning for group, meaning in _MEANINGS for reason in group}
     kinds: Counter[str] = Counter()
     for reason, count in reasons.items():
         other = f"texts break the rule {reason}: try other guidance, prompts or filters, or another model"
-        kinds[meanings.get(reason, other)] += count
+        kinds[_MEANING_OF.get(reason, other)] += count
     return kinds.most_common(1)[0][0] if kinds else ""
 
 

@@ -3,32 +3,24 @@
 from __future__ import annotations
 
 import bz2
-import hashlib
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import asdict, dataclass
-from itertools import combinations, pairwise
-from typing import TYPE_CHECKING, Any
+from itertools import chain, pairwise
+from typing import Any
 
-from selfinstruct.diversity.openings import opening, top_share
 from selfinstruct.diversity.verbs import read
 from selfinstruct.similarity.tokens import tokenize
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-VENDI_SAMPLE = 2000
-"""Instructions of which the Vendi score is reckoned; its cost grows with the cube of their number."""
-_DIGITS = 4
-_FREQUENT = 8
-"""N-grams in more instructions than this are multiplied together, the rest one by one."""
+FULL = 20_000
+"""Scores to the nearest earlier instruction are computed for this many seeds and tasks of a pool at first, and for all
+in `compat`; for a sample of the later ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class Diversity:
-    """The figures of one list of instructions, rounded to four digits; None where there is nothing to reckon with."""
+    """The figures of one list of instructions, rounded to four digits; None where there is nothing to compute it of."""
 
     instructions: int
     distinct_1: float | None
@@ -47,46 +39,62 @@ class Diversity:
         return asdict(self)
 
 
-def diversity(rows: Iterable[tuple[str, float | None]], most_compared: int = VENDI_SAMPLE) -> Diversity:
+def diversity(rows: Iterable[tuple[str, float | None]], most_compared: int | None = None) -> Diversity:
     """The figures of some instructions, each with its score to the nearest earlier one (None: it does not count).
 
-    A function of the instructions in their order; the Vendi score does not depend on the order either.
+    A function of the instructions in their order; the Vendi score does not depend on the order either. It is taken of
+    `most_compared` instructions, by default of `VENDI_SAMPLE`.
     """
+    from selfinstruct.diversity import vendi  # noqa: PLC0415 - brings numpy, which plain status does without
+
     pairs = list(rows)
     instructions = [instruction for instruction, _ in pairs]
     scores = [score for _, score in pairs if score is not None]
     tokens = [tokenize(instruction) for instruction in instructions]
     readings = Counter(map(read, instructions))
-    sample = vendi_sample(instructions, most_compared)
+    sample = vendi.vendi_sample(instructions, most_compared or vendi.VENDI_SAMPLE)
     return Diversity(
         instructions=len(instructions),
-        distinct_1=_rounded(distinct(tokens, 1)),
-        distinct_2=_rounded(distinct(tokens, 2)),
-        compression_ratio=_rounded(compression_ratio(instructions)),
-        top_openings_share=_rounded(top_share([opening(one) for one in tokens])),
+        distinct_1=rounded(_distinct(chain.from_iterable(tokens))),
+        distinct_2=rounded(_distinct(chain.from_iterable(map(pairwise, tokens)))),
+        compression_ratio=rounded(_compression_ratio(instructions)),
+        top_openings_share=rounded(top_share(map(opening, tokens))),
         verb_noun_pairs=len(readings),
-        verb_noun_entropy=_rounded(entropy(readings)),
-        mean_nearest_rouge_l=_rounded(math.fsum(scores) / len(scores) if scores else None),
-        vendi_score=_rounded(vendi_score([tokenize(one) for one in sample])),
+        verb_noun_entropy=rounded(_entropy(readings)),
+        mean_nearest_rouge_l=rounded(mean(scores)),
+        vendi_score=rounded(vendi.vendi_score([tokenize(one) for one in sample])),
         vendi_sample=len(sample),
     )
 
 
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, _DIGITS)
+def rounded(value: float | None) -> float | None:
+    """The value to four digits."""
+    return None if value is None else round(value, 4)
 
 
-def distinct(tokens: Sequence[Sequence[str]], n: int) -> float | None:
-    """Different n-grams divided by all n-grams, those of one instruction apart from those of the next."""
-    if n == 1:
-        grams: Iterable[Any] = (token for one in tokens for token in one)
-    else:
-        grams = (pair for one in tokens for pair in pairwise(one))
+def mean(values: Sequence[float]) -> float | None:
+    """The mean of some values; None without any."""
+    return math.fsum(values) / len(values) if values else None
+
+
+def opening(tokens: Sequence[str]) -> tuple[str, ...]:
+    """The first three words of an instruction."""
+    return tuple(tokens[:3])
+
+
+def top_share(openings: Iterable[tuple[str, ...]]) -> float | None:
+    """The share of the instructions that have one of the ten most frequent openings."""
+    counts = Counter(openings)
+    return sum(count for _, count in counts.most_common(10)) / counts.total() if counts else None
+
+
+def _distinct(grams: Iterable[Hashable]) -> float | None:
+    """Different n-grams divided by all n-grams, each of which lies within one instruction."""
     counts = Counter(grams)
     return len(counts) / counts.total() if counts else None
 
 
-def compression_ratio(instructions: Sequence[str]) -> float | None:
+def _compression_ratio(instructions: Sequence[str]) -> float | None:
     """Bytes of the instructions, one a line, divided by their bytes when compressed.
 
     By bzip2, which has one implementation: those of gzip differ in size from one system to the next.
@@ -95,71 +103,26 @@ def compression_ratio(instructions: Sequence[str]) -> float | None:
     return len(raw) / len(bz2.compress(raw, 9)) if raw else None
 
 
-def entropy(counts: Counter[Any]) -> float | None:
+def _entropy(counts: Counter[Any]) -> float | None:
     """The entropy of a distribution in bits."""
     total = counts.total()
     return math.fsum(-n / total * math.log2(n / total) for n in sorted(counts.values())) + 0.0 if total else None
 
 
-def vendi_sample(instructions: Sequence[str], size: int = VENDI_SAMPLE) -> list[str]:
-    """At most `size` of the instructions: those whose SHA-256 is least, so the same whatever their order."""
-    if len(instructions) <= size:
-        return sorted(instructions)
-    return sorted(instructions, key=_digest)[:size]
+def is_sampled(task_id: str) -> bool:
+    """Is this task of the sixteenth whose scores are computed in a pool of any size?"""
+    return task_id[1:2] == "0"
 
 
-def _digest(text: str) -> bytes:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+def evenly(rows: Iterable[tuple[str, str, float | None]]) -> list[tuple[str, float | None]]:
+    """Instructions of tasks in the order of the pool, as (id, instruction, score), each with its score if that counts.
 
-
-def vendi_score(tokens: Sequence[Sequence[str]]) -> float | None:
-    """How many entirely different instructions would be as varied as these: 1 if all are the same, n if none overlap.
-
-    The exponential of the entropy of the eigenvalues of K/n. K is the mean over n-grams of one and two words of the
-    cosine between their counts (Friedman and Dieng 2023, who use the same kernel for text).
+    Where scores end with the first tasks, those of the sample alone count, else figures would be of these first tasks.
+    A task before any with a score has none to have: it is the first of a pool without seeds, or a seed.
     """
-    return _vendi((_cosines(tokens, 1) + _cosines(tokens, 2)) / 2) if tokens else None
-
-
-def vendi_of_embeddings(vectors: Sequence[Sequence[float]]) -> float | None:
-    """The same by the cosine between embeddings (count, dimensions), to four digits."""
-    if not vectors:
-        return None
-    import numpy as np  # noqa: PLC0415
-
-    rows = np.asarray(vectors, dtype=np.float64)
-    rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
-    return _rounded(_vendi(rows @ rows.T))
-
-
-def _vendi(kernel: NDArray[np.float64]) -> float:
-    import numpy as np  # noqa: PLC0415 - plain status stays light
-
-    eigenvalues = np.linalg.eigvalsh(kernel / len(kernel))
-    positive = eigenvalues[eigenvalues > 1e-12]
-    return float(np.exp(-np.sum(positive * np.log(positive))))
-
-
-def _cosines(tokens: Sequence[Sequence[str]], n: int) -> NDArray[np.float64]:
-    """The cosine of each pair of instructions between the counts of their n-grams; without any, only like itself."""
-    import numpy as np  # noqa: PLC0415
-
-    holders: dict[Any, list[tuple[int, float]]] = {}
-    for place, one in enumerate(tokens):
-        counts = Counter(one if n == 1 else pairwise(one))
-        length = math.sqrt(sum(count * count for count in counts.values()))
-        for gram, count in counts.items():
-            holders.setdefault(gram, []).append((place, count / length))
-    frequent = [found for found in holders.values() if len(found) > _FREQUENT]
-    columns = np.zeros((len(tokens), len(frequent)))
-    for column, found in enumerate(frequent):
-        for place, weight in found:
-            columns[place, column] = weight
-    kernel = columns @ columns.T
-    for found in holders.values():
-        if len(found) <= _FREQUENT:
-            for (place, weight), (other, other_weight) in combinations(found, 2):
-                kernel[place, other] += weight * other_weight
-                kernel[other, place] += weight * other_weight
-    np.fill_diagonal(kernel, 1.0)
-    return kernel
+    found = list(rows)
+    scored = ends = False
+    for identity, _, score in found:
+        ends = ends or (scored and score is None and not is_sampled(identity))
+        scored = scored or score is not None
+    return [(text, score if not ends or is_sampled(identity) else None) for identity, text, score in found]

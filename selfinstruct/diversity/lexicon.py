@@ -49,9 +49,8 @@ VERBS = _words(
     shorten show shuffle simplify simulate sing sketch skim soften solve sort speak specify speculate spell split spot
     standardize start state stitch strategize streamline strengthen strip structure study style subdivide submit
     subtract suggest sum summarize supply support suppose surmise survey swap switch synthesize tabulate tag tailor take
-    talk teach tell test thank think tidy tie tighten
-    total touch trace track transcribe transform translate transpose treat
-    trim troubleshoot tune turn tweak unpack unscramble update upgrade undo urge use utilize validate value vary
+    talk teach tell test thank think tidy tie tighten total touch trace track transcribe transform translate transpose
+    treat trim troubleshoot tune turn tweak unpack unscramble update upgrade undo urge use utilize validate value vary
     verify view visualize voice wait walk warn weigh welcome word work wrap write"""
 )
 """Base forms that a request may begin with."""
@@ -89,7 +88,7 @@ PARTICLES = _words("up out down off over back together through away")
 ADVERBS = _words("always never often ever still already also most best not really just even only")
 BE = _words("is are was were")
 INVERTING = _words("do does did can could will would shall should may might must don't doesn't didn't can't won't")
-"""Auxiliaries behind which a subject and then its verb follow in a question."""
+"""Auxiliaries after which a subject and then its verb follow in a question."""
 OTHER_VERBS = _words(
     """float sink rise fall happen cost belong grow mean matter come go live die eat drink fly swim sleep pay earn need
     want like feel become turn last stay remain fit take cause lead protect affect influence impact differ vary agree
@@ -219,7 +218,7 @@ SUBJECTS = AUXILIARIES | PRONOUNS
 NOUNS_LIKE_ADJECTIVES = NOT_ADJECTIVES | GERUND_NOUNS
 NOT_ADVERBS = NOT_ADJECTIVES | ADJECTIVES
 MEASURES = ADJECTIVES | {"far", "often", "tall", "wide"}
-"""Behind how."""
+"""What may follow how."""
 NO_NOUNS = frozenset(word for word in ADJECTIVES if word.endswith("est")) | {"following", "given"}
-"""Left alone, the noun behind them is not there."""
+"""Left alone, the noun after them is not there."""
 ALL_VERBS = VERBS | OTHER_VERBS

@@ -1,4 +1,4 @@
-"""The collapse radar: what a window of rounds looks like, and when that is an alarm.
+"""The diversity monitor: what a window of rounds looks like, and when that is a warning.
 
 A window is a number of rounds that follow each other. Its figures are those of the instructions judged in them, and of
 nothing else: not of instances, nor of time.
@@ -6,34 +6,31 @@ nothing else: not of instances, nor of time.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from selfinstruct.diversity.diagnosis import REPEATS, VARY, is_repeating, mostly
-from selfinstruct.diversity.openings import opening, top_share
+from selfinstruct.diversity.figures import diversity, mean, opening, rounded, top_share
 from selfinstruct.diversity.verbs import Reading, read
 from selfinstruct.settings import RadarSettings
 from selfinstruct.similarity.tokens import tokenize
 
 MAX_LEVEL = 4
-"""How strongly `diversify` acts at most; one step for each window with an alarm, one back for each without."""
+"""How strongly `diversify` acts at most; one step up for each window with a warning, one down for each without."""
 UNJUDGED = frozenset({"unreadable", "cut_off"})
 """Reasons of rejections whose text is no instruction."""
 VENDI_SAMPLE = 200
-"""Instructions of a window of which the Vendi score is reckoned, which takes some hundredths of a second."""
+"""Instructions of a window of which the Vendi score is taken, in some hundredths of a second."""
 FEWEST = 20
-"""Candidates that a window needs for an alarm; fewer say nothing."""
+"""Candidates that a window needs for a warning; fewer say nothing."""
 
 
 @dataclass(slots=True)
 class Tally:
     """What was judged in some rounds, counted."""
 
-    judged: int = 0
     scores: list[float] = field(default_factory=list)
-    accepted: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     """Of what was rejected."""
     openings: list[tuple[str, ...]] = field(default_factory=list)
@@ -48,8 +45,6 @@ class Tally:
     def accept(self, instruction: str, score: float | None) -> None:
         """Count an accepted instruction with its score to the nearest earlier one."""
         tokens = tokenize(instruction)
-        self.judged += 1
-        self.accepted += 1
         self.instructions.append(instruction)
         self.openings.append(opening(tokens))
         self.pairs[read(instruction)] += 1
@@ -59,7 +54,6 @@ class Tally:
 
     def reject(self, text: str, reason: str) -> None:
         """Count a rejected instruction, or what could not be read as one."""
-        self.judged += 1
         self.reasons[reason] += 1
         if reason not in UNJUDGED:
             self.openings.append(opening(tokenize(text)))
@@ -67,7 +61,7 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The figures of a window of rounds; None where there is nothing to reckon with."""
+    """The figures of a window of rounds; None where there is nothing to compute it of."""
 
     first_round: int
     last_round: int
@@ -99,17 +93,17 @@ def close(
     tally: Tally, known: Mapping[Reading, int], rounds: tuple[int, int], before: int, bounds: RadarSettings
 ) -> Window:
     """The window of these rounds (first, last). `known` are the pairs before it, `before` is the level of the last."""
-    from selfinstruct.diversity.figures import diversity  # noqa: PLC0415 - brings numpy, which plain status does without
-
     varied = diversity(((instruction, None) for instruction in tally.instructions), VENDI_SAMPLE)
+    accepted = len(tally.instructions)
+    judged = accepted + tally.reasons.total()
     figures = Window(
         first_round=rounds[0],
         last_round=rounds[1],
-        judged=tally.judged,
-        accepted=tally.accepted,
-        acceptance=_rounded(tally.accepted / tally.judged if tally.judged else None),
-        nearest=_rounded(math.fsum(tally.scores) / len(tally.scores) if tally.scores else None),
-        openings=_rounded(top_share(tally.openings)),
+        judged=judged,
+        accepted=accepted,
+        acceptance=rounded(accepted / judged if judged else None),
+        nearest=rounded(mean(tally.scores)),
+        openings=rounded(top_share(tally.openings)),
         new_pairs=sum(pair not in known for pair in tally.pairs),
         distinct_1=varied.distinct_1,
         distinct_2=varied.distinct_2,
@@ -117,16 +111,12 @@ def close(
         verb_noun_entropy=varied.verb_noun_entropy,
         vendi_score=varied.vendi_score,
     )
-    alarms = alarms_of(figures, bounds)
-    level = min(before + 1, MAX_LEVEL) if alarms else max(before - 1, 0)
-    return replace(figures, alarms=alarms, level=level)
+    warnings = warnings_of(figures, bounds)
+    level = min(before + 1, MAX_LEVEL) if warnings else max(before - 1, 0)
+    return replace(figures, alarms=warnings, level=level)
 
 
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 4)
-
-
-def alarms_of(window: Window, bounds: RadarSettings) -> tuple[str, ...]:
+def warnings_of(window: Window, bounds: RadarSettings) -> tuple[str, ...]:
     """The names of the figures that are beyond their bounds."""
     if window.judged < FEWEST:
         return ()
@@ -140,8 +130,8 @@ def alarms_of(window: Window, bounds: RadarSettings) -> tuple[str, ...]:
     return tuple(name for name, is_beyond in beyond.items() if is_beyond)
 
 
-def warning(window: Window, bounds: RadarSettings, reasons: Mapping[str, int] | None = None, *, acts: bool) -> str:
-    """What is said aloud when a window sounds an alarm, with what to try. `reasons` are those of its rejections.
+def warning_text(window: Window, bounds: RadarSettings, reasons: Mapping[str, int] | None = None, *, acts: bool) -> str:
+    """What a run says about a window with warnings, and what to try. `reasons` are those of its rejections.
 
     Where little is accepted and nothing else is amiss, these reasons say why: the model need not repeat itself.
     """

@@ -1,7 +1,7 @@
 """What an instruction asks for, in two words: the verb of the request and the noun that it is about.
 
 Rules, no model and no download. Wang et al. 2022 (section 3.2) read the root verb and its direct object off a parse;
-this reader finds where the request begins, takes its verb, and takes the head of the noun phrase behind it. Questions
+this reader finds where the request begins, takes its verb, and takes the head of the noun phrase after it. Questions
 have no such verb: they stand under their question word, with the noun that is asked about.
 """
 
@@ -67,7 +67,7 @@ def is_english(text: str) -> bool:
 
 
 def _first_words(text: str) -> Reading:
-    """The first two words; where words are not separated, the first two characters behind a word of politeness."""
+    """The first two words; where words are not separated, the first two characters after a word of politeness."""
     stripped = _POLITE_CJK.sub("", text.strip())
     tokens = tokenize(stripped)
     if tokens and _UNSPACED.match(tokens[0]):
@@ -76,7 +76,7 @@ def _first_words(text: str) -> Reading:
 
 
 def _request(tokens: Sequence[str]) -> Reading | None:
-    """The first request in these tokens: an order or a question at the start of a sentence, else behind a comma."""
+    """The first request in these tokens: an order or a question at the start of a sentence, else after a comma."""
     starts = [0, *(place + 1 for place, token in enumerate(tokens) if token in _ENDS)]
     for start, end in zip(starts, [*starts[1:], len(tokens)], strict=True):
         sentence = tokens[start:end]
@@ -134,7 +134,7 @@ def _at(words: Sequence[str], place: int) -> str:
     return words[place] if place < len(words) else ""
 
 
-_COURTESIES = tuple(
+_COURTESIES = frozenset(
     tuple(line.split())
     for line in (
         "can you", "could you", "would you", "will you", "can we", "could we", "would you mind", "would you be able to",
@@ -149,10 +149,7 @@ _COURTESIES = tuple(
     )
 )  # fmt: skip
 """What may stand before the verb of a request, the longest that fits is passed over."""
-_BY_FIRST_WORD = {
-    first: sorted((one for one in _COURTESIES if one[0] == first), key=len, reverse=True)
-    for first in {one[0] for one in _COURTESIES}
-}
+_LONGEST = max(map(len, _COURTESIES))
 _WANTS = frozenset({"need", "want", "require"})
 
 
@@ -163,24 +160,19 @@ def _after_courtesy(words: Sequence[str]) -> int:
         if words[place] in lexicon.POLITE or not words[place][0].isalpha():
             place += 1
             continue
-        found = next(
-            (one for one in _BY_FIRST_WORD.get(words[place], ()) if tuple(words[place : place + len(one)]) == one), None
-        )
-        if found is None:
-            return place
-        after = place + len(found)
-        if found in {("i",), ("we",)} and (after >= len(words) or words[after] not in _WANTS):
-            return place
-        if found[0] in lexicon.AUXILIARIES and after < len(words) and not _opens_request(words[after]):
-            return place
-        if found[0] == "help" and after < len(words) and not _as_verb(words[after]):
+        ends = range(min(place + _LONGEST, len(words)), place, -1)
+        after = next((end for end in ends if tuple(words[place:end]) in _COURTESIES), place)
+        following = _at(words, after)
+        opens_request = following in lexicon.POLITE or _as_verb(following) or following.endswith("ly")
+        if (
+            after == place
+            or (after == place + 1 and words[place] in {"i", "we"} and following not in _WANTS)
+            or (words[place] in lexicon.AUXILIARIES and following and not opens_request)
+            or (words[place] == "help" and following and not _as_verb(following))
+        ):
             return place
         place = after
     return place
-
-
-def _opens_request(word: str) -> bool:
-    return word in lexicon.POLITE or _as_verb(word) != "" or word.endswith("ly")
 
 
 def _as_verb(word: str) -> str:
@@ -194,7 +186,7 @@ def _as_verb(word: str) -> str:
 
 
 def _unknown_verb(word: str, following: str) -> str:
-    """A word in front that is no other part of speech, with an article or the like behind it."""
+    """A word in front that is no other part of speech, with an article or the like after it."""
     is_other = word in lexicon.NO_VERB or word.endswith(("ing", "ed", "ly", "s")) or not word.isalpha()
     return word if not is_other and following in lexicon.FOLLOWS_UNKNOWN_VERB else ""
 
@@ -261,7 +253,7 @@ def _phrase(
 
 
 def _is_its_verb(word: str, following: str) -> bool:
-    """Is this the verb behind the subject of a question?"""
+    """Is this the verb after the subject of a question?"""
     stem = word.removesuffix("es") if word.endswith("sses") else word.removesuffix("s")
     known = word in lexicon.ALL_VERBS or stem in lexicon.ALL_VERBS
     return known and (not following[:1].isalpha() or following in lexicon.FOLLOWS_VERB)
@@ -295,7 +287,7 @@ def _ends_phrase(word: str, following: str, phrase: Sequence[str], heads: Sequen
 
 
 def _ends_started_phrase(word: str, following: str) -> bool:
-    """Can this not stand in a noun phrase behind a noun?"""
+    """Can this not stand in a noun phrase after a noun?"""
     if word in lexicon.ENDS_STARTED_PHRASE or _is_adverb(word):
         return True
     if word in lexicon.ADJECTIVES:
@@ -311,7 +303,7 @@ def _is_adverb(word: str) -> bool:
 
 
 def _is_adjective(word: str) -> bool:
-    """Is more likely to describe the noun behind it than to be one?"""
+    """Is more likely to describe the noun after it than to be one?"""
     if word in lexicon.NOUNS_LIKE_ADJECTIVES:
         return False
     if word in lexicon.ADJECTIVES or "-" in word:
@@ -320,7 +312,7 @@ def _is_adjective(word: str) -> bool:
 
 
 def _head(phrase: Sequence[str], heads: Sequence[bool]) -> str:
-    """The last word of a noun phrase, names behind a common noun left out: "a Python class Stack" is a class."""
+    """The last word of a noun phrase, names after a common noun left out: "a Python class Stack" is a class."""
     if not phrase:
         return ""
     last = len(phrase) - 1

@@ -13,7 +13,7 @@ from typing import Any
 
 from selfinstruct.errors import ConfigError
 from selfinstruct.exports.formats import Wording, asked, turns_answered, turns_asked
-from selfinstruct.pool.training_rows import Row
+from selfinstruct.pool.records import Row
 
 FAULTS = {
     "swallowed": "a text, or a part of it, is missing in the rendered row",

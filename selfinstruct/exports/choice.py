@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from selfinstruct.errors import ConfigError
 from selfinstruct.exports.splits import BRIDGES, Sides
-from selfinstruct.pool.exclusions import Used
-from selfinstruct.pool.training_rows import Row
+from selfinstruct.pool.records import Row, Used
 from selfinstruct.seeds.benchmarks import free_name
 from selfinstruct.similarity.index import Index
 from selfinstruct.types import Exclusion, Origin

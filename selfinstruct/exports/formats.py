@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from selfinstruct.errors import ConfigError
 from selfinstruct.own import in_words, named
-from selfinstruct.pool.training_rows import Row
+from selfinstruct.pool.records import Row
 
 END = "<|endoftext|>"
 """The end of a completion of the form self-instruct, as in the files of the original."""

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import selfinstruct
-from selfinstruct.diversity.figures import diversity
-from selfinstruct.diversity.scored import evenly
-from selfinstruct.pool.training_rows import Row
+from selfinstruct.diversity.figures import diversity, evenly
+from selfinstruct.pool.records import Row
 
 MOST_COMPARED = 10_000
 """Instructions that the diversity is computed from; of more, evenly spaced ones are taken."""

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from selfinstruct.exports.formats import FORMATS, Unfit, Wording, form_named
-from selfinstruct.pool.training_rows import Row
+from selfinstruct.pool.records import Row
 
 Write = Callable[[Row], Unfit | None]
 """Writes a row, or returns why this form cannot carry it."""

@@ -22,9 +22,8 @@ from selfinstruct.exports.manifest import Figures, describe, software
 from selfinstruct.exports.row_files import NAMES, Write, file_name, opened
 from selfinstruct.exports.splits import BRIDGES, Sides, Split, walk
 from selfinstruct.own import named
-from selfinstruct.pool.exclusions import used
-from selfinstruct.pool.reader import Connection, snapshot
-from selfinstruct.pool.training_rows import Row, configurations, open_tasks, rows, text_at, texts_of_tasks
+from selfinstruct.pool.reader import Reader, snapshot
+from selfinstruct.pool.records import Row, StoredTask
 from selfinstruct.types import Exclusion
 
 if TYPE_CHECKING:
@@ -108,17 +107,17 @@ def export(folder: Path, names: Sequence[str], out: Path, options: Options | Non
         PoolError: there is no pool, or the folder cannot be written or holds files that are not from an export.
     """
     formats_wanted(names)
-    with snapshot(folder) as connection:
-        return export_from(connection, names, out, options)
+    with snapshot(folder) as pool:
+        return export_from(pool, names, out, options)
 
 
-def export_from(connection: Connection, names: Sequence[str], out: Path, options: Options | None = None) -> Exported:
-    """`export` of the pool as this connection sees it."""
+def export_from(pool: Reader, names: Sequence[str], out: Path, options: Options | None = None) -> Exported:
+    """`export` of the pool as this reader sees it."""
     wanted, options = formats_wanted(names), options or Options()
     options.check()
     try:
         with whole_folder(out) as temporary:
-            return _export(connection, wanted, out, options, temporary)
+            return _export(pool, wanted, out, options, temporary)
     except OSError as error:
         raise PoolError(f"{out}: the export cannot be written ({error.strerror or error})") from error
 
@@ -137,20 +136,20 @@ def formats_wanted(names: Sequence[str], setting: str = "--format") -> tuple[str
     return (*(name for name in NAMES if name in names or ALL in names), *own)
 
 
-def _export(connection: Connection, names: Sequence[str], out: Path, options: Options, temporary: Path) -> Exported:
+def _export(pool: Reader, names: Sequence[str], out: Path, options: Options, temporary: Path) -> Exported:
     choice, split = options.choice, options.split
-    sides = walk(texts_of_tasks(connection), split) if split else None
+    sides = walk(_texts_of_tasks(pool), split) if split else None
     template, screen = _chat_template(options), Screen(options.exclusions)
-    found = partial(rows, connection, choice.origins)
+    found = partial(pool.rows, choice.origins)
     places = None
     if sides is not None or screen.exclusions or not choice.takes_all:
         tokens = template.tokens if template else None
-        places = judge(found(), choice, sides, tokens, screen, partial(text_at, connection))
+        places = judge(found(), choice, sides, tokens, screen, partial(_text_at, pool))
     written = _write_rows(temporary, names, options.wording, sides, _reasons(found(), places), template, screen)
     figures = template.to_json() if template else None
     left_out = places.counts() if places else {}
-    configuration = configurations(connection)
-    clear_of = used(connection, (one for settings in configuration for one in settings.get("exclusions", ())))
+    configuration = pool.configurations()
+    clear_of = pool.excluded(one for settings in configuration for one in settings.get("exclusions", ()))
     about: dict[str, Any] = {
         "left_out": {
             "rows": left_out,
@@ -165,7 +164,7 @@ def _export(connection: Connection, names: Sequence[str], out: Path, options: Op
     total = written.figures.rows.total()
     return Exported(
         rows=total,
-        open_tasks=len(open_tasks(connection)),
+        open_tasks=len(pool.open_tasks()),
         counts={out / name: count for name, count in written.counts.items()},
         unfit=written.unfit,
         left_out=left_out,
@@ -175,6 +174,25 @@ def _export(connection: Connection, names: Sequence[str], out: Path, options: Op
             for name, share in (split.shares if split else {}).items()
         },
     )
+
+
+def _texts(task: StoredTask) -> list[str]:
+    """Instruction plus input of each row of a task, as rows are compared."""
+    return [f"{task.instruction}\n{one.input}" if one.input else task.instruction for one in task.instances]
+
+
+def _texts_of_tasks(pool: Reader) -> Iterator[tuple[int, str, list[str]]]:
+    """(position, id, texts) of every finished task, in order.
+
+    Seeds are among them, and what was removed: this is for what must not change when tasks are removed or asked for.
+    """
+    return ((task.position, task.id, _texts(task)) for task in pool.tasks() if task.instances)
+
+
+def _text_at(pool: Reader, position: int, number: int) -> str:
+    """Instruction plus input of one row."""
+    (task,) = pool.tasks("t.position = ?", (position,))
+    return _texts(task)[number]
 
 
 def _chat_template(options: Options) -> ChatTemplate | None:

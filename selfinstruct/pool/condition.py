@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import time
-from collections.abc import Sequence
+from pathlib import Path
 
 from selfinstruct.errors import ConfigError
+from selfinstruct.pool.opening import open_for_reading
 
 TIME_LIMIT_S = 60.0
 TABLES = ("tasks", "instances")
@@ -25,55 +27,52 @@ _LOOK_AFTER = 10_000
 """Steps of SQLite's machine between two looks at the clock."""
 
 
-def matching(
-    connection: sqlite3.Connection, condition: str, among: str, option: str = "--where", limit_s: float = TIME_LIMIT_S
-) -> list[str]:
+def matching(folder: Path, condition: str, among: str, limit_s: float = TIME_LIMIT_S) -> list[str]:
     """Ids of the tasks for which the condition holds, in the order of the pool. `among` is a condition of our own.
-
-    The connection, a read-only one, is good for nothing else afterwards.
 
     Raises:
         ConfigError: the condition is no SQL expression over tasks, wants more than it may, or takes too long.
+        PoolError: there is no pool.
     """
-    columns = [row[1] for row in connection.execute("PRAGMA table_info(tasks)")]
-    alone = f"SELECT id FROM tasks WHERE {condition}\n"  # noqa: S608 - guarded below
-    bracketed = f"SELECT id FROM tasks WHERE (\n{condition}\n) AND id IN (SELECT id FROM temp.among) ORDER BY position"  # noqa: S608
+    denied: list[str] = []
+    with contextlib.closing(open_for_reading(folder)) as connection:
+        columns = ", ".join(row["name"] for row in connection.execute("PRAGMA table_info(tasks)"))
+        wanted = (
+            "wanted: an SQL condition such as \"instruction LIKE '%poem%' AND round > 3\" over the columns of tasks "
+            f"({columns})"
+        )
+        if not condition.strip():
+            raise ConfigError(f"--where: the condition is empty; {wanted}")
+        _guard(connection, among, limit_s, denied)
+        alone = f"SELECT id FROM tasks WHERE {condition}\n"
+        bracketed = f"WHERE (\n{condition}\n) AND id IN (SELECT id FROM temp.among) ORDER BY position"
+        try:
+            # Only what stands by itself as well as in brackets is one expression: nothing in it can close a bracket.
+            connection.execute("EXPLAIN " + alone)
+            return [row[0] for row in connection.execute(f"SELECT id FROM tasks {bracketed}")]
+        except UnicodeEncodeError:
+            raise ConfigError("--where: the condition is not UTF-8 text") from None
+        except (sqlite3.Error, sqlite3.Warning, ValueError) as error:
+            if isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
+                raise ConfigError(f"--where: the condition takes longer than {limit_s:g} s; ask for less") from None
+            said = f"may not use {denied[0]}" if denied else " ".join(str(error).split())
+            raise ConfigError(f"--where: {said}; {wanted}") from None
+
+
+def _guard(connection: sqlite3.Connection, among: str, limit_s: float, denied: list[str]) -> None:
+    """Let this connection do nothing but what a condition may; what it wanted besides is added to `denied`."""
     connection.execute("PRAGMA temp_store = MEMORY")
-    connection.execute(f"CREATE TEMP TABLE among AS SELECT id FROM tasks WHERE {among}")  # noqa: S608 - ours
+    connection.execute(f"CREATE TEMP TABLE among AS SELECT id FROM tasks WHERE {among}")
     connection.execute("SELECT 1 FROM json_each('[]')")  # makes that table known while everything is still allowed
     connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST)
     connection.setlimit(sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 1000)
     until = time.monotonic() + limit_s
-    denied: list[str] = []
     connection.set_authorizer(lambda *what: _allowed(denied, *what))
     connection.set_progress_handler(lambda: int(time.monotonic() > until), _LOOK_AFTER)
-    if not condition.strip():
-        raise ConfigError(f"{option}: the condition is empty; {_help(columns)}")
-    try:
-        # Only what stands by itself as well as in brackets is one expression: nothing in it can close a bracket.
-        connection.execute("EXPLAIN " + alone)
-        return [row[0] for row in connection.execute(bracketed)]
-    except UnicodeEncodeError:
-        raise ConfigError(f"{option}: the condition is not UTF-8 text") from None
-    except (sqlite3.Error, sqlite3.Warning, ValueError) as error:
-        if isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
-            raise ConfigError(f"{option}: the condition takes longer than {limit_s:g} s; ask for less") from None
-        said = f"may not use {denied[0]}" if denied else " ".join(str(error).split())
-        raise ConfigError(f"{option}: {said}; {_help(columns)}") from None
 
 
-def _help(columns: Sequence[str]) -> str:
-    return (
-        "wanted: an SQL condition such as \"instruction LIKE '%poem%' AND round > 3\" over the columns of tasks "
-        f"({', '.join(columns)})"
-    )
-
-
-def _allowed(
-    denied: list[str], action: int, first: str | None, second: str | None, database: str | None, trigger: str | None
-) -> int:
+def _allowed(denied: list[str], action: int, first: str | None, second: str | None, *_: str | None) -> int:
     """Reading of tasks and instances, harmless functions, and nothing else."""
-    del database, trigger
     if action == sqlite3.SQLITE_SELECT:
         return sqlite3.SQLITE_OK
     if action == sqlite3.SQLITE_READ:

@@ -1,4 +1,4 @@
-"""What a pool holds when a run starts: its tasks, and the rounds and tasks that are still open."""
+"""What growth reads of a pool: its tasks, the rounds and tasks that are still open, what was seen and removed."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from selfinstruct.pool import statements
-from selfinstruct.settings import Settings
-from selfinstruct.types import Candidate, Completion, Request, Task
+from selfinstruct.diversity.monitor import Window
+from selfinstruct.diversity.verbs import Reading
+from selfinstruct.pool.statements import completion_from_row, request_from_row
+from selfinstruct.settings import RadarSettings, Settings
+from selfinstruct.types import PROPOSE, Candidate, Completion, Instance, Request, Task
 
 OF_ROUND = "r.round = ? AND r.task_id IS NULL"
 """The propose requests `r` of a round; follow-ups of its tasks carry its number too."""
@@ -49,6 +51,31 @@ class OpenTask:
 
 
 @dataclass(slots=True)
+class PastRound:
+    """A round that is planned, with what was judged in it so far."""
+
+    number: int
+    is_settled: bool
+    bounds: RadarSettings
+    shown: list[str] = field(default_factory=list)
+    """Ids of the demonstrations of all its requests."""
+    judged: list[tuple[str, str | None, float | None]] = field(default_factory=list)
+    """(text, reason of the rejection or None, score to the nearest if it was accepted)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What is needed to go on watching a pool."""
+
+    windows: tuple[Window, ...] = ()
+    """The last one that ends by the round asked for, and those after it."""
+    pairs: Mapping[Reading, int] = field(default_factory=dict)
+    """How many generated tasks of all windows so far have a pair of verb and noun."""
+    rounds: tuple[PastRound, ...] = ()
+    """In order, from the first of these windows on."""
+
+
+@dataclass(slots=True)
 class Contents:
     """What growth needs to know of a pool when it starts."""
 
@@ -83,13 +110,11 @@ def load_contents(connection: sqlite3.Connection) -> Contents:
     generated = plain.execute(
         "SELECT id, instruction, is_classification, round FROM tasks WHERE origin = 'generated' ORDER BY position"
     ).fetchall()
-    states = dict(
-        connection.execute("SELECT state, COUNT(*) FROM tasks WHERE origin = 'generated' GROUP BY state").fetchall()
-    )
+    done = "SELECT COUNT(*) FROM tasks WHERE origin = 'generated' AND state = 'done'"
     return Contents(
         seeds=load_seeds(connection),
         generated=generated,
-        done=states.get("done", 0),
+        done=connection.execute(done).fetchone()[0],
         rounds=_open_rounds(connection, of_round),
         tasks=_open_tasks(connection, of_round),
         judging=_judging(connection),
@@ -105,7 +130,7 @@ def load_contents(connection: sqlite3.Connection) -> Contents:
 
 
 def _judging(connection: sqlite3.Connection) -> int:
-    """The round that is half judged, else the first behind all that are settled, be it planned or not."""
+    """The round that is half judged, else the first after all that are settled, planned or not."""
     half = "(SELECT MIN(number) FROM rounds WHERE state = 'judging')"
     settled = "(SELECT MAX(number) + 1 FROM rounds WHERE state = 'settled')"
     return int(connection.execute(f"SELECT COALESCE({half}, {settled}, 0)").fetchone()[0])
@@ -120,7 +145,7 @@ def load_tasks(connection: sqlite3.Connection, ids: Iterable[str]) -> dict[str, 
     wanted = list(ids)
     marks = ", ".join("?" * len(wanted))
     rows = connection.execute(
-        f"SELECT id, instruction, is_classification FROM tasks WHERE id IN ({marks})",  # noqa: S608 - nothing but marks
+        f"SELECT id, instruction, is_classification FROM tasks WHERE id IN ({marks})",
         wanted,
     )
     return {row["id"]: Task(row["id"], row["instruction"], _flag(row["is_classification"])) for row in rows}
@@ -128,18 +153,18 @@ def load_tasks(connection: sqlite3.Connection, ids: Iterable[str]) -> dict[str, 
 
 def load_seeds(connection: sqlite3.Connection) -> tuple[Task, ...]:
     """The pool's seeds in their order."""
-    instances: dict[str, list[sqlite3.Row]] = defaultdict(list)
+    instances: dict[str, list[Instance]] = defaultdict(list)
     for row in connection.execute(
         "SELECT i.* FROM instances i JOIN tasks t ON t.id = i.task_id WHERE t.origin = 'seed' "
         "ORDER BY t.position, i.position"
     ):
-        instances[row["task_id"]].append(row)
+        instances[row["task_id"]].append(Instance(row["input"], row["output"]))
     return tuple(
         Task(
             id=row["id"],
             instruction=row["instruction"],
             is_classification=bool(row["is_classification"]),
-            instances=statements.instances_of(instances[row["id"]]),
+            instances=tuple(instances[row["id"]]),
             origin="seed",
             name=row["name"],
         )
@@ -191,14 +216,82 @@ def asked_of(
     where no other took its place.
     """
     rows = connection.execute(
-        f"SELECT r.* FROM requests r WHERE {where} ORDER BY r.state != 'superseded', r.number",  # noqa: S608
+        f"SELECT r.* FROM requests r WHERE {where} ORDER BY r.state != 'superseded', r.number",
         (value,),
     ).fetchall()
     standing = {(row["stage"], row["position"]): row for row in rows}
     rows = sorted(standing.values(), key=lambda row: (row["position"], row["number"]))
     answers = connection.execute(
-        f"SELECT c.* FROM completions c JOIN requests r ON r.source = c.source AND r.id = c.request_id WHERE {where}",  # noqa: S608 - one of two conditions of this module
+        f"SELECT c.* FROM completions c JOIN requests r ON r.source = c.source AND r.id = c.request_id WHERE {where}",
         (value,),
     ).fetchall()
-    requests = tuple(statements.request_from_row(row) for row in rows)
-    return requests, {row["request_id"]: statements.completion_from_row(row) for row in answers}
+    requests = tuple(request_from_row(row) for row in rows)
+    return requests, {row["request_id"]: completion_from_row(row) for row in answers}
+
+
+def load_past(connection: sqlite3.Connection, until: int) -> Past:
+    """What was seen, in detail from the last window on that ends by the round `until`."""
+    windows = tuple(
+        Window(**{**dict(row), "alarms": tuple(json.loads(row["alarms"]))})
+        for row in connection.execute(
+            "SELECT * FROM windows WHERE last_round >= "
+            "(SELECT COALESCE(MAX(last_round), 0) FROM windows WHERE last_round <= ?) ORDER BY last_round",
+            (until,),
+        )
+    )
+    first = windows[0].first_round if windows else 0
+    pairs = {Reading(row["verb"], row["noun"]): row["tasks"] for row in connection.execute("SELECT * FROM verb_nouns")}
+    return Past(windows, pairs, tuple(_rounds(connection, first).values()))
+
+
+def _rounds(connection: sqlite3.Connection, first: int) -> dict[int, PastRound]:
+    bounds: dict[str, RadarSettings] = {}
+    found = {}
+    for row in connection.execute(
+        "SELECT r.number, r.state, r.configuration, c.settings FROM rounds r "
+        "JOIN configurations c ON c.id = r.configuration WHERE r.number >= ? ORDER BY r.number",
+        (first,),
+    ):
+        if row["configuration"] not in bounds:
+            bounds[row["configuration"]] = Settings.from_json(row["settings"]).radar
+        found[row["number"]] = PastRound(row["number"], row["state"] == "settled", bounds[row["configuration"]])
+    for row in connection.execute(
+        "SELECT round, demonstrations FROM requests "
+        "WHERE round >= ? AND task_id IS NULL AND stage = ? AND state != 'superseded'",
+        (first, PROPOSE),
+    ):
+        found[row["round"]].shown.extend(json.loads(row["demonstrations"]))
+    for row in connection.execute(
+        "SELECT round, instruction, nearest_score FROM tasks WHERE round >= ? ORDER BY position", (first,)
+    ):
+        found[row["round"]].judged.append((row["instruction"], None, row["nearest_score"]))
+    for row in connection.execute(
+        "SELECT round, text, reason FROM rejections WHERE round >= ? AND kind = 'instruction'", (first,)
+    ):
+        found[row["round"]].judged.append((row["text"], row["reason"], None))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """The tasks that are removed as of an event."""
+
+    last_event: int = 0
+    """The number of the last event there is; 0 before the first."""
+    positions: tuple[int, ...] = ()
+    """Their positions in the pool, seeds included, ascending."""
+
+
+def read_removed(connection: sqlite3.Connection, known: Removed) -> Removed:
+    """The tasks that are removed now; `known` if nothing has happened since that was read."""
+    last = connection.execute("SELECT COALESCE(MAX(number), 0) FROM events").fetchone()[0]
+    if last == known.last_event:
+        return known
+    sql = "SELECT t.position FROM removed r JOIN tasks t ON t.id = r.task_id ORDER BY t.position"
+    return Removed(last, tuple(row[0] for row in connection.execute(sql)))
+
+
+def last_goal(connection: sqlite3.Connection) -> tuple[int | None, int | None]:
+    """(goal, more) of the last run; (None, None) before the first."""
+    row = connection.execute("SELECT goal, more FROM runs ORDER BY id DESC LIMIT 1").fetchone()
+    return (row["goal"], row["more"]) if row else (None, None)

@@ -7,11 +7,10 @@ import sqlite3
 import threading
 import zlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from selfinstruct.pool.opening import Pool
-from selfinstruct.pool.writer import Statement
+from selfinstruct.pool.statements import Statement, insert
 from selfinstruct.seeds.benchmarks import free_name
 from selfinstruct.settings import Settings
 from selfinstruct.types import Exclusion
@@ -23,43 +22,17 @@ ExcludedBy = Callable[[Settings], "Excluded | None"]
 """What rounds of these settings keep out; None if that is nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class Used:
-    """An exclusion of a pool, and how much was rejected for it."""
-
-    id: str
-    name: str
-    rows: int
-    hits: int
-
-
-def used(connection: sqlite3.Connection, identities: Iterable[str]) -> list[Used]:
-    """These exclusions of the pool, with the candidates that were rejected as near one of their rows."""
-    # The evidence begins with the name, which is unique in a pool, and the number of the row.
-    sql = (
-        "SELECT e.id, e.name, e.rows, (SELECT COUNT(*) FROM rejections j WHERE j.reason = 'contaminated' "
-        "AND substr(j.evidence, 1, length(e.name) + 5) = e.name || ' row ') FROM exclusions e "
-        "WHERE e.id IN (SELECT value FROM json_each(?)) ORDER BY e.id"
-    )
-    return [Used(*row) for row in connection.execute(sql, [json.dumps(sorted(set(identities)))])]
-
-
-def add_exclusion(exclusion: Exclusion, names: Iterable[str]) -> Statement:
-    """Keep an exclusion. `names` are those taken: another file of the same name gets a number behind it."""
-    texts = json.dumps([[number, list(texts)] for number, texts in exclusion.rows], ensure_ascii=False)
-    packed = zlib.compress(texts.encode("utf-8", "surrogatepass"), 1)
-    row = (exclusion.id, free_name(exclusion.name, set(names)), len(exclusion.rows), packed)
-    return "INSERT OR IGNORE INTO exclusions (id, name, rows, texts) VALUES (?, ?, ?, ?)", row
-
-
 def add_exclusions(exclusions: Iterable[Exclusion], known: Iterable[tuple[str, str]] = ()) -> list[Statement]:
-    """Keep those that are not known yet, as (id, name)."""
+    """Keep those that are not `known`, by (id, name); of two files of the same name the later one gets a number."""
     names = dict(known)
     statements = []
     for exclusion in exclusions:
         if exclusion.id not in names:
-            statements.append(add_exclusion(exclusion, names.values()))
-            names[exclusion.id] = str(statements[-1][1][1])
+            name = names[exclusion.id] = free_name(exclusion.name, set(names.values()))
+            texts = json.dumps([[number, list(texts)] for number, texts in exclusion.rows], ensure_ascii=False)
+            packed = zlib.compress(texts.encode("utf-8", "surrogatepass"), 1)
+            row = {"id": exclusion.id, "name": name, "rows": len(exclusion.rows), "texts": packed}
+            statements.append(insert("exclusions", row, once=True))
     return statements
 
 

@@ -1,4 +1,4 @@
-"""A pool on disk: made, opened, locked for growth, and loaded."""
+"""A pool on disk: made, opened for reading or growth, locked."""
 
 from __future__ import annotations
 
@@ -14,11 +14,19 @@ from typing import Any
 
 from selfinstruct.errors import PoolError, PoolInUse
 from selfinstruct.pool import statements
-from selfinstruct.pool.contents import Contents, load_contents, load_seeds, load_tasks
-from selfinstruct.pool.events import Removed, read_removed
-from selfinstruct.pool.schema import SCHEMA_VERSION, TABLES, statements_of
-from selfinstruct.pool.windows import Past, load_past
-from selfinstruct.pool.writer import Notify, Statement, Writer, connect
+from selfinstruct.pool.contents import (
+    Contents,
+    Past,
+    Removed,
+    last_goal,
+    load_contents,
+    load_past,
+    load_seeds,
+    load_tasks,
+    read_removed,
+)
+from selfinstruct.pool.schema import SCHEMA_VERSION, TABLES
+from selfinstruct.pool.statements import Statement
 from selfinstruct.types import Task, digest
 
 SCHEDULE_FOLDER = "prefect"
@@ -30,17 +38,30 @@ def seeds_digest(seeds: Sequence[Task]) -> str:
     return digest([[s.instruction, s.is_classification, [[i.input, i.output] for i in s.instances]] for s in seeds])
 
 
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection for writing: WAL, full durability, no implicit transactions."""
+    # absolute, since SQLite may take a name that begins with "file:" for a URI
+    connection = sqlite3.connect(path.absolute(), isolation_level=None, check_same_thread=False, timeout=30)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    return connection
+
+
 def is_pool(folder: Path) -> bool:
     """Does this folder hold a pool?"""
     path = folder / "pool.db"
-    if not path.is_file() or path.stat().st_size == 0:
+    if _is_empty(path):
         return False
     with contextlib.closing(_reader(path)) as connection:
         return connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone() is not None
 
 
+def _is_empty(path: Path) -> bool:
+    return not path.is_file() or path.stat().st_size == 0
+
+
 def _reader(path: Path) -> sqlite3.Connection:
-    """A read-only connection to a database that is there.
+    """A read-only connection to a database that is there, with rows by name.
 
     Raises:
         PoolError: it is no database, or a run left it open in a folder that cannot be written.
@@ -64,6 +85,7 @@ def _reader(path: Path) -> sqlite3.Connection:
 
 def _opened(address: str) -> sqlite3.Connection:
     connection = sqlite3.connect(address, uri=True, isolation_level=None, timeout=30)
+    connection.row_factory = sqlite3.Row
     try:
         connection.execute("SELECT 1 FROM sqlite_master").fetchone()
     except BaseException:
@@ -73,78 +95,21 @@ def _opened(address: str) -> sqlite3.Connection:
 
 
 def read_meta(connection: sqlite3.Connection) -> dict[str, str]:
-    """The pool's own facts: schema_version, seed, seeds, offline.
+    """The pool's own facts: schema_version, seed, seeds, offline; empty in a database with nothing in it yet.
 
     Raises:
-        PoolError: it has none, so that this is the database of some other program.
+        PoolError: this is the database of some other program, or a pool of another version.
     """
+    if connection.execute("SELECT 1 FROM sqlite_master").fetchone() is None:
+        return {}
+    # as bytes, since a name may be no UTF-8
+    path = os.fsdecode(connection.execute("SELECT CAST(file AS BLOB) FROM pragma_database_list").fetchone()[0])
     try:
-        meta = dict(connection.execute("SELECT key, value FROM meta"))
+        meta = dict(connection.execute("SELECT key, value FROM meta").fetchall())
     except sqlite3.OperationalError:
         meta = {}
     if not str(meta.get("schema_version")).isdigit():
-        path = connection.execute("PRAGMA database_list").fetchone()[2]
         raise PoolError(f"{path}: this database is no pool (no version of a schema in it); name another folder")
-    return meta
-
-
-def open_for_reading(folder: Path) -> sqlite3.Connection:
-    """A read-only connection with rows by name; works while a run is going.
-
-    Raises:
-        PoolError: there is no pool here, a later version made it, or it is of an earlier one and cannot be written.
-    """
-    if not folder.exists():
-        raise PoolError(f"{folder}: no such pool; `generate --pool {folder}` makes one")
-    path = _database_in(folder)
-    if _meta_of(path) is None:
-        what = "its pool.db is empty" if path.exists() else "no pool.db in it"
-        raise PoolError(f"{folder}: this folder holds no pool ({what})")
-    connection = _reader(path)
-    connection.row_factory = sqlite3.Row
-    _check_version(read_meta(connection), path)
-    return connection
-
-
-def _database_in(folder: Path) -> Path:
-    """Where a pool has its database, or will have it. Raises: PoolError, where something else is in its place."""
-    path = folder / "pool.db"
-    if folder.exists() and not folder.is_dir():
-        raise PoolError(_on_file(folder))
-    if path.exists() and not path.is_file():
-        what = "a folder" if path.is_dir() else "no regular file"
-        raise PoolError(f"{path}: this is {what}, and a pool has its database there; name another folder")
-    return path
-
-
-def _place_in(folder: Path) -> Path:
-    """Where the database of a pool to be grown is, or will be. Raises: PoolError, where something else is there."""
-    database = _database_in(folder)
-    if folder.is_dir() and not database.exists() and _holds_something(folder):
-        raise PoolError(f"{folder}: this folder holds other things and no pool; name a new or empty folder")
-    return database
-
-
-def check_place(folder: Path) -> None:
-    """Raises: PoolError, where this folder is neither a pool nor a place for a new one."""
-    _meta_of(_place_in(folder))
-
-
-def _meta_of(path: Path) -> dict[str, str] | None:
-    """The facts of the pool in a database; None where there is nothing in it yet. Raises: PoolError."""
-    if not path.is_file() or path.stat().st_size == 0:
-        return None
-    with contextlib.closing(_reader(path)) as connection:
-        is_empty = connection.execute("SELECT 1 FROM sqlite_master").fetchone() is None
-        return None if is_empty else read_meta(connection)
-
-
-def _check_version(meta: dict[str, str], path: Path) -> None:
-    """Refuse a pool of other tables.
-
-    Raises:
-        PoolError: another version made it.
-    """
     version = int(meta["schema_version"])
     if version > SCHEMA_VERSION:
         raise PoolError(
@@ -155,6 +120,56 @@ def _check_version(meta: dict[str, str], path: Path) -> None:
             f"{path}: made by an earlier development version (schema {version}, this one writes {SCHEMA_VERSION}), "
             "which cannot be read any more; grow a new pool, or use the version that made it"
         )
+    return meta
+
+
+def open_for_reading(folder: Path) -> sqlite3.Connection:
+    """A read-only connection with rows by name; works while a run is going.
+
+    Raises:
+        PoolError: there is no pool here, another version made it, or it cannot be read.
+    """
+    if not folder.exists():
+        raise PoolError(f"{folder}: no such pool; `generate --pool {folder}` makes one")
+    path = _database_in(folder)
+    if not _is_empty(path):
+        connection = _reader(path)
+        try:
+            if read_meta(connection):
+                return connection
+        except BaseException:
+            connection.close()
+            raise
+        connection.close()
+    what = "its pool.db is empty" if path.exists() else "no pool.db in it"
+    raise PoolError(f"{folder}: this folder holds no pool ({what})")
+
+
+def _database_in(folder: Path) -> Path:
+    """Where a pool has its database, or will have it. Raises: PoolError, where something else is in its place."""
+    path = folder / "pool.db"
+    if folder.exists() and not folder.is_dir():
+        meant = f"name {folder.parent}" if folder.name.startswith("pool.") else "a file of seeds is named by --seeds"
+        raise PoolError(f"{folder}: this is a file; a pool is a folder: {meant}")
+    if path.exists() and not path.is_file():
+        what = "a folder" if path.is_dir() else "no regular file"
+        raise PoolError(f"{path}: this is {what}, and a pool has its database there; name another folder")
+    return path
+
+
+def check_place(folder: Path) -> None:
+    """Raises: PoolError, where this folder is neither a pool nor a place for a new one."""
+    path = _database_in(folder)
+    if not _is_empty(path):
+        with contextlib.closing(_reader(path)) as connection:
+            read_meta(connection)
+    elif folder.is_dir() and not path.exists() and _holds_something(folder):
+        raise PoolError(f"{folder}: this folder holds other things and no pool; name a new or empty folder")
+
+
+def _holds_something(folder: Path) -> bool:
+    ours = {"pool.lock", "vllm.log", SCHEDULE_FOLDER, ".gitkeep", ".DS_Store"}
+    return any(entry.name not in ours for entry in folder.iterdir())
 
 
 class Pool:
@@ -181,7 +196,8 @@ class Pool:
             PoolError: the folder is something else or cannot be written.
             PoolInUse: another run is growing the pool.
         """
-        database, lock_file = _place_in(folder), folder / "pool.lock"
+        check_place(folder)
+        database, lock_file = folder / "pool.db", folder / "pool.lock"
         files = [database, *(Path(f"{database}{ending}") for ending in ("-wal", "-shm")), lock_file]
         made = [path for path in (*files, folder, *folder.parents) if not path.exists()]
         while True:
@@ -196,18 +212,8 @@ class Pool:
                 os.close(lock)
                 raise PoolInUse(f"{folder}: {_holder(folder)}; one run at a time grows a pool") from error
             if lock_file.exists() and os.path.samestat(os.fstat(lock), lock_file.stat()):
-                break
+                return cls(folder, lock, made)
             os.close(lock)  # whoever had it has just cleared it away, since no pool came of it
-        pool = cls(folder, lock, made)
-        try:
-            if (meta := _meta_of(pool.path)) is not None:
-                _check_version(meta, pool.path)
-        except BaseException:
-            if lock_file in made:
-                lock_file.unlink(missing_ok=True)
-            pool.close()
-            raise
-        return pool
 
     def close(self) -> None:
         """Give the pool free for others; where none came of it, nothing that opening it made is left."""
@@ -238,23 +244,14 @@ class Pool:
     def create(self, seeds: Sequence[Task], seed: int, *, offline: bool, more: Iterable[Statement] = ()) -> None:
         """Make the database with its seeds and whatever `more` adds, whole or not at all."""
         meta = {
-            "schema_version": str(SCHEMA_VERSION),
-            "seed": str(seed),
-            "seeds": seeds_digest(seeds),
+            "schema_version": str(SCHEMA_VERSION), "seed": str(seed), "seeds": seeds_digest(seeds),
             "offline": json.dumps(offline),
-        }
-        with self.connect() as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            for statement in statements_of(TABLES):
-                connection.execute(statement)
-            for key, value in meta.items():
-                connection.execute("INSERT INTO meta VALUES (?, ?)", (key, value))
-            for position, task in enumerate(seeds):
-                for sql, values in statements.add_seed(position, task):
-                    connection.execute(sql, values)
-            for sql, values in more:
-                connection.execute(sql, values)
-            connection.execute("COMMIT")
+        }  # fmt: skip
+        # one by one, since `executescript` would end the transaction
+        tables = [(statement, ()) for statement in TABLES.split(";\n") if statement.strip()]
+        facts = [("INSERT INTO meta VALUES (?, ?)", fact) for fact in meta.items()]
+        added = [one for position, task in enumerate(seeds) for one in statements.add_seed(position, task)]
+        self.add([*tables, *facts, *added, *more])
 
     def add(self, more: Iterable[Statement]) -> None:
         """Write these, all or none, where no run is going on."""
@@ -263,10 +260,6 @@ class Pool:
             for sql, values in more:
                 connection.execute(sql, values)
             connection.execute("COMMIT")
-
-    def writer(self, notify: Notify) -> Writer:
-        """The thread that writes to this pool."""
-        return Writer(self.path, notify)
 
     def start_run(self, started_at: str, goal: int | None, more: int | None, job: str | None = None) -> int:
         """Note that a run begins, what it is to reach and which job it belongs to; its number."""
@@ -279,8 +272,7 @@ class Pool:
 
     def end_run(self, run: int, ended_at: str, exit_code: int, outcome: str) -> None:
         """Note how a run ended."""
-        with self.connect() as connection:
-            connection.execute(*statements.end_run(run, ended_at, exit_code, outcome))
+        self.add([statements.end_run(run, ended_at, exit_code, outcome)])
 
     def last_goal(self) -> tuple[int | None, int | None]:
         """(goal, more) of the last run; (None, None) before the first."""
@@ -327,7 +319,6 @@ class Pool:
         with self.connect() as connection:
             connection.execute("BEGIN")
             contents = load_contents(connection)
-            connection.execute("COMMIT")
         for opened in contents.rounds:
             if not opened.requests:
                 raise PoolError(f"{self.path}: round {opened.number} has no requests; `replay` saves what is there")
@@ -348,24 +339,6 @@ class Pool:
                 yield connection
         except sqlite3.DatabaseError as error:
             raise PoolError(f"{self.path}: {error}; `status {self.folder}` says what can still be read") from error
-
-
-def last_goal(connection: sqlite3.Connection) -> tuple[int | None, int | None]:
-    """(goal, more) of the last run; (None, None) before the first."""
-    row = connection.execute("SELECT goal, more FROM runs ORDER BY id DESC LIMIT 1").fetchone()
-    return (row["goal"], row["more"]) if row else (None, None)
-
-
-def _on_file(path: Path) -> str:
-    meant = f"name {path.parent}" if path.name.startswith("pool.") else "a file of seeds is named by --seeds"
-    return f"{path}: this is a file; a pool is a folder: {meant}"
-
-
-def _holds_something(folder: Path) -> bool:
-    return any(
-        entry.name not in {"pool.lock", "vllm.log", SCHEDULE_FOLDER, ".gitkeep", ".DS_Store"}
-        for entry in folder.iterdir()
-    )
 
 
 def _holder(folder: Path) -> str:

@@ -193,31 +193,24 @@ def _read_proposals(path: Path, model: str) -> tuple[list[list[Exchange]], list[
         last = batch
         name = digest(path.name, len(known) - 1, _as_text(prompt), choice["text"])
         request = Request(name, PROPOSE, len(rounds) - 1, None, len(rounds[-1]), "completions", model, {}, prompt)
-        rounds[-1].append((request, _answer(name, choice)))
+        rounds[-1].append((request, _answer(name, text, choice)))
     return rounds, taken
 
 
 def _labels_file(folder: Path) -> Path | None:
     found = sorted(folder.glob(LABELS_FILES))
-    if len(found) > 1:
-        preferred = folder / _LABELS_FILE_OF_STEP_3
-        if preferred not in found:
-            names = ", ".join(path.name for path in found)
-            raise PoolError(f"{folder}: several classification files ({names}); leave the one that belongs to the data")
-        return preferred
-    return found[0] if found else None
+    preferred = folder / _LABELS_FILE_OF_STEP_3
+    if len(found) > 1 and preferred not in found:
+        names = ", ".join(path.name for path in found)
+        raise PoolError(f"{folder}: several classification files ({names}); leave the one that belongs to the data")
+    return preferred if preferred in found else next(iter(found), None)
 
 
 def _label(row: _Row, model: str, index: int) -> Exchange:
     """The prompt, the finish reason and failures are not recorded; the original writes "" for a failure."""
     text = row.text("is_classification")
     name = digest(row.path.name, row.number, row.text("instruction"), text)
-    body = _json({"text": text})
-    if text:
-        completion = Completion(name, "answer", text, "stop", body=body)
-    else:
-        completion = Completion(name, "failed", "", "recorded as failed", body=body)
-    return Request(name, "classify", None, None, index, "completions", model, {}, ()), completion
+    return Request(name, "classify", None, None, index, "completions", model, {}, ()), _answer(name, text, None)
 
 
 def _instances(row: _Row, model: str, index: int) -> Exchange:
@@ -227,23 +220,18 @@ def _instances(row: _Row, model: str, index: int) -> Exchange:
     name = digest(row.path.name, row.number, row.text("instruction"), _as_text(prompt), text)
     if choice is not None and choice["text"].strip() != text.strip():
         raise row.fault("'raw_instances' differs from the answer recorded in 'instance_metadata'")
-    if choice is not None:
-        completion = _answer(name, choice)
-    elif text:  # metadata was stripped from the file
-        completion = Completion(name, "answer", text, "stop", body=_json({"text": text}))
-    else:
-        completion = Completion(name, "failed", "", "recorded as failed", body=_json(None))
-    return Request(name, "instances", None, None, index, "completions", model, {}, prompt), completion
+    return Request(name, "instances", None, None, index, "completions", model, {}, prompt), _answer(name, text, choice)
 
 
-def _answer(name: str, choice: Mapping[str, Any]) -> Completion:
-    reason = choice.get("finish_reason")
-    return Completion(name, "answer", choice["text"], reason if isinstance(reason, str) else "stop", body=_json(choice))
+def _answer(name: str, text: str, choice: Mapping[str, Any] | None) -> Completion:
+    """The answer of a choice, or where only its text is recorded that; an empty one stands for a failure."""
+    found = {"text": text} if choice is None else choice
+    body = json.dumps(found, separators=(",", ":")).encode("ascii")
+    if choice is None and not text:
+        return Completion(name, "failed", "", "recorded as failed", body=body)
+    reason = found.get("finish_reason")
+    return Completion(name, "answer", found["text"], reason if isinstance(reason, str) else "stop", body=body)
 
 
 def _as_text(prompt: tuple[Message, ...]) -> str:
     return "\n\n".join(message.content for message in prompt)
-
-
-def _json(value: Any) -> bytes:
-    return json.dumps(value, separators=(",", ":")).encode("ascii")

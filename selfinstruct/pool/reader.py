@@ -1,40 +1,446 @@
-"""What people and programs want to know of a pool. Reads only, and works while a run is going."""
+"""The one reader of a pool: records, and answers to a few questions, as of one moment; works while a run writes.
+
+Nothing here holds a pool in memory: tasks, rows and rejections come one after another.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, fields
+from itertools import groupby, islice
+from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from selfinstruct.diversity.scored import evenly
+from selfinstruct.diversity.figures import evenly
+from selfinstruct.diversity.monitor import Window
 from selfinstruct.errors import PoolError
-from selfinstruct.pool.contents import load_seeds
-from selfinstruct.pool.judged import agreement_yield, answers_of, judge_yield, verdicts_on, yield_by_stage
-from selfinstruct.pool.opening import last_goal, open_for_reading, read_meta
+from selfinstruct.pool import yields
+from selfinstruct.pool.contents import Past, last_goal, load_past, load_seeds
+from selfinstruct.pool.opening import open_for_reading, read_meta
+from selfinstruct.pool.records import (
+    Event,
+    PoolHistory,
+    Position,
+    RoundFigures,
+    Row,
+    StoredInstance,
+    StoredRejection,
+    StoredTask,
+    Usage,
+    Used,
+)
 from selfinstruct.pool.statements import REPLAYED
-from selfinstruct.pool.windows import Past, load_past
-from selfinstruct.similarity.common import mark_common
-from selfinstruct.types import Task
+from selfinstruct.settings import Settings
+from selfinstruct.types import Instance, JudgeVerdict, Origin, Rejection, Task
 
-Connection = sqlite3.Connection
-"""What readers hand on; a name for those who speak no SQL."""
+_VERDICT = (
+    "request_id, request_position, source, task_id, judge_request, outcome, valid_score, valid_reason, input_score, "
+    "input_reason, output_score, output_reason"
+)
+_TASKS = f"""
+SELECT t.position, t.id, t.origin, t.state, t.instruction, t.is_classification, t.round, t.source, t.request_id,
+  t.request_position, t.parents, t.nearest_score, t.nearest_task, t.mean_score,
+  i.position, i.input, i.output, i.source, i.request_id, i.request_position,
+  {", ".join(f"v.{column}" for column in _VERDICT.split(", "))}
+  {{more}}
+FROM tasks t LEFT JOIN instances i ON i.task_id = t.id LEFT JOIN verdicts v
+  ON (v.source, v.request_id, v.request_position) = (i.source, i.request_id, i.request_position)
+"""
+_OF_INSTANCE = len(StoredTask._fields) - 1
+_OF_VERDICT = _OF_INSTANCE + len(StoredInstance._fields) - 1
+_END = _OF_VERDICT + len(fields(JudgeVerdict))
+_MODELS = """,
+  (SELECT q.model FROM requests q WHERE q.source = t.source AND q.id = t.request_id),
+  COALESCE(
+    (SELECT q.model FROM requests q WHERE q.task_id = t.id AND q.stage = 'respond'
+       AND q.position = i.request_position AND q.state = 'answered'
+       AND i.request_id NOT IN (SELECT id FROM requests WHERE stage = 'revise')),
+    (SELECT q.model FROM requests q WHERE q.source = i.source AND q.id = i.request_id))
+"""
+"""`respond` requests carry the position of the candidate that they answer; a revision brings its own answer."""
+
+
+_COUNTS = (
+    """
+    SELECT COUNT(*) FILTER (WHERE origin = 'seed') AS seeds,
+      COUNT(*) FILTER (WHERE origin = 'generated' AND state = 'done') AS tasks,
+      COUNT(*) FILTER (WHERE state = 'pending') AS tasks_pending,
+      COUNT(*) FILTER (WHERE state = 'without_instances') AS tasks_without_instances,
+      COUNT(*) FILTER (WHERE origin = 'generated' AND id IN (SELECT task_id FROM removed)) AS removed,
+      COUNT(*) FILTER (WHERE origin = 'seed' AND id IN (SELECT task_id FROM removed)) AS seeds_removed,
+      COUNT(*) FILTER (WHERE origin = 'generated' AND state = 'done' AND is_classification) AS classification_tasks,
+      (SELECT COUNT(*) FROM instances WHERE request_id IS NOT NULL) AS instances,
+      (SELECT COUNT(*) FROM waiting) AS waiting, (SELECT COUNT(*) FROM rounds) AS rounds,
+      (SELECT COUNT(*) FROM runs) AS runs, (SELECT COALESCE(SUM(server_restarts), 0) FROM runs) AS server_restarts
+    FROM tasks
+    """,
+    """
+    SELECT COUNT(*) FILTER (WHERE state != 'superseded') AS requests, COALESCE(SUM(candidates), 0) AS candidates,
+      COUNT(*) FILTER (WHERE left_out > 0 AND state != 'superseded') AS prompts_shortened
+    FROM requests
+    """,
+)
+_VIEWS = {
+    "tasks": "SELECT * FROM main.tasks WHERE position <= {place} AND id NOT IN ({open})",
+    "instances": "SELECT * FROM main.instances WHERE task_id IN (SELECT id FROM temp.tasks)",
+    "rounds": "SELECT * FROM main.rounds WHERE number <= {round}",
+    "requests": (
+        "SELECT * FROM main.requests WHERE round <= {round} "
+        "AND (task_id IS NULL OR task_id IN (SELECT id FROM temp.tasks))"
+    ),
+    "completions": (
+        "SELECT c.* FROM main.completions c WHERE EXISTS "
+        "(SELECT 1 FROM temp.requests r WHERE r.source = c.source AND r.id = c.request_id)"
+    ),
+    "attempts": "SELECT * FROM main.attempts WHERE request_id IN (SELECT id FROM temp.requests)",
+    "rejections": (
+        "SELECT * FROM main.rejections WHERE round <= {round} "
+        "AND (task_id IS NULL OR task_id IN (SELECT id FROM temp.tasks))"
+    ),
+    "waiting": "SELECT * FROM main.waiting WHERE 0",
+    "windows": "SELECT * FROM main.windows WHERE last_round <= {round}",
+    "runs": "SELECT * FROM main.runs WHERE id IN (SELECT run FROM main.rounds WHERE number <= {round})",
+    "removed": (
+        "SELECT last.task_id, last.event FROM (SELECT task_id, MAX(event) AS event FROM main.event_tasks "
+        "WHERE event <= {event} GROUP BY task_id) last JOIN main.events e ON e.number = last.event "
+        "WHERE e.kind = 'remove'"
+    ),
+}
+"""A pool as it was at an earlier position: views of the same names stand before its tables."""
+
+
+class Reader:
+    """A pool as it was when this was opened, or at an earlier position."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+        """For modules of this folder."""
+
+    def tasks(self, where: str = "TRUE", values: Sequence[Any] = ()) -> Iterator[StoredTask]:
+        """Seeds and tasks in order; `where` is a condition in SQL on the tasks `t`, for modules of this folder."""
+        return (task for task, _ in self._tasks(where, values))
+
+    def _tasks(
+        self, where: str = "TRUE", values: Sequence[Any] = (), more: str = ""
+    ) -> Iterator[tuple[StoredTask, list[Any]]]:
+        """The tasks, each with what `more` columns give for each of its instances."""
+        sql = f"{_TASKS.format(more=more)} WHERE {where} ORDER BY t.position, i.position"
+        found = self.connection.execute(sql, values)
+        found.row_factory = None
+        for _, own in groupby(found, key=itemgetter(0)):
+            rows = list(own)
+            instances = () if rows[0][_OF_INSTANCE] is None else tuple([_instance(row) for row in rows])
+            yield StoredTask._make((*rows[0][:_OF_INSTANCE], instances)), [row[_END:] for row in rows]
+
+    def task(self, wanted: str | int) -> StoredTask | None:
+        """The task with this id, or at this position."""
+        return next(self.tasks(f"t.{'id' if isinstance(wanted, str) else 'position'} = ?", (wanted,)), None)
+
+    def removed(self) -> frozenset[str]:
+        """The ids of the tasks that are removed."""
+        return frozenset(row[0] for row in self.connection.execute("SELECT task_id FROM removed"))
+
+    def events(self, where: str = "TRUE", values: Sequence[Any] = ()) -> list[Event]:
+        """What was done to tasks, in order; `where` is a condition in SQL on the events `e`."""
+        tasks = "(SELECT COUNT(*) FROM event_tasks x WHERE x.event = e.number)"
+        sql = f"SELECT number, kind, reason, condition, descendants, created_at, {tasks} FROM events e"
+        return [Event(*row) for row in self.connection.execute(f"{sql} WHERE {where} ORDER BY number", values)]
+
+    def events_of(self, task_id: str) -> list[Event]:
+        """What was done to a task, in order."""
+        return self.events("number IN (SELECT event FROM event_tasks WHERE task_id = ?)", (task_id,))
+
+    def rejections(
+        self, where: str = "TRUE ORDER BY number DESC", values: Sequence[Any] = ()
+    ) -> Iterator[StoredRejection]:
+        """Rejected candidates, the newest first; `where` is a condition in SQL and an order."""
+        found = self.connection.execute(
+            "SELECT number, round, kind, reason, request_id, request_position, text, input, evidence, score, "
+            f"nearest_task, task_id, source FROM rejections WHERE {where}",
+            values,
+        )
+        return (StoredRejection(row[0], row[1], Rejection(*row[2:])) for row in found)
+
+    def verdict_on(self, item: Rejection) -> JudgeVerdict | None:
+        """What the judge said of a rejected instance; None where it was not asked."""
+        wanted = "(source, request_id, request_position) = (?, ?, ?)"
+        return next(self.verdicts(wanted, (item.source, item.request_id, item.position)), None)
+
+    def verdicts(self, where: str = "TRUE", values: Sequence[Any] = ()) -> Iterator[JudgeVerdict]:
+        """What the judge said, of rejected and of revised instances too, in no order."""
+        found = self.connection.execute(f"SELECT {_VERDICT} FROM verdicts WHERE {where}", values)
+        return (JudgeVerdict(*row) for row in found)
+
+    def rows(self, origins: Sequence[Origin] = ("generated",)) -> Iterator[Row]:
+        """The instances of the finished tasks of these origins in task order, without those of removed ones."""
+        settings = self._settings_of_rounds()
+        gone = self.removed()
+        models = [row[0] for row in self.connection.execute("SELECT DISTINCT model FROM requests LIMIT 2")]
+        for task, models_of in self._tasks(more=_MODELS if len(models) > 1 else ""):
+            if task.origin not in origins or task.id in gone:
+                continue
+            recipe = None if task.round is None else settings[task.round]["recipe"]["name"]
+            only = models[0] if task.request_id else None
+            for one, of_each in zip(task.instances, models_of, strict=False):
+                model, output_model = of_each or (only, only)
+                yield Row(
+                    task.id, task.instruction, Instance(one.input, one.output), task.position, one.number, task.origin,
+                    task.round, task.parents, task.nearest_score, model, output_model, recipe,
+                    bool(task.is_classification), one.verdict,
+                )  # fmt: skip
+
+    def some_rows(self, wanted: int) -> list[Row]:
+        """This many rows of generated tasks, or all if there are fewer, spread evenly over the pool."""
+        count = self._one(
+            "SELECT COUNT(*) FROM tasks t CROSS JOIN instances i ON i.task_id = t.id WHERE t.origin = 'generated' "
+            "AND t.id NOT IN (SELECT task_id FROM removed)"
+        )
+        places = {count * (2 * number + 1) // (2 * wanted) for number in range(wanted)}
+        found = enumerate(islice(self.rows(), max(places) + 1))
+        return [row for place, row in found if place in places]
+
+    def open_tasks(self, before: int = 2**62) -> list[str]:
+        """The ids of the accepted tasks before this position that are not finished, in task order."""
+        sql = "SELECT id FROM tasks WHERE state = 'pending' AND position < ? ORDER BY position"
+        return [row[0] for row in self.connection.execute(sql, (before,))]
+
+    def size(self) -> int:
+        """One more than the position of the last task."""
+        return self._one("SELECT COALESCE(MAX(position), -1) + 1 FROM tasks")
+
+    def newest_and_closest(self, table: Literal["tasks", "rejections"], count: int) -> set[int]:
+        """The positions of `count` tasks or numbers of rejections: half those most like a task, else the newest."""
+        key, score = ("position", "nearest_score") if table == "tasks" else ("number", "score")
+        closest = f"SELECT {key} FROM {table} WHERE {score} IS NOT NULL ORDER BY {score} DESC, {key} LIMIT ?"
+        found = {row[0] for row in self.connection.execute(closest, (count // 2,))}
+        for row in self.connection.execute(f"SELECT {key} FROM {table} ORDER BY {key} DESC LIMIT ?", (count,)):
+            if len(found) < count:
+                found.add(row[0])
+        return found
+
+    def closest_pairs(self, count: int) -> Iterator[tuple[StoredTask, StoredTask]]:
+        """The accepted tasks that are most like an earlier one, each with that, the closest first.
+
+        Pairs of which one is removed are left out.
+        """
+        sql = (
+            "WITH gone AS (SELECT task_id FROM removed) SELECT t.position, o.position FROM tasks t "
+            "JOIN tasks o ON o.id = t.nearest_task "
+            "WHERE t.nearest_score IS NOT NULL AND t.id NOT IN gone AND o.id NOT IN gone "
+            "ORDER BY t.nearest_score DESC, t.position LIMIT ?"
+        )
+        for this, other in self.connection.execute(sql, (count,)).fetchall():
+            (one,), (earlier,) = self.tasks("t.position = ?", (this,)), self.tasks("t.position = ?", (other,))
+            yield one, earlier
+
+    def shown(self) -> Iterator[tuple[list[str], int]]:
+        """The propose requests that were answered: ids of the tasks that each showed, and how many tasks it brought."""
+        found = self.connection.execute(
+            "SELECT r.demonstrations, COALESCE(a.n, 0) FROM requests r LEFT JOIN "
+            "(SELECT source, request_id, COUNT(*) AS n FROM tasks WHERE request_id IS NOT NULL GROUP BY 1, 2) a "
+            "ON a.source = r.source AND a.request_id = r.id WHERE r.task_id IS NULL AND r.state = 'answered'"
+        )
+        return ((json.loads(row[0]), row[1]) for row in found)
+
+    def rounds(self, first: int = 0) -> list[RoundFigures]:
+        """Each round from this number on, in order."""
+
+        def counted(table: str) -> dict[int, int]:
+            sql = f"SELECT round, COUNT(*) FROM {table} WHERE round >= ? GROUP BY round"
+            return dict(self.connection.execute(sql, (first,)).fetchall())
+
+        rejected: dict[int, dict[str, dict[str, int]]] = defaultdict(lambda: {"instruction": {}, "instance": {}})
+        for number, kind, reason, count in self.connection.execute(
+            "SELECT round, kind, reason, COUNT(*) AS n FROM rejections WHERE round >= ? GROUP BY round, kind, reason "
+            "ORDER BY round, n DESC, reason",
+            (first,),
+        ):
+            rejected[number][kind][reason] = count
+        accepted, waiting = counted("tasks"), counted("waiting")
+        rounds = self.connection.execute("SELECT number, state FROM rounds WHERE number >= ? ORDER BY number", (first,))
+        return [
+            RoundFigures(number, state, accepted.get(number, 0), waiting.get(number, 0), rejected[number])
+            for number, state in rounds
+        ]
+
+    def settings(self, number: int | None = None) -> Settings | None:
+        """Those of a round, or of the one planned last; None where there is no round."""
+        row = self.connection.execute(
+            "SELECT c.settings FROM rounds r JOIN configurations c ON c.id = r.configuration "
+            "WHERE r.number = COALESCE(?, (SELECT MAX(number) FROM rounds))",
+            (number,),
+        ).fetchone()
+        return None if row is None else Settings.from_json(row[0])
+
+    def configurations(self) -> list[dict[str, Any]]:
+        """The settings under which the finished tasks were accepted, each once, in the order of their first round.
+
+        Rounds after the last of these tasks, such as ones that are only planned, say nothing about what is exported.
+        """
+        found = self.connection.execute(
+            "SELECT c.settings FROM configurations c JOIN rounds r ON r.configuration = c.id WHERE r.number <= "
+            "(SELECT MAX(round) FROM tasks WHERE state = 'done') GROUP BY c.id ORDER BY MIN(r.number)"
+        )
+        return [json.loads(row[0]) for row in found]
+
+    def _settings_of_rounds(self) -> dict[int, Mapping[str, Any]]:
+        """Each round with its settings; equal ones are the same object."""
+        known = {row[0]: json.loads(row[1]) for row in self.connection.execute("SELECT * FROM configurations")}
+        return {row[0]: known[row[1]] for row in self.connection.execute("SELECT number, configuration FROM rounds")}
+
+    def excluded(self, identities: Iterable[str]) -> list[Used]:
+        """These exclusions of the pool, with the candidates that were rejected as near one of their rows."""
+        # The evidence begins with the name, which is unique in a pool, and the number of the row.
+        sql = (
+            "SELECT e.id, e.name, e.rows, (SELECT COUNT(*) FROM rejections j WHERE j.reason = 'contaminated' "
+            "AND substr(j.evidence, 1, length(e.name) + 5) = e.name || ' row ') FROM exclusions e "
+            "WHERE e.id IN (SELECT value FROM json_each(?)) ORDER BY e.id"
+        )
+        return [Used(*row) for row in self.connection.execute(sql, (json.dumps(sorted(set(identities))),))]
+
+    def windows(self) -> list[Window]:
+        """What the radar saw, in order."""
+        found = self.connection.execute("SELECT * FROM windows ORDER BY last_round")
+        return [Window(**{**dict(row), "alarms": tuple(json.loads(row["alarms"]))}) for row in found]
+
+    def usage(self, *, of_any_model: bool = False) -> list[Usage]:
+        """Requests, tokens, time and cost, by stage and model; or by stage alone, with an empty name of the model."""
+        model = "''" if of_any_model else "model"
+        found = self.connection.execute(
+            f"SELECT stage, {model}, SUM(n), SUM(failed), SUM(prompt), SUM(completion), SUM(cached), SUM(latency), "
+            "SUM(attempts), SUM(usd) FROM ("
+            "SELECT r.stage, r.model, COUNT(*) AS n, SUM(c.kind = 'failed') AS failed, SUM(c.prompt_tokens) AS prompt, "
+            "SUM(c.completion_tokens) AS completion, SUM(c.cached_tokens) AS cached, SUM(c.latency_s) AS latency, "
+            "0 AS attempts, 0 AS usd FROM completions c JOIN requests r ON r.source = c.source AND r.id = c.request_id "
+            "GROUP BY 1, 2 UNION ALL "
+            "SELECT stage, model, 0, 0, 0, 0, 0, 0.0, COUNT(*), SUM(COALESCE(usd_e12, reserved_usd_e12)) FROM attempts "
+            "GROUP BY 1, 2) GROUP BY 1, 2 ORDER BY 1, 2"
+        )
+        return [Usage(*row) for row in found]
+
+    def position(self) -> Position:
+        """Where the pool stands."""
+        finished = "FROM tasks WHERE origin = 'generated' AND state != 'pending'"
+        count, event = (
+            self._one(f"SELECT COUNT(*) {finished}"),
+            self._one("SELECT COALESCE(MAX(number), 0) FROM events"),
+        )
+        sql = f"SELECT id, round, position {finished} ORDER BY position DESC LIMIT 1"
+        last = self.connection.execute(sql).fetchone()
+        if last is None:
+            return Position(count, None, None, event)
+        return Position(count, last["id"], last["round"], event, self.open_tasks(last["position"]))
+
+    def is_running(self) -> bool:
+        """Whether the last run has not ended."""
+        return self._one("SELECT COALESCE((SELECT ended_at IS NULL FROM runs ORDER BY id DESC LIMIT 1), 0)") == 1
+
+    def status(self, name: str) -> dict[str, Any]:
+        """The pool in figures, under this name; `candidates` is the sum of what became of them."""
+        counts: dict[str, int] = {}
+        for sql in _COUNTS:
+            counts |= dict(self.connection.execute(sql).fetchone())
+        rejected: dict[tuple[str, str], int] = {
+            (kind, reason): count
+            for kind, reason, count in self.connection.execute(
+                "SELECT kind, reason, COUNT(*) FROM rejections GROUP BY kind, reason"
+            )
+        }
+        of_reason: Counter[str] = Counter()
+        for (_, reason), count in rejected.items():
+            of_reason[reason] += count
+        accepted = counts["tasks"] + counts["tasks_pending"] + counts["tasks_without_instances"]
+        judged = accepted + sum(count for (kind, _), count in rejected.items() if kind == "instruction")
+        usage, windows, settings = self.usage(), self.windows(), self.settings()
+        kept = {"instruction": accepted, "instance": counts["instances"]}
+        models = self.connection.execute("SELECT DISTINCT model FROM requests ORDER BY model").fetchall()
+        run = self.connection.execute("SELECT * FROM runs ORDER BY id DESC LIMIT 1").fetchone()
+        shown = ("stage", "model", "requests", "prompt_tokens", "completion_tokens", "cached_tokens", "attempts")
+        return {
+            "pool": name,
+            **counts,
+            "rejections": dict(sorted(of_reason.items(), key=lambda one: (-one[1], one[0]))),
+            "acceptance_rate": round(accepted / judged, 4) if judged else None,
+            "completions": sum(one.requests for one in usage),
+            **{key: sum(getattr(one, key) for one in usage)
+               for key in ("failed", "prompt_tokens", "completion_tokens", "cached_tokens", "attempts")},
+            "usd": sum(one.usd_e12 for one in usage) / 1e12,
+            "usage": [
+                {**{key: getattr(one, key) for key in shown}, "usd": one.usd_e12 / 1e12}
+                for one in usage
+                if one.requests
+            ],
+            "radar": {**asdict(windows[-1]), "alarms": list(windows[-1].alarms)} if windows else None,
+            "yield": yields.by_stage(rejected, kept, counts["waiting"]),
+            "agreement": yields.of_agreement(self),
+            "judge": yields.of_judge(self),
+            "recipe": settings.recipe.name if settings else None,
+            "models": [row[0] for row in models],
+            "goal": run["goal"] if run else None,
+            "last_run": self._last_run(run) if run else None,
+        }  # fmt: skip
+
+    def _last_run(self, run: sqlite3.Row) -> dict[str, Any]:
+        """How a run ended, and how fast its models wrote between its start and its last answer so far, if any did."""
+        tokens, seconds = self.connection.execute(
+            "SELECT COALESCE(SUM(completion_tokens), 0), (julianday(MAX(received_at)) - julianday(?)) * 86400 "
+            "FROM completions WHERE run = ?",
+            (run["started_at"], run["id"]),
+        ).fetchone()
+        speed = tokens / seconds if seconds and run["outcome"] != REPLAYED else None
+        return {
+            **{key: run[key] for key in ("started_at", "ended_at", "exit_code", "outcome", "server_restarts")},
+            "tokens_per_second": None if speed is None else round(speed, 1),
+        }
+
+    def _one(self, sql: str) -> int:
+        return int(self.connection.execute(sql).fetchone()[0])
+
+
+def _instance(row: Sequence[Any]) -> StoredInstance:
+    if row[_OF_VERDICT] is None:  # the first column of a verdict stands for it
+        return StoredInstance._make(row[_OF_INSTANCE : _OF_VERDICT + 1])
+    return StoredInstance._make((*row[_OF_INSTANCE:_OF_VERDICT], JudgeVerdict(*row[_OF_VERDICT:_END])))
 
 
 @contextlib.contextmanager
-def snapshot(folder: Path) -> Iterator[sqlite3.Connection]:
-    """A reader that sees the pool as it was at one moment."""
+def snapshot(folder: Path, at: Position | None = None) -> Iterator[Reader]:
+    """A reader that sees the pool as it is now, or as it was at a position.
+
+    That is: finished tasks, and rounds up to that of the last of them. This round is seen whole, with what was rejected
+    in it later. Events, settings and verdicts stay as they are.
+
+    Raises:
+        PoolError: there is no pool, it is damaged, or it does not have the last task of that position.
+    """
     with contextlib.closing(open_for_reading(folder)) as connection:
         try:
             connection.execute("BEGIN")
-            yield connection
+            if at is not None:
+                _show_as_of(connection, at)
+            yield Reader(connection)
         except sqlite3.DatabaseError as error:
             raise PoolError(
                 f"{folder / 'pool.db'}: the database is damaged ({error}); still readable: {_readable(connection)}"
             ) from error
+
+
+def _show_as_of(connection: sqlite3.Connection, at: Position) -> None:
+    wanted = "id = ?" if at.last_task else "origin = 'seed' OR ?"
+    place = connection.execute(f"SELECT MAX(position) FROM tasks WHERE {wanted}", (at.last_task or 0,)).fetchone()[0]
+    if place is None and at.last_task:
+        raise PoolError(f"the pool has no task {at.last_task}, with which this version ends; is it of another pool?")
+    then = {
+        "place": -1 if place is None else place, "round": -1 if at.round is None else at.round, "event": at.last_event,
+        "open": ", ".join("'" + one.replace("'", "''") + "'" for one in at.open),
+    }  # fmt: skip
+    for name, query in _VIEWS.items():
+        connection.execute(f"CREATE TEMP VIEW {name} AS {query.format(**then)}")
 
 
 def _readable(connection: sqlite3.Connection) -> str:
@@ -43,7 +449,7 @@ def _readable(connection: sqlite3.Connection) -> str:
     for table in ("tasks", "instances", "completions", "requests", "rejections"):
         count = 0
         with contextlib.suppress(sqlite3.DatabaseError):
-            for _ in connection.execute(f"SELECT * FROM {table}"):  # noqa: S608 - names are ours
+            for _ in connection.execute(f"SELECT * FROM {table}"):
                 count += 1
         found.append(f"{count:,} {table}")
     return ", ".join(found)
@@ -51,328 +457,40 @@ def _readable(connection: sqlite3.Connection) -> str:
 
 def status(folder: Path) -> dict[str, Any]:
     """The pool in figures, all of one moment; `candidates` is the sum of what became of them."""
-    with snapshot(folder) as connection:
-        return status_of(connection, str(folder))
+    with snapshot(folder) as pool:
+        return pool.status(str(folder))
 
 
-def status_of(connection: sqlite3.Connection, name: str) -> dict[str, Any]:
-    """The pool behind this connection in figures, under this name."""
-    one = _single(connection)
-    states = dict(
-        connection.execute("SELECT state, COUNT(*) FROM tasks WHERE origin = 'generated' GROUP BY state").fetchall()
-    )
-    reasons = connection.execute("SELECT reason, COUNT(*) AS n FROM rejections GROUP BY reason ORDER BY n DESC, reason")
-    rejections = {row["reason"]: row["n"] for row in reasons}
-    instruction_rejections = one("SELECT COUNT(*) FROM rejections WHERE kind = 'instruction'")
-    accepted = sum(states.values())
-    judged = accepted + instruction_rejections
-    usage = connection.execute(
-        "SELECT COALESCE(SUM(prompt_tokens), 0) AS prompt, COALESCE(SUM(completion_tokens), 0) AS completion, "
-        "COALESCE(SUM(cached_tokens), 0) AS cached, COUNT(*) AS n, "
-        "COALESCE(SUM(kind = 'failed'), 0) AS failed FROM completions"
-    ).fetchone()
-    settings = connection.execute(
-        "SELECT c.settings FROM rounds r JOIN configurations c ON c.id = r.configuration ORDER BY r.number DESC LIMIT 1"
-    ).fetchone()
-    models = connection.execute("SELECT DISTINCT model FROM requests ORDER BY model").fetchall()
-    runs = connection.execute("SELECT * FROM runs ORDER BY id DESC LIMIT 1").fetchone()
-    return {
-        "pool": name,
-        "seeds": one("SELECT COUNT(*) FROM tasks WHERE origin = 'seed'"),
-        "tasks": states.get("done", 0),
-        "tasks_pending": states.get("pending", 0),
-        "tasks_without_instances": states.get("without_instances", 0),
-        "removed": one("SELECT COUNT(*) FROM removed r JOIN tasks t ON t.id = r.task_id WHERE t.origin = 'generated'"),
-        "seeds_removed": one("SELECT COUNT(*) FROM removed r JOIN tasks t ON t.id = r.task_id WHERE t.origin = 'seed'"),
-        "classification_tasks": one(
-            "SELECT COUNT(*) FROM tasks WHERE origin = 'generated' AND state = 'done' AND is_classification"
-        ),
-        "instances": one("SELECT COUNT(*) FROM instances WHERE request_id IS NOT NULL"),
-        "waiting": one("SELECT COUNT(*) FROM waiting"),
-        "rounds": one("SELECT COUNT(*) FROM rounds"),
-        "requests": one("SELECT COUNT(*) FROM requests WHERE state != 'superseded'"),
-        "completions": usage["n"],
-        "failed": usage["failed"],
-        "candidates": one("SELECT COALESCE(SUM(candidates), 0) FROM requests"),
-        "rejections": rejections,
-        "acceptance_rate": round(accepted / judged, 4) if judged else None,
-        "prompt_tokens": usage["prompt"],
-        "completion_tokens": usage["completion"],
-        "cached_tokens": usage["cached"],
-        "attempts": one("SELECT COUNT(*) FROM attempts"),
-        "usd": one("SELECT COALESCE(SUM(COALESCE(usd_e12, reserved_usd_e12)), 0) FROM attempts") / 1e12,
-        "usage": _usage(connection),
-        "radar": _last_window(connection),
-        "yield": yield_by_stage(connection),
-        "agreement": agreement_yield(connection),
-        "judge": judge_yield(connection),
-        "recipe": json.loads(settings["settings"])["recipe"]["name"] if settings else None,
-        "models": [row["model"] for row in models],
-        "goal": runs["goal"] if runs else None,
-        "prompts_shortened": one("SELECT COUNT(*) FROM requests WHERE left_out > 0 AND state != 'superseded'"),
-        "server_restarts": one("SELECT COALESCE(SUM(server_restarts), 0) FROM runs"),
-        "last_run": _last_run(connection, runs) if runs else None,
-    }
+def scored_instructions(folder: Path) -> list[tuple[str, float | None]]:
+    """The instructions of generated tasks in order, each with its score to the nearest earlier one where that counts.
 
-
-def _last_window(connection: sqlite3.Connection) -> dict[str, Any] | None:
-    """The newest window of the collapse radar."""
-    row = connection.execute("SELECT * FROM windows ORDER BY last_round DESC LIMIT 1").fetchone()
-    return None if row is None else {**dict(row), "alarms": json.loads(row["alarms"])}
-
-
-def _last_run(connection: sqlite3.Connection, run: sqlite3.Row) -> dict[str, Any]:
-    """How a run ended, and how fast its models wrote between its start and its last answer so far, if any did."""
-    sql = (
-        "SELECT COALESCE(SUM(completion_tokens), 0) AS tokens, "
-        "(julianday(MAX(received_at)) - julianday(?)) * 86400 AS seconds FROM completions WHERE run = ?"
-    )
-    wrote = connection.execute(sql, (run["started_at"], run["id"])).fetchone()
-    is_known = wrote["seconds"] and run["outcome"] != REPLAYED
-    speed = wrote["tokens"] / wrote["seconds"] if is_known else None
-    return {
-        **{key: run[key] for key in ("started_at", "ended_at", "exit_code", "outcome", "server_restarts")},
-        "tokens_per_second": None if speed is None else round(speed, 1),
-    }
-
-
-@dataclass(frozen=True, slots=True)
-class StageHistory:
-    """What a stage has cost so far, in all."""
-
-    requests: int
-    prompt_tokens: int
-    completion_tokens: int
-    latency_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class PoolHistory:
-    """What a forecast wants to know of a pool; as it stands, that of a pool which is not there yet."""
-
-    meta: Mapping[str, str] = field(default_factory=dict)
-    """Its own facts, as `read_meta` gives them."""
-    seeds: tuple[Task, ...] = ()
-    generated: Sequence[tuple[Task, int]] = ()
-    """Accepted tasks in order, each with its round."""
-    removed: frozenset[str] = frozenset()
-    """Ids of the tasks that are removed, seeds among them."""
-    done: int = 0
-    pending: int = 0
-    """Accepted tasks whose follow-ups are not finished."""
-    last_goal: tuple[int | None, int | None] = (None, None)
-    """(goal, more) of the last run."""
-    next_round: int = 0
-    stages: Mapping[str, StageHistory] = field(default_factory=dict)
+    Removed tasks are left out.
+    """
+    with snapshot(folder) as pool:
+        gone = pool.removed()
+        tasks = (one for one in pool.tasks("t.origin = 'generated'") if one.id not in gone)
+        return evenly((one.id, one.instruction, one.nearest_score) for one in tasks)
 
 
 def history(folder: Path) -> PoolHistory:
     """The pool's past, for a forecast."""
-    with snapshot(folder) as connection:
-        one = _single(connection)
-        rows_ = connection.execute("SELECT id, instruction, round FROM tasks WHERE round IS NOT NULL ORDER BY position")
-        stages = connection.execute(
-            "SELECT r.stage, COUNT(*) AS n, SUM(c.prompt_tokens) AS prompt, SUM(c.completion_tokens) AS completion, "
-            "SUM(c.latency_s) AS latency FROM completions c "
-            "JOIN requests r ON r.source = c.source AND r.id = c.request_id GROUP BY r.stage"
-        )
+    sql = "SELECT id, instruction, round FROM tasks WHERE round IS NOT NULL ORDER BY position"
+    with snapshot(folder) as pool:
+        counts = pool.status("")
         return PoolHistory(
-            meta=read_meta(connection),
-            seeds=load_seeds(connection),
-            generated=[(Task(row["id"], row["instruction"], None), row["round"]) for row in rows_],
-            removed=frozenset(row["task_id"] for row in connection.execute("SELECT task_id FROM removed")),
-            done=one("SELECT COUNT(*) FROM tasks WHERE origin = 'generated' AND state = 'done'"),
-            pending=one("SELECT COUNT(*) FROM tasks WHERE state = 'pending'"),
-            last_goal=last_goal(connection),
-            next_round=one("SELECT COALESCE(MAX(number) + 1, 0) FROM rounds"),
-            stages={
-                row["stage"]: StageHistory(row["n"], row["prompt"], row["completion"], row["latency"]) for row in stages
-            },
+            meta=read_meta(pool.connection),
+            seeds=load_seeds(pool.connection),
+            generated=[(Task(row[0], row[1], None), row[2]) for row in pool.connection.execute(sql)],
+            removed=pool.removed(),
+            done=counts["tasks"],
+            pending=counts["tasks_pending"],
+            last_goal=last_goal(pool.connection),
+            next_round=pool.connection.execute("SELECT COALESCE(MAX(number) + 1, 0) FROM rounds").fetchone()[0],
+            stages={one.stage: one for one in pool.usage(of_any_model=True) if one.requests},
         )
-
-
-def _usage(connection: sqlite3.Connection) -> list[dict[str, Any]]:
-    """Requests, tokens and cost by stage and model. A lost attempt counts with what was reserved for it."""
-    tokens = connection.execute(
-        "SELECT r.stage, r.model, COUNT(*) AS requests, SUM(c.prompt_tokens) AS prompt_tokens, "
-        "SUM(c.completion_tokens) AS completion_tokens, SUM(c.cached_tokens) AS cached_tokens "
-        "FROM completions c JOIN requests r ON r.source = c.source AND r.id = c.request_id "
-        "GROUP BY r.stage, r.model ORDER BY r.stage, r.model"
-    ).fetchall()
-    paid = {
-        (row["stage"], row["model"]): (row["attempts"], row["usd_e12"])
-        for row in connection.execute(
-            "SELECT stage, model, COUNT(*) AS attempts, SUM(COALESCE(usd_e12, reserved_usd_e12)) AS usd_e12 "
-            "FROM attempts GROUP BY stage, model"
-        )
-    }
-    found = []
-    for row in tokens:
-        attempts, usd_e12 = paid.get((row["stage"], row["model"]), (0, 0))
-        found.append({**dict(row), "attempts": attempts, "usd": usd_e12 / 1e12})
-    return found
-
-
-def _single(connection: sqlite3.Connection) -> Any:
-    return lambda sql: connection.execute(sql).fetchone()[0]
 
 
 def watched(folder: Path, until: int) -> Past:
     """What the radar has seen, in detail from the last window on that ends by this round."""
-    with snapshot(folder) as connection:
-        return load_past(connection, until)
-
-
-def scored_instructions(folder: Path) -> list[tuple[str, float | None]]:
-    """The generated tasks' instructions in order, each with its score to the nearest earlier one where that counts.
-
-    Removed tasks are left out.
-    """
-    sql = (
-        "SELECT id, instruction, nearest_score FROM tasks WHERE origin = 'generated' "
-        "AND id NOT IN (SELECT task_id FROM removed) ORDER BY position"
-    )
-    with snapshot(folder) as connection:
-        return evenly((row["id"], row["instruction"], row["nearest_score"]) for row in connection.execute(sql))
-
-
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    """Everything the pool knows of one task, candidate, rejection or event, as (label, text) in reading order."""
-
-    title: str
-    lines: Sequence[tuple[str, str]]
-
-
-def explain(folder: Path, wanted: str) -> list[Explanation]:
-    """What became of `wanted`: a task id, a request id (or the beginning of one), a reason, or a piece of a text.
-
-    A piece of the reason that somebody gave for removing tasks finds that event.
-
-    Raises:
-        PoolError: nothing in the pool matches.
-    """
-    with snapshot(folder) as connection:
-        found = [
-            *(_explain_task(connection, row) for row in _matching(connection, "tasks", "id", "instruction", wanted)),
-            *(
-                _explain_rejection(connection, row)
-                for row in _matching(connection, "rejections", "request_id", "text", wanted)
-            ),
-            *_waiting(connection, wanted),
-            *_events(connection, wanted),
-        ]
-    if not found:
-        raise PoolError(f"{folder}: no task, candidate, rejection or event is {wanted!r}, and none contains it")
-    return found
-
-
-def _matching(connection: sqlite3.Connection, table: str, identity: str, text: str, wanted: str) -> list[sqlite3.Row]:
-    """Rows by id, else by its beginning, else by reason, else by a piece of the text; twenty at most."""
-    order = "position" if table == "tasks" else "number"
-    conditions = [f"{identity} = ?", f"substr({identity}, 1, length(?1)) = ?1 AND length(?1) >= 6"]
-    conditions += ["reason = ?"] if table == "rejections" else []
-    for condition in [*conditions, f"instr(lower({text}), lower(?)) > 0"]:
-        sql = f"SELECT * FROM {table} WHERE {condition} ORDER BY {order} LIMIT 20"  # noqa: S608 - names are ours
-        rows_ = connection.execute(sql, (wanted,)).fetchall()
-        if rows_:
-            return rows_
-    return []
-
-
-def _explain_task(connection: sqlite3.Connection, row: sqlite3.Row) -> Explanation:
-    lines = [("instruction", row["instruction"]), ("origin", row["origin"]), ("state", row["state"])]
-    lines.append(("classification", {None: "not known yet", 0: "no", 1: "yes"}[row["is_classification"]]))
-    lines += [
-        (f"{event['kind']}d", f"{event['reason']} (event {event['number']}, {event['created_at']})".lstrip())
-        for event in connection.execute(
-            "SELECT e.* FROM event_tasks x JOIN events e ON e.number = x.event WHERE x.task_id = ? ORDER BY e.number",
-            (row["id"],),
-        )
-    ]
-    if row["origin"] == "generated":
-        lines.append(("round", str(row["round"])))
-        lines.append(("request", f"{row['request_id']} position {row['request_position']}"))
-        lines += [("shown", _instruction(connection, one)) for one in json.loads(row["parents"])]
-        lines += _likeness(connection, row, row["instruction"], row["nearest_score"])
-        if row["mean_score"] is not None:
-            lines.append(("mean score", f"{row['mean_score']:.4f}"))
-    for instance in connection.execute("SELECT * FROM instances WHERE task_id = ? ORDER BY position", (row["id"],)):
-        lines += [("input", instance["input"]), ("output", instance["output"])]
-        lines += verdicts_on(connection, instance)
-    lines += [
-        (
-            "rejected instance",
-            f"{other['reason']}: {other['evidence']} | input: {other['input']} | output: {other['text']}",
-        )
-        for other in connection.execute("SELECT * FROM rejections WHERE task_id = ? ORDER BY number", (row["id"],))
-    ]
-    lines += answers_of(connection, row["id"])
-    return Explanation(f"task {row['id']}", lines)
-
-
-def _waiting(connection: sqlite3.Connection, wanted: str) -> Iterator[Explanation]:
-    """The instructions that were read and not judged yet, of which this is a piece; twenty at most."""
-    found = connection.execute(
-        "SELECT * FROM waiting WHERE request_id = ?1 OR instr(lower(text), lower(?1)) > 0 "
-        "ORDER BY round, place LIMIT 20",
-        (wanted,),
-    )
-    for row in found:
-        lines = [("instruction", row["text"]), ("state", "read, not judged yet; the next run begins with it")]
-        lines += [("request", f"{row['request_id']} position {row['request_position']}"), ("round", str(row["round"]))]
-        yield Explanation(f"waiting candidate {row['request_id'][:12]}/{row['request_position']}", lines)
-
-
-def _events(connection: sqlite3.Connection, wanted: str) -> Iterator[Explanation]:
-    """The events for whose reason this is a piece; twenty at most."""
-    found = connection.execute(
-        "SELECT e.*, (SELECT COUNT(*) FROM event_tasks x WHERE x.event = e.number) AS tasks FROM events e "
-        "WHERE instr(lower(reason), lower(?)) > 0 ORDER BY number LIMIT 20",
-        (wanted,),
-    )
-    for row in found:
-        lines = [("kind", row["kind"]), ("reason", row["reason"]), ("tasks", f"{row['tasks']:,}")]
-        if row["condition"] is not None:
-            lines.append(("condition", row["condition"]))
-        lines += [("descendants", "with them" if row["descendants"] else "without"), ("time", row["created_at"])]
-        yield Explanation(f"event {row['number']}", lines)
-
-
-def _explain_rejection(connection: sqlite3.Connection, row: sqlite3.Row) -> Explanation:
-    lines = [("reason", row["reason"]), ("evidence", row["evidence"]), ("text", row["text"])]
-    if row["input"]:
-        lines.append(("input", row["input"]))
-    if row["task_id"]:
-        lines.append(("of task", _instruction(connection, row["task_id"])))
-    lines += _likeness(connection, row, row["text"], row["score"])
-    if row["kind"] == "instance":
-        lines += verdicts_on(connection, row)
-    lines.append(("request", f"{row['request_id']} position {row['request_position']}"))
-    lines.append(("round", str(row["round"])))
-    return Explanation(f"rejected {row['kind']} {row['request_id'][:12]}/{row['request_position']}", lines)
-
-
-def _likeness(
-    connection: sqlite3.Connection, row: sqlite3.Row, text: str, score: float | None
-) -> list[tuple[str, str]]:
-    """The nearest task with its score, and both texts with what they have in common marked."""
-    if not row["nearest_task"] or score is None:
-        return []
-    lines = [("nearest", f"{score:.4f} {_instruction(connection, row['nearest_task'])}")]
-    other = connection.execute("SELECT instruction FROM tasks WHERE id = ?", (row["nearest_task"],)).fetchone()
-    settings = connection.execute(
-        "SELECT settings FROM rounds r JOIN configurations c ON c.id = r.configuration WHERE r.number = ?",
-        (row["round"],),
-    ).fetchone()
-    if other and settings:
-        marked = mark_common(text, other["instruction"], json.loads(settings["settings"])["filters"]["tokenizer"])
-        lines += zip(("in common: this", "in common: that"), marked, strict=True)
-    return lines
-
-
-def _instruction(connection: sqlite3.Connection, identity: str) -> str:
-    row: Mapping[str, Any] | None = connection.execute(
-        "SELECT instruction FROM tasks WHERE id = ?", (identity,)
-    ).fetchone()
-    return f"{row['instruction']} ({identity})" if row else identity
+    with snapshot(folder) as pool:
+        return load_past(pool.connection, until)

@@ -218,8 +218,3 @@ CREATE TABLE exclusions (
 ) WITHOUT ROWID;
 """
 """Each statement ends with `;` at the end of a line."""
-
-
-def statements_of(script: str) -> list[str]:
-    """The single statements of a script, since `executescript` would end a transaction."""
-    return [statement for statement in script.split(";\n") if statement.strip()]

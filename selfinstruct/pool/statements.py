@@ -5,18 +5,17 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
-from selfinstruct.pool.writer import Statement
+from selfinstruct.diversity.monitor import Window
+from selfinstruct.diversity.verbs import Reading
 from selfinstruct.settings import Settings
 from selfinstruct.types import (
     Candidate,
     Completion,
     Finished,
-    Instance,
     InstanceCandidate,
-    JudgeVerdict,
     Message,
     Rejection,
     Request,
@@ -31,6 +30,17 @@ if TYPE_CHECKING:  # status has no use for the algorithm, whose rules take long 
     from selfinstruct.algorithm import Accepted
 
 
+Statement = tuple[str, Sequence[Any]]
+"""SQL and the values for its marks."""
+REPLAYED = "replayed"
+"""The outcome of a run that judged recorded completions and asked no model."""
+_CANDIDATE = {"position": "request_position"}
+"""The columns whose names are not those of the fields, for `_row`; so are the next ones."""
+_REQUEST = {"index": "position"}
+_REJECTION = {**_CANDIDATE, "nearest": "nearest_task"}
+_VERDICT = {**_CANDIDATE, "valid": "valid_score", "input": "input_score", "output": "output_score"}
+
+
 def insert(table: str, row: Mapping[str, Any], *, once: bool = False) -> Statement:
     """One INSERT; with `once` a row that is there already is left as it is."""
     columns = ", ".join(row)
@@ -38,6 +48,11 @@ def insert(table: str, row: Mapping[str, Any], *, once: bool = False) -> Stateme
     verb = "INSERT OR IGNORE" if once else "INSERT"
     values = [storable(value) if isinstance(value, str) else value for value in row.values()]
     return f"{verb} INTO {table} ({columns}) VALUES ({marks})", values
+
+
+def _row(item: Any, columns: Mapping[str, str]) -> dict[str, Any]:
+    """The fields of a dataclass by column: of the same name, or the one given for it."""
+    return {columns.get(one.name, one.name): getattr(item, one.name) for one in fields(item)}
 
 
 def configuration_id(settings: Settings) -> str:
@@ -85,31 +100,20 @@ def plan_round(
 def add_request(request: Request) -> Statement:
     """A planned request, open until its completion is journaled; one that was superseded is open again."""
     row = {
-        "source": request.source, "id": request.id, "stage": request.stage, "round": request.round,
-        "task_id": request.task_id, "position": request.index, "api": request.api, "model": request.model,
-        "sampling": canonical_json(request.sampling),
+        **_row(request, _REQUEST), "state": "open", "sampling": canonical_json(request.sampling),
         "messages": canonical_json([[message.role, message.content] for message in request.messages]),
         "schema": canonical_json([request.schema.name, request.schema.body]) if request.schema else None,
-        "demonstrations": canonical_json(request.demonstrations), "left_out": request.left_out, "state": "open",
-        "topic": request.topic, "verbs": canonical_json(request.verbs) if request.verbs else None,
+        "demonstrations": canonical_json(request.demonstrations),
+        "verbs": canonical_json(request.verbs) if request.verbs else None,
     }  # fmt: skip
     sql, values = insert("requests", row)
     return f"{sql} ON CONFLICT (source, id) DO UPDATE SET state = 'open' WHERE state = 'superseded'", values
-
-
-REPLAYED = "replayed"
-"""The outcome of a run that judged recorded completions and asked no model."""
 
 
 def end_run(run: int, ended_at: str, exit_code: int, outcome: str) -> Statement:
     """How a run ended."""
     sql = "UPDATE runs SET ended_at = ?, exit_code = ?, outcome = ? WHERE id = ?"
     return sql, (ended_at, exit_code, storable(outcome), run)
-
-
-def note_restarts(run: int, times: int) -> Statement:
-    """How often the server of a run has been started again."""
-    return "UPDATE runs SET server_restarts = ? WHERE id = ?", (times, run)
 
 
 def stands_for_one(request: Request) -> Statement:
@@ -126,14 +130,7 @@ def supersede(request: Request) -> Statement:
 
 def journal(completion: Completion, run: int, received_at: str) -> list[Statement]:
     """A completion, raw, and its request's new state."""
-    row = {
-        "source": completion.source, "request_id": completion.request_id, "kind": completion.kind,
-        "text": completion.text, "reasoning": completion.reasoning, "body": completion.body,
-        "finish_reason": completion.finish_reason, "prompt_tokens": completion.prompt_tokens,
-        "completion_tokens": completion.completion_tokens, "cached_tokens": completion.cached_tokens,
-        "latency_s": completion.latency_s, "endpoint": completion.endpoint, "sent": completion.sent,
-        "run": run, "received_at": received_at,
-    }  # fmt: skip
+    row = {**_row(completion, {}), "run": run, "received_at": received_at}
     state = "answered" if completion.kind == "answer" else "failed"
     mark = "UPDATE requests SET state = ? WHERE source = ? AND id = ?"
     return [insert("completions", row), (mark, (state, completion.source, completion.request_id))]
@@ -145,11 +142,7 @@ def read_round(
     """What was read out of a round's completions: candidates wait to be judged, what cannot be read is rejected."""
     statements = _count_candidates(requests, [*candidates, *rejections])
     for place, candidate in enumerate(candidates):
-        row = {
-            "source": candidate.source, "request_id": candidate.request_id,
-            "request_position": candidate.position, "round": number, "place": place,
-            "text": candidate.instruction, "is_classification": candidate.is_classification,
-        }  # fmt: skip
+        row = {**_row(candidate, {**_CANDIDATE, "instruction": "text"}), "round": number, "place": place}
         statements.append(insert("waiting", row))
     statements += [add_rejection(rejection, number) for rejection in rejections]
     statements.append(("UPDATE rounds SET state = 'judging' WHERE number = ?", (number,)))
@@ -161,15 +154,9 @@ def settle_round(number: int) -> Statement:
     return "UPDATE rounds SET state = 'settled' WHERE number = ?", (number,)
 
 
-def add_rejection(rejection: Rejection, round_number: int | None) -> Statement:
+def add_rejection(rejection: Rejection, round_number: int) -> Statement:
     """A rejection with its evidence."""
-    row = {
-        "kind": rejection.kind, "reason": rejection.reason, "source": rejection.source,
-        "request_id": rejection.request_id, "request_position": rejection.position, "round": round_number,
-        "task_id": rejection.task_id, "text": rejection.text, "input": rejection.input,
-        "evidence": rejection.evidence, "score": rejection.score, "nearest_task": rejection.nearest,
-    }  # fmt: skip
-    return insert("rejections", row, once=True)
+    return insert("rejections", {**_row(rejection, _REJECTION), "round": round_number}, once=True)
 
 
 def no_longer_waiting(item: Candidate | Rejection) -> Statement:
@@ -204,23 +191,11 @@ def finish_task(end: Finished, round_number: int, requests: Sequence[Request]) -
             "source": item.source, "request_id": item.request_id, "request_position": item.position,
         }  # fmt: skip
         statements.append(insert("instances", row))
-    statements += map(_add_verdict, end.verdicts)
+    statements += [insert("verdicts", _row(verdict, _VERDICT), once=True) for verdict in end.verdicts]
     statements += [add_rejection(rejection, round_number) for rejection in end.rejections]
     state = "done" if end.instances else "without_instances"
     sql = "UPDATE tasks SET state = ?, is_classification = ? WHERE id = ?"
     return [*statements, (sql, (state, task.is_classification, task.id))]
-
-
-def _add_verdict(verdict: JudgeVerdict) -> Statement:
-    """What the judge said of an instance, once."""
-    row = {
-        "source": verdict.source, "request_id": verdict.request_id, "request_position": verdict.position,
-        "task_id": verdict.task_id, "judge_request": verdict.judge_request, "outcome": verdict.outcome,
-        "valid_score": verdict.valid, "valid_reason": verdict.valid_reason,
-        "input_score": verdict.input, "input_reason": verdict.input_reason,
-        "output_score": verdict.output, "output_reason": verdict.output_reason,
-    }  # fmt: skip
-    return insert("verdicts", row, once=True)
 
 
 def _count_candidates(
@@ -232,62 +207,30 @@ def _count_candidates(
     return [(sql, (counts[request.source, request.id], request.source, request.id)) for request in requests]
 
 
-def reserve(attempt: Mapping[str, Any], run: int) -> Statement:
-    """An attempt about to be sent, with the most it can cost."""
-    return insert("attempts", {**attempt, "run": run})
-
-
-def settle_attempt(attempt: int, tokens: int, usd_e12: int) -> Statement:
-    """What an attempt really used, in tokens and picodollars."""
-    return "UPDATE attempts SET tokens = ?, usd_e12 = ? WHERE id = ?", (tokens, usd_e12, attempt)
-
-
-def note_capabilities(url: str, model: str, capabilities: str) -> Statement:
-    """What is known of an endpoint, as JSON, over what was known before."""
-    return "INSERT OR REPLACE INTO endpoints VALUES (?, ?, ?)", (url, model, capabilities)
+def add_window(window: Window, pairs: Mapping[Reading, int]) -> list[Statement]:
+    """A window of the radar, and the verbs and nouns of the tasks accepted in it."""
+    row = {**asdict(window), "alarms": canonical_json(window.alarms)}
+    sql = (
+        "INSERT INTO verb_nouns (verb, noun, tasks) VALUES (?, ?, ?) "
+        "ON CONFLICT (verb, noun) DO UPDATE SET tasks = tasks + excluded.tasks"
+    )
+    return [insert("windows", row), *((sql, (pair.verb, pair.noun, count)) for pair, count in pairs.items())]
 
 
 def request_from_row(row: Mapping[str, Any]) -> Request:
     """The request that `add_request` stored."""
     schema = json.loads(row["schema"]) if row["schema"] else None
-    return Request(
-        id=row["id"],
-        stage=row["stage"],
-        round=row["round"],
-        task_id=row["task_id"],
-        index=row["position"],
-        api=row["api"],
-        model=row["model"],
-        sampling=json.loads(row["sampling"]),
-        messages=tuple(Message(role, content) for role, content in json.loads(row["messages"])),
-        schema=Schema(schema[0], schema[1]) if schema else None,
-        demonstrations=tuple(json.loads(row["demonstrations"])),
-        left_out=row["left_out"],
-        topic=row["topic"],
-        verbs=tuple(json.loads(row["verbs"] or "[]")),
-        source=row["source"],
-    )
+    found = {one.name: row[_REQUEST.get(one.name, one.name)] for one in fields(Request)}
+    found |= {
+        "sampling": json.loads(row["sampling"]),
+        "messages": tuple(Message(role, content) for role, content in json.loads(row["messages"])),
+        "schema": Schema(schema[0], schema[1]) if schema else None,
+        "demonstrations": tuple(json.loads(row["demonstrations"])),
+        "verbs": tuple(json.loads(row["verbs"] or "[]")),
+    }
+    return Request(**found)
 
 
 def completion_from_row(row: Mapping[str, Any]) -> Completion:
     """The completion that `journal` stored."""
-    return Completion(
-        request_id=row["request_id"],
-        kind=row["kind"],
-        text=row["text"],
-        finish_reason=row["finish_reason"],
-        prompt_tokens=row["prompt_tokens"],
-        completion_tokens=row["completion_tokens"],
-        cached_tokens=row["cached_tokens"],
-        latency_s=row["latency_s"],
-        endpoint=row["endpoint"],
-        sent=row["sent"],
-        body=row["body"],
-        reasoning=row["reasoning"],
-        source=row["source"],
-    )
-
-
-def instances_of(rows: Iterable[Any]) -> tuple[Instance, ...]:
-    """Instances from rows of that table."""
-    return tuple(Instance(row["input"], row["output"]) for row in rows)
+    return Completion(**{one.name: row[one.name] for one in fields(Completion)})

@@ -17,7 +17,7 @@ from rapidfuzz.distance import LCSseq
 from selfinstruct.ask import Ask
 from selfinstruct.recipes.templates import fill
 from selfinstruct.settings import Settings
-from selfinstruct.similarity.index import f1_in_floats
+from selfinstruct.similarity.scores import f1_in_floats
 from selfinstruct.similarity.tokens import tokenize_as_rouge_score
 from selfinstruct.types import (
     Candidate,

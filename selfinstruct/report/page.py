@@ -16,9 +16,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from selfinstruct.errors import PoolError
-from selfinstruct.pool.earlier import show_as_of
-from selfinstruct.pool.ledger import Position
-from selfinstruct.pool.reader import Connection, snapshot
+from selfinstruct.pool.reader import Reader, snapshot
+from selfinstruct.pool.records import Position
 from selfinstruct.pool.whole_files import whole_file
 from selfinstruct.report.page_figures import Embed, figures
 from selfinstruct.report.tables import Tasks, rejection_rows, task_rows
@@ -49,11 +48,8 @@ def write_report(sources: Sequence[Path | Source], out: Path, embed: Embed | Non
     if len({(one.pool.resolve(), one.version) for one in shown}) < len(shown):
         raise PoolError(f"{shown[0].pool}: a pool cannot be compared with itself; name another one, or a version")
     with ExitStack() as stack:
-        pools: dict[str, Connection] = {}
-        for name, one in zip(_names(shown), shown, strict=True):
-            pools[name] = stack.enter_context(snapshot(one.pool))
-            if one.at is not None:
-                show_as_of(pools[name], one.at)
+        names = zip(_names(shown), shown, strict=True)
+        pools = {name: stack.enter_context(snapshot(one.pool, one.at)) for name, one in names}
         try:
             out.parent.mkdir(parents=True, exist_ok=True)
             with whole_file(out) as file:
@@ -62,7 +58,7 @@ def write_report(sources: Sequence[Path | Source], out: Path, embed: Embed | Non
             raise PoolError(f"{out}: the report cannot be written ({error.strerror})") from error
 
 
-def _write(file: IO[str], pools: Mapping[str, Connection], embed: Embed | None) -> None:
+def _write(file: IO[str], pools: Mapping[str, Reader], embed: Embed | None) -> None:
     script, style = "\n".join(map(_asset, SCRIPTS)), _asset("page.css")
     # By its policy the page uses nothing but this script and this style.
     policy = (
@@ -75,15 +71,15 @@ def _write(file: IO[str], pools: Mapping[str, Connection], embed: Embed | None) 
         page = page.replace(key, value)
     file.write(page)
     all_figures = []
-    for number, (name, connection) in enumerate(pools.items()):
+    for number, (name, pool) in enumerate(pools.items()):
         found = Tasks()
         with _element(file, f"tasks-{number}"):
-            write_packed(file, task_rows(connection, found))
+            write_packed(file, task_rows(pool, found))
         with _element(file, f"details-{number}"):
             write_packed(file, found.details)
         with _element(file, f"rejections-{number}"):
-            write_packed(file, rejection_rows(connection, found.positions))
-        all_figures.append(figures(connection, name, found, embed))
+            write_packed(file, rejection_rows(pool, found.positions))
+        all_figures.append(figures(pool, name, found, embed))
     file.write(f'<script type="application/json" id="figures">{harmless_json(all_figures)}</script>\n')
     file.write(f"<script>{script}</script>\n</body>\n</html>\n")
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
 
 from selfinstruct.checks.instruction_language import languages_of
-from selfinstruct.diversity.figures import diversity, vendi_of_embeddings, vendi_sample
-from selfinstruct.diversity.scored import evenly
+from selfinstruct.diversity.figures import diversity, evenly
+from selfinstruct.diversity.vendi import vendi_of_embeddings, vendi_sample
 from selfinstruct.errors import ConfigError
-from selfinstruct.pool import report_rows
-from selfinstruct.pool.reader import Connection, status_of
+from selfinstruct.pool.reader import Reader
+from selfinstruct.pool.records import RoundFigures
 from selfinstruct.report.tables import Figures, Tasks, shortened
 from selfinstruct.similarity.common import common_pieces
 
@@ -37,14 +37,13 @@ Embed = Callable[[Sequence[str]], list[list[float]]]
 """Returns the vector of each text."""
 
 
-def figures(connection: Connection, name: str, tasks: Tasks, embed: Embed | None = None) -> dict[str, Any]:
+def figures(pool: Reader, name: str, tasks: Tasks, embed: Embed | None = None) -> dict[str, Any]:
     """All figures of a pool whose tasks were read; with `embed` also the Vendi score by embeddings."""
     frame = pd.DataFrame(tasks.figures, columns=Figures._fields)
     judged = evenly(tasks.judged)
     instructions = [instruction for instruction, _ in judged]
     nearest = pd.Series([score for _, score in judged], dtype=float)
-    status = status_of(connection, name)
-    runs, is_running = report_rows.run_count(connection)
+    status, rounds = pool.status(name), pool.rounds()
     width = max(1, -(-status["rounds"] // WINDOWS))
     varied = diversity(judged).to_json()
     if embed is not None:
@@ -52,8 +51,8 @@ def figures(connection: Connection, name: str, tasks: Tasks, embed: Embed | None
     return {
         "name": name,
         "status": {key: status[key] for key in TOLD},
-        "runs": runs,
-        "is_running": is_running,
+        "runs": status["runs"],
+        "is_running": pool.is_running(),
         "seed_sample": int(frame["nearest_seed"].notna().sum()),
         "scores": {"pool": _histogram(nearest), "seeds": _histogram(frame["nearest_seed"])},
         "medians": {"pool": _median(nearest), "seeds": _median(frame["nearest_seed"])},
@@ -63,14 +62,14 @@ def figures(connection: Connection, name: str, tasks: Tasks, embed: Embed | None
             "outputs": _counted(tasks.output_words),
         },
         "verbs": _verbs(tasks.readings),
-        "growth": _growth(report_rows.rounds(connection), width),
-        "reasons": _reasons(report_rows.reasons_by_round(connection), width),
-        "windows": report_rows.windows(connection),
+        "growth": _growth(rounds, width),
+        "reasons": _reasons(rounds, width),
+        "windows": [asdict(one) for one in pool.windows()],
         "mix": _mix(frame),
         "languages": _languages(instructions),
         "generations": _counted(Counter(frame["generation"].tolist())),
-        "demonstrations": _demonstrations(report_rows.shown(connection), tasks.positions),
-        "pairs": _pairs(connection),
+        "demonstrations": _demonstrations(pool.shown(), tasks.positions),
+        "pairs": _pairs(pool),
         "unscored": int(frame["nearest"].isna().sum()),
         "diversity": varied,
     }
@@ -109,19 +108,22 @@ def _verbs(readings: Counter[tuple[str, str]]) -> dict[str, Any]:
     return {"listed": listed, "verbs": len(of_verb), "pairs": len(readings), "total": readings.total()}
 
 
-def _growth(rounds: Iterable[report_rows.RoundCounts], width: int) -> dict[str, Any]:
+def _growth(rounds: Sequence[RoundFigures], width: int) -> dict[str, Any]:
     """Accepted, rejected and waiting instructions by window of `width` rounds."""
-    frame = pd.DataFrame(rounds, columns=report_rows.RoundCounts._fields)
+    counts = [(one.number, one.accepted, sum(one.rejected["instruction"].values()), one.waiting) for one in rounds]
+    frame = pd.DataFrame(counts, columns=["number", "accepted", "rejected", "waiting"])
     sums = frame.groupby(frame["number"] // width)[["accepted", "rejected", "waiting"]].sum()
     shares = {name: sums[name].astype(int).tolist() for name in ("accepted", "rejected", "waiting")}
     return {"width": width, "rounds": len(frame), **shares}
 
 
-def _reasons(counts: Iterable[report_rows.ReasonCount], width: int) -> list[dict[str, Any]]:
+def _reasons(rounds: Sequence[RoundFigures], width: int) -> list[dict[str, Any]]:
     """Rejections by kind and reason, the most frequent first, each with its [window of rounds, count]."""
     found: dict[tuple[str, str], Counter[int]] = {}
-    for one in counts:
-        found.setdefault((one.kind, one.reason), Counter())[one.round // width] += one.n
+    for one in rounds:
+        for kind, reasons in one.rejected.items():
+            for reason, count in reasons.items():
+                found.setdefault((kind, reason), Counter())[one.number // width] += count
     return [
         {"kind": key[0], "reason": key[1], "count": found[key].total(), "windows": _counted(found[key])}
         for key in sorted(found, key=lambda key: (-found[key].total(), key))
@@ -150,7 +152,7 @@ def _languages(instructions: Sequence[str]) -> dict[str, Any]:
     return {"sample": found.sample, "counts": found.counts, "unsure": found.unsure}
 
 
-def _demonstrations(shown: Iterable[report_rows.Shown], positions: Mapping[str, int]) -> dict[str, Any]:
+def _demonstrations(shown: Iterable[tuple[list[str], int]], positions: Mapping[str, int]) -> dict[str, Any]:
     """How often tasks were shown, and how many accepted tasks came of the requests that showed them.
 
     `fruitful` lists the tasks with most accepted tasks for each time they were shown, among those shown at least as
@@ -158,10 +160,10 @@ def _demonstrations(shown: Iterable[report_rows.Shown], positions: Mapping[str, 
     """
     times: Counter[str] = Counter()
     bore: Counter[str] = Counter()
-    for request in shown:
-        for identity in json.loads(request.demonstrations):
+    for demonstrations, accepted in shown:
+        for identity in demonstrations:
             times[identity] += 1
-            bore[identity] += request.accepted
+            bore[identity] += accepted
     rows = [
         {"position": positions[one], "shown": count, "bore": bore[one]}
         for one, count in times.items()
@@ -183,13 +185,13 @@ def _demonstrations(shown: Iterable[report_rows.Shown], positions: Mapping[str, 
     }
 
 
-def _pairs(connection: Connection) -> list[dict[str, Any]]:
+def _pairs(pool: Reader) -> list[dict[str, Any]]:
     """The closest accepted pairs, each text cut into [piece, is it in common]."""
-    tokenizer = report_rows.tokenizer(connection)
+    settings = pool.settings()
     found = []
-    for row in report_rows.closest_pairs(connection, PAIRS):
-        texts = (shortened(row["instruction"], 1000), shortened(row["other_instruction"], 1000))
-        this, that = common_pieces(*texts, tokenizer)
-        pair = {"score": round(row["score"], 4), "positions": [row["position"], row["other_position"]]}
-        found.append({**pair, "is_seed": row["other_origin"] == "seed", "this": this, "that": that})
+    for one, other in pool.closest_pairs(PAIRS):
+        texts = (shortened(one.instruction, 1000), shortened(other.instruction, 1000))
+        this, that = common_pieces(*texts, settings.filters.tokenizer if settings else "unicode")
+        pair = {"score": round(one.nearest_score or 0.0, 4), "positions": [one.position, other.position]}
+        found.append({**pair, "is_seed": other.origin == "seed", "this": this, "that": that})
     return found

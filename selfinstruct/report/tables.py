@@ -6,12 +6,12 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, NamedTuple
 
 from selfinstruct.checks.wording import word_count
 from selfinstruct.diversity.verbs import read
-from selfinstruct.pool import report_rows
-from selfinstruct.pool.reader import Connection
+from selfinstruct.pool.reader import Reader
 from selfinstruct.similarity.index import Index
 
 TASKS, REJECTIONS = 100_000, 60_000
@@ -29,7 +29,7 @@ COMPARISONS = 20_000_000
 class Figures(NamedTuple):
     """The figures of one generated task; None where one is not known."""
 
-    round: int
+    round: int | None
     nearest: float | None
     nearest_seed: float | None
     words: int
@@ -59,73 +59,72 @@ class Tasks:
     """[position, [[input, output], ...], positions of the tasks shown] of each task with full texts in the page."""
 
 
-def task_rows(connection: Connection, found: Tasks) -> Iterator[list[Any]]:
+def task_rows(pool: Reader, found: Tasks) -> Iterator[list[Any]]:
     """The rows of the table of tasks in the order of the pool; `found` fills meanwhile.
 
     A row is [position, id, state, instruction, classification, round, nearest score, its position, score to the nearest
     seed, verb, noun, words, instances, generation]; the state may also be `seed` or `removed`. The generation of a task
     that was shown none is 0, of others one more than the highest of those shown.
     """
-    seeds = report_rows.seed_instructions(connection)
-    index = Index(report_rows.tokenizer(connection))
-    for identity, instruction in seeds:
-        index.add(identity, instruction)
-    every = 1 + report_rows.task_count(connection) * len(seeds) // COMPARISONS
-    detailed = report_rows.newest_and_closest(connection, DETAILED)
-    removed = report_rows.removed(connection)
-    first_listed = report_rows.first_of_newest(connection, TASKS)
+    settings = pool.settings()
+    index = Index(settings.filters.tokenizer if settings else "unicode")
+    for seed in pool.tasks("t.origin = 'seed'"):
+        index.add(seed.id, seed.instruction)
+    size = pool.size()
+    every = 1 + size * len(index) // COMPARISONS
+    detailed = pool.newest_and_closest("tasks", DETAILED)
+    removed = pool.removed()
     generations: dict[int, int] = {}
-    for task, instances in report_rows.tasks_with_instances(connection):
-        place, instruction = task["position"], task["instruction"]
-        parents = [found.positions[one] for one in json.loads(task["parents"]) if one in found.positions]
+    for task in pool.tasks():
+        place, instruction, instances = task.position, task.instruction, task.instances
+        parents = [found.positions[one] for one in json.loads(task.parents) if one in found.positions]
         generations[place] = 1 + max((generations[parent] for parent in parents), default=-1)
-        found.positions[task["id"]] = place
-        is_compared = task["origin"] == "generated" and place % every == 0
+        found.positions[task.id] = place
+        is_compared = task.origin == "generated" and place % every == 0
         near = index.nearest(instruction) if is_compared else None
-        state = "seed" if task["origin"] == "seed" else str(task["state"])
-        state = "removed" if task["id"] in removed else state
+        state = "removed" if task.id in removed else "seed" if task.origin == "seed" else task.state
         reading = read(instruction)
         figures = Figures(
-            round=task["round"],
-            nearest=task["nearest_score"],
+            round=task.round,
+            nearest=task.nearest_score,
             nearest_seed=near.score if near else None,
             words=round(word_count(instruction)),
             instances=len(instances),
             with_input=sum(bool(instance.input) for instance in instances),
-            is_classification=task["is_classification"],
-            finished=task["state"] == "done",
+            is_classification=task.is_classification,
+            finished=task.state == "done",
             generation=generations[place],
         )
         if state not in {"seed", "removed"}:
             found.figures.append(figures)
-            found.judged.append((task["id"], instruction, task["nearest_score"]))
+            found.judged.append((task.id, instruction, task.nearest_score))
             found.readings[reading] += 1
             found.input_words.update(round(word_count(one.input)) for one in instances if one.input)
             found.output_words.update(round(word_count(one.output)) for one in instances)
         if place in detailed:
             texts = [[shortened(instance.input), shortened(instance.output)] for instance in instances]
             found.details.append([place, texts, parents])
-        if place >= first_listed:
+        if place >= size - TASKS:
             yield [
-                place, task["id"], state, shortened(instruction), figures.is_classification, figures.round,
-                _rounded(figures.nearest), found.positions.get(task["nearest_task"]), _rounded(figures.nearest_seed),
+                place, task.id, state, shortened(instruction), figures.is_classification, figures.round,
+                _rounded(figures.nearest), found.positions.get(task.nearest_task or ""), _rounded(figures.nearest_seed),
                 *reading, figures.words, figures.instances, figures.generation,
             ]  # fmt: skip
 
 
-def rejection_rows(connection: Connection, positions: Mapping[str, int]) -> Iterator[list[Any]]:
+def rejection_rows(pool: Reader, positions: Mapping[str, int]) -> Iterator[list[Any]]:
     """The rows of the table of rejections, the newest first.
 
     A row is [beginning of the request id, position in it, kind, reason, round, score, position of the nearest task,
     position of the task it was meant for, text, evidence, input].
     """
-    whole = report_rows.newest_and_closest_rejections(connection, DETAILED)
-    for row in report_rows.rejections(connection, REJECTIONS):
-        longest = LONGEST if row["number"] in whole else _GLANCE
+    whole = pool.newest_and_closest("rejections", DETAILED)
+    for number, round_, one in islice(pool.rejections(), REJECTIONS):
+        longest = LONGEST if number in whole else _GLANCE
         yield [
-            row["request_id"][:12], row["request_position"], row["kind"], row["reason"], row["round"],
-            _rounded(row["score"]), positions.get(row["nearest_task"]), positions.get(row["task_id"]),
-            *(shortened(row[name], longest) for name in ("text", "evidence", "input")),
+            one.request_id[:12], one.position, one.kind, one.reason, round_,
+            _rounded(one.score), positions.get(one.nearest or ""), positions.get(one.task_id or ""),
+            *(shortened(text, longest) for text in (one.text, one.evidence, one.input)),
         ]  # fmt: skip
 
 

@@ -13,8 +13,8 @@ from typing import Any
 
 from selfinstruct.errors import ConfigError
 from selfinstruct.given_files import read_text
-from selfinstruct.pool.judged import judge_rules, judge_yield, judged_instances, scores_given, task_exists
-from selfinstruct.pool.reader import snapshot
+from selfinstruct.pool.reader import Reader, snapshot
+from selfinstruct.pool.yields import of_judge
 from selfinstruct.settings import JudgeSettings
 from selfinstruct.types import BEST, QUESTIONS
 
@@ -25,6 +25,8 @@ _Z = 1.96
 
 Minimums = Mapping[str, int]
 """The least score for each question."""
+Key = tuple[str, int] | tuple[str, str, int]
+"""An instance, by task and position within it, or by task, request and position in the answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,7 @@ class Label:
     line: int
 
     @property
-    def key(self) -> tuple[str, int] | tuple[str, str, int]:
+    def key(self) -> Key:
         """What the label is about. Positions change when a pool is judged anew, candidates do not."""
         return (self.task_id, *self.candidate) if self.candidate else (self.task_id, self.instance)
 
@@ -156,22 +158,22 @@ def calibrate(pool: Path, labels: Path, precision: float) -> Calibration:
         ConfigError: a label cannot be read or is of no task, or too few are of judged instances.
     """
     read = read_labels(labels)
-    with snapshot(pool) as connection:
-        judged = judged_instances(connection)
+    with snapshot(pool) as reader:
+        judged = _judged_instances(reader)
         if not judged:
             raise ConfigError(f"{pool}: no instance of this pool was judged; switch on judge.enabled and let it grow")
         for label in read:
-            if not task_exists(connection, label.task_id):
+            if reader.task(label.task_id) is None:
                 raise ConfigError(f'{labels}:{label.line}: no task of {pool} has the id "{label.task_id}"')
-        rules = judge_rules(connection)
-    used = {(one.task_id, one.position): (one.scores, label) for label in read if (one := judged.get(label.key))}
+        settings = reader.settings()
+    used = {judged[label.key][0]: (judged[label.key][1], label) for label in read if label.key in judged}
     if len(used) < LEAST_LABELS:
         raise ConfigError(
             f"{labels}: {len(used)} labels of judged instances; {LEAST_LABELS} are needed for figures with a meaning"
         )
     pairs = list(used.values())
-    default = JudgeSettings()
-    minimums = rules or {name: getattr(default, f"min_{name}") for name in QUESTIONS}
+    rules = settings.judge if settings and settings.judge.enabled else JudgeSettings()
+    minimums = {name: getattr(rules, f"min_{name}") for name in QUESTIONS}
     fitted, is_reached = _fit(pairs, precision)
     return Calibration(
         labels=len(used),
@@ -186,6 +188,21 @@ def calibrate(pool: Path, labels: Path, precision: float) -> Calibration:
         is_reached=is_reached,
         is_flat=len({tuple(sorted(scores.items())) for scores, _ in pairs}) == 1,
     )
+
+
+def _judged_instances(reader: Reader) -> dict[Key, tuple[tuple[str, int], Minimums]]:
+    """The instances of the pool that the judge could be read on, as (task, position) with the scores by question.
+
+    Each stands there twice: by task and position within it, and by task, request and position in the answer.
+    """
+    judged: dict[Key, tuple[tuple[str, int], Minimums]] = {}
+    for task in reader.tasks():
+        for one in task.instances:
+            if one.verdict and one.verdict.valid is not None:
+                place, candidate = (task.id, one.number), (task.id, one.verdict.request_id, one.verdict.position)
+                scores = {name: getattr(one.verdict, name) for name in QUESTIONS}
+                judged[place] = judged[candidate] = place, scores
+    return judged
 
 
 def _fit(pairs: Sequence[tuple[Minimums, Label]], precision: float) -> tuple[Minimums, bool]:
@@ -230,7 +247,7 @@ def read_labels(path: Path) -> list[Label]:
         ConfigError: one line that names the line of the file, what was found and what is wanted.
     """
     lines = read_text(path, "labels of people in JSON Lines").splitlines()
-    found: dict[tuple[str, int] | tuple[str, str, int], Label] = {}
+    found: dict[Key, Label] = {}
     for number, line in enumerate(lines, 1):
         if line.strip():
             label = _read_label(line, f"{path}:{number}", number)
@@ -304,8 +321,13 @@ def judged(pool: Path) -> dict[str, Any]:
     Raises:
         ConfigError: none was judged.
     """
-    with snapshot(pool) as connection:
-        found = judge_yield(connection)
+    with snapshot(pool) as reader:
+        found = of_judge(reader)
         if found is None:
             raise ConfigError(f"{pool}: no instance of this pool was judged; switch on judge.enabled and let it grow")
-        return {**found, "scores": scores_given(connection)}
+        given = {name: dict.fromkeys(range(1, BEST + 1), 0) for name in QUESTIONS}
+        for verdict in reader.verdicts():
+            for name, counts in given.items():
+                if (score := getattr(verdict, name)) is not None:
+                    counts[score] += 1
+        return {**found, "scores": given}

@@ -22,8 +22,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from selfinstruct.errors import PoolError, SelfInstructError
-from selfinstruct.pool.places import Place
-from selfinstruct.review.session import Decision, Labels, Session, Show
+from selfinstruct.review.session import Decision, Labels, Place, Session, Show
 
 _ASSETS = {"review.js": "text/javascript", "review.css": "text/css"}
 LONGEST_BODY = 64 * 1024

@@ -3,24 +3,56 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
 from selfinstruct.errors import PoolError
+from selfinstruct.pool.condition import matching
 from selfinstruct.pool.journal import now
-from selfinstruct.pool.places import Candidate, Place, candidate_at, removed_tasks, row_at
+from selfinstruct.pool.reader import Reader, snapshot
+from selfinstruct.pool.records import StoredTask
 from selfinstruct.pool.removal import Selection, change
+from selfinstruct.similarity.common import mark_common
+from selfinstruct.types import QUESTIONS
 
 LABELS, MARKS = "labels.jsonl", "marks.jsonl"
 Label = Literal["keep", "remove"]
 Show = Literal["all", "unlabelled", "marked", "removed"]
+
+
+class Place(NamedTuple):
+    """Where a row is."""
+
+    task_id: str
+    instance: int
+
+
+def places(folder: Path, condition: str | None = None, sample: int | None = None) -> tuple[Place, ...]:
+    """The rows of generated tasks in the order of the pool, those of removed tasks too.
+
+    With a condition only those of the tasks for which it holds; with a sample this many of them, the same ones each
+    time, as if drawn at random.
+
+    Raises:
+        ConfigError: the condition cannot be used.
+        PoolError: there is no pool.
+    """
+    wanted = None if condition is None else set(matching(folder, condition, "origin = 'generated'"))
+    with snapshot(folder) as pool:
+        tasks = (one for one in pool.tasks("t.origin = 'generated'") if wanted is None or one.id in wanted)
+        found = [Place(task.id, one.number) for task in tasks for one in task.instances]
+    if sample is None or sample >= len(found):
+        return tuple(found)
+    drawn = set(sorted(found, key=lambda place: hashlib.sha256(f"{place[0]}/{place[1]}".encode()).digest())[:sample])
+    return tuple(place for place in found if place in drawn)
 
 
 class Labels:
@@ -50,10 +82,11 @@ class Labels:
                 for one, label in self._labels.items()
             )
 
-    def label(self, place: Place, candidate: Candidate, label: Label, question: str | None) -> None:
+    def label(self, place: Place, candidate: tuple[str | None, int | None], label: Label, question: str | None) -> None:
         """Label a row, with the question of the judge that it fails.
 
-        `candidate` names the row also after a replay, which may change its number within the task.
+        `candidate`, the request that brought the row and the place in its answer, names the row also after a replay,
+        which may change its number within the task.
         """
         request, position = candidate
         line = {
@@ -131,14 +164,16 @@ class Session:
             return None
         place = self.rows[index]
         label = self.labels.of(place)
-        found = row_at(self.folder, place, with_verdict=not self.blind or label is not None)
+        with snapshot(self.folder) as pool:
+            found = _about(pool, place, with_verdict=not self.blind or label is not None)
         labelled = sum(self.labels.of(one) is not None for one in self.rows)
         said = {"label": label, "marked": self.labels.is_marked(place)}
         return {**found, **said, "index": index, "total": len(self.rows), "labelled": labelled}
 
     def find(self, start: int, show: Show, *, forward: bool) -> int | None:
         """The index of the first such row from `start` on, forward or backward; None if there is none."""
-        gone = removed_tasks(self.folder) if show == "removed" else set()
+        with snapshot(self.folder) as pool:
+            gone = pool.removed()
         tests: dict[Show, Callable[[Place], bool]] = {
             "all": lambda _: True,
             "unlabelled": lambda place: self.labels.of(place) is None,
@@ -167,5 +202,55 @@ class Session:
         elif not stays_out:
             change(self.folder, "restore", task, reason or "kept in review", now())
         question = None if is_kept else said.question
-        self.labels.label(place, candidate_at(self.folder, place), "keep" if is_kept else "remove", question)
+        with snapshot(self.folder) as pool:
+            row = _task(pool, place.task_id).instances[place.instance]
+        candidate = row.request_id, row.request_position
+        self.labels.label(place, candidate, "keep" if is_kept else "remove", question)
         return {"noted": True, "stays_out": stays_out}
+
+
+def _about(pool: Reader, place: Place, *, with_verdict: bool) -> dict[str, Any]:
+    """A row with its lineage, its nearest neighbour and what the judge said of it; `verdict` is None without one."""
+    task = _task(pool, place.task_id)
+    instance, events = task.instances[place.instance], pool.events_of(task.id)
+    said = instance.verdict if with_verdict else None
+    return {
+        "task_id": place.task_id,
+        "instance": place.instance,
+        "instances": len(task.instances),
+        "instruction": task.instruction,
+        "input": instance.input,
+        "output": instance.output,
+        "is_classification": bool(task.is_classification),
+        "round": task.round,
+        "removed": events[-1].reason if events and events[-1].kind == "remove" else None,
+        "shown": [_shown(_task(pool, one)) for one in json.loads(task.parents)],
+        "nearest": _nearest(pool, task),
+        "verdict": said and {
+            "outcome": said.outcome,
+            **{f"{name}_{what}": getattr(said, name + suffix) for name in QUESTIONS for what, suffix in _SAID.items()},
+        },
+    }  # fmt: skip
+
+
+_SAID = {"score": "", "reason": "_reason"}
+"""What is shown of each question, and how its name ends in a verdict."""
+
+
+def _task(pool: Reader, identity: str) -> StoredTask:
+    (task,) = pool.tasks("t.id = ?", (identity,))
+    return task
+
+
+def _shown(task: StoredTask) -> dict[str, Any]:
+    return {"id": task.id, "origin": task.origin, "instruction": task.instruction}
+
+
+def _nearest(pool: Reader, task: StoredTask) -> dict[str, Any] | None:
+    """The nearest task, with the words that both have in common between ‹ and ›."""
+    settings = pool.settings(task.round)
+    if task.nearest_task is None or task.nearest_score is None or settings is None:
+        return None
+    other = _task(pool, task.nearest_task)
+    _, marked = mark_common(task.instruction, other.instruction, settings.filters.tokenizer)
+    return {**_shown(other), "marked": marked, "score": round(task.nearest_score, 4)}

@@ -9,17 +9,16 @@ from decimal import Decimal
 
 from selfinstruct import algorithm
 from selfinstruct.ask import at_once
-from selfinstruct.config.loading import DEFAULT_CONCURRENCY, Config, limits_of
+from selfinstruct.config.roles import DEFAULT_CONCURRENCY, limits_of
+from selfinstruct.config.sections import Config
 from selfinstruct.config.shaping import pool_settings
-from selfinstruct.diversity.steering import Steering
 from selfinstruct.models.prices import Price, in_dollars
 from selfinstruct.pool.opening import is_pool
-from selfinstruct.pool.reader import PoolHistory, StageHistory, history, watched
+from selfinstruct.pool.reader import history, watched
+from selfinstruct.pool.records import PoolHistory, Usage
 from selfinstruct.runner.clients import check_access
-from selfinstruct.runner.goal import goal_of
-from selfinstruct.runner.pump import Tell
-from selfinstruct.runner.run import check_same_kind, check_seeds, known_prices, tell_of_languages
-from selfinstruct.runner.watch import Watch
+from selfinstruct.runner.run import check_same_pool, goal_of, known_prices, tell_of_languages
+from selfinstruct.runner.watch import Tell, Watch
 from selfinstruct.seeds import default_seeds, read_seeds
 from selfinstruct.seeds.benchmarks import read_exclusions
 from selfinstruct.settings import AgreementSettings, JudgeSettings, Settings
@@ -79,8 +78,7 @@ def forecast(config: Config, tell: Tell = lambda _: None) -> Forecast:
     """
     past = history(config.pool) if is_pool(config.pool) else PoolHistory()
     if past.seeds:
-        check_same_kind(config.pool, past.meta, config)
-        check_seeds(config.pool, past.meta, config)
+        check_same_pool(config.pool, past.meta, config)
     seeds: Sequence[Task] = past.seeds or read_seeds(
         config.seeds or default_seeds(), tell, skip_faulty=config.skip_faulty_seeds
     )
@@ -91,19 +89,18 @@ def forecast(config: Config, tell: Tell = lambda _: None) -> Forecast:
     at_once(algorithm.check(settings, seeds))
     prices = known_prices(limits_of(config), config, settings)
     tell_of_languages(seeds, settings, tell)
-    until = [
-        task
-        for task, number in past.generated
-        if number <= algorithm.known_to(past.next_round, settings) and task.id not in past.removed
-    ]
+    known_to = algorithm.known_to(past.next_round, settings)
+    until = [task for task, number in past.generated if number <= known_to and task.id not in past.removed]
     shown = [seed for seed in seeds if seed.id not in past.removed]
-    first = algorithm.plan_round(
-        past.next_round, settings, shown, until, _steering(config, settings, past, seeds, shown)
-    )
-    missing = max(0, wanted - past.done)
+    steering = None
+    if settings.diversify != "off" and past.next_round:
+        steering = Watch(seeds, watched(config.pool, known_to)).steering(past.next_round, settings, shown)
+    first = algorithm.plan_round(past.next_round, settings, shown, until, steering)
+    examples = {PROPOSE: first, **_follow_ups(settings, seeds)}
+    expected = _requests(max(0, wanted - past.done), past, settings, examples)
     stages = [
-        _stage(stage, requests, past.stages.get(stage), first, settings, seeds, prices)
-        for stage, requests in _requests(missing, past, settings, seeds).items()
+        _stage(settings.stages[stage].model, stage, requests, past.stages.get(stage), examples.get(stage, ()), prices)
+        for stage, requests in expected.items()
     ]
     work = sum(stage.requests * stage.latency_s for stage in stages)
     basis = "figures of this pool"
@@ -113,28 +110,19 @@ def forecast(config: Config, tell: Tell = lambda _: None) -> Forecast:
     return Forecast(past.done, wanted, first, stages, work / (config.concurrency or DEFAULT_CONCURRENCY), basis)
 
 
-def _steering(
-    config: Config, settings: Settings, past: PoolHistory, seeds: Sequence[Task], shown: Sequence[Task]
-) -> Steering | None:
-    """How the next round would be steered."""
-    if settings.diversify == "off" or not past.next_round:
-        return None
-    watch = Watch(seeds, watched(config.pool, algorithm.known_to(past.next_round, settings)), lambda _: None)
-    return watch.steering(past.next_round, settings, shown)
-
-
-def _requests(missing: int, past: PoolHistory, settings: Settings, seeds: Sequence[Task]) -> dict[str, float]:
+def _requests(
+    missing: int, past: PoolHistory, settings: Settings, examples: Mapping[str, Sequence[Request]]
+) -> dict[str, float]:
     """Expected requests by stage: as many a task as the pool needed so far, or as the recipe asks at most.
 
-    Nothing is proposed for tasks that are accepted and not finished; their follow-ups are reckoned as if none had been
-    asked. A stage that the pool has not used yet, such as a judge just switched on, is reckoned as in a new pool.
+    Nothing is proposed for tasks that are accepted and not finished; their follow-ups are counted as if none had been
+    asked. A stage that the pool has not used yet, such as a judge just switched on, is counted as in a new pool.
+    `examples` are the most that one task is asked.
     """
     unaccepted = max(0, missing - past.pending)
-    proposed = unaccepted / (settings.recipe.tasks_per_request * ASSUMED_YIELD)
-    rounds_ = -(-proposed // settings.round_size)
-    asked = {PROPOSE: rounds_ * settings.round_size} | {
-        stage: missing * float(len(prompts)) for stage, prompts in _follow_ups(settings, seeds).items()
-    }
+    rounds = -(-unaccepted // (settings.recipe.tasks_per_request * ASSUMED_YIELD * settings.round_size))
+    asked = {stage: missing * float(len(requests)) for stage, requests in examples.items()}
+    asked[PROPOSE] = rounds * settings.round_size
     if settings.agreement.answers > 1:
         asked["respond"] *= 1 + ASSUMED_DEFINITE * (settings.agreement.answers - 1)
     if settings.judge.revise:
@@ -160,11 +148,8 @@ def _follow_ups(settings: Settings, seeds: Sequence[Task]) -> dict[str, list[Req
         found.setdefault(request.stage, []).append(request)
         return Completion(request.id, "answer", inputs, "stop")
 
-    at_once(
-        algorithm.finish(
-            task, ask, settings.model_copy(update={"judge": JudgeSettings(), "agreement": AgreementSettings()}), seeds
-        )
-    )
+    plain = settings.model_copy(update={"judge": JudgeSettings(), "agreement": AgreementSettings()})
+    at_once(algorithm.finish(task, ask, plain, seeds))
     if settings.judge.enabled:
         instance, count = InstanceCandidate("", 0, "Input.", "An answer."), settings.recipe.inputs_per_task
         prompts = [judging.judge_prompt(task, instance, place, settings) for place in range(count)]
@@ -176,22 +161,19 @@ def _follow_ups(settings: Settings, seeds: Sequence[Task]) -> dict[str, list[Req
 
 
 def _stage(
+    model: str,
     name: str,
     requests: float,
-    past: StageHistory | None,
-    first: Sequence[Request],
-    settings: Settings,
-    seeds: Sequence[Task],
+    past: Usage | None,
+    examples: Sequence[Request],
     prices: Mapping[str, Price],
 ) -> Stage:
-    model = settings.stages[name].model
     if past is not None and past.requests:
         prompt, completion = past.prompt_tokens / past.requests, past.completion_tokens / past.requests
         latency = past.latency_s / past.requests
     else:
-        shown = first if name == PROPOSE else _follow_ups(settings, seeds).get(name, [])
-        size = [sum(len(message.content.encode()) for message in request.messages) for request in shown]
-        prompt = sum(size) / len(size) / BYTES_PER_TOKEN if size else 0.0
+        size = sum(len(message.content.encode()) for request in examples for message in request.messages)
+        prompt = size / len(examples) / BYTES_PER_TOKEN if examples else 0.0
         completion, latency = float(ASSUMED_ANSWER), ASSUMED_LATENCY_S
     price = prices.get(model)
     cost = price.cost(int(requests * prompt), int(requests * completion)) if price else None

@@ -1,7 +1,7 @@
 """Judging recorded completions again: other rules, another threshold, several pools in one, and no model asked.
 
-Sources are read one after the other, their rounds numbered on. Nothing is planned: what the sources did not ask stays
-open, and a later `generate` asks it.
+Sources are read one after the other, their rounds numbered on, and each round is read, screened and settled as in a
+run. Nothing is planned: what the sources did not ask stays open, and a later `generate` asks it.
 """
 
 from __future__ import annotations
@@ -10,46 +10,37 @@ import contextlib
 import itertools
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from selfinstruct import algorithm
 from selfinstruct.ask import Unanswered, at_once, recorded
 from selfinstruct.checks.contaminated import Excluded
-from selfinstruct.config.loading import Config
+from selfinstruct.config.sections import Config
 from selfinstruct.config.shaping import pool_settings
 from selfinstruct.errors import ConfigError, PoolError
 from selfinstruct.pool import statements
-from selfinstruct.pool.contents import load_seeds
-from selfinstruct.pool.events import Removed, read_removed
+from selfinstruct.pool.contents import Removed, load_seeds, read_removed
 from selfinstruct.pool.exclusions import add_exclusions
 from selfinstruct.pool.journal import now
 from selfinstruct.pool.opening import Pool, is_pool, open_for_reading, read_meta, seeds_digest
 from selfinstruct.pool.originals import SEEDS_FILE, is_originals
 from selfinstruct.pool.recorded import Exchange, OriginalSource, PoolSource, RecordedRound
-from selfinstruct.pool.writer import Statement
+from selfinstruct.pool.statements import Statement
 from selfinstruct.recipes import recipe_of
-from selfinstruct.runner.pump import Tell
-from selfinstruct.runner.watch import Watch
+from selfinstruct.runner.rounds import Generated, Round, Rounds
+from selfinstruct.runner.watch import Tell, Watch
 from selfinstruct.seeds import read_seeds
 from selfinstruct.seeds.benchmarks import read_exclusions
 from selfinstruct.settings import Settings
 from selfinstruct.steps import judging
-from selfinstruct.types import Candidate, Request, Task
+from selfinstruct.types import Request, Task
 
 ORIGINALS = "paper"
 """The recipe of the original code."""
 RUN = 1
 """A replayed pool is made by its first run."""
 Source = OriginalSource | PoolSource
-
-
-@dataclass(slots=True)
-class Counts:
-    """How far a replay has come."""
-
-    rounds: int = 0
-    accepted: int = 0
 
 
 def recorded_recipe(folders: Sequence[Path]) -> str | None:
@@ -67,7 +58,6 @@ def replay(folders: Sequence[Path], config: Config, tell: Tell) -> None:
     exclusions = read_exclusions(config.filters.exclude)
     settings = pool_settings(config, "recorded", exclusions=exclusions)
     excluded = Excluded(exclusions, settings.filters.exclude_threshold) if exclusions else None
-    counts = Counts()
     with contextlib.ExitStack() as stack:
         pool = Pool.open(config.pool)
         stack.callback(pool.close)
@@ -75,11 +65,11 @@ def replay(folders: Sequence[Path], config: Config, tell: Tell) -> None:
             raise PoolError(f"{config.pool}: there is a pool already; replay makes a new one, name another --pool")
         sources, seeds, offline = _open(folders, config, settings, stack, tell)
         at_once(algorithm.check(settings, seeds))
-        judged = _judge_all(sources, seeds, settings, counts, excluded)
-        more = itertools.chain(add_exclusions(exclusions), judged)
-        pool.create(seeds, config.seed, offline=offline, more=more)
-        pool.add(Watch(seeds, pool.past(0), tell).late)
-    tell(f"instructions accepted: {counts.accepted:,}, in {counts.rounds:,} recorded rounds")
+        rounds = Rounds(seeds, Generated([]), Watch(seeds), settings.filters.tokenizer, lambda _: excluded)
+        numbers = itertools.count()
+        judged = _judge_all(sources, rounds, numbers, excluded)
+        pool.create(seeds, config.seed, offline=offline, more=itertools.chain(add_exclusions(exclusions), judged))
+    tell(f"instructions accepted: {len(rounds.generated):,}, in {next(numbers):,} recorded rounds")
 
 
 def _open(
@@ -108,8 +98,7 @@ def _open(
             connection = stack.enter_context(contextlib.closing(open_for_reading(folder)))
             connection.execute("BEGIN")
             meta = read_meta(connection)
-            removed = len(read_removed(connection, Removed()).positions)
-            if removed:
+            if removed := len(read_removed(connection, Removed()).positions):
                 tell(
                     f"{folder}: {removed:,} removed tasks are judged like the others; remove them in the new pool again"
                 )
@@ -141,69 +130,45 @@ def _as_original(config: Config, settings: Settings) -> Settings:
 
 
 def _judge_all(
-    sources: Iterable[Source], seeds: Sequence[Task], settings: Settings, counts: Counts, excluded: Excluded | None
+    sources: Iterable[Source], rounds: Rounds, numbers: Iterator[int], excluded: Excluded | None
 ) -> Iterator[Statement]:
-    """The statements that fill the new pool, in order."""
+    """The statements that fill the new pool, in order; each round takes one of the numbers."""
     yield statements.insert("runs", {"id": RUN, "started_at": now(), "host": "", "pid": 0})
-    known = [(seed.id, seed.instruction) for seed in seeds]
-    judge = algorithm.Judge(
-        settings.filters.tokenizer, lambda start: itertools.islice(known, start, None), None, lambda _: excluded
-    )
     for source in sources:
         for round_ in source.rounds():
-            yield from _judge_round(source, round_, judge, seeds, counts, excluded)
-            counts.rounds += 1
+            yield from _judge_round(source, round_, rounds, next(numbers), excluded)
     yield statements.end_run(RUN, now(), 0, statements.REPLAYED)
 
 
 def _judge_round(
-    source: Source,
-    round_: RecordedRound,
-    judge: algorithm.Judge,
-    seeds: Sequence[Task],
-    counts: Counts,
-    excluded: Excluded | None,
+    source: Source, recording: RecordedRound, rounds: Rounds, number: int, excluded: Excluded | None
 ) -> Iterator[Statement]:
-    number, settings = counts.rounds, round_.settings
-    exchanges = [_kept(exchange, round_.source, number) for exchange in round_.exchanges]
-    requests = [request for request, _ in exchanges]
-    yield from statements.plan_round(number, settings, requests, RUN, round_.source)
+    settings = recording.settings
+    exchanges = [_kept(exchange, recording.source, number) for exchange in recording.exchanges]
+    completions = {completion.request_id: completion for _, completion in exchanges}
+    round_ = Round(number, settings, [request for request, _ in exchanges], completions)
+    yield from statements.plan_round(number, settings, round_.requests, RUN, recording.source)
     for _, completion in exchanges:
         yield from statements.journal(completion, RUN, now())
-    completions = {completion.request_id: completion for _, completion in exchanges}
-    candidates, rejections = algorithm.read_round(requests, completions, settings)
-    yield from statements.read_round(number, candidates, rejections, requests)
-    parents = {request.id: request.demonstrations for request in requests}
-    verdicts = (
-        judge.verdict(one, [round_.shown[id_] for id_ in parents[one.request_id] if id_ in round_.shown], settings)
-        for one in candidates
-    )
-    taken = [replace(candidate, source=round_.source) for candidate in round_.taken]
-    yield from _requests_of(taken, number)
-    as_they_are = (judge.contaminated(one, settings) or judge.take(one, settings) for one in taken)
-    for verdict in itertools.chain(verdicts, as_they_are):
-        if not isinstance(verdict, algorithm.Accepted):
-            yield statements.add_rejection(verdict, number)
-            yield statements.no_longer_waiting(verdict)
-            continue
-        position = len(seeds) + counts.accepted
-        counts.accepted += 1
-        shown = parents.get(verdict.candidate.request_id, ())
-        yield from statements.accept(position, number, verdict, shown)
-        followed = [_kept(one, round_.source, number, verdict.task) for one in source.follow_ups(verdict.candidate)]
-        yield from _follow(number, verdict.task, followed, settings, seeds, excluded)
-    yield statements.settle_round(number)
-
-
-def _requests_of(taken: Sequence[Candidate], number: int) -> Iterator[Statement]:
-    """A request that stands for each instruction whose completion is not recorded, so that counts add up."""
-    for place, candidate in enumerate(taken):
+    yield from rounds.read(round_)
+    verdicts = rounds.screen(round_, recording.shown)
+    for place, candidate in enumerate(replace(one, source=recording.source) for one in recording.taken):
+        # A request stands for each instruction whose completion is not recorded, so that counts add up.
         request = Request(
             candidate.request_id, "propose", number, None, place, "completions", "unknown", {}, (),
             source=candidate.source,
         )  # fmt: skip
         yield statements.add_request(request)
         yield statements.stands_for_one(request)
+        verdicts.append(rounds.judge.contaminated(candidate, settings) or rounds.judge.take(candidate, settings))
+    decided, _ = rounds.decide(round_, verdicts)
+    yield from decided
+    yield from rounds.settle(round_)
+    for verdict in verdicts:
+        if isinstance(verdict, algorithm.Accepted):
+            found = source.follow_ups(verdict.candidate)
+            followed = [_kept(one, recording.source, number, verdict.task) for one in found]
+            yield from _follow(number, verdict.task, followed, settings, rounds.seeds, excluded)
 
 
 def _follow(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -11,21 +12,19 @@ from typing import Any
 from selfinstruct import algorithm
 from selfinstruct.checks.contaminated import Excluded
 from selfinstruct.checks.instruction_language import language_names, strangers
-from selfinstruct.config.loading import OFFLINE_MODEL, Config, limits_of
-from selfinstruct.config.own_code import recipe_named
-from selfinstruct.config.roles import prices_of, role_of, stage_models
+from selfinstruct.config.roles import limits_of, prices_of, recipe_of, role_of
+from selfinstruct.config.sections import DEFAULT_TARGET, OFFLINE_MODEL, Config
 from selfinstruct.config.shaping import pool_settings
 from selfinstruct.errors import AccessError, ConfigError, PoolError, SelfInstructError
 from selfinstruct.models.budget import Budget, Limits
 from selfinstruct.models.prices import Price
-from selfinstruct.models.wire import Capabilities
 from selfinstruct.pool.contents import Contents
 from selfinstruct.pool.exclusions import excluded_by, keep_exclusions
 from selfinstruct.pool.journal import now
 from selfinstruct.pool.opening import Pool, seeds_digest
-from selfinstruct.runner.clients import Listeners, serve
-from selfinstruct.runner.goal import Goal, goal_of
-from selfinstruct.runner.pump import Around, Growth, Outcome, Tell, plainly
+from selfinstruct.runner.clients import serve
+from selfinstruct.runner.pump import Around, Growth, Outcome, plainly
+from selfinstruct.runner.watch import Tell
 from selfinstruct.seeds import default_seeds, read_seeds
 from selfinstruct.seeds.benchmarks import read_exclusions
 from selfinstruct.settings import Settings
@@ -61,33 +60,36 @@ async def run(
 
 
 async def _run(pool: Pool, config: Config, tell: Tell, around: Around, started: Started, job: str | None) -> Outcome:
-    seeds = _seeds(pool, config, tell)
-    contents = None
-    if not pool.is_new:
-        check_same_kind(pool.folder, pool.meta, config)
-        contents = pool.load()
+    contents: Contents | None = None
+    known: Mapping[tuple[str, str], Mapping[str, Any]] = {}
+    if pool.is_new:
+        seeds: Sequence[Task] = read_seeds(config.seeds or default_seeds(), tell, skip_faulty=config.skip_faulty_seeds)
+    else:
+        check_same_pool(pool.folder, pool.meta, config)
+        contents, known = pool.load(), pool.capabilities()
+        seeds = contents.seeds
         goal = _goal(pool, config, contents.done, job)
-        if goal.tasks <= contents.done and not _is_needed(contents, goal.tasks):
+        if goal.tasks <= contents.done and not (contents.tasks and contents.tasks[0].done_before < goal.tasks):
             return Outcome(0, f"the target of {goal.tasks} tasks was reached before")
-    pumps: list[Growth] = []
-    budget = Budget(limits_of(config), {}, lambda: pumps[0].journal)
+    growths: list[Growth] = []
+    budget = Budget(limits_of(config), {}, lambda: growths[0].journal)
     exclusions = read_exclusions(config.filters.exclude)
-    async with serve(config, tell, _known(pool), budget, _listeners(pumps)) as models:
+    async with serve(config, tell, known, budget, growths) as models:
         settings = pool_settings(config, models.name, models.context_length, exclusions)
-        await algorithm.check(settings, seeds or pool.seeds(), models.context_lengths)
+        await algorithm.check(settings, seeds, models.context_lengths)
         budget.prices = known_prices(budget.limits, config, settings)
         if contents is None:
             pool.create(seeds, config.seed, offline=_is_offline(config))
             contents = pool.load()
         goal = _goal(pool, config, contents.done, job)
-        answers = models.in_words(settings, is_offline=config.is_offline)
         if goal.tasks >= LARGE and find_spec("numba") is None:
             tell(f"from {LARGE:,} tasks on, screening is slow without the extra: pip install 'selfinstruct[large]'")
+        answers = models.in_words(settings)
         tell(f"growing {pool.folder} from {contents.done:,} to {goal.tasks:,} tasks with {answers}")
         keep_exclusions(pool, exclusions)
         excluded = excluded_by(pool)
-        await asyncio.to_thread(lambda: _tell_of_seeds(seeds or pool.seeds(), excluded(settings), tell))
-        await asyncio.to_thread(lambda: tell_of_languages(seeds or pool.seeds(), settings, tell))
+        await asyncio.to_thread(lambda: _tell_of_seeds(seeds, excluded(settings), tell))
+        await asyncio.to_thread(tell_of_languages, seeds, settings, tell)
         budget.goes_on(*pool.attempts())
         _tell_changes(contents.last_settings, settings, contents.next_round, tell)
         if goal.goes_on:
@@ -96,18 +98,12 @@ async def _run(pool: Pool, config: Config, tell: Tell, around: Around, started: 
         number = pool.start_run(now(), goal.tasks, goal.more, job)
         for client in models.clients.values():
             client.had_answers(contents.answered)
-        pump = Growth(
-            pool, contents, settings,
-            lambda recipe: stage_models(config, recipe, models.name, models.context_length),
-            models.clients, goal.tasks, number, tell, config.min_acceptance, config.budget.max_minutes,
-            max(64, 4 * models.concurrency), excluded, budget.suffices, around,
-        )  # fmt: skip
-        pump.models = answers
-        pumps.append(pump)
-        started(pump)
+        growth = Growth(pool, contents, settings, config, models, goal.tasks, number, tell, budget, excluded, around)
+        growths.append(growth)
+        started(growth)
         outcome = Outcome(130, "interrupted")
         try:
-            outcome = await pump.run()
+            outcome = await growth.run()
         except SelfInstructError as error:
             outcome = Outcome(error.exit_code, str(error))
             raise
@@ -116,27 +112,31 @@ async def _run(pool: Pool, config: Config, tell: Tell, around: Around, started: 
         return outcome
 
 
-def _listeners(pumps: Sequence[Growth]) -> Listeners:
-    """Who hears of the servers: the growth, once there is one."""
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """How many generated tasks there are to be in all, and whether that came from `--more`."""
 
-    def learned(url: str, model: str, capabilities: Capabilities) -> None:
-        for pump in pumps:
-            pump.journal.note_capabilities(url, model, capabilities.to_json())
-
-    def gave_up(reason: str) -> None:
-        for pump in pumps:
-            pump.halt(Outcome(AccessError.exit_code, reason))
-
-    def restarting(times: int) -> None:
-        for pump in pumps:
-            pump.journal.note_restarts(times)
-
-    return Listeners(learned, gave_up, restarting)
+    tasks: int
+    more: int | None
+    goes_on: bool = False
+    """The goal of an earlier run that was not reached."""
 
 
-def _is_needed(contents: Contents, goal: int) -> bool:
-    """Is an unfinished task among the first so many in task order?"""
-    return bool(contents.tasks) and contents.tasks[0].done_before < goal
+def goal_of(config: Config, done: int, last: tuple[int | None, int | None]) -> Goal:
+    """The goal of a run over a pool with `done` finished tasks, whose last run had this (goal, more)."""
+    if config.more is None:
+        return Goal(config.target or DEFAULT_TARGET, None)
+    goal, more = last
+    if more == config.more and goal is not None and done < goal:
+        return Goal(goal, more, goes_on=True)
+    return Goal(done + config.more, config.more)
+
+
+def _goal(pool: Pool, config: Config, done: int, job: str | None) -> Goal:
+    given, of_more = (None, None) if job is None else pool.goal_of(job)
+    if given is not None:
+        return Goal(given, of_more, goes_on=done < given)
+    return goal_of(config, done, pool.last_goal())
 
 
 def known_prices(limits: Limits, config: Config, settings: Settings) -> dict[str, Price]:
@@ -155,40 +155,20 @@ def known_prices(limits: Limits, config: Config, settings: Settings) -> dict[str
     return prices
 
 
-def _seeds(pool: Pool, config: Config, tell: Tell) -> Sequence[Task]:
-    """The seeds of a new pool; for one that exists, a check that those given are its own."""
-    if pool.is_new:
-        return read_seeds(config.seeds or default_seeds(), tell, skip_faulty=config.skip_faulty_seeds)
-    check_seeds(pool.folder, pool.meta, config)
-    return ()
-
-
-def check_seeds(folder: Path, meta: Mapping[str, str], config: Config) -> None:
-    """Make sure that a pool is grown from its own seeds.
+def check_same_pool(folder: Path, meta: Mapping[str, str], config: Config) -> None:
+    """Make sure that a pool is grown from its own seeds, and one of the built-in model by no real one or the reverse.
 
     Raises:
-        PoolError: others are named.
+        PoolError: it would not be.
     """
-    if config.seeds is None:
-        return
-    if seeds_digest(read_seeds(config.seeds, skip_faulty=config.skip_faulty_seeds)) != meta["seeds"]:
+    named = meta["seeds"]
+    if config.seeds is not None:
+        named = seeds_digest(read_seeds(config.seeds, skip_faulty=config.skip_faulty_seeds))
+    if named != meta["seeds"]:
         raise PoolError(
             f"{folder} was grown from other seeds than {config.seeds}; "
             f"name a new --pool, or judge its completions again: replay {folder} --seeds {config.seeds} --pool NEW"
         )
-
-
-def _is_offline(config: Config) -> bool:
-    models = {role_of(config, stage).name or config.model_name for stage in recipe_named(config.recipe.name).stages}
-    return models == {OFFLINE_MODEL}
-
-
-def check_same_kind(folder: Path, meta: Mapping[str, str], config: Config) -> None:
-    """Make sure that a pool of the built-in model is not grown by a real one, nor the other way round.
-
-    Raises:
-        PoolError: it would be.
-    """
     was_offline = meta["offline"] == "true"
     if was_offline and not _is_offline(config):
         raise PoolError(f"{folder} holds tasks of the offline model; grow real data in a new --pool")
@@ -198,15 +178,9 @@ def check_same_kind(folder: Path, meta: Mapping[str, str], config: Config) -> No
         )
 
 
-def _goal(pool: Pool, config: Config, done: int, job: str | None) -> Goal:
-    given, of_more = (None, None) if job is None else pool.goal_of(job)
-    if given is not None:
-        return Goal(given, of_more, goes_on=done < given)
-    return goal_of(config, done, pool.last_goal())
-
-
-def _known(pool: Pool) -> Mapping[tuple[str, str], Mapping[str, Any]]:
-    return {} if pool.is_new else pool.capabilities()
+def _is_offline(config: Config) -> bool:
+    models = {role_of(config, stage).name or config.model_name for stage in recipe_of(config).stages}
+    return models == {OFFLINE_MODEL}
 
 
 def _tell_of_seeds(seeds: Sequence[Task], excluded: Excluded | None, tell: Tell) -> None:
@@ -240,33 +214,30 @@ def _tell_changes(before: Settings | None, after: Settings, next_round: int, tel
     """Print what has changed since the round planned last."""
     if before is None:
         return
-    old, new = _flat(before), _flat(after)
-    for name in new:
-        if old[name] == new[name]:
+    old = _flat(before)
+    for name, new in _flat(after).items():
+        was, since = old[name], f"from round {next_round} on"
+        what = f"{name} is {_short(new)} instead of {_short(was)}"
+        if was == new:
             continue
         if name == "stages":
-            for stage in new[name]:
-                if old[name].get(stage) != new[name][stage]:
-                    tell(f"changed: {stage} is asked of {_stage(new[name][stage])}, open requests too")
-        elif name == "prompts":
-            changed = ", ".join(key for key in new[name] if old[name].get(key) != new[name][key])
-            tell(f"changed: the prompts {changed}, from round {next_round} on")
-        elif name == "context_length":
-            tell(f"changed: {name} is {new[name]} instead of {old[name]}, open requests too")
+            for stage, asked in new.items():
+                if was.get(stage) != asked:
+                    tell(f"changed: {stage} is asked of {asked['model']} {dict(asked['sampling'])}, open requests too")
+            continue
+        if name == "prompts":
+            what = f"the prompts {', '.join(key for key in new if was.get(key) != new[key])}"
         elif name == "exclusions":
-            tell(f"changed: {len(new[name])} exclusions instead of {len(old[name])}, from round {next_round} on")
-        else:
-            tell(f"changed: {name} is {_short(new[name])} instead of {_short(old[name])}, from round {next_round} on")
+            what = f"{len(new)} exclusions instead of {len(was)}"
+        elif name == "context_length":
+            since = "open requests too"
+        tell(f"changed: {what}, {since}")
 
 
 def _flat(settings: Settings) -> dict[str, Any]:
     """Each setting under its own name, or under that of its table where the whole table is one idea."""
     tree = settings.model_dump()
     return {**tree.pop("recipe"), **tree.pop("filters"), **tree}
-
-
-def _stage(stage: Mapping[str, Any]) -> str:
-    return f"{stage['model']} {dict(stage['sampling'])}"
 
 
 def _short(value: object) -> str:

@@ -10,71 +10,65 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from selfinstruct.algorithm import MOST_LAG, Accepted, Verdict, known_to
-from selfinstruct.diversity.monitor import Tally, Window, close, warning
+from selfinstruct.diversity.monitor import Tally, Window, close, warning_text
 from selfinstruct.diversity.steering import Seen, Steering, steering
 from selfinstruct.diversity.verbs import Reading, read
-from selfinstruct.pool.windows import Past, add_window
-from selfinstruct.pool.writer import Statement
-from selfinstruct.settings import RadarSettings, Settings
+from selfinstruct.pool.contents import Past
+from selfinstruct.pool.statements import Statement, add_window
+from selfinstruct.settings import Settings
 from selfinstruct.types import Rejection, Task, storable
+
+Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class _Closed:
-    """A window with what was known at its end."""
+    """A window with what was judged in it, and the pairs of verb and noun of the pool at its end."""
 
     window: Window
-    reasons: Counter[str]
-    words: Sequence[frozenset[str]]
+    tally: Tally
     pairs: Counter[Reading]
 
 
 class Watch:
     """What was judged and shown so far, as far as later rounds depend on it."""
 
-    def __init__(self, seeds: Sequence[Task], past: Past, tell: Callable[[str], None]) -> None:
+    def __init__(self, seeds: Sequence[Task], past: Past | None = None, tell: Tell = lambda _: None) -> None:
+        past = past or Past()
         self._tell = tell
         self._closed: list[_Closed] = []
         self._open = Tally()
         self._first = past.rounds[0].number if past.rounds else 0
         self._shown: dict[int, Sequence[str]] = {}
-        self._pairs = Counter(past.pairs)
-        self._pairs.update(read(seed.instruction) for seed in seeds)
-        self.late: list[Statement] = []
-        """Windows that earlier versions, or a replay, left out."""
-        self._go_through(past)
-
-    def _go_through(self, past: Past) -> None:
         stored = {window.last_round: window for window in past.windows}
+        last = max(stored, default=-1)
+        pairs = Counter(past.pairs)
+        pairs.update(read(seed.instruction) for seed in seeds)
         for round_ in past.rounds:
-            if round_.number <= max(stored, default=-1):
-                self._pairs.subtract(read(text) for text, reason, _ in round_.judged if reason is None)
-        self._pairs = +self._pairs
+            if round_.number <= last:
+                pairs.subtract(read(text) for text, reason, _ in round_.judged if reason is None)
+        self._pairs = +pairs
+        """Those of the seeds and of what was accepted before the open window."""
         for round_ in past.rounds:
             self._shown[round_.number] = round_.shown
             for text, reason, score in round_.judged:
-                if reason is None:
-                    self._open.accept(text, score)
-                else:
-                    self._open.reject(text, reason)
+                self._count(text, reason, score)
             if round_.number in stored:
                 self._close(stored[round_.number])
-            elif round_.is_settled and round_.number > max(stored, default=-1):
-                self.late += self._end(round_.number, round_.bounds)
 
     def unread(self, rejections: Sequence[Rejection]) -> None:
         """Count what could not be read out of a round's answers."""
         for rejection in rejections:
-            self._open.reject(storable(rejection.text), rejection.reason)
+            self._count(rejection.text, rejection.reason)
 
     def judged(self, verdicts: Sequence[Verdict]) -> None:
         """Count what was decided, in order."""
         for verdict in verdicts:
             if isinstance(verdict, Accepted):
                 nearest = verdict.likeness.nearest
-                self._open.accept(storable(verdict.task.instruction), nearest.score if nearest else None)
+                self._count(verdict.task.instruction, None, nearest.score if nearest else None)
             else:
-                self._open.reject(storable(verdict.text), verdict.reason)
+                self._count(verdict.text, verdict.reason)
 
     def shown(self, number: int, demonstrations: Sequence[str]) -> None:
         """Note which tasks the requests of a round show."""
@@ -82,13 +76,15 @@ class Watch:
 
     def settled(self, number: int, settings: Settings) -> list[Statement]:
         """What is stored when this round is settled: its window, if that ends here. A new alarm is said aloud."""
-        before = self._closed[-1].window if self._closed else None
-        statements = self._end(number, settings.radar)
-        if statements:
-            window = self._closed[-1].window
-            if window.alarms and not (before and before.alarms):
-                self._tell(warning(window, settings.radar, self._closed[-1].reasons, acts=settings.diversify == "auto"))
-        return statements
+        if number - self._first + 1 < settings.radar.window:
+            return []
+        before, tally = self._closed[-1].window if self._closed else None, self._open
+        rounds, level = (self._first, number), before.level if before else 0
+        window = close(tally, self._pairs, rounds, level, settings.radar)
+        self._close(window)
+        if window.alarms and not (before and before.alarms):
+            self._tell(warning_text(window, settings.radar, tally.reasons, acts=settings.diversify == "auto"))
+        return add_window(window, tally.pairs)
 
     def steering(self, number: int, settings: Settings, seeds: Sequence[Task]) -> Steering | None:
         """How this round is to differ from the usual; None where there is no reason, or nobody asked for it."""
@@ -97,21 +93,17 @@ class Watch:
         if settings.diversify != "auto" or closed is None or not closed.window.level:
             return None
         uses = Counter(one for past in range(closed.window.first_round, until + 1) for one in self._shown.get(past, ()))
-        return steering(Seen(closed.window.level, closed.pairs, closed.words, uses), settings, seeds)
+        return steering(Seen(closed.window.level, closed.pairs, closed.tally.words, uses), settings, seeds)
 
-    def _end(self, number: int, bounds: RadarSettings) -> list[Statement]:
-        """Close the window if this round is its last."""
-        if number - self._first + 1 < bounds.window:
-            return []
-        before = self._closed[-1].window.level if self._closed else 0
-        window = close(self._open, self._pairs, (self._first, number), before, bounds)
-        statements = add_window(window, self._open.pairs)
-        self._close(window)
-        return statements
+    def _count(self, text: str, reason: str | None, score: float | None = None) -> None:
+        if reason is None:
+            self._open.accept(storable(text), score)
+        else:
+            self._open.reject(storable(text), reason)
 
     def _close(self, window: Window) -> None:
         self._pairs = self._pairs + self._open.pairs
-        self._closed.append(_Closed(window, self._open.reasons, self._open.words, self._pairs))
+        self._closed.append(_Closed(window, self._open, self._pairs))
         self._open, self._first = Tally(), window.last_round + 1
         while len(self._closed) > 1 and self._closed[1].window.last_round <= window.last_round - MOST_LAG:
             gone = self._closed.pop(0).window

@@ -21,8 +21,8 @@ from prefect.artifacts import (
     aupdate_progress_artifact,
 )
 
-from selfinstruct.pool import reader, training_rows
-from selfinstruct.pool.ledger import RoundFigures
+from selfinstruct.pool.reader import snapshot
+from selfinstruct.pool.records import RoundFigures, Row
 from selfinstruct.runner.pump import Growth, Outcome
 from selfinstruct.versions.publishing import plain
 
@@ -95,7 +95,8 @@ async def show_rounds(pool: Path, rounds: Sequence[RoundFigures]) -> None:
     """Show a table with a row for each round of the run."""
     table = []
     for one in rounds[-MOST_ROUNDS:]:
-        rejected = sum(count for _, count in one.rejected)
+        reasons = one.rejected["instruction"]
+        rejected = sum(reasons.values())
         whole = one.accepted + rejected
         table.append(
             {
@@ -103,7 +104,7 @@ async def show_rounds(pool: Path, rounds: Sequence[RoundFigures]) -> None:
                 "accepted": one.accepted,
                 "rejected": rejected,
                 "acceptance": f"{one.accepted / whole:.0%}" if whole else "",
-                "mostly rejected": ", ".join(f"{reason} {count:,}" for reason, count in one.rejected[:3]),
+                "mostly rejected": ", ".join(f"{reason} {count:,}" for reason, count in list(reasons.items())[:3]),
                 "state": one.state,
             }
         )
@@ -116,8 +117,8 @@ async def show_summary(
     pool: Path, outcome: Outcome, models: str, before: Mapping[str, Any], after: Mapping[str, Any]
 ) -> None:
     """Show the summary of a run: figures from the status before and after it, some rows, files, and what to do next."""
-    with reader.snapshot(pool) as connection:
-        rows = training_rows.some_rows(connection, SAMPLES)
+    with snapshot(pool) as reader:
+        rows = reader.some_rows(SAMPLES)
 
     def gain(name: str) -> int:
         return int(after[name]) - int(before.get(name, 0))
@@ -171,7 +172,7 @@ async def show_text(pool: Path, what: str, text: str) -> None:
         await acreate_markdown_artifact(text, key(pool, what))
 
 
-def _samples(rows: Sequence[training_rows.Row]) -> list[str]:
+def _samples(rows: Sequence[Row]) -> list[str]:
     """Rows as a table, shortened."""
     if not rows:
         return []

@@ -13,15 +13,15 @@ from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed
 from pydantic import Field, model_validator
 
-from selfinstruct.config.loading import Config, load
+from selfinstruct.config.loading import load
+from selfinstruct.config.sections import OPTIONS, Config
 from selfinstruct.errors import ConfigError, PoolInUse, SelfInstructError
-from selfinstruct.pool.ledger import round_figures
 from selfinstruct.pool.opening import is_pool
-from selfinstruct.pool.reader import status
+from selfinstruct.pool.reader import snapshot, status
 from selfinstruct.runner.pump import Growth, Outcome
 from selfinstruct.runner.run import Started, run
 from selfinstruct.scheduling import artifacts
-from selfinstruct.scheduling.parameters import MOST, Parameters, Url, run_name
+from selfinstruct.scheduling.parameters import MOST, Parameters, Url, run_name, setting
 from selfinstruct.scheduling.running import (
     Terminated,
     as_task,
@@ -40,19 +40,19 @@ GRACE_S = 3.0
 class GrowConfig(Parameters):
     """The goal and the model of a run. Prefect stores and shows these parameters, so they hold no key."""
 
-    more: int | None = Field(None, ge=1, le=MOST, description="Add this many tasks.")
-    target: int | None = Field(None, ge=1, le=MOST, description="Or grow to this many in all.")
+    more: int | None = setting("more")
+    target: int | None = setting("target")
     file: Path | None = Field(None, description="A TOML file with every other setting, as for --config.")
-    seeds: Path | None = Field(None, description="Seed tasks of a new pool.")
-    backend: str | None = Field(None, description="As --backend.")
-    model: str | None = Field(None, min_length=1, description="The model's name at the server.")
+    seeds: Path | None = setting("seeds")
+    backend: str | None = setting("backend")
+    model: str | None = setting("model")
     base_url: list[Url] = Field(
         [],
-        description="Where the model is served; several share the work. With no user, password or query in it, which "
-        "Prefect would store: a key comes from the environment or a Secret block.",
+        description=OPTIONS["base_url"].help + " With no user, password or query in it, which Prefect would store: a "
+        "key comes from the environment or a Secret block.",
     )
-    max_usd: float | None = Field(None, gt=0, le=MOST, description="Spend at most this many US dollars in a run.")
-    max_minutes: float | None = Field(None, gt=0, le=MOST, description="Send nothing more after this many minutes.")
+    max_usd: float | None = setting("max_usd", le=MOST)
+    max_minutes: float | None = setting("max_minutes", le=MOST)
 
     @model_validator(mode="after")
     def _one_amount(self) -> Self:
@@ -103,7 +103,9 @@ async def grow(config: GrowConfig) -> State[Any]:
         return Cancelled(message=f"left out: {error}")
     if is_pool(config.pool):  # a failed start leaves none
         if first_rounds:
-            await artifacts.show_rounds(config.pool, round_figures(config.pool, first_rounds[0]))
+            with snapshot(config.pool) as reader:
+                rounds = reader.rounds(first_rounds[0])
+            await artifacts.show_rounds(config.pool, rounds)
         models = growths[0].models if growths else ""
         await artifacts.show_summary(config.pool, outcome, models, before, status(config.pool))
     if outcome.exit_code not in STOPPED_BY_ITSELF:

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from prefect.runtime import flow_run
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 
+from selfinstruct.config.sections import OPTIONS
 from selfinstruct.models.urls import as_base_url
 
 MOST = 1_000_000_000
@@ -85,6 +86,9 @@ NO_KEY: dict[str, Any] = {"not": {"type": "string", "pattern": _KEY}}
 """The rule of `Command` as a JSON schema for the field itself, so that Prefect names the field in its error."""
 
 
+_BOUNDS = {"ge", "gt", "le", "min_length"}
+
+
 class Parameters(BaseModel):
     """The parameters of all flows."""
 
@@ -94,6 +98,15 @@ class Parameters(BaseModel):
     secrets: Secrets = Field(
         {}, description="Keys: environment variable -> name of the Prefect Secret block that holds its value."
     )
+
+
+def setting(name: str, **more: Any) -> Any:
+    """A setting as a parameter: the description and the bounds of its option, and more bounds."""
+    one = OPTIONS[name]
+    bounds = {
+        bound: getattr(rule, bound) for rule in one.field.metadata for bound in rule.__slots__ if bound in _BOUNDS
+    }
+    return Field(None, description=one.help, **(bounds | more))
 
 
 def run_name() -> str:

@@ -56,12 +56,11 @@ def read_exclusion(path: Path) -> Exclusion:
     Raises:
         ConfigError: one line that says what is wrong with the file.
     """
-    data = read_data(path, "the file of a benchmark or test set; --exclude may be repeated")
-    if isinstance(data, Unreadable):
-        raise ConfigError(f"{path}: {data}")
-    rows = tuple(
-        (number, texts) for number, value in _rows(path, data.raw, data.suffix) if (texts := tuple(_texts_in(value)))
-    )
+    try:
+        raw, suffix = read_data(path, "the file of a benchmark or test set; --exclude may be repeated")
+    except Unreadable as error:
+        raise ConfigError(f"{path}: {error}") from None
+    rows = tuple((number, texts) for number, value in _rows(path, raw, suffix) if (texts := tuple(_texts_in(value))))
     if not rows:
         raise ConfigError(f"{path}: there is no text in it; an exclusion is JSON Lines, JSON, CSV, Parquet or text")
     name = os.fsencode(path.name).decode(errors="replace").removesuffix(".gz")

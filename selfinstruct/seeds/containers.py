@@ -67,10 +67,10 @@ def seed_file(path: Path) -> Path:
 
 def open_source(path: Path) -> Source:
     """The rows of a file, with a fault in place of each that cannot be read; an unreadable file is one fault."""
-    data = read_data(path, "a seed file: .jsonl, .json, .csv or .parquet")
-    if isinstance(data, Unreadable):
-        return _useless(data.found, data.remedy + (_or_shipped(path) if data.found == "no such file" else ""))
-    raw, suffix = data.raw, data.suffix
+    try:
+        raw, suffix = read_data(path, "a seed file: .jsonl, .json, .csv or .parquet")
+    except Unreadable as error:
+        return _useless(error.found, error.remedy + (_or_shipped(path) if error.found == "no such file" else ""))
     if not re.search(rb"\S", raw.removeprefix(_BOM)):
         found = "only blank lines" if raw.removeprefix(_BOM) else "the file is empty"
         return _useless(found, "write one task a line")

@@ -108,12 +108,13 @@ def _signature(tokens: Int32s) -> tuple[np.uint64, np.uint64]:
 
 
 @_compiled
-def sign(texts: Texts, begin: int, end: int, signatures: Words, offset: int) -> None:
-    """Write the signatures of the texts from position `begin` on, that of `offset` first in the array."""
-    for place in range(begin, end):
+def sign(texts: Texts, places: Int32s, signatures: Words) -> None:
+    """Write the signatures of the texts at these positions, two words each."""
+    for number in range(places.size):
+        place = places[number]
         first, second = _signature(texts.tokens[texts.starts[place] : texts.starts[place + 1]])
-        signatures[2 * (place - offset)] = first
-        signatures[2 * (place - offset) + 1] = second
+        signatures[2 * number] = first
+        signatures[2 * number + 1] = second
 
 
 @_compiled
@@ -235,23 +236,6 @@ def _raise_want(m: int, low: int, high: int, scratch: Scratch) -> None:
 
 
 @_compiled
-def _sort(keys: Int32s) -> None:
-    """Shell's sort: near insertion for the short lists this is for."""
-    gap = 1
-    while 3 * gap + 1 < keys.size:
-        gap = 3 * gap + 1
-    while gap > 0:
-        for place in range(gap, keys.size):
-            key = keys[place]
-            hole = place
-            while hole >= gap and keys[hole - gap] > key:
-                keys[hole] = keys[hole - gap]
-                hole -= gap
-            keys[hole] = key
-        gap //= 3
-
-
-@_compiled
 def _rarity_keys(tokens: Int32s, rarity: Int32s, keys: Int32s) -> Int32s:
     """The rarity ranks of the known tokens, rarest first."""
     count = 0
@@ -259,19 +243,8 @@ def _rarity_keys(tokens: Int32s, rarity: Int32s, keys: Int32s) -> Int32s:
         if token >= 0:
             keys[count] = rarity[token] if token < rarity.size else -1
             count += 1
-    _sort(keys[:count])
+    keys[:count].sort()
     return keys[:count]
-
-
-@_compiled
-def _first_at_least(numbers: Int32s, begin: int, end: int, number: int) -> int:
-    while begin < end:
-        middle = (begin + end) // 2
-        if numbers[middle] < number:
-            begin = middle + 1
-        else:
-            end = middle
-    return begin
 
 
 @_compiled
@@ -290,12 +263,11 @@ def _search_postings(
         key = keys[rank]
         if key < 0 or (rank > 0 and keys[rank - 1] == key):
             continue
-        post = _first_at_least(
-            static.posts, static.post_starts[key], static.post_starts[key + 1], static.by_length[low]
-        )
-        end = _first_at_least(static.posts, post, static.post_starts[key + 1], static.by_length[top + 1])
+        begin, end = static.post_starts[key], static.post_starts[key + 1]
+        posts = static.posts[begin:end]
+        post = np.searchsorted(posts, static.by_length[low])
         n = low
-        for at in range(post, end):
+        for at in range(begin + post, begin + np.searchsorted(posts, static.by_length[top + 1])):
             number = static.posts[at]
             while number >= static.by_length[n + 1]:
                 n += 1
@@ -307,28 +279,6 @@ def _search_postings(
             place = static.order[number]
             if place >= first and _offer(query, place, texts, wanted, floor, scratch):
                 _raise_want(query.tokens.size, low, high, scratch)
-
-
-@_compiled
-def _search_indexed(
-    query: Query, texts: Texts, static: Static, low: int, high: int, first: int, floor: float, scratch: Scratch
-) -> None:
-    """Offer all indexed texts of the window, those of the query's own length first: they can be nearest.
-
-    For cutoffs below what the postings are made for.
-    """
-    m = query.tokens.size
-    for step in range(2 * max(m - low, high - m) + 1):
-        n = m + (step + 1) // 2 if step % 2 else m - step // 2
-        if n < low or n > high or scratch.want[n] > min(n, query.known):
-            continue
-        for number in range(static.by_length[n], static.by_length[n + 1]):
-            wanted = scratch.want[n]
-            if _bound(query, n, static.signatures[2 * number], static.signatures[2 * number + 1]) < wanted:
-                continue
-            place = static.order[number]
-            if place >= first and _offer(query, place, texts, wanted, floor, scratch):
-                _raise_want(m, low, high, scratch)
 
 
 @_compiled
@@ -376,7 +326,7 @@ def _query(tokens: Int32s) -> Query:
 @_compiled
 def search(
     tokens: Int32s, ends: Int64s, texts: Texts, static: Static, tail: Words, span: tuple[int, int], need: Int32s,
-    floor: float, by_postings: bool, scratch: Scratch, found: Int64s,
+    floor: float, scratch: Scratch, found: Int64s,
 ) -> None:  # fmt: skip
     """For each query the nearest text among the positions of `span` that counts, the earliest among equals.
 
@@ -398,21 +348,18 @@ def search(
                 _search_tail(query, texts, tail, indexed, (begin, span[1]), (low, high), floor, scratch)
                 if span[0] < indexed:
                     reach = min(high, longest_indexed)
-                    if by_postings:
-                        _search_postings(query, texts, static, low, reach, span[0], floor, scratch)
-                    else:
-                        _search_indexed(query, texts, static, low, reach, span[0], floor, scratch)
+                    _search_postings(query, texts, static, low, reach, span[0], floor, scratch)
             if m <= 64:
                 _clear_masks(query.tokens, scratch)
         found[3 * at : 3 * at + 3] = scratch.best
 
 
 @_compiled
-def commons(tokens: Int32s, texts: Texts, count: int, scratch: Scratch, found: Int32s) -> None:
+def commons(tokens: Int32s, texts: Texts, scratch: Scratch, found: Int32s) -> None:
     """The length of the longest common subsequence with each known text, by position."""
     if tokens.size <= 64:
         _set_masks(tokens, scratch)
-    for place in range(count):
+    for place in range(found.size):
         known = texts.tokens[texts.starts[place] : texts.starts[place + 1]]
         found[place] = _common(tokens, known, scratch)
     if tokens.size <= 64:
@@ -420,35 +367,21 @@ def commons(tokens: Int32s, texts: Texts, count: int, scratch: Scratch, found: I
 
 
 @_compiled
-def _indexed_tokens(n: int, least: Int32s) -> int:
-    """How many of the rarest tokens of a text of length n can be the first that a pair has in common."""
-    return int(n - least[n] + 1)
+def post(texts: Texts, static: Static, least: Int32s, keys: Int32s, next_post: Int64s) -> None:
+    """Write the postings, each at the next place of its rank; without room for any, only count them there.
 
-
-@_compiled
-def count_postings(texts: Texts, rarity: Int32s, least: Int32s, count: int, keys: Int32s, starts: Int64s) -> None:
-    """Count the postings of each rank r into starts[r + 1]. `least[n]`: the fewest common tokens of any pair."""
-    for place in range(count):
-        known = texts.tokens[texts.starts[place] : texts.starts[place + 1]]
-        if known.size > 0:
-            sorted_keys = _rarity_keys(known, rarity, keys)
-            for rank in range(_indexed_tokens(known.size, least)):
-                if rank == 0 or sorted_keys[rank] != sorted_keys[rank - 1]:
-                    starts[sorted_keys[rank] + 1] += 1
-
-
-@_compiled
-def fill_postings(texts: Texts, static: Static, least: Int32s, keys: Int32s, next_post: Int64s) -> None:
-    """Write the postings, `next_post` being a copy of their starts."""
+    `least[n]` is the fewest common tokens of a pair that counts with a text of length n.
+    """
     for number in range(static.order.size):
         place = static.order[number]
         known = texts.tokens[texts.starts[place] : texts.starts[place + 1]]
-        static.signatures[2 * number], static.signatures[2 * number + 1] = _signature(known)
-        if known.size > 0:
-            sorted_keys = _rarity_keys(known, static.rarity, keys)
-            for rank in range(_indexed_tokens(known.size, least)):
-                if rank == 0 or sorted_keys[rank] != sorted_keys[rank - 1]:
-                    post = next_post[sorted_keys[rank]]
-                    next_post[sorted_keys[rank]] = post + 1
-                    static.posts[post] = number
-                    static.ranks[post] = min(rank, 255)
+        if known.size == 0:
+            continue
+        sorted_keys = _rarity_keys(known, static.rarity, keys)
+        for rank in range(known.size - least[known.size] + 1):
+            key = sorted_keys[rank]
+            if rank == 0 or key != sorted_keys[rank - 1]:
+                if static.posts.size > 0:
+                    static.posts[next_post[key]] = number
+                    static.ranks[next_post[key]] = min(rank, 255)
+                next_post[key] += 1

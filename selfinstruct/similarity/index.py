@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import unicodedata
+from array import array
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import pairwise
 from math import fsum
 from typing import TYPE_CHECKING, Any
 
@@ -15,19 +15,16 @@ import numpy as np
 import regex
 from numpy.typing import NDArray
 
-from selfinstruct.similarity.names import Names
-from selfinstruct.similarity.scores import Cutoff, exceeds_exactly, exceeds_in_floats, f1, f1_in_floats
+from selfinstruct.similarity.scores import Cutoff, f1, f1_in_floats
 from selfinstruct.similarity.small import Match, Small
 from selfinstruct.similarity.tokens import TOKENIZERS
 
 if TYPE_CHECKING:
     from selfinstruct.similarity.large import Large
 
-__all__ = ["LARGE_FROM", "Index", "Neighbour", "exceeds_exactly", "exceeds_in_floats", "f1_in_floats", "sampled_places"]
-
 LARGE_FROM = 5000
-"""From so many texts on an index is worth compiled code; below, none of it is loaded."""
-_FORMAT = 2
+"""An index of this many texts is worth compiled code; below, none of it is loaded."""
+_FORMAT = 3
 """Changes when arrays are laid out or texts are cut into tokens in another way."""
 
 _cutoff = cache(Cutoff)
@@ -54,11 +51,12 @@ class Index:
         self._floats = tokenizer == "rouge_score"
         self._large_from = large_from
         self._words: dict[str, int] = {}
-        self._names = Names()
-        self._texts: Small | Large = Small()
+        self._ids: list[str] = []
+        self._tokens, self._starts = array("i"), array("q", [0])
+        self._search: Small | Large = Small(self._tokens, self._starts)
 
     def __len__(self) -> int:
-        return len(self._names)
+        return len(self._ids)
 
     def add(self, id: str, text: str) -> None:  # noqa: A002
         """Make an instruction known."""
@@ -67,19 +65,13 @@ class Index:
     def add_tokens(self, id: str, tokens: Sequence[str]) -> None:  # noqa: A002
         """Make an instruction known whose tokens are known already."""
         words = self._words
-        self._texts.add([words.setdefault(token, len(words)) for token in tokens])
-        self._names.append(id)
-        if len(self._names) == self._large_from:
-            self._ready()
+        self._tokens.extend([words.setdefault(token, len(words)) for token in tokens])
+        self._starts.append(len(self._tokens))
+        self._ids.append(id)
 
     def near_duplicate(self, text: str, threshold: str) -> Neighbour | None:
         """The nearest known instruction if its score is above the threshold, the earliest among equals."""
-        return self._nearest(text, _cutoff(threshold, strict=True, floats=self._floats))
-
-    def near_duplicates(self, texts: Sequence[str], threshold: str) -> list[Neighbour | None]:
-        """The near duplicate of each text among what is known now."""
-        ask = self.prepare(texts, threshold)
-        return [ask(place) for place in range(len(texts))]
+        return self.prepare([text], threshold)(0)
 
     def prepare(self, texts: Sequence[str], threshold: str) -> Callable[[int], Neighbour | None]:
         """A function that returns for the i-th text what `near_duplicate` would return at the time it is called.
@@ -87,7 +79,7 @@ class Index:
         All texts are compared with what is known now in one go; a call adds what has been made known since. So a round
         is judged in order with the verdicts of one by one (law 4), at the cost of one search.
         """
-        cutoff = _cutoff(threshold, strict=True, floats=self._floats)
+        cutoff = _cutoff(threshold, floats=self._floats)
         tokens = [self.tokenize(text) for text in texts]
         known = len(self)
         early = self._ready().best([self._numbers(each) for each in tokens], cutoff)
@@ -103,43 +95,41 @@ class Index:
 
         return ask
 
-    def nearest_above(self, text: str, cutoff: str) -> Neighbour | None:
-        """The nearest known instruction if its score is at or above the cutoff, the earliest among equals."""
-        return self._nearest(text, _cutoff(cutoff, strict=False, floats=self._floats))
-
     def nearest(self, text: str) -> Neighbour | None:
         """The nearest known instruction whatever its score, the earliest among equals; None in an empty index."""
-        found = self.top(text, 1)
-        return found[0] if found else None
+        query = self._numbers(self.tokenize(text))
+        for threshold in ("0.4", "0.25"):  # high thresholds cost least
+            if match := self._ready().best([query], _cutoff(threshold, floats=False))[0]:
+                return self._neighbour(match, len(query))
+        return next(iter(self.top(text, 1)), None)
 
     def top(self, text: str, k: int) -> list[Neighbour]:
         """The k nearest known instructions, best first, earlier ones first among equals."""
-        query = self._numbers(self.tokenize(text))
-        return [self._neighbour(match, len(query)) for match in self._ready().top(query, k)]
+        common, lengths, length = self._compared(text)
+        scores = 2 * common / np.maximum(lengths + length, 1)
+        least = np.partition(scores, -k)[-k] if k < len(self) else 0.0
+        places = np.flatnonzero(scores >= least)
+        places = places[np.argsort(-scores[places], kind="stable")][:k].tolist()
+        return [self._neighbour(Match(place, int(common[place]), int(lengths[place])), length) for place in places]
 
     def mean_score(self, text: str) -> float | None:
         """The mean score to all known instructions; None in an empty index."""
         if not len(self):
             return None
-        query = self._numbers(self.tokenize(text))
-        common, lengths = self._ready().commons(query)
+        common, lengths, length = self._compared(text)
         pairs = zip(common.tolist(), lengths.tolist(), strict=True)
-        return fsum(self._score(each, length, len(query)) for each, length in pairs) / len(self)
-
-    def nbytes(self) -> dict[str, int]:
-        """Bytes held by what: texts and their index, vocabulary (words, numbers, table), ids of generated tasks."""
-        words = self._words.__sizeof__() + sum(word.__sizeof__() + 28 for word in self._words)
-        return {"texts": self._ready().nbytes(), "vocabulary": words, "ids": self._names.nbytes()}
+        return fsum(self._score(each, known, length) for each, known in pairs) / len(self)
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """The index as flat arrays, to be saved by the caller and opened with `from_arrays`."""
-        about = {"count": len(self), **_made_by(self.tokenizer)}
-        words = "\n".join(self._words)  # no tokenizer lets white space into a token
+        search = self._ready()
         return {
-            "about": _bytes(json.dumps(about)),
-            "words": _bytes(words),
-            **self._names.to_arrays(),
-            **self._ready().to_arrays(),
+            "about": _bytes({"count": len(self), **_made_by(self.tokenizer)}),
+            "words": _bytes(list(self._words)),
+            "ids": _bytes(self._ids),
+            "tokens": np.array(self._tokens),
+            "starts": np.array(self._starts),
+            **({} if isinstance(search, Small) else search.to_arrays()),
         }
 
     @staticmethod
@@ -158,27 +148,29 @@ class Index:
         Raises:
             ValueError: the arrays are of another pool, tokenizer or version; build the index from the texts then.
         """
-        about = json.loads(_text(arrays["about"]))
+        about = _value(arrays["about"])
         count = about.pop("count")
         index = Index(tokenizer, large_from=large_from)
         if about != _made_by(tokenizer):
             raise ValueError(f"the index was made by {about}, wanted {_made_by(tokenizer)}")
-        words = _text(arrays["words"])
-        index._words = {word: number for number, word in enumerate(words.split("\n"))} if words else {}
-        index._names = Names.from_arrays(arrays)
-        starts = arrays["starts"]
-        if not count == len(index) == starts.size - 1 or starts[-1] != arrays["tokens"].size:
-            raise ValueError(f"the index says {count} tasks and holds {len(index)} ids and {starts.size - 1} texts")
+        index._words = {word: number for number, word in enumerate(_value(arrays["words"]))}
+        index._ids = _value(arrays["ids"])
+        index._tokens.frombytes(arrays["tokens"].astype(np.int32).tobytes())
+        index._starts = array("q", arrays["starts"].astype(np.int64).tobytes())
+        index._search = Small(index._tokens, index._starts)
+        tokens, starts = index._tokens, index._starts
+        if not count == len(index) == len(starts) - 1 or starts[-1] != len(tokens):
+            raise ValueError(f"the index says {count} tasks and holds {len(index)} ids and {len(starts) - 1} texts")
         if arrays["tokens"].max(initial=-1) >= len(index._words):
             raise ValueError(f"the index has {len(index._words)} words and texts of others")
         for place in sampled_places(count):
-            known = arrays["tokens"][starts[place] : starts[place + 1]].tolist()
+            known = tokens[starts[place] : starts[place + 1]].tolist()
             found = sample(place)
-            if found is None or found[0] != index._names[place] or index._numbers(index.tokenize(found[1])) != known:
-                raise ValueError(
-                    f"the index knows {index._names[place]} as task {place} of the pool, which has {found}"
-                )
-        index._texts = _opened(arrays, large=count >= large_from)
+            if found is None or found[0] != index._ids[place] or index._numbers(index.tokenize(found[1])) != known:
+                raise ValueError(f"the index knows {index._ids[place]} as task {place} of the pool, which has {found}")
+        search = index._ready()
+        if not isinstance(search, Small) and "static_order" in arrays:
+            search.open(arrays)
         return index
 
     def _numbers(self, tokens: Sequence[str]) -> list[int]:
@@ -188,19 +180,17 @@ class Index:
 
     def _ready(self) -> Small | Large:
         """What searches: rapidfuzz, or compiled code once there is enough to search."""
-        if isinstance(self._texts, Small) and len(self) >= self._large_from:
-            large = _large()
-            if large is not None:
-                self._texts = large(self._texts.texts())
-        return self._texts
+        if len(self) >= self._large_from and isinstance(self._search, Small) and (large := _large()):
+            self._search = large(self._tokens, self._starts)
+        return self._search
 
-    def _nearest(self, text: str, cutoff: Cutoff) -> Neighbour | None:
+    def _compared(self, text: str) -> tuple[NDArray[np.int32], NDArray[np.int64], int]:
+        """What the text has in common with each known one, their lengths, and its own."""
         query = self._numbers(self.tokenize(text))
-        match = self._ready().best([query], cutoff)[0]
-        return self._neighbour(match, len(query)) if match else None
+        return self._ready().commons(query), np.diff(self._starts), len(query)
 
     def _neighbour(self, match: Match, length: int) -> Neighbour:
-        return Neighbour(self._names[match.place], self._score(match.common, match.length, length))
+        return Neighbour(self._ids[match.place], self._score(match.common, match.length, length))
 
     def _score(self, common: int, m: int, n: int) -> float:
         return f1_in_floats(common, m, n) if self._floats else f1(common, m, n)
@@ -225,23 +215,15 @@ def _large() -> type[Large] | None:
     return Large
 
 
-def _opened(arrays: Mapping[str, NDArray[Any]], *, large: bool) -> Small | Large:
-    found = _large() if large else None
-    if found is not None:
-        return found.from_arrays(arrays)
-    tokens, starts = arrays["tokens"].tolist(), arrays["starts"].tolist()
-    return Small(tokens[begin:end] for begin, end in pairwise(starts))
-
-
 def _made_by(tokenizer: str) -> dict[str, object]:
     """What tokens depend on."""
     unicode = [unicodedata.unidata_version, regex.__version__]
     return {"format": _FORMAT, "tokenizer": tokenizer, "unicode": unicode if tokenizer == "unicode" else []}
 
 
-def _bytes(text: str) -> NDArray[np.uint8]:
-    return np.frombuffer(text.encode("utf-8", "surrogatepass"), np.uint8)
+def _bytes(value: object) -> NDArray[np.uint8]:
+    return np.frombuffer(json.dumps(value).encode(), np.uint8)
 
 
-def _text(array: NDArray[np.uint8]) -> str:
-    return array.tobytes().decode("utf-8", "surrogatepass")
+def _value(array_: NDArray[np.uint8]) -> Any:
+    return json.loads(array_.tobytes())

@@ -32,12 +32,12 @@ class Passage:
     place: int
     """The known text by its position."""
     start: int
-    """First token of the passage in the text asked about, and the one behind its last."""
+    """First token of the passage in the text asked about, and the one after its last."""
     end: int
 
 
 def weight(token: str) -> int:
-    """The length of a token in fifteenths of a word, as `word_count` reckons too.
+    """The length of a token in fifteenths of a word, as in `word_count`.
 
     15 for a word, 10 for a character of Han or kana, 6 for a grapheme of Thai and its kin.
     """
@@ -102,7 +102,7 @@ class Passages:
         numbers = np.array([number(token, -1) for token in tokens], np.int32)
         hashes = _hashes(numbers, first, last)
         for hit in np.flatnonzero(self._taken[hashes >> self._shift]).tolist():
-            begin, end = (int(np.searchsorted(self._hashes, hashes[hit], side)) for side in ("left", "right"))
+            begin, end = (np.searchsorted(self._hashes, hashes[hit], side) for side in ("left", "right"))
             start, stop = int(first[hit]), int(last[hit])
             for at in self._places[begin:end].tolist():
                 if np.array_equal(self._tokens[at : at + stop - start], numbers[start:stop]):
@@ -121,31 +121,20 @@ class Passages:
 
 
 def _windows(weights: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """(first, behind the last) of the shortest run of tokens from each on that makes thirteen words."""
+    """(first, after the last) of the shortest run of tokens from each on that makes thirteen words."""
     so_far = np.concatenate([[0], np.cumsum(weights)])
     last = np.searchsorted(so_far, so_far[:-1] + _LENGTH, "left")
     first = np.flatnonzero(last < so_far.size)
     return first, last[first]
 
 
-_known_powers: list[Words64] = []
-
-
-def _powers(size: int) -> tuple[Words64, Words64]:
-    """The powers of the base from 0 on and their inverses, at least `size` of them."""
-    if not _known_powers or _known_powers[0].size < size:
-        bases = np.full((2, max(size, 1024)), _BASE, np.uint64)
-        bases[1] = pow(_BASE, -1, 1 << 64)
-        bases[:, 0] = 1
-        _known_powers[:] = list(np.cumprod(bases, axis=1, dtype=np.uint64))
-    return _known_powers[0], _known_powers[1]
-
-
 def _hashes(numbers: NDArray[np.int32], first: NDArray[np.int64], last: NDArray[np.int64]) -> Words64:
     """A hash of each window, modulo 2**64: the same wherever it stands."""
-    powers, inverses = _powers(numbers.size)
+    bases = np.ones((2, numbers.size), np.uint64)
+    bases[:, 1:] = [[_BASE], [pow(_BASE, -1, 1 << 64)]]
+    powers, inverses = np.cumprod(bases, axis=1, dtype=np.uint64)
     mixed = (numbers.astype(np.uint64) + np.uint64(1)) * np.uint64(_MIX)
     mixed ^= mixed >> np.uint64(32)
     sums = np.zeros(numbers.size + 1, np.uint64)
-    np.cumsum(mixed * powers[: numbers.size], out=sums[1:])
+    np.cumsum(mixed * powers, out=sums[1:])
     return np.asarray(((sums[last] - sums[first]) * inverses[first]) * np.uint64(_MIX), np.uint64)

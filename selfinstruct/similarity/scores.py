@@ -6,28 +6,13 @@ F1 = 2 common / (m + n).
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
 
 _SLACK = Fraction(1, 10**9)
 """Room for float noise where pairs are searched for the float formula; what is found is then tested by it."""
-
-Exceeds = Callable[[int, int, int], bool]
-"""Is the likeness of lists of lengths m and n with a common subsequence of length L above the threshold? (L, m, n)"""
-
-
-def exceeds_exactly(threshold: str) -> Exceeds:
-    """The test 2L > t(m + n) on integers and the decimal t."""
-    t = Fraction(threshold)
-    up, down = t.numerator, t.denominator
-    return lambda common, m, n: 2 * common * down > up * (m + n)
-
-
-def exceeds_in_floats(threshold: str) -> Exceeds:
-    """The test as `rouge_score` makes it: F = 2pr / (p + r) in floats, which puts some ties above the threshold."""
-    t = float(threshold)
-    return lambda common, m, n: f1_in_floats(common, m, n) > t
 
 
 def f1_in_floats(common: int, m: int, n: int) -> float:
@@ -44,19 +29,19 @@ def f1(common: int, m: int, n: int) -> float:
 
 
 class Cutoff:
-    """Which scores count: those above a threshold (`strict`), or those at or above it. A score of 0 never does.
+    """Which scores count: those above a threshold. A score of 0 never does.
 
-    With `floats` the test is the float formula of `rouge_score`, otherwise exact arithmetic.
+    With `floats` the test is F = 2pr / (p + r) in floats, as `rouge_score` makes it, which puts some ties above the
+    threshold; otherwise it is exact arithmetic on the decimal.
     """
 
-    def __init__(self, threshold: str, *, strict: bool, floats: bool) -> None:
+    def __init__(self, threshold: str, *, floats: bool) -> None:
         self.value = Fraction(threshold)
-        self._strict = strict
-        t = float(threshold)
-        self.floor = (t if strict else math.nextafter(t, -1.0)) if floats else -1.0
+        self.floor = float(threshold) if floats else -1.0
         """What the float formula must exceed; below every score where integers alone decide."""
         self._bound = self.value - _SLACK if floats else self.value
-        self._needed_strictly = strict and not floats
+        self._floats = floats
+        self._needs = np.zeros(0, np.int32)
 
     def passes(self, common: int, m: int, n: int) -> bool:
         """Does this score count?"""
@@ -65,4 +50,10 @@ class Cutoff:
     def needed(self, total: int) -> int:
         """The least common length that can count for lists of m + n = `total` tokens; at least 1."""
         up, down = self._bound.numerator * total, 2 * self._bound.denominator
-        return max(1, up // down + 1 if self._needed_strictly else -(-up // down))
+        return max(1, -(-up // down) if self._floats else up // down + 1)
+
+    def needs(self, most: int) -> NDArray[np.int32]:
+        """What is `needed` for each total up to `most` or more."""
+        if self._needs.size <= most:
+            self._needs = np.array([self.needed(total) for total in range(2 * most + 2)], np.int32)
+        return self._needs

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from itertools import islice
+from array import array
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -30,67 +30,42 @@ class Match(NamedTuple):
 
 
 class Small:
-    """Texts as token numbers, compared one by one. In a query, -1 stands for a token that no text has."""
+    """Texts as token numbers, compared one by one; text p is tokens[starts[p]:starts[p + 1]], and more may come.
 
-    def __init__(self, texts: Iterable[Sequence[int]] = ()) -> None:
-        self._texts = [_letters(text) for text in texts]
+    In a query, -1 stands for a token that no text has.
+    """
 
-    def __len__(self) -> int:
-        return len(self._texts)
-
-    def add(self, tokens: Sequence[int]) -> None:
-        """Make a text known."""
-        self._texts.append(_letters(tokens))
+    def __init__(self, tokens: array[int], starts: array[int]) -> None:
+        self._tokens, self._starts = tokens, starts
+        self._texts: list[str | list[int]] = []
 
     def best(self, queries: Sequence[Sequence[int]], cutoff: Cutoff, first: int = 0) -> list[Match | None]:
         """For each query the nearest text that passes, the earliest among equals, from position `first` on."""
-        return [self._best(_letters(query), cutoff, first) for query in queries]
+        texts = self._known()[first:] if first else self._known()
+        return [self._best(_letters(query), texts, cutoff, first) for query in queries]
 
-    def top(self, query: Sequence[int], k: int) -> list[Match]:
-        """The k nearest texts whatever their score, earlier ones first among equals."""
-        letters = _letters(query)
-        if not letters:
-            return [Match(place, 0, len(text)) for place, text in enumerate(islice(self._texts, k))]
-        # A limit of 1 would raise a cutoff from one text to the next: see _SLACK.
-        found = process.extract(letters, self._texts, scorer=Indel.normalized_similarity, limit=max(k, 2))
-        return [self._match(letters, place, similarity) for _, similarity, place in found[:k]]
+    def commons(self, query: Sequence[int]) -> NDArray[np.int32]:
+        """The length of the longest common subsequence with each text."""
+        texts = self._known()
+        found = process.cdist([_letters(query)], texts, scorer=LCSseq.similarity, dtype=np.int32)
+        return np.asarray(found[0] if texts else [], np.int32)
 
-    def commons(self, query: Sequence[int]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-        """The length of the longest common subsequence with each text, and each text's length."""
-        letters = _letters(query)
-        found = [LCSseq.similarity(letters, text) for text in self._texts]
-        return np.array(found, np.int32), np.array([len(text) for text in self._texts], np.int64)
+    def _known(self) -> list[str | list[int]]:
+        for place in range(len(self._texts), len(self._starts) - 1):
+            self._texts.append(_letters(self._tokens[self._starts[place] : self._starts[place + 1]]))
+        return self._texts
 
-    def texts(self) -> list[list[int]]:
-        """Token numbers of all texts."""
-        return [_numbers(text) for text in self._texts]
-
-    def nbytes(self) -> int:
-        """Bytes of all texts."""
-        return sum(text.__sizeof__() + 8 for text in self._texts)
-
-    def to_arrays(self) -> dict[str, NDArray[np.generic]]:
-        """The texts as arrays."""
-        texts = self.texts()
-        starts = np.zeros(len(texts) + 1, np.int64)
-        np.cumsum([len(text) for text in texts], out=starts[1:])
-        return {"tokens": np.array([token for text in texts for token in text], np.int32), "starts": starts}
-
-    def _best(self, query: str | list[int], cutoff: Cutoff, first: int) -> Match | None:
-        texts = self._texts[first:] if first else self._texts
+    def _best(self, query: str | list[int], texts: list[str | list[int]], cutoff: Cutoff, first: int) -> Match | None:
         if not query:
             return None
         least = max(0.0, float(cutoff.value) - _SLACK)
         found = process.extract(query, texts, scorer=Indel.normalized_similarity, limit=None, score_cutoff=least)
         for _, similarity, place in found:
-            match = self._match(query, place + first, similarity)
-            if cutoff.passes(match.common, match.length, len(query)):
-                return match
+            length = len(texts[place])
+            common = round(similarity * (length + len(query)) / 2)
+            if cutoff.passes(common, length, len(query)):
+                return Match(place + first, common, length)
         return None
-
-    def _match(self, query: str | list[int], place: int, similarity: float) -> Match:
-        length = len(self._texts[place])
-        return Match(place, round(similarity * (length + len(query)) / 2), length)
 
 
 def _letters(tokens: Sequence[int]) -> str | list[int]:
@@ -98,7 +73,3 @@ def _letters(tokens: Sequence[int]) -> str | list[int]:
     if not tokens or max(tokens) + 1 < _LETTERS:
         return "".join([chr(token + 1) for token in tokens])
     return [token + 1 for token in tokens]
-
-
-def _numbers(text: str | list[int]) -> list[int]:
-    return [(ord(letter) if isinstance(letter, str) else letter) - 1 for letter in text]

@@ -7,11 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from selfinstruct.config.sections import PublishSection
-from selfinstruct.diversity.figures import diversity
-from selfinstruct.diversity.scored import evenly
-from selfinstruct.pool.ledger import acceptance, classifications
-from selfinstruct.pool.reader import Connection
-from selfinstruct.pool.training_rows import Row, rows
+from selfinstruct.diversity.figures import diversity, evenly
+from selfinstruct.pool.reader import Reader
+from selfinstruct.pool.records import RoundFigures, Row
 from selfinstruct.similarity.tokens import tokenize
 
 Figures = Mapping[str, float | None]
@@ -51,10 +49,11 @@ class _Counts:
     tasks: list[str] = field(default_factory=list)
 
 
-def measure(connection: Connection) -> tuple[dict[str, float | None], list[str]]:
+def measure(pool: Reader) -> tuple[dict[str, float | None], list[str]]:
     """(figures by name, ids of the tasks in order) of the rows that would be exported now."""
     counts = _Counts()
-    varied = diversity(evenly(_instructions(connection, counts))).to_json()
+    judged = [one for one in pool.rounds() if one.state != "planned"]
+    varied = diversity(evenly(_instructions(pool, counts))).to_json()
     del varied["instructions"]  # the number of tasks
     return {
         "tasks": len(counts.tasks),
@@ -62,27 +61,32 @@ def measure(connection: Connection) -> tuple[dict[str, float | None], list[str]]
         "duplicate_share": _share(counts.duplicates, counts.rows),
         "short_share": _share(counts.short, counts.generations),
         "cut_share": _share(counts.cut, counts.rows),
-        "acceptance": _rounded(acceptance(connection)),
-        "recent_acceptance": _rounded(acceptance(connection, LAST_ROUNDS)),
+        "acceptance": _acceptance(judged),
+        "recent_acceptance": _acceptance(judged[-LAST_ROUNDS:]),
         **varied,
     }, counts.tasks
 
 
-def _instructions(connection: Connection, counts: _Counts) -> Iterator[tuple[str, str, float | None]]:
+def _acceptance(rounds: Sequence[RoundFigures]) -> float | None:
+    """Accepted of judged instructions; None before anything is judged."""
+    accepted = sum(one.accepted for one in rounds)
+    return _share(accepted, accepted + sum(sum(one.rejected["instruction"].values()) for one in rounds))
+
+
+def _instructions(pool: Reader, counts: _Counts) -> Iterator[tuple[str, str, float | None]]:
     """The id, instruction and nearest score of each task; its rows are counted meanwhile."""
-    classified = classifications(connection)
-    for row in rows(connection):
-        _count(row, counts, is_classification=row.task_id in classified)
+    for row in pool.rows():
+        _count(row, counts)
         if not counts.tasks or counts.tasks[-1] != row.task_id:
             counts.tasks.append(row.task_id)
             yield row.task_id, row.instruction, row.nearest_score
 
 
-def _count(row: Row, counts: _Counts, *, is_classification: bool) -> None:
+def _count(row: Row, counts: _Counts) -> None:
     output = tokenize(row.instance.output)
     counts.rows += 1
     counts.cut += ends_in_the_middle(row.instance.output)
-    if not is_classification:
+    if not row.is_classification:
         counts.generations += 1
         counts.short += len(output) <= SHORT_TOKENS
     texts = [tokenize(f"{row.instruction}\n{row.instance.input}")]

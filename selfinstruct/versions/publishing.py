@@ -16,8 +16,7 @@ from selfinstruct.errors import ConfigError, PoolError
 from selfinstruct.exports.manifest import describe
 from selfinstruct.exports.splits import parse_split
 from selfinstruct.exports.writing import Options, export_from, formats_wanted
-from selfinstruct.pool.ledger import instructions_of, position
-from selfinstruct.pool.reader import Connection, snapshot
+from selfinstruct.pool.reader import Reader, snapshot
 from selfinstruct.pool.whole_files import sync
 from selfinstruct.versions.gate import Figures, measure, reasons_against, shown
 from selfinstruct.versions.shelf import DATA, MANIFEST, Version, locked, point_latest, shelf, versions
@@ -54,21 +53,21 @@ def publish(pool: Path, bounds: PublishSection) -> Published:
         options = Options(split=None if bounds.split is None else parse_split(bounds.split))
     except ConfigError as error:
         raise ConfigError(str(error).replace("--split", "publish.split =", 1)) from error
-    with snapshot(pool) as connection:
+    with snapshot(pool) as reader:
         try:
             shelf(pool).mkdir(exist_ok=True)
             with locked(shelf(pool) / ".lock", "another process publishes this pool"):
-                return _publish(pool, connection, bounds, options)
+                return _publish(pool, reader, bounds, options)
         except OSError as error:
             raise PoolError(f"{shelf(pool)}: a version cannot be written ({error.strerror or error})") from error
 
 
-def _publish(pool: Path, connection: Connection, bounds: PublishSection, options: Options) -> Published:
+def _publish(pool: Path, reader: Reader, bounds: PublishSection, options: Options) -> Published:
     known = versions(pool)
     good = next((one for one in reversed(known) if one.is_published), None)
     point_latest(pool, good)  # a kill may have come before this
     about: dict[str, Any] = {
-        "position": asdict(position(connection)),
+        "position": asdict(reader.position()),
         "export": {"formats": list(bounds.formats), **options.to_json()},
         "gate": bounds.model_dump(mode="json", exclude={"formats", "split"}),
     }
@@ -80,15 +79,15 @@ def _publish(pool: Path, connection: Connection, bounds: PublishSection, options
         shutil.rmtree(left)
     folder = Path(tempfile.mkdtemp(dir=shelf(pool), prefix=".new-"))
     try:
-        figures, tasks = measure(connection)
-        export_from(connection, bounds.formats, folder / DATA, options)
+        figures, tasks = measure(reader)
+        export_from(reader, bounds.formats, folder / DATA, options)
         files = json.loads((folder / DATA / MANIFEST).read_text("utf-8"))["files"]
         of_rows = {f"{DATA}/{name}": describe(folder / DATA / name) for name, file in files.items() if "rows" in file}
         if good and of_rows == {name: good.manifest["files"].get(name) for name in of_rows}:
             return Published(good, is_new=False)
         number = known[-1].number + 1 if known else 1
         about = {"number": number, **about, "figures": figures}
-        made = _make(shelf(pool) / str(number), folder, connection, tasks, good, about, bounds)
+        made = _make(shelf(pool) / str(number), folder, reader, tasks, good, about, bounds)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     if made.is_published:
@@ -99,7 +98,7 @@ def _publish(pool: Path, connection: Connection, bounds: PublishSection, options
 def _make(
     folder: Path,
     new: Path,
-    connection: Connection,
+    reader: Reader,
     tasks: Sequence[str],
     good: Version | None,
     about: Mapping[str, Any],
@@ -123,7 +122,7 @@ def _make(
         "tasks_removed": len(removed),
     }
     changes = {"Added": added, "Removed": removed}
-    (new / CHANGELOG).write_text(_changelog(connection, manifest, before, changes), encoding="utf-8")
+    (new / CHANGELOG).write_text(_changelog(reader, manifest, before, changes), encoding="utf-8")
     paths = sorted(path for path in new.rglob("*") if path.is_file())
     manifest["files"] = {path.relative_to(new).as_posix(): describe(path) for path in paths}
     text = json.dumps(manifest, indent=2, ensure_ascii=False, sort_keys=True)
@@ -140,7 +139,7 @@ def _make(
 
 
 def _changelog(
-    connection: Connection, manifest: Mapping[str, Any], before: Figures | None, changes: Mapping[str, Sequence[str]]
+    reader: Reader, manifest: Mapping[str, Any], before: Figures | None, changes: Mapping[str, Sequence[str]]
 ) -> str:
     """The changelog in Markdown, which shows every text of a model as it is."""
     previous = manifest["previous"]
@@ -156,7 +155,8 @@ def _changelog(
         lines.append(f"| {name} | {shown(before.get(name)) if before else ''} | {shown(value)} |")
     for title, tasks in changes.items():
         if tasks:
-            first = instructions_of(connection, tasks[:MOST_SHOWN])
+            found = [(one, reader.task(one)) for one in tasks[:MOST_SHOWN]]
+            first = {one: task.instruction for one, task in found if task}
             more = f", the first {len(first)} of {len(tasks):,}" if len(tasks) > len(first) else ""
             lines += ["", f"## {title}{more}", "", *(f"- `{one}` {plain(text)}" for one, text in first.items())]
     return "\n".join(lines) + "\n"

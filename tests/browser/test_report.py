@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from selfinstruct.diversity.monitor import Window
+from selfinstruct.pool.opening import connect
 from selfinstruct.pool.removal import Selection, change
-from selfinstruct.pool.windows import add_window
-from selfinstruct.pool.writer import connect
+from selfinstruct.pool.statements import add_window
 from selfinstruct.report.page import write_report
 from selfinstruct.types import Instance, Task
 from tests.browser.conftest import PHONE, expect, until

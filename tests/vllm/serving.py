@@ -7,12 +7,13 @@ import json
 import os
 import sqlite3
 import threading
+import urllib.request
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Self
 
-from selfinstruct.models.vllm.metrics import Metrics
-from selfinstruct.models.vllm.process import VllmOptions, VllmServer
+from selfinstruct.models.vllm.command import VllmOptions
+from selfinstruct.models.vllm.process import VllmServer
 from selfinstruct.pool.reader import status
 from tests.builders import rows
 from tests.vllm.processes import Seen, descendants
@@ -77,15 +78,20 @@ class Serving:
             self._up.set_exception(error)
 
     @property
-    def metrics(self) -> Metrics:
-        found: Metrics | None = asyncio.run_coroutine_threadsafe(self.server.metrics(), self._loop).result(30)
-        assert found is not None
-        return found
+    def prefix_tokens(self) -> tuple[float, float]:
+        """Prompt tokens looked up in the prefix cache since the start, and those that were there."""
+        with urllib.request.urlopen(self.server.base_url.removesuffix("/v1") + "/metrics") as response:
+            lines = response.read().decode().splitlines()
+        queries, hits = (
+            sum(float(line.split()[-1]) for line in lines if line.startswith(f"vllm:prefix_cache_{name}_total{{"))
+            for name in ("queries", "hits")
+        )
+        return queries, hits
 
     @property
     def family(self) -> list[Seen]:
         """All processes that there are of it now, the supervisor first."""
-        process = self.server._process
+        process = self.server.process
         if process is None:
             return []
         return [one for one in descendants(os.getpid()) if one.pid == process.pid] + descendants(process.pid)

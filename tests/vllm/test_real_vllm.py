@@ -138,16 +138,6 @@ def test_a_run_goes_on_after(tmp_path: Path, serving: Serving, harm: str) -> Non
     gone(before)
 
 
-def test_a_server_that_does_not_come_up_again_is_given_up_with_the_reason(models: Path, tmp_path: Path) -> None:
-    options = vllm_options(models / "chat", max_restarts=0)
-    with Serving(options, tmp_path / "vllm.log") as serving:
-        before = serving.processes
-        os.kill(serving.engine, signal.SIGKILL)
-        wait_until(lambda: serving.gave_up, 60, "giving up")
-        assert "not started again" in serving.gave_up[0]
-        gone(before)
-
-
 @contextlib.contextmanager
 def started(pool: Path, config: Path) -> Iterator[subprocess.Popen[str]]:
     """`generate --backend vllm` as a program of its own."""
@@ -283,13 +273,10 @@ def test_a_base_model_asked_for_chat_is_told_of_the_paper_recipe(models: Path, t
         assert outcome.exit_code == 0
 
 
-def failed_start(model: Path | str, folder: Path, *more: str) -> SelfInstructError:
-    told: list[str] = []
-
+def failed_start(model: Path | str, folder: Path, *more: str, **options: object) -> SelfInstructError:
     async def work() -> None:
-        options = vllm_options(Path("/"), *more)
-        options = type(options)(command=options.command, args=options.args, model=str(model), start_timeout_s=400)
-        async with VllmServer(options, MODEL, folder / "vllm.log", told.append):
+        given = replace(vllm_options(Path("/"), *more, **options), model=str(model))
+        async with VllmServer(given, MODEL, folder / "vllm.log", lambda _: None):
             pass
 
     with pytest.raises(SelfInstructError) as caught:
@@ -298,36 +285,16 @@ def failed_start(model: Path | str, folder: Path, *more: str) -> SelfInstructErr
 
 
 def test_starts_that_must_fail_say_why(models: Path, tmp_path: Path) -> None:
-    error = failed_start(models / "chat", tmp_path, "--no-such-flag", "7")
-    assert isinstance(error, ConfigError)
-    assert "--no-such-flag" in str(error)
-    error = failed_start(models / "chat", tmp_path, "--dtype", "float7")
-    assert isinstance(error, ConfigError)
-    assert "--dtype" in str(error)
-    error = failed_start(models / "chat", tmp_path, "--kv-cache-memory-bytes", "100000")
-    assert isinstance(error, AccessError)
-    assert "--max-model-len" in str(error)
-    error = failed_start("nobody/nothing", tmp_path)
-    assert isinstance(error, AccessError)
-    assert "huggingface.co" in str(error)
-
-
-def test_a_machine_without_a_gpu_is_told_so(models: Path, tmp_path: Path) -> None:
-    options = vllm_options(models / "chat", env={"VLLM_TEST_BUILD": "cu130"})
-
-    async def work() -> None:
-        async with VllmServer(options, MODEL, tmp_path / "vllm.log", lambda _: None):
-            pass
-
-    with pytest.raises(AccessError, match="finds no GPU"):
-        asyncio.run(work())
-
-
-def test_a_missing_folder_fails_before_anything_starts(models: Path, tmp_path: Path) -> None:
-    error = failed_start(tmp_path / "nothing", tmp_path)
-    assert isinstance(error, ConfigError)
-    assert "there is no folder" in str(error)
-    assert not (tmp_path / "vllm.log").exists()
+    chat = models / "chat"
+    for error, kind, wanted in (
+        (failed_start(chat, tmp_path, "--no-such-flag", "7"), ConfigError, "--no-such-flag"),
+        (failed_start(chat, tmp_path, "--dtype", "float7"), ConfigError, "--dtype"),
+        (failed_start(chat, tmp_path, "--kv-cache-memory-bytes", "100000"), AccessError, "--max-model-len"),
+        (failed_start("nobody/nothing", tmp_path), AccessError, "huggingface.co"),
+        (failed_start(chat, tmp_path, env={"VLLM_TEST_BUILD": "cu130"}), AccessError, "finds no GPU"),
+    ):
+        assert isinstance(error, kind)
+        assert wanted in str(error)
 
 
 def test_a_port_that_somebody_takes_meanwhile_is_told(models: Path, serving: Serving) -> None:
@@ -380,17 +347,17 @@ def test_the_fixed_part_of_each_stage_comes_from_the_prefix_cache(
     for recipe in ("paper", "chat"):
         grow(tmp_path / f"warm-{recipe}", config_file(tmp_path, serving, recipe=recipe, target=12, seed=100))
         warm = {form_of(*row) for row in rows(tmp_path / f"warm-{recipe}", "SELECT stage, messages FROM requests")}
-        before = serving.metrics
+        before = serving.prefix_tokens
         pool = tmp_path / recipe
         grow(pool, config_file(tmp_path, serving, recipe=recipe, target=12, seed=200))
-        after = serving.metrics
+        after = serving.prefix_tokens
         asked = rows(
             pool,
             "SELECT r.stage, r.messages, c.prompt_tokens, c.cached_tokens FROM requests r JOIN completions c "
             "ON c.request_id = r.id WHERE c.kind = 'answer'",
         )
-        assert after.prefix_hits - before.prefix_hits == sum(row[3] for row in asked)
-        assert after.prefix_queries - before.prefix_queries == sum(row[2] for row in asked)
+        queries, hits = (now - then for now, then in zip(after, before, strict=True))
+        assert (queries, hits) == (sum(row[2] for row in asked), sum(row[3] for row in asked))
         measured: set[str] = set()
         by_form: dict[tuple[str, str], list[tuple[list[int], int]]] = defaultdict(list)
         for (stage, messages, _, cached), tokens in zip(
@@ -411,9 +378,8 @@ def test_the_fixed_part_of_each_stage_comes_from_the_prefix_cache(
             print(f"{recipe}/{stage}: {len(requests)} requests, {whole} fixed tokens, {share:.1%} hit")
             assert share >= 0.9, (recipe, stage, form)
         assert len(measured) == 3
-        of_all = (after.prefix_hits - before.prefix_hits) / (after.prefix_queries - before.prefix_queries)
-        record_property(f"{recipe}/all prompt tokens", f"{of_all:.1%}")
-        print(f"{recipe}: {of_all:.1%} of all prompt tokens hit")
+        record_property(f"{recipe}/all prompt tokens", f"{hits / queries:.1%}")
+        print(f"{recipe}: {hits / queries:.1%} of all prompt tokens hit")
 
 
 def form_of(stage: str, messages: str) -> tuple[str, str]:

@@ -3,8 +3,8 @@
 A child that vanishes takes nobody with it: vLLM's engine goes on when its API server is killed, and the API server when
 we are. So this process stands between. Standard input is a pipe that only the program holds. A byte in it means: ask
 the command to end (SIGTERM). Its end means: kill all at once; the kernel closes it however the program dies. When the
-command ends, what it has left behind is killed too. Should this process be killed itself, a shell in a session of its
-own does the last of that.
+command ends, what it has left running is killed too. Should this process be killed itself, a shell in a session of its
+own kills the command's process group.
 
 Standard library only, and run by its path: it starts in milliseconds and shares nothing with the program.
 """
@@ -18,7 +18,7 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,17 +34,21 @@ def start(command: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
     )
 
 
-def end(supervisor: subprocess.Popen[bytes], grace_s: float) -> None:
-    """Ask a command to end; what is left of it after so many seconds, or at an interruption, is killed."""
+def end(supervisor: subprocess.Popen[bytes], grace_s: float, kill_s: float | None = None) -> None:
+    """Ask a command to end, unless the grace is 0; what is left of it after that, or at an interruption, is killed.
+
+    Raises:
+        subprocess.TimeoutExpired: what was killed has not ended after `kill_s`.
+    """
     assert supervisor.stdin is not None  # noqa: S101 - for the type checker; it is a pipe
     try:
-        if supervisor.poll() is None:
+        if grace_s and supervisor.poll() is None:
             with contextlib.suppress(BrokenPipeError, subprocess.TimeoutExpired):
                 os.write(supervisor.stdin.fileno(), b"t")
                 supervisor.wait(grace_s)
     finally:
         supervisor.stdin.close()
-        supervisor.wait()
+        supervisor.wait(kill_s)
 
 
 def _ask_kernel(option: int, value: int) -> None:
@@ -57,35 +61,26 @@ def _children() -> list[int]:
     """Processes whose parent this is, adopted ones included; empty where there is no /proc."""
     found = []
     for entry in Path("/proc").glob("[0-9]*/stat"):
-        try:
+        with contextlib.suppress(OSError):
             fields = entry.read_text(errors="replace").rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(fields[1]) == os.getpid():
-            found.append(int(entry.parent.name))
+            if int(fields[1]) == os.getpid():
+                found.append(int(entry.parent.name))
     return found
-
-
-def _kill(call: Callable[[int, int], None], number: int) -> None:
-    try:
-        call(number, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        return
 
 
 def _kill_all(group: int, last: subprocess.Popen[bytes] | None) -> None:
     """Kill a process group and whatever else descends from this process, until nothing is left.
 
-    The shell that would do it is outside the group and waits for us, so it ends first, by its own handle.
+    The shell that would do it is outside the group and waits for us, so it is killed by its own handle.
     """
-    _kill(os.killpg, group)
-    if last is not None:
-        last.kill()
-        last.wait()
     while True:
-        _kill(os.killpg, group)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(group, signal.SIGKILL)
+        if last is not None:
+            last.kill()
         for child in _children():
-            _kill(os.kill, child)
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(child, signal.SIGKILL)
         try:
             os.waitpid(-1, 0)
         except ChildProcessError:
@@ -121,7 +116,6 @@ def supervise(command: Sequence[str]) -> int:
             ["/bin/sh", "-c", 'read -r _ || kill -s KILL -- "-$0"', str(child.pid)],
             stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
-        assert last.stdin is not None  # noqa: S101 - for the type checker; it is a pipe
         while child.poll() is None:
             ready, _, _ = select.select([0, bell], [], [])
             if bell in ready:

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfinstruct.checks.instances import judge_instances
 from selfinstruct.checks.labels import is_one_of, stated_labels
+from selfinstruct.checks.screening import judge_instances
 from selfinstruct.types import InstanceCandidate, Task
-from tests.builders import changed, settings
+from tests.builders import changed, instance_fault, settings
 
 PLAIN = "Explain the words to me."
 SETTINGS = settings()
@@ -27,10 +27,8 @@ def candidates(*pairs: tuple[str, str]) -> tuple[InstanceCandidate, ...]:
 
 
 def reason(instruction: str, given_input: str, output: str, *, classification: bool = False) -> str | None:
-    """The reason for which one instance is rejected; None: it is kept."""
-    kept, rejections = judge_instances(task(instruction, classification), candidates((given_input, output)), SETTINGS)
-    assert len(kept) + len(rejections) == 1
-    return rejections[0].reason if rejections else None
+    found = instance_fault(SETTINGS, instruction, output, given_input, is_classification=classification)
+    return found.reason if found else None
 
 
 def reasons(
@@ -152,7 +150,8 @@ GOOD = [
     (PLAIN, "a", "I'm sorry to hear about your dog."), (PLAIN, "a", "I can't help smiling when it rains."),
     (PLAIN, "a", "As an AI researcher, I train models."), (PLAIN, "a", "The bot said: I'm sorry, but I can't."),
     # Labels that belong to the answer.
-    (PLAIN, "a", "Example 1: drizzle\nExample 2: storm"), ("Write test cases for abs.", "a", "Input: -1\nOutput: 1"),
+    (PLAIN, "a", "Example 1: drizzle\nExample 2: storm"),
+    ("Give the input and the output of a test of abs.", "a", "Input: -1\nOutput: 1"),
     ("Plan my day as tasks.", "a", "Morning\n\nTask: wash up"), (PLAIN, "a", "Instructions:\n1. Boil water."),
     ("Write an instruction for a cook.", "a", "Instruction: Boil water."),
     # Links, letters and markup that belong to the task.
@@ -186,26 +185,27 @@ def test_a_classification_may_have_the_label_none(label: str) -> None:
     assert reasons(task("Sort it.", True), ("a", label), labels=("Joy", "None", "N/A")) == [None]
 
 
-def test_only_the_first_of_equal_instances_is_kept() -> None:
-    assert reasons(task(), ("a", "b"), ("a ", " b\n"), ("c", "b")) == [None, "duplicate", None]
-    assert reasons(task(is_classification=True), ("a", "Yes"), ("a", "yes.")) == [None, "duplicate"]
+KEPT, DUPLICATE, CONFLICT = None, "duplicate", "conflicting_outputs"
 
 
-def test_several_outputs_of_one_input_reject_each_other() -> None:
-    assert reasons(task(), ("a", "b"), ("x", "y"), ("a", "c")) == ["conflicting_outputs", None, "conflicting_outputs"]
-
-
-def test_without_an_input_the_first_answer_of_a_generation_is_kept() -> None:
-    assert reasons(task(), ("", "b"), (" ", "c"), ("", "d")) == [None, "conflicting_outputs", "conflicting_outputs"]
-    assert reasons(task(is_classification=None), ("", "b"), ("", "c")) == [None, "conflicting_outputs"]
-
-
-def test_contradicting_labels_are_all_rejected_without_an_input_too() -> None:
-    assert reasons(task(is_classification=True), ("", "Yes"), ("", "No")) == ["conflicting_outputs"] * 2
-
-
-def test_an_instance_with_a_fault_of_its_own_contradicts_nobody() -> None:
-    assert reasons(task(), ("a", ""), ("a", "b")) == ["empty_output", None]
+@pytest.mark.parametrize(
+    ("classification", "pairs", "wanted"),
+    [
+        (False, [("a", "b"), ("a ", " b\n"), ("c", "b")], [KEPT, DUPLICATE, KEPT]),
+        (True, [("a", "Yes"), ("a", "yes.")], [KEPT, DUPLICATE]),
+        (False, [("a", "b"), ("x", "y"), ("a", "c")], [CONFLICT, KEPT, CONFLICT]),
+        # Without an input the first answer of a generation is kept; labels all contradict each other.
+        (False, [("", "b"), (" ", "c"), ("", "d")], [KEPT, CONFLICT, CONFLICT]),
+        (None, [("", "b"), ("", "c")], [KEPT, CONFLICT]),
+        (True, [("", "Yes"), ("", "No")], [CONFLICT, CONFLICT]),
+        # What is faulty by itself contradicts nobody.
+        (False, [("a", ""), ("a", "b")], ["empty_output", KEPT]),
+    ],
+)
+def test_instances_of_a_task_are_judged_together(
+    classification: bool | None, pairs: list[tuple[str, str]], wanted: list[str | None]
+) -> None:
+    assert reasons(task(is_classification=classification), *pairs) == wanted
 
 
 def test_labels_outside_the_set_are_found() -> None:
@@ -217,18 +217,11 @@ def test_labels_outside_the_set_are_found() -> None:
     assert reasons(task("Label it.", False), *pairs, labels=("positive", "negative")) == [None] * 4
 
 
-def test_the_first_instances_are_kept_when_there_are_too_many() -> None:
+def test_the_first_instances_are_kept_when_there_are_too_many_and_rejected_ones_take_no_place() -> None:
     pairs = tuple((letter, letter.upper()) for letter in "abcd")
-    assert reasons(task(), *pairs, max_instances=2) == [None, None, "too_many", "too_many"]
-
-
-def test_what_is_rejected_takes_no_place() -> None:
-    assert reasons(task(), ("a", ""), ("b", "B"), ("b", "B"), ("c", "C"), max_instances=2) == [
-        "empty_output",
-        None,
-        "duplicate",
-        None,
-    ]
+    assert reasons(task(), *pairs, max_instances=2) == [KEPT, KEPT, "too_many", "too_many"]
+    pairs = ("a", ""), ("b", "B"), ("b", "B"), ("c", "C")
+    assert reasons(task(), *pairs, max_instances=2) == ["empty_output", KEPT, DUPLICATE, KEPT]
 
 
 @pytest.mark.parametrize(
@@ -250,31 +243,16 @@ def test_stated_labels_are_read(instruction: str, labels: tuple[str, ...]) -> No
 @pytest.mark.parametrize(
     "instruction",
     [
-        "Classify the animals as mammals or reptiles.",
-        "Say yes or no and explain why.",
-        "Rate it from 1 to 5.",
-        "Label the topic, for example Sports or Music.",
-        "Decide whether the sentence is about Anna.",
-        "If it is right, output yes. Otherwise, correct it.",
-        "Compare London and Paris.",
-        "",
+        "Classify the animals as mammals or reptiles.", "Say yes or no and explain why.", "Rate it from 1 to 5.",
+        "Label the topic, for example Sports or Music.", "Decide whether the sentence is about Anna.",
+        "If it is right, output yes. Otherwise, correct it.", "Compare London and Paris.", "",
     ],
-)
+)  # fmt: skip
 def test_no_labels_are_read_where_there_is_doubt(instruction: str) -> None:
     assert stated_labels(instruction) == ()
 
 
-@pytest.mark.parametrize(
-    ("output", "hit"),
-    [
-        ("YES", True),
-        ('"yes".', True),
-        ("No; it is not", True),
-        ("yes, no", True),
-        ("perhaps", False),
-        ("yesterday", False),
-        ("", False),
-    ],
-)
-def test_an_output_is_compared_with_the_labels(output: str, hit: bool) -> None:
-    assert is_one_of(output, ("Yes", "No")) == hit
+def test_an_output_is_compared_with_the_labels() -> None:
+    labels = ("Yes", "No")
+    assert all(is_one_of(output, labels) for output in ("YES", '"yes".', "No; it is not", "yes, no"))
+    assert not any(is_one_of(output, labels) for output in ("perhaps", "yesterday", ""))

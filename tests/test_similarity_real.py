@@ -1,4 +1,4 @@
-"""The first 1,500 real instructions, judged as the original judges them and by the index."""
+"""The first 1,000 real instructions, judged as the original judges them and by the index."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ from rouge_score.tokenize import tokenize
 from selfinstruct.similarity.index import Index
 
 INSTRUCTIONS = Path(__file__).parents[2] / "shared" / "data" / "gpt4o_mini_instructions_10k.txt"
-ACCEPTED = 606
 
 
 @pytest.fixture(scope="module")
 def instructions() -> list[str]:
     if not INSTRUCTIONS.exists():
         pytest.skip(f"NOT COMPARED WITH REAL INSTRUCTIONS: {INSTRUCTIONS} is missing")
-    return INSTRUCTIONS.read_text(encoding="utf-8").splitlines()[:1500]
+    return INSTRUCTIONS.read_text(encoding="utf-8").splitlines()[:1000]
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +32,7 @@ def accepted_by_the_original(instructions: list[str]) -> list[int]:
     return accepted
 
 
-@pytest.mark.parametrize("large_from", [0, 200, 10**9])
-@pytest.mark.parametrize("round_size", [1, 48])
+@pytest.mark.parametrize(("large_from", "round_size"), [(0, 1), (200, 48), (10**9, 1), (10**9, 48)])
 def test_the_same_instructions_are_accepted_as_by_a_plain_rouge_score_loop(
     instructions: list[str], accepted_by_the_original: list[int], large_from: int, round_size: int
 ) -> None:
@@ -47,4 +45,4 @@ def test_the_same_instructions_are_accepted_as_by_a_plain_rouge_score_loop(
                 accepted.append(begin + place)
                 index.add(f"s{begin + place}", text)
     assert accepted == accepted_by_the_original
-    assert len(accepted) == ACCEPTED
+    assert len(accepted) > 400

@@ -149,4 +149,5 @@ def test_in_each_language_a_repeat_scores_1_a_change_is_near_and_another_text_is
     assert same.score == 1
     assert 0.7 < near.score < 1
     assert far.score < 0.4
-    assert index.near_duplicates([text, changed, different], "0.7") == [same, near, None]
+    found = [index.near_duplicate(one, "0.7") for one in (text, changed, different)]
+    assert found == [same, near, None]

@@ -1,4 +1,4 @@
-"""What each built-in validator finds, and the look-alikes that it leaves alone."""
+"""What the checks of outputs find, and the look-alikes that they leave alone."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfinstruct.checks import BUILT_IN, validators
 from selfinstruct.checks.output_language import asked_language
-from selfinstruct.types import Instance, Task
-from tests.builders import settings
+from tests.builders import changed, instance_fault, settings
 
 DAY, SKY = "Tell me about your day.", "Tell me about the colour of the sky."
 PRIMES = "def is_prime(n):\n    if n == 2:\n    return True\n    return n % 2 == 1"
@@ -19,8 +17,11 @@ EXPLAINED = "def f(x):\n    return x\n\nThis gives back what it is given."
 BIRD = "The early bird that sings catches the worm."
 
 
+SETTINGS = settings()
+
+
 def fault(name: str, instruction: str, output: str, given_input: str = "") -> str | None:
-    found = BUILT_IN[name](Task("t", instruction, False), Instance(given_input, output))
+    found = instance_fault(changed(SETTINGS, checks=(name,)), instruction, output, given_input)
     return found.reason if found else None
 
 
@@ -124,7 +125,7 @@ GOOD = {
         ("Name the longest river in the world.", "The Nile is the longest river in the world."),
         ("Write a question about the tides of the sea.", "What are the tides of the sea?"),
     ],
-    "cut_off": [
+    "loose_end": [
         ("Complete the sentence.", "The old man walked to the harbour every day because"),
         ("Write a poem about the harbour.", "The old man walked to the harbour\nto look for ships and the"),
         ("List some colours of the harbour.", "red,\nblue,\ngreen,\nyellow,\ngrey,\nwhite,\nblack,\nbrown,"),
@@ -228,15 +229,12 @@ def test_the_language_asked_for_is_read_from_the_instruction(instruction: str, c
 
 def test_the_careful_one_tells_more_languages_apart() -> None:
     pytest.importorskip("lingua", reason="THE CAREFUL language_match NOT TESTED: the extra languages is not installed")
-    (careful,) = validators(settings(validators=("language_match:lingua",), personal_data="off"))
-    finnish = Task("t", "Translate the text into Finnish.", False)
-    estonian = Instance("", "Ma ei tea, kus see maja on, aba ma küsin homme naabri käest järele.")
-    assert fault("language_match", finnish.instruction, estonian.output) is None
-    found = careful(finnish, estonian)
-    assert found is not None
-    assert found.reason == "wrong_language"
-    assert careful(finnish, Instance("", "En tiedä, missä se talo on, mutta kysyn huomenna naapurilta.")) is None
-    assert careful(Task("t", "Say what you think.", False), estonian) is None
+    careful, finnish = "language_match:lingua", "Translate the text into Finnish."
+    estonian = "Ma ei tea, kus see maja on, aba ma küsin homme naabri käest järele."
+    assert fault("language_match", finnish, estonian) is None
+    assert fault(careful, finnish, estonian) == "wrong_language"
+    assert fault(careful, finnish, "En tiedä, missä se talo on, mutta kysyn huomenna naapurilta.") is None
+    assert fault(careful, "Say what you think.", estonian) is None
 
 
 GRAMMAR = {
@@ -290,17 +288,13 @@ SUMS = (
 ).split("|")
 
 
-@given(st.lists(st.sampled_from(SUMS), max_size=8), st.lists(st.sampled_from(SUMS), max_size=8))
-def test_no_numbers_make_arithmetic_fail(asked: list[str], said: list[str]) -> None:
-    question, answer = "".join(asked), "".join(said)
-    for ask in (
-        "What is {}?",
-        "Calculate {} to 2 decimal places.",
-        "Find the average of {}.",
-        "Add {} and 1.",
-        "Go on.",
-    ):
-        assert fault("numeric_answer", ask.format(question), f"So {answer} = {question}") != "validator_error"
+ASKS = ["What is {}?", "Calculate {} to 2 decimal places.", "Find the average of {}.", "Add {} and 1.", "Go on."]
+DRAWN = st.lists(st.sampled_from(SUMS), max_size=8).map("".join)
+
+
+@given(st.sampled_from(ASKS), DRAWN, DRAWN)
+def test_no_numbers_make_arithmetic_fail(ask: str, question: str, answer: str) -> None:
+    assert fault("numeric_answer", ask.format(question), f"So {answer} = {question}") != "validator_error"
     assert fault("numeric_answer", "Find the sum of the numbers.", answer, question) != "validator_error"
 
 
@@ -316,12 +310,3 @@ def test_numbers_without_end_are_not_looked_at(instruction: str, output: str) ->
     started = time.process_time()
     assert fault("numeric_answer", instruction, output) is None
     assert time.process_time() - started < 1.5
-
-
-@pytest.mark.parametrize("name", BUILT_IN)
-def test_a_validator_that_fails_rejects_the_row_and_says_so(name: str) -> None:
-    broken: str = None  # type: ignore[assignment]
-    found = BUILT_IN[name](Task("t", broken, False), Instance("", "Nothing."))
-    assert found is not None
-    assert found.reason == "validator_error"
-    assert "TypeError" in found.evidence

@@ -10,14 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfinstruct.checks.instructions import (
-    blocked_words,
-    copy_of_demonstration,
-    fault_of_instruction,
-    instruction_rules,
-    too_long,
-    too_short,
-)
+from selfinstruct.checks import instruction_checks
+from selfinstruct.checks.instructions import blocked_words, copy_of_demonstration, too_long, too_short
+from selfinstruct.checks.screening import fault_of_instruction
 from selfinstruct.checks.wording import word_count
 from tests.builders import ROOT, settings
 
@@ -25,8 +20,8 @@ SHARED = ROOT.parent / "shared"
 ANY_TEXT = st.text(st.characters()) | st.text(
     st.sampled_from("ab AN1.,:;\"“”'[](){}<>\n\t\0_X…中的、。《\ud800\ufffd#*`")
 )
-DEFAULT = instruction_rules(settings())
-RULES = instruction_rules(settings(min_words=2, blocked_words=("secret", "map")))
+DEFAULT = instruction_checks(settings())
+RULES = instruction_checks(settings(min_words=2, blocked_words=("secret", "map")))
 
 
 def reason(text: str) -> str | None:
@@ -123,9 +118,10 @@ def test_of_real_instructions_few_are_refused_and_each_is_beyond_text() -> None:
     path = SHARED / "data" / "gpt4o_mini_instructions_10k.txt"
     if not path.is_file():
         pytest.skip(f"{path} is absent")
-    refused = [fault for text in path.read_text("utf-8").splitlines() if (fault := fault_of_instruction(text, DEFAULT))]
+    texts = path.read_text("utf-8").splitlines()[::3]
+    refused = [fault for text in texts if (fault := fault_of_instruction(text, DEFAULT))]
     assert {fault.reason for fault in refused} == {"beyond_text"}
-    assert 90 <= len(refused) <= 115
+    assert 30 <= len(refused) <= 39
 
 
 @given(ANY_TEXT)
@@ -179,47 +175,30 @@ def test_long_texts_are_found(text: str, hit: bool) -> None:
     assert (too_long(150)(text) is not None) == hit
 
 
-BLOCKED = blocked_words(("image", "go to", "map", "graph", "c++", " dry   run ", "", "图片"))
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "Describe the IMAGE in detail.",
-        "Where should I go  to\neat tonight?",
-        "Explain the ｍａｐ to a child.",
-        "Describe the flow-chart and the graph.",
-        "请描述这张图片的内容。",
-        "Explain templates in C++ today",
+def test_blocked_words_are_found_and_longer_ones_that_contain_them_survive() -> None:
+    blocked = blocked_words(("image", "go to", "map", "graph", "c++", " dry   run ", "", "图片"))
+    for text in (
+        "Describe the IMAGE in detail.", "Where should I go  to\neat tonight?", "Explain the ｍａｐ to a child.",
+        "Describe the flow-chart and the graph.", "请描述这张图片的内容。", "Explain templates in C++ today",
         "Describe a dry\trun of it",
-    ],
-)
-def test_blocked_words_are_found(text: str) -> None:
-    assert BLOCKED(text) is not None
+    ):  # fmt: skip
+        assert blocked(text) is not None, text
+    for text in (
+        "Explain what a paragraph is.", "Use your imagination.", "Forgo toast.", "Explain gråph.", "这首诗的意境。",
+    ):  # fmt: skip
+        assert blocked(text) is None, text
+        assert blocked_words(())(text) is None
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["Explain what a paragraph is.", "Use your imagination.", "Forgo toast.", "Explain gråph.", "这首诗的意境。"],
-)
-def test_longer_words_that_contain_blocked_ones_survive(text: str) -> None:
-    assert BLOCKED(text) is None
-    assert blocked_words(())(text) is None
-
-
-@pytest.mark.parametrize(
-    "shown", ["  write a HAIKU,\nabout rain!", "Ｗrite a haiku about rain.", "“Write a haiku about rain”"]
-)
-def test_a_copy_of_a_demonstration_is_found(shown: str) -> None:
-    fault = copy_of_demonstration("Write a haiku about rain.", ["Explain tides.", shown])
-    assert fault is not None
-    assert fault.reason == "copy_of_demonstration"
-
-
-@pytest.mark.parametrize("shown", ["Write a haiku about rains.", "Write a haiku", "Explain C++ to me", "", "..."])
-def test_other_words_than_the_demonstrations_survive(shown: str) -> None:
-    assert copy_of_demonstration("Write a haiku about rain.", [shown]) is None
-    assert copy_of_demonstration("Explain C to me", [shown]) is None
+def test_a_copy_of_a_demonstration_has_the_same_words() -> None:
+    text = "Write a haiku about rain."
+    for shown in ("  write a HAIKU,\nabout rain!", "Ｗrite a haiku about rain.", "“Write a haiku about rain”"):
+        fault = copy_of_demonstration(text, ["Explain tides.", shown])
+        assert fault is not None
+        assert fault.reason == "copy_of_demonstration"
+    for shown in ("Write a haiku about rains.", "Write a haiku", "Explain C++ to me", "", "..."):
+        assert copy_of_demonstration(text, [shown]) is None
+        assert copy_of_demonstration("Explain C to me", [shown]) is None
 
 
 def _instructions(path: Path) -> list[str]:

@@ -8,16 +8,14 @@ from itertools import groupby
 
 import pytest
 
-from selfinstruct.checks import validators
-from selfinstruct.checks.instances import judge_instances
-from selfinstruct.checks.instructions import fault_of_instruction, instruction_rules
+from selfinstruct.checks import instruction_checks
+from selfinstruct.checks.screening import fault_of_instruction, judge_instances
 from selfinstruct.types import Instance, InstanceCandidate, Task
 from tests.builders import ROOT, settings
 
 REAL = ROOT.parent / "shared/data/real_models"
 SETTINGS = settings()
-RULES = instruction_rules(SETTINGS)
-CHECKS = validators(SETTINGS)
+CHECKS = instruction_checks(SETTINGS)
 SEED = Task(
     "s",
     "Thank the caller.",
@@ -28,10 +26,10 @@ SEED = Task(
 
 def decided(instruction: str, *rows: tuple[str, str]) -> list[tuple[str, str] | str]:
     """What becomes of (input, output) of one task: the instance, or the reason."""
-    if fault := fault_of_instruction(instruction, RULES):
+    if fault := fault_of_instruction(instruction, CHECKS):
         return [fault.reason] * len(rows)
     candidates = [InstanceCandidate("r", place, *row) for place, row in enumerate(rows)]
-    kept, rejected = judge_instances(Task("t", instruction, False), candidates, SETTINGS, (), CHECKS, [SEED])
+    kept, rejected = judge_instances(Task("t", instruction, False), candidates, SETTINGS, (), [SEED])
     ends = {one.position: (one.input, one.output) for one in kept} | {one.position: one.reason for one in rejected}
     return [ends[place] for place in range(len(rows))]
 

@@ -1,0 +1,163 @@
+"""What became of a task or candidate, in words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from selfinstruct.errors import PoolError
+from selfinstruct.pool.reader import Reader, snapshot
+from selfinstruct.pool.records import Event, StoredRejection, StoredTask
+from selfinstruct.pool.yields import SAMPLED
+from selfinstruct.similarity.common import mark_common
+from selfinstruct.types import APART, JudgeVerdict
+
+Line = tuple[str, str]
+"""Label and text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Everything the pool knows of one task, candidate, rejection or event, as (label, text) in reading order."""
+
+    title: str
+    lines: Sequence[Line]
+
+
+def explain(folder: Path, wanted: str) -> list[Explanation]:
+    """What became of `wanted`: a task id, a request id (or the beginning of one), a reason, or a piece of a text.
+
+    A piece of the reason that somebody gave for removing tasks finds that event. Of each kind twenty are found at most.
+
+    Raises:
+        PoolError: nothing in the pool matches.
+    """
+    with snapshot(folder) as pool:
+        found = [
+            *(_of_task(pool, one) for one in _tasks(pool, wanted)),
+            *(_of_rejection(pool, one) for one in _rejections(pool, wanted)),
+            *_waiting(pool, wanted),
+            *map(_of_event, pool.events("instr(lower(reason), lower(?)) > 0", (wanted,))[:20]),
+        ]
+    if not found:
+        raise PoolError(f"{folder}: no task, candidate, rejection or event is {wanted!r}, and none contains it")
+    return found
+
+
+def _conditions(identity: str, text: str, *more: str) -> tuple[str, ...]:
+    """In SQL, with one mark for what is wanted: by id, else by its beginning, else by a piece of the text."""
+    begins = f"substr({identity}, 1, length(?1)) = ?1 AND length(?1) >= 6"
+    return (f"{identity} = ?1", begins, *more, f"instr(lower({text}), lower(?1)) > 0")
+
+
+def _tasks(pool: Reader, wanted: str) -> list[StoredTask]:
+    for condition in _conditions("id", "instruction"):
+        some = f"t.id IN (SELECT id FROM tasks WHERE {condition} ORDER BY position LIMIT 20)"
+        if found := list(pool.tasks(some, (wanted,))):
+            return found
+    return []
+
+
+def _rejections(pool: Reader, wanted: str) -> list[StoredRejection]:
+    for condition in _conditions("request_id", "text", "reason = ?1"):
+        if found := list(pool.rejections(f"{condition} ORDER BY number LIMIT 20", (wanted,))):
+            return found
+    return []
+
+
+def _of_task(pool: Reader, task: StoredTask) -> Explanation:
+    lines: list[Line] = [("instruction", task.instruction), ("origin", task.origin), ("state", task.state)]
+    lines.append(("classification", {None: "not known yet", 0: "no", 1: "yes"}[task.is_classification]))
+    lines += [
+        (f"{event.kind}d", f"{event.reason} (event {event.number}, {event.created_at})".lstrip())
+        for event in pool.events_of(task.id)
+    ]
+    if task.origin == "generated":
+        lines += [("round", str(task.round)), ("request", f"{task.request_id} position {task.request_position}")]
+        lines += [("shown", _instruction(pool, one)) for one in json.loads(task.parents)]
+        lines += _likeness(pool, task.instruction, task.nearest_score, task.nearest_task, task.round)
+        if task.mean_score is not None:
+            lines.append(("mean score", f"{task.mean_score:.4f}"))
+    for instance in task.instances:
+        lines += [("input", instance.input), ("output", instance.output), *_verdict(instance.verdict)]
+    for _, _, lost in pool.rejections("task_id = ? ORDER BY number", (task.id,)):
+        told = f"{lost.reason}: {lost.evidence} | input: {lost.input} | output: {lost.text}"
+        lines.append(("rejected instance", told))
+    return Explanation(f"task {task.id}", [*lines, *_answers(pool, task.id)])
+
+
+def _of_rejection(pool: Reader, stored: StoredRejection) -> Explanation:
+    one = stored.of
+    lines: list[Line] = [("reason", one.reason), ("evidence", one.evidence), ("text", one.text)]
+    lines += [("input", one.input)] if one.input else []
+    lines += [("of task", _instruction(pool, one.task_id))] if one.task_id else []
+    lines += _likeness(pool, one.text, one.score, one.nearest, stored.round)
+    lines += _verdict(pool.verdict_on(one)) if one.kind == "instance" else []
+    lines += [("request", f"{one.request_id} position {one.position}"), ("round", str(stored.round))]
+    return Explanation(f"rejected {one.kind} {one.request_id[:12]}/{one.position}", lines)
+
+
+def _waiting(pool: Reader, wanted: str) -> Iterator[Explanation]:
+    """The instructions that were read and not judged yet, of which this is a piece."""
+    found = pool.connection.execute(
+        "SELECT request_id, request_position, text, round FROM waiting "
+        "WHERE request_id = ?1 OR instr(lower(text), lower(?1)) > 0 ORDER BY round, place LIMIT 20",
+        (wanted,),
+    )
+    for request, position, text, number in found:
+        lines = [("instruction", text), ("state", "read, not judged yet; the next run begins with it")]
+        lines += [("request", f"{request} position {position}"), ("round", str(number))]
+        yield Explanation(f"waiting candidate {request[:12]}/{position}", lines)
+
+
+def _of_event(event: Event) -> Explanation:
+    lines = [("kind", str(event.kind)), ("reason", event.reason), ("tasks", f"{event.tasks:,}")]
+    lines += [] if event.condition is None else [("condition", event.condition)]
+    lines += [("descendants", "with them" if event.descendants else "without"), ("time", event.created_at)]
+    return Explanation(f"event {event.number}", lines)
+
+
+def _likeness(pool: Reader, text: str, score: float | None, nearest: str | None, number: int | None) -> list[Line]:
+    """The nearest task with its score, and both texts with what they have in common marked."""
+    if nearest is None or score is None:
+        return []
+    lines = [("nearest", f"{score:.4f} {_instruction(pool, nearest)}")]
+    other, settings = pool.task(nearest), pool.settings(number)
+    if other and settings:
+        marked = mark_common(text, other.instruction, settings.filters.tokenizer)
+        lines += zip(("in common: this", "in common: that"), marked, strict=True)
+    return lines
+
+
+def _instruction(pool: Reader, identity: str) -> str:
+    task = pool.task(identity)
+    return f"{task.instruction} ({identity})" if task else identity
+
+
+def _verdict(said: JudgeVerdict | None) -> list[Line]:
+    """What the judge said of an instance or a rejected one."""
+    if said is None:
+        return []
+    lines = [("judged", f"{said.outcome}, request {said.judge_request}")]
+    if said.valid is None:
+        return [*lines, ("  unreadable", said.valid_reason)]
+    return [
+        *lines,
+        ("  valid task", f"{said.valid} of 5: {said.valid_reason}"),
+        ("  suitable input", f"{said.input} of 5: {said.input_reason}"),
+        ("  correct output", f"{said.output} of 5: {said.output_reason}"),
+    ]
+
+
+def _answers(pool: Reader, task_id: str) -> list[Line]:
+    """All answers to the questions of a task that were asked several times."""
+    found = pool.connection.execute(
+        "SELECT r.position, c.text FROM requests r JOIN completions c "
+        "ON c.source = r.source AND c.request_id = r.id WHERE r.task_id = ?1 AND r.stage = 'respond' "
+        f"AND r.position % {APART} IN (SELECT position % {APART} FROM requests WHERE task_id = ?1 AND {SAMPLED}) "
+        f"ORDER BY r.position % {APART}, r.position",
+        (task_id,),
+    )
+    return [(f"answer {place // APART + 1} of input {place % APART + 1}", text) for place, text in found]
