@@ -57,9 +57,11 @@ class Server:
         async with self.slots:
             body = wire.body_of(request, wire.Capabilities())
             reply = await self.client.chat.completions.with_raw_response.create(**body)
-            return read_answer(
-                request, wire.Reply(200, reply.headers, reply.content), endpoint="", sent="", latency_s=0.0
-            )
+            whole = wire.Reply(200, reply.headers, reply.content)
+            answer = read_answer(request, whole, endpoint="", sent="", latency_s=0.0)
+            if not isinstance(answer, Completion):
+                raise SystemExit(f"no answer: {reply.content[:200]!r}")
+            return answer
 
 
 async def propose(server: Server, settings: Settings, requests: int) -> Counter[str]:

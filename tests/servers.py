@@ -37,6 +37,15 @@ def error(status: int, message: str, headers: dict[str, str] | None = None, **mo
     return web.json_response({"error": {"message": message, "type": "error", **more}}, status=status, headers=headers)
 
 
+def says(choose: Callable[[int, dict[str, Any]], web.StreamResponse | None]) -> Answer:
+    """What a server answers that is chosen by how many requests came before and the body; None: `fine`."""
+
+    async def answer(place: int, _: str, body: dict[str, Any], __: web.Request) -> web.StreamResponse:
+        return choose(place, body) or completion("fine")
+
+    return answer
+
+
 @contextlib.contextmanager
 def held_port() -> Iterator[int]:
     """A port that nobody else gets: it refuses connections but while a `ScriptedServer` of this port is entered."""

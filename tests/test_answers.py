@@ -23,9 +23,10 @@ from selfinstruct.models.offline.protocol import Model, answer_chat
 from selfinstruct.models.thinking import without_thinking
 from selfinstruct.pool.journal import Journal
 from selfinstruct.pool.opening import Pool
+from tests.asking import FINE
 from tests.builders import ROOT, rows
 from tests.processes import generate
-from tests.servers import Answer, ScriptedServer, completion
+from tests.servers import Answer, ScriptedServer, completion, says
 
 MODEL = Model()
 TARGET = 8
@@ -216,10 +217,7 @@ def test_no_row_is_lost_because_a_server_hiccuped(tmp_path: Path, plain: bytes) 
 def test_a_fault_of_access_in_a_body_ends_the_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], body: Any, wanted: str
 ) -> None:
-    async def answer(*_: object) -> web.StreamResponse:
-        return web.json_response(body)
-
-    with ScriptedServer(answer, models=("offline",)) as server:
+    with ScriptedServer(says(lambda *_: web.json_response(body)), models=("offline",)) as server:
         assert grow(server, tmp_path / "p") == 5
     assert wanted in capsys.readouterr().err
     assert len(server.bodies) <= 40
@@ -238,10 +236,7 @@ def test_a_fault_of_access_in_a_body_ends_the_run(
 def test_what_never_gives_an_answer_is_left_after_a_minute(
     reply: Callable[[], web.Response], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    async def answer(*_: object) -> web.StreamResponse:
-        return reply()
-
-    with ScriptedServer(answer, models=("offline",)) as server:
+    with ScriptedServer(says(lambda *_: reply()), models=("offline",)) as server:
         assert grow(server, tmp_path / "p") == 5
     assert "is no OpenAI-compatible server, or something stands before it" in capsys.readouterr().err
     assert len(server.bodies) <= 100
@@ -278,10 +273,7 @@ def test_a_model_that_only_says_nothing_is_left_after_the_first_rounds(
     attempts: int,
     wanted: list[str],
 ) -> None:
-    async def nothing(*_: object) -> web.StreamResponse:
-        return answer()
-
-    with ScriptedServer(nothing, models=("offline",)) as server:
+    with ScriptedServer(says(lambda *_: answer()), models=("offline",)) as server:
         assert grow(server, tmp_path / "p") == 4
     asked = len(server.bodies) // attempts
     assert 16 <= asked <= 32
@@ -313,9 +305,7 @@ def test_a_first_answer_that_was_filtered_is_final_and_the_run_goes_on(tmp_path:
 
 
 def test_cut_answers_are_named_at_the_end_of_the_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    async def cut(*_: object) -> web.StreamResponse:
-        return completion('{"tasks": [{"instruction": "Describe a', "MAX_TOKENS")
-
+    cut = says(lambda *_: completion('{"tasks": [{"instruction": "Describe a', "MAX_TOKENS"))
     with ScriptedServer(cut, models=("offline",)) as server:
         assert grow(server, tmp_path / "p", "--round-size", 2) == 4
     err = capsys.readouterr().err
@@ -361,7 +351,7 @@ sys.exit(code)
 def test_a_body_without_end_is_no_answer_and_fills_no_memory(tmp_path: Path) -> None:
     piece = b"[" + b" " * (1 << 20)
     packer = zlib.compressobj(1, wbits=31)
-    bomb = b"".join(packer.compress(piece) for _ in range(700)) + packer.flush()
+    bomb = b"".join(packer.compress(piece) for _ in range(300)) + packer.flush()
     sent = Counter[bool]()
 
     async def answer(place: int, _: str, body: dict[str, Any], request: web.Request) -> web.StreamResponse:
@@ -370,7 +360,7 @@ def test_a_body_without_end_is_no_answer_and_fills_no_memory(tmp_path: Path) -> 
         is_compressed = place == 0
         response = web.StreamResponse(headers={"Content-Encoding": "gzip"} if is_compressed else {})
         await response.prepare(request)
-        for _ in range(700):
+        for _ in range(300):
             with contextlib.suppress(ConnectionError):
                 await response.write(bomb if is_compressed else piece)
                 sent[is_compressed] += 1
@@ -405,6 +395,12 @@ def test_a_finish_reason_is_known_however_it_is_spelled(said: Any, wanted: str) 
 @pytest.mark.parametrize(
     ("said", "text", "thought"),
     [
+        ("\n<think>\n{'tasks': []}\n</think>{}", "{}", "{'tasks': []}"),
+        ("<think>\nhmm, 2 and", "", "hmm, 2 and"),
+        ("<think>\n\n</think>\n\n4", "4", ""),
+        ("hmm, 2 and 2.</think>\r\n4", "4", "hmm, 2 and 2."),
+        ("hmm\n</think>4 </think>\n5", "4 </think>\n5", "hmm"),
+        ("hmm\n</think>", "", "hmm"),
         ("a\n</seed:think>4", "4", "a"),
         ("a\n◁/think▷\n4", "4", "a"),
         ("◁think▷a◁/think▷4", "4", "a"),
@@ -420,6 +416,8 @@ def test_a_finish_reason_is_known_however_it_is_spelled(said: Any, wanted: str) 
         ("analysisWe add.assistantfinal4", "4", "We add."),
         ("Here is my thought process: a\nHere is my response: 4", "4", "a"),
         ("<thinking>\na", "", "a"),
+        ("The tag `</think>` closes a thought.\nNo other does.",) * 2 + ("",),
+        ('{"tasks": [{"instruction": "What does </think>\\nclose?"}]}',) * 2 + ("",),
         ("Here is my thought process: first I add.",) * 2 + ("",),
         ("The tags <thinking> and </thinking> stand around it.",) * 2 + ("",),
         ("<reasoning> and </reasoning> are tags.",) * 2 + ("",),
@@ -454,10 +452,8 @@ def test_a_value_that_no_database_holds_fails_its_transaction_and_all_later_ones
 def test_a_model_of_a_broken_name_is_one_clear_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], listed: tuple[str], model: tuple[str]
 ) -> None:
-    async def answer(*_: object) -> web.StreamResponse:
-        raise AssertionError("nothing is to be asked")
-
-    with ScriptedServer(answer, models=listed) as server:
+    with ScriptedServer(FINE, models=listed) as server:
         code = run(["generate", "--pool", str(tmp_path / "p"), "--base-url", server.base_url, *model])
+    assert not server.bodies
     err = capsys.readouterr().err
     assert (code in {2, 5}, err.count("\n")) == (True, 1), err

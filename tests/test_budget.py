@@ -59,7 +59,7 @@ def test_usage_takes_the_place_of_the_reserve_and_a_lost_answer_keeps_it() -> No
         book = Book()
         budget = Budget(Limits(), {"m": Price(Decimal("0.5"), Decimal("1.5"), Decimal("0.1"))}, lambda: book)
         for number in (1, 2, 3):
-            await budget.reserve(request(number), 0)
+            await budget.reserve(request(number))
         budget.spent(request(1), used(1, 10, 4, 6))
         budget.spent(request(2), None)
         budget.spent(request(3), Completion("3", "failed", "no", "bad_request"))
@@ -67,7 +67,7 @@ def test_usage_takes_the_place_of_the_reserve_and_a_lost_answer_keeps_it() -> No
         assert book.settled[0] == (1, 14, int((4 * 0.5 + 6 * 0.1 + 4 * 1.5) * 1e6))
         assert book.settled[1] == (2, reserve.tokens, reserve.picodollars)
         assert book.settled[2] == (3, 0, 0)
-        assert budget.tokens == 14 + reserve.tokens
+        assert budget.used[1] == 14 + reserve.tokens
 
     asyncio.run(work())
 
@@ -75,9 +75,9 @@ def test_usage_takes_the_place_of_the_reserve_and_a_lost_answer_keeps_it() -> No
 def test_what_does_not_fit_waits_for_answers_on_their_way_and_then_is_refused() -> None:
     async def work() -> None:
         budget = Budget(Limits(tokens=600), {}, Book)
-        await budget.reserve(request(1), 0)
-        await budget.reserve(request(2), 0)
-        third = asyncio.create_task(budget.reserve(request(3), 0))
+        await budget.reserve(request(1))
+        await budget.reserve(request(2))
+        third = asyncio.create_task(budget.reserve(request(3)))
         await asyncio.sleep(0.01)
         assert not third.done()
         budget.spent(request(1), used(1, 10, 4))
@@ -85,7 +85,7 @@ def test_what_does_not_fit_waits_for_answers_on_their_way_and_then_is_refused() 
         budget.spent(request(2), None)
         budget.spent(request(3), None)
         with pytest.raises(BudgetError, match="--max-tokens"):
-            await budget.reserve(request(4), 0)
+            await budget.reserve(request(4))
 
     asyncio.run(work())
 
@@ -99,40 +99,32 @@ def test_prices_are_exact_and_known_for_public_providers_only() -> None:
 
 def spent(pool: Path) -> tuple[int, int, int]:
     """(attempts, tokens, picodollars) of a pool, lost ones at their reserve."""
-    connection = sqlite3.connect(pool / "pool.db")
-    try:
-        found = connection.execute(
-            "SELECT COUNT(*), SUM(COALESCE(tokens, reserved_tokens)), SUM(COALESCE(usd_e12, reserved_usd_e12)) "
-            "FROM attempts"
-        ).fetchone()
-    finally:
-        connection.close()
-    return found[0], found[1] or 0, found[2] or 0
+    sql = "SELECT COUNT(*), SUM(COALESCE(tokens, reserved_tokens)), SUM(COALESCE(usd_e12, reserved_usd_e12))"
+    ((requests, tokens, picodollars),) = rows(pool, f"{sql} FROM attempts")
+    return requests, tokens or 0, picodollars or 0
 
 
-def test_random_budgets_are_never_exceeded_and_the_run_goes_on_with_more(tmp_path: Path) -> None:
+@pytest.fixture
+def priced(tmp_path: Path) -> Path:
+    """A configuration with the price of the offline model."""
+    path = tmp_path / "c.toml"
+    path.write_text(PRICES)
+    return path
+
+
+def test_random_budgets_are_never_exceeded_and_the_run_goes_on_with_more(tmp_path: Path, priced: Path) -> None:
     generator = random.Random(3)
-    (tmp_path / "c.toml").write_text(PRICES)
     with OfflineServer() as server:
-        for number in range(int(os.environ.get("BUDGETS", "12"))):
+        options: dict[str, Any] = {"base_url": [server.base_url], "model": "offline", "config": priced, "target": 40}
+        for number in range(int(os.environ.get("BUDGETS", "6"))):
             pool = tmp_path / f"p{number}"
-            kind = generator.choice(["max_requests", "max_tokens", "max_usd"])
+            kind = ("max_requests", "max_tokens", "max_usd")[number % 3]
             amount = {"max_requests": generator.randint(1, 60), "max_tokens": generator.randint(2_000, 40_000),
                       "max_usd": f"{generator.uniform(0.002, 0.04):.5f}"}[kind]  # fmt: skip
-            options: dict[str, Any] = {
-                "base_url": [server.base_url],
-                "model": "offline",
-                "config": tmp_path / "c.toml",
-                "target": 40,
-            }
             outcome = grow(pool, **options, **{kind: amount}, concurrency=generator.choice([1, 8, 32]))
             requests, tokens, picodollars = spent(pool)
-            if kind == "max_requests":
-                assert requests <= int(amount)
-            elif kind == "max_tokens":
-                assert tokens <= int(amount)
-            else:
-                assert in_dollars(picodollars) <= Decimal(amount)
+            used = {"max_requests": requests, "max_tokens": tokens, "max_usd": in_dollars(picodollars)}[kind]
+            assert used <= Decimal(amount)
             assert outcome.exit_code in {0, 3}
             assert requests == status(pool)["attempts"] >= status(pool)["completions"]
             if outcome.exit_code == 3:
@@ -144,11 +136,11 @@ def test_each_run_sends_as_many_requests_as_it_may(tmp_path: Path) -> None:
     """Also where a run begins with more open requests than its bound, all of which could be sent at once."""
     pool, sent = tmp_path / "p", [0]
     with OfflineServer(latency="fixed:0.05") as server:
-        options = {"target": 40, "base_url": [server.base_url], "model": "offline", "concurrency": 64}
+        options = {"target": 30, "base_url": [server.base_url], "model": "offline", "concurrency": 64}
         while grow(pool, max_requests=15, **options).exit_code == 3:
             sent.append(rows(pool, "SELECT COUNT(*) FROM completions")[0][0])
             assert sent[-1] == sent[-2] + 15
-    assert len(sent) > 4
+    assert len(sent) > 3
 
 
 ON_LATER_ROUNDS = """
@@ -160,11 +152,10 @@ WHERE a.stage = 'propose' AND r.round > (SELECT MIN(round) FROM tasks WHERE stat
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("times", [5, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("times", [3, pytest.param(20, marks=pytest.mark.slow)])
 def test_stopped_by_a_budget_all_that_is_finished_is_exported_and_little_is_left_half_done(
-    tmp_path: Path, times: int, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, priced: Path, times: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "c.toml").write_text(PRICES)
     grow(tmp_path / "undisturbed", target=100)
     generator = random.Random(times)
     stopped = 0
@@ -172,7 +163,7 @@ def test_stopped_by_a_budget_all_that_is_finished_is_exported_and_little_is_left
         for number in range(times):
             pool, concurrency = tmp_path / f"p{number}", generator.choice([1, 8, 32])
             command = ["generate", "--pool", str(pool), "--base-url", server.base_url, "--model", "offline", "--target",
-                       "100", "--config", str(tmp_path / "c.toml"), "--concurrency", str(concurrency)]  # fmt: skip
+                       "100", "--config", str(priced), "--concurrency", str(concurrency)]  # fmt: skip
             limit = f"{generator.uniform(0.005, 0.05):.4f}"
             code = cli.run([*command, "--max-usd", limit])
             assert code in {0, 3}, capsys.readouterr().err
@@ -189,10 +180,11 @@ def test_stopped_by_a_budget_all_that_is_finished_is_exported_and_little_is_left
 
 
 @pytest.mark.parametrize(("bound", "amount"), [("max_requests", 12), ("max_tokens", 12_000), ("max_usd", "0.012")])
-def test_a_run_with_little_finishes_open_tasks_and_begins_no_round(tmp_path: Path, bound: str, amount: object) -> None:
-    (tmp_path / "c.toml").write_text(PRICES)
+def test_a_run_with_little_finishes_open_tasks_and_begins_no_round(
+    tmp_path: Path, priced: Path, bound: str, amount: object
+) -> None:
     pool = tmp_path / "p"
-    options: dict[str, Any] = {"model": "offline", "config": tmp_path / "c.toml", "target": 100}
+    options: dict[str, Any] = {"model": "offline", "config": priced, "target": 100}
     with OfflineServer() as server:
         options["base_url"] = [server.base_url]
         assert grow(pool, max_requests=16, **options).exit_code == 3
@@ -236,23 +228,16 @@ def test_minutes_end_the_sending_and_the_run(tmp_path: Path) -> None:
 
 
 def test_a_dry_run_says_what_would_be_sent_and_sends_nothing(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, priced: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "c.toml").write_text(PRICES)
     with OfflineServer() as server:
         arguments = ["generate", "--pool", str(tmp_path / "p"), "--base-url", server.base_url, "--model", "offline"]
-        arguments += ["--config", str(tmp_path / "c.toml"), "--target", "50"]
+        arguments += ["--config", str(priced), "--target", "50"]
         assert cli.run([*arguments, "--dry-run"]) == 0
         assert not server.seen
         out = capsys.readouterr().out
         assert out.count("--- propose request") == 8
-        for wanted in (
-            "Write 8 tasks as JSON",
-            "assumed, as the pool has no history",
-            "respond",
-            " USD, ",
-        ):
-            assert wanted in out
+        assert all(wanted in out for wanted in ("assumed, as the pool has no history", "respond", " USD, "))
         assert cli.run([*arguments, "--dry-run", "--quiet"]) == 0
         assert capsys.readouterr() == (out[out.index("from 0 to 50 tasks") :], "")
         for more, prompts in (([], 8), (["--quiet"], 0)):
@@ -332,15 +317,14 @@ def test_a_dry_run_has_the_goal_of_the_run_and_proposes_nothing_for_accepted_tas
     assert foreseen("--target", str(now["tasks"] + now["tasks_pending"]))[1] == 0
 
 
-def test_status_shows_tokens_and_cost_by_stage_and_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "c.toml").write_text(PRICES)
-    grow(tmp_path / "p", config=tmp_path / "c.toml", target=10)
+def test_status_shows_tokens_and_cost_by_stage_and_model(
+    tmp_path: Path, priced: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    grow(tmp_path / "p", config=priced, target=10)
     now = status(tmp_path / "p")
     assert {one["stage"] for one in now["usage"]} == {"propose", "inputs", "respond"}
     by_hand = sum(one["prompt_tokens"] * 0.5e-6 + one["completion_tokens"] * 1.5e-6 for one in now["usage"])
     assert now["usd"] == pytest.approx(by_hand)
     assert sum(one["usd"] for one in now["usage"]) == pytest.approx(by_hand)
     assert cli.run(["status", str(tmp_path / "p")]) == 0
-    out = capsys.readouterr().out
-    assert "a task" in out
-    assert "respond" in out
+    assert "respond" in capsys.readouterr().out

@@ -13,7 +13,6 @@ from aiohttp import web
 from selfinstruct.cli import commands as cli
 from selfinstruct.diversity.vendi import vendi_of_embeddings, vendi_sample
 from selfinstruct.errors import AccessError
-from selfinstruct.models import embeddings
 from selfinstruct.models.embeddings import embed
 from selfinstruct.models.endpoint import EndpointConfig
 from tests.builders import grow, rows
@@ -50,7 +49,6 @@ def test_the_score_is_that_reckoned_by_hand(vectors: Sequence[Sequence[float]], 
 
 
 def test_all_texts_are_embedded_in_order_over_several_requests(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embeddings, "_PAUSE_S", 0.01)
     texts = ["x" * number for number in range(1, 151)]
     with ScriptedServer(answer) as server:
         assert embed(EndpointConfig(server.base_url, "a-key"), "m", texts) == [vector(text) for text in texts]
@@ -86,8 +84,7 @@ def test_a_server_that_gives_none_is_one_clear_line(behaviour: Any, said: str) -
 def test_a_report_shows_the_score_of_the_sample(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(embeddings, "_PAUSE_S", 0.01)
-    grow(tmp_path / "p", target=70)
+    grow(tmp_path / "p", target=10)
     texts = [text for (text,) in rows(tmp_path / "p", "SELECT instruction FROM tasks WHERE origin = 'generated'")]
     wanted = vendi_of_embeddings([vector(text) for text in vendi_sample(texts)])
     assert wanted is not None

@@ -11,6 +11,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,16 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from selfinstruct.cli import commands as cli
-from selfinstruct.models.error_bodies import said
+from selfinstruct.errors import AccessError
+from selfinstruct.models import client
 from selfinstruct.models.offline.protocol import Model, answer_chat
+from selfinstruct.models.statuses import said
 from selfinstruct.models.urls import as_base_url
 from selfinstruct.models.wire import Capabilities, adapt, body_of
 from selfinstruct.types import Message, Request, Schema
+from tests.asking import SCHEMA, ask, request, requests
 from tests.builders import rows
-from tests.servers import ScriptedServer, error, held_port
+from tests.servers import ScriptedServer, error, held_port, says
 
 Refusal = Callable[[int, dict[str, Any], web.Request], web.Response | None]
 """(how many requests came before, body, request) -> an error, or nothing where an answer is to be given."""
@@ -59,7 +63,8 @@ def _no_key(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def always(status: int, body: Any) -> Refusal:
+def always(status: int, body: Any) -> Callable[..., web.Response]:
+    """Whatever comes is answered by this."""
     text, kind = (body, "text/html") if isinstance(body, str) else (json.dumps(body), "application/json")
     return lambda *_: web.Response(status=status, text=text, content_type=kind)
 
@@ -111,14 +116,17 @@ SPENT: list[tuple[int, Any, str]] = [
 
 
 @pytest.mark.parametrize(("status", "body", "words"), SPENT, ids=[f"{one[0]}-{one[2]}" for one in SPENT])
-def test_a_quota_that_is_used_up_ends_the_run_in_the_servers_words(
-    status: int, body: Any, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_quota_that_is_used_up_is_told_in_the_servers_words(status: int, body: Any, words: str) -> None:
+    with pytest.raises(AccessError, match=f"HTTP {status}") as caught:
+        ask(says(always(status, body)), request())
+    assert words in str(caught.value)
+
+
+def test_a_quota_that_is_used_up_ends_the_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, body, words = SPENT[0]
     with Picky(always(status, body)) as server:
         assert generate(tmp_path / "p", server.base_url) == 5
-    last = capsys.readouterr().err
-    assert words in last
-    assert f"HTTP {status}" in last
+    assert words in capsys.readouterr().err
     assert len(server.bodies) <= 40
 
 
@@ -140,9 +148,9 @@ RATES: list[tuple[int, Any]] = [
 
 
 @pytest.mark.parametrize(("status", "body"), RATES)
-def test_a_rate_limit_is_waited_for(status: int, body: Any, tmp_path: Path) -> None:
-    with Picky(lambda place, *_: always(status, body)(place, *_) if place < 2 else None) as server:
-        assert generate(tmp_path / "p", server.base_url) == 0
+def test_a_rate_limit_is_waited_for(status: int, body: Any) -> None:
+    (got,), server = ask(says(lambda place, _: always(status, body)() if place == 0 else None), request())
+    assert (got.text, len(server.bodies)) == ("fine", 2)
 
 
 def test_the_words_of_a_rate_limit_are_told_where_it_lasts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -168,15 +176,19 @@ def test_the_words_of_a_rate_limit_are_told_where_it_lasts(tmp_path: Path, capsy
     ],
 )  # fmt: skip
 def test_a_refusal_is_told_in_the_servers_words_and_the_key_named_only_where_it_is_the_key(
-    status: int, body: Any, words: str, is_the_key: bool, tmp_path: Path,
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-1234567890\r\n")
-    with Picky(always(status, body)) as server:
-        assert generate(tmp_path / "p", server.base_url) == 5
-    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    status: int, body: Any, words: str, is_the_key: bool
+) -> None:
+    with pytest.raises(AccessError) as caught:
+        ask(says(always(status, body)), request())
+    line = str(caught.value)
     assert words in line
-    assert ("refuses the key" in line, "set OPENAI_API_KEY" in line) == (is_the_key, is_the_key)
+    assert ("refuses the key" in line, "set MY_KEY" in line) == (is_the_key, is_the_key)
+
+
+def test_a_key_is_sent_without_the_space_around_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-1234567890\r\n")
+    with Picky(always(401, {"message": "Unauthorized"})) as server:
+        assert generate(tmp_path / "p", server.base_url) == 5
     assert "Bearer sk-1234567890" in server.keys
 
 
@@ -206,8 +218,9 @@ def test_where_no_model_is_named_the_words_of_the_refused_list_are_told(
 
 
 def test_a_prompt_that_always_fails_is_final_once_nothing_else_is_left_to_ask(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(client, "_LONGEST_ALONE", 1)
     known: list[str] = []
 
     def refuse(_: int, body: dict[str, Any], __: web.Request) -> web.Response | None:
@@ -248,14 +261,12 @@ def test_a_prompt_that_always_fails_is_final_once_nothing_else_is_left_to_ask(
         (400, openai("Range of input length should be [1, 30720]", code="InvalidParameter")),
     ],
 )  # fmt: skip
-def test_a_fault_of_one_question_is_final_for_it_even_as_the_first_answer(
-    status: int, body: Any, tmp_path: Path
-) -> None:
-    with Picky(lambda place, *_: always(status, body)(place, *_) if place == 0 else None) as server:
-        assert generate(tmp_path / "p", server.base_url) == 0
-    first = json.dumps(server.bodies[0]["messages"])
-    assert [json.dumps(body["messages"]) for body in server.bodies].count(first) == 1
-    assert rows(tmp_path / "p", "SELECT COUNT(*) FROM completions WHERE kind = 'failed'") == [(1,)]
+def test_a_fault_of_one_question_is_final_for_it_even_as_the_first_answer(status: int, body: Any) -> None:
+    refuse = says(lambda place, _: always(status, body)() if place == 0 else None)
+    got, server = ask(refuse, *requests(2))
+    assert [one.kind for one in got] == ["failed", "answer"]
+    assert got[0].finish_reason in {"content_filter", "too_long"}
+    assert len(server.bodies) == 2
 
 
 def test_an_answer_that_is_no_json_is_asked_for_again_and_then_in_a_weaker_form(tmp_path: Path) -> None:
@@ -289,15 +300,13 @@ def test_an_answer_that_is_no_json_is_asked_for_again_and_then_in_a_weaker_form(
         lambda: error(400, "Bad Request"),
     ],
 )
-def test_a_schema_that_a_server_cannot_take_is_left_out(refusal: Any, tmp_path: Path) -> None:
-    def refuse(_: int, body: dict[str, Any], __: web.Request) -> web.Response | None:
+def test_a_schema_that_a_server_cannot_take_is_left_out(refusal: Any) -> None:
+    def refuse(_: int, body: dict[str, Any]) -> web.Response | None:
         return refusal() if body.get("response_format", {}).get("type") == "json_schema" else None
 
-    with Picky(refuse) as server:
-        assert generate(tmp_path / "p", server.base_url) == 0
-    assert [body["response_format"]["type"] for body in server.bodies if "response_format" in body].count(
-        "json_schema"
-    ) <= 8
+    got, server = ask(says(refuse), *requests(2, schema=SCHEMA))
+    assert [one.text for one in got] == ["fine", "fine"]
+    assert [body["response_format"]["type"] for body in server.bodies] == ["json_schema", "json_object", "json_object"]
 
 
 @pytest.mark.parametrize(
@@ -311,23 +320,27 @@ def test_a_schema_that_a_server_cannot_take_is_left_out(refusal: Any, tmp_path: 
         (422, "Unexpected role 'system' after role 'user'"),
     ],
 )
-def test_the_system_text_moves_into_the_users_turn_and_that_is_remembered(
-    status: int, message: str, tmp_path: Path
-) -> None:
-    def refuse(_: int, body: dict[str, Any], __: web.Request) -> web.Response | None:
+def test_the_system_text_moves_into_the_users_turn(status: int, message: str) -> None:
+    def refuse(_: int, body: dict[str, Any]) -> web.Response | None:
         return error(status, message) if body["messages"][0]["role"] == "system" else None
+
+    words = (Message("system", "Be brief."), Message("user", "Hi"), Message("assistant", "Ho"), Message("user", "Hm"))
+    got, server = ask(says(refuse), *(replace(one, messages=words) for one in requests(2)))
+    assert len(server.bodies) == 3
+    assert all(body["messages"][0] == {"role": "user", "content": "Be brief.\n\nHi"} for body in server.bodies[1:])
+    assert [message["role"] for message in server.bodies[-1]["messages"]] == ["user", "assistant", "user"]
+    assert all(json.loads(one.sent)["system"] == "in the user's" for one in got)
+
+
+def test_what_a_server_is_found_not_to_take_is_remembered_by_the_pool(tmp_path: Path) -> None:
+    def refuse(_: int, body: dict[str, Any], __: web.Request) -> web.Response | None:
+        return error(400, "System role not supported") if body["messages"][0]["role"] == "system" else None
 
     with Picky(refuse) as server:
         assert generate(tmp_path / "p", server.base_url) == 0
-        refused = next(body for body in server.bodies if body["messages"][0]["role"] == "system")
         count = len(server.bodies)
         assert generate(tmp_path / "p", server.base_url, target=6) == 0
-    roles = [[message["role"] for message in body["messages"]] for body in server.bodies]
-    assert all(one == (["user", "assistant"] * len(one))[: len(one)] for one in roles[count:])
-    moved = [body["messages"][0]["content"] for body in server.bodies if body["messages"][0]["role"] == "user"]
-    assert any(text.startswith(refused["messages"][0]["content"]) for text in moved)
-    sent = rows(tmp_path / "p", "SELECT DISTINCT json_extract(sent, '$.system') FROM completions WHERE kind = 'answer'")
-    assert sent == [("in the user's",)]
+    assert all(body["messages"][0]["role"] == "user" for body in server.bodies[count:])
 
 
 BOUNDED = Schema(
@@ -511,12 +524,6 @@ def test_a_base_url_without_v1_is_tried_with_it_once_and_that_is_said(
     assert "HTTP 404: Not Found" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("ending", ["/v1/chat/completions", "/v1/completions", "/v1/", "/v1/models"])
-def test_a_base_url_may_end_in_a_route(ending: str, tmp_path: Path) -> None:
-    with Picky() as server:
-        assert generate(tmp_path / "p", server.base_url.removesuffix("/v1") + ending) == 0
-
-
 @pytest.mark.parametrize(
     ("given", "meant"),
     [
@@ -533,9 +540,11 @@ def test_an_address_without_scheme_is_refused_with_the_one_that_may_be_meant(
     assert capsys.readouterr().err.strip().endswith(f": {meant}")
 
 
-def test_an_address_is_read_as_it_is_meant() -> None:
-    given = " HTTPS://api.example.com/v1/chat/completions?api-version=1 "
-    assert as_base_url(given) == "https://api.example.com/v1?api-version=1"
+@pytest.mark.parametrize("ending", ["/chat/completions", "/completions", "/", "/models", "/embeddings", ""])
+def test_an_address_may_end_in_a_route(ending: str) -> None:
+    assert (
+        as_base_url(f" HTTPS://api.example.com/v1{ending}?api-version=1 ") == "https://api.example.com/v1?api-version=1"
+    )
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from selfinstruct.errors import ConfigError
-from selfinstruct.models.slots import Slots
+from selfinstruct.models.routing import Slots
 from selfinstruct.models.vllm.command import VllmOptions, port_for, serve_command
 from selfinstruct.models.vllm.log import doing, reason
 from selfinstruct.models.vllm.pace import LEAST, MOST, Metrics, Pulse, first_limit, keep_pace, next_limit, parse_metrics

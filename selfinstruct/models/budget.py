@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import operator
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from decimal import Decimal
 from typing import Protocol
 
@@ -16,6 +17,9 @@ OVERHEAD_PER_MESSAGE = 200
 """Tokens a chat template may put around a message."""
 UNBOUNDED_COMPLETION = 32_768
 """Taken as the length of an answer whose `max_tokens` is not set."""
+
+Amounts = tuple[int, ...]
+"""Requests, tokens and picodollars."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,47 +77,43 @@ class Budget:
     def __init__(self, limits: Limits, prices: Mapping[str, Price], ledger: Callable[[], Ledger]) -> None:
         self.limits = limits
         self.prices = prices
-        self.tokens = 0
-        self.picodollars = 0
-        self.requests = 0
+        self.used = [0, 0, 0]
+        """Requests, tokens and picodollars of this run; those on their way at their reserve."""
         self._pool_before = 0
         self._ledger = ledger
         self._next_id = 1
         self._open: dict[str, Attempt] = {}
         self._being_written = 0
         self._changed = asyncio.Event()
-        self._largest = (1, 0, 0)
-        """Of the reserves so far, in requests, tokens and picodollars."""
-        self._on_tasks = (0, 0, 0)
-        """Used by follow-ups, in the same."""
+        self._largest: Amounts = (1, 0, 0)
+        """The largest reserves so far, in the units of `used`."""
+        self._on_tasks: Amounts = (0, 0, 0)
+        """Used by requests for accepted tasks, in the units of `used`."""
 
     def goes_on(self, highest_id: int, pool_picodollars: int) -> None:
-        """Take over from earlier runs of the pool, whose attempts have cost so much, lost ones at their reserve."""
+        """Take over from earlier runs of the pool: their last attempt and cost, lost attempts at their reserve."""
         self._next_id = highest_id + 1
         self._pool_before = pool_picodollars
 
-    async def reserve(self, request: Request, attempt: int) -> None:
-        """Set aside the most that sending this request can cost; waits while only answers on their way are in the way.
+    async def reserve(self, request: Request) -> None:
+        """Set aside the most that sending this request can cost; waits while answers on their way may make room for it.
 
-        An error ends the run, and what is not sent by then never is. So it comes only once all reserves are written.
+        An error ends the run and all that was not sent. So it is raised only once all other reserves are written.
 
         Raises:
             BudgetError: it does not fit, whatever comes back.
         """
-        del attempt
-        _, tokens, picodollars = self._most(request)
-        self._largest = (1, max(tokens, self._largest[1]), max(picodollars, self._largest[2]))
-        while (bound := self._hit(tokens, picodollars)) is not None:
+        most = self._most(request)
+        self._largest = tuple(map(max, self._largest, most))
+        while (bound := self._passed_by(most)) is not None:
             if not self._open or (bound == "requests" and not self._being_written):
-                raise BudgetError(self._said(bound, tokens, picodollars))
+                raise BudgetError(self._in_words(bound, most))
             self._changed.clear()
             await self._changed.wait()
-        taken = Attempt(self._next_id, request.id, request.stage, request.model, tokens, picodollars)
+        taken = Attempt(self._next_id, request.id, request.stage, request.model, *most[1:])
         self._next_id += 1
         self._open[request.id] = taken
-        self.requests += 1
-        self.tokens += taken.tokens
-        self.picodollars += taken.picodollars
+        self._use(*most)
         self._being_written += 1
         try:
             await self._ledger().reserve(taken)
@@ -133,76 +133,62 @@ class Budget:
         if completion is not None and completion.prompt_tokens + completion.completion_tokens > 0:
             price = self.prices.get(request.model)
             tokens = completion.prompt_tokens + completion.completion_tokens
-            used = (completion.prompt_tokens, completion.completion_tokens, completion.cached_tokens)
-            picodollars = price.cost(*used) if price else 0
+            counts = (completion.prompt_tokens, completion.completion_tokens, completion.cached_tokens)
+            picodollars = price.cost(*counts) if price else 0
         elif completion is not None and completion.is_free:
             tokens = picodollars = 0
-        self.tokens += tokens - taken.tokens
-        self.picodollars += picodollars - taken.picodollars
+        self._use(0, tokens - taken.tokens, picodollars - taken.picodollars)
         if request.task_id is not None:
-            before = self._on_tasks
-            self._on_tasks = (before[0] + 1, before[1] + tokens, before[2] + picodollars)
+            self._on_tasks = tuple(map(operator.add, self._on_tasks, (1, tokens, picodollars)))
         self._ledger().settle_attempt(taken, tokens, picodollars)
         self._changed.set()
 
     def suffices(self, asked: Iterable[Request], tasks: float, ended: int) -> bool:
-        """Is what is left likely to be enough to send these requests and to finish this many tasks besides?
+        """Is what is left likely to be enough to send these requests and to finish this many more tasks?
 
-        A request is taken at its reserve, a task at what one has cost in this run, in which so many have `ended`: twice
-        the largest reserve to begin with. One reserve more must be left, or the last request would not fit.
+        A request is taken at its reserve, a task at the average of the `ended` tasks of this run, averaged with twice
+        the largest reserve. One reserve more must be left, or the last request would not fit.
         """
-        left = self._left()
-        if left == (None, None, None):
-            return True
-        wanted = [self._most(request) for request in asked if request.id not in self._open]
-        for place, rest in enumerate(left):
-            largest = max([self._largest[place], *(one[place] for one in wanted)])
+        bounds = self._bounds()
+        wanted = [self._most(request) for request in asked if request.id not in self._open] if bounds else []
+        for _, place, most in bounds:
+            amounts = [one[place] for one in wanted]
+            largest = max([self._largest[place], *amounts])
             each = (2 * largest + self._on_tasks[place]) / (1 + ended)
-            if rest is not None and sum(one[place] for one in wanted) + tasks * each + largest > rest:
+            if sum(amounts) + tasks * each + largest > most - self.used[place]:
                 return False
         return True
 
-    def _most(self, request: Request) -> tuple[int, int, int]:
-        """The most that sending this can cost: requests, tokens and picodollars."""
+    def _use(self, *amounts: int) -> None:
+        self.used = list(map(operator.add, self.used, amounts))
+
+    def _most(self, request: Request) -> Amounts:
+        """The most that sending this can cost."""
         prompt, completion = most_tokens(request)
         price = self.prices.get(request.model)
         return 1, prompt + completion, price.cost(prompt, completion) if price else 0
 
-    def _left(self) -> tuple[int | None, int | None, int | None]:
-        """What is left to be spent: requests, tokens and picodollars; None: no bound."""
-        limits = self.limits
-        usd = [] if limits.usd is None else [in_picodollars(limits.usd) - self.picodollars]
-        if limits.pool_usd is not None:
-            usd.append(in_picodollars(limits.pool_usd) - self._pool_before - self.picodollars)
-        return (
-            None if limits.requests is None else limits.requests - self.requests,
-            None if limits.tokens is None else limits.tokens - self.tokens,
-            min(usd, default=None),
-        )
+    def _bounds(self) -> list[tuple[str, int, int]]:
+        """The name of each bound, the place of its amount in `used`, and the most that may be used."""
+        usd, tokens, requests, pool_usd = astuple(self.limits)
+        pool = None if pool_usd is None else in_picodollars(pool_usd) - self._pool_before
+        bounds = [("requests", 0, requests), ("tokens", 1, tokens), ("usd", 2, usd and in_picodollars(usd))]
+        return [bound for bound in (*bounds, ("pool_usd", 2, pool)) if bound[2] is not None]
 
-    def _hit(self, tokens: int, picodollars: int) -> str | None:
-        """The bound that so much more would pass."""
-        limits = self.limits
-        if limits.requests is not None and self.requests + 1 > limits.requests:
-            return "requests"
-        if limits.tokens is not None and self.tokens + tokens > limits.tokens:
-            return "tokens"
-        if limits.usd is not None and self.picodollars + picodollars > in_picodollars(limits.usd):
-            return "usd"
-        if limits.pool_usd is not None:
-            total = self._pool_before + self.picodollars + picodollars
-            if total > in_picodollars(limits.pool_usd):
-                return "pool_usd"
-        return None
+    def _passed_by(self, amounts: Amounts) -> str | None:
+        """The bound that using this much more would pass."""
+        return next((name for name, place, most in self._bounds() if self.used[place] + amounts[place] > most), None)
 
-    def _said(self, bound: str, tokens: int, picodollars: int) -> str:
+    def _in_words(self, bound: str, amounts: Amounts) -> str:
+        requests, tokens, picodollars = self.used
+        limits = self.limits
+        spent = f"{in_dollars(self._pool_before + picodollars):.4f} of {limits.pool_usd} USD are spent on this pool"
         used = {
-            "requests": f"{self.requests:,} of {self.limits.requests or 0:,} requests are sent (--max-requests)",
-            "tokens": f"{self.tokens:,} of {self.limits.tokens or 0:,} tokens are used (--max-tokens)",
-            "usd": f"{in_dollars(self.picodollars):.4f} of {self.limits.usd} USD are spent (--max-usd)",
-            "pool_usd": f"{in_dollars(self._pool_before + self.picodollars):.4f} of {self.limits.pool_usd} USD are "
-            "spent on this pool (budget.pool_max_usd)",
+            "requests": f"{requests:,} of {limits.requests or 0:,} requests are sent (--max-requests)",
+            "tokens": f"{tokens:,} of {limits.tokens or 0:,} tokens are used (--max-tokens)",
+            "usd": f"{in_dollars(picodollars):.4f} of {limits.usd} USD are spent (--max-usd)",
+            "pool_usd": f"{spent} (budget.pool_max_usd)",
         }[bound]
-        next_one = {"tokens": f"up to {tokens:,} tokens", "requests": "one more"}
-        most = next_one.get(bound, f"up to {in_dollars(picodollars):.4f} USD")
+        next_one = {"tokens": f"up to {amounts[1]:,} tokens", "requests": "one more"}
+        most = next_one.get(bound, f"up to {in_dollars(amounts[2]):.4f} USD")
         return f"the budget ends here: {used}, and the next request might pass it: it may take {most}"

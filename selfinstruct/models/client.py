@@ -17,21 +17,16 @@ from typing import Any
 
 from selfinstruct.errors import AccessError, Halted
 from selfinstruct.models import wire
-from selfinstruct.models.completions import InnerError, NoAnswer, may_be_a_hiccup, read_answer
+from selfinstruct.models.budget import Budget
+from selfinstruct.models.completions import may_be_a_hiccup, read_answer
 from selfinstruct.models.endpoint import Endpoint, EndpointConfig, listed
-from selfinstruct.models.error_bodies import said
 from selfinstruct.models.function import FunctionEndpoint
 from selfinstruct.models.limits import Clock
-from selfinstruct.models.meter import Meter
 from selfinstruct.models.progress import Progress, at, clock_time
-from selfinstruct.models.routing import Ask, Router, Tell
-from selfinstruct.models.slots import Slots
-from selfinstruct.models.statuses import Where, failed, read_refusal, refused
-from selfinstruct.models.urls import without_credentials
-from selfinstruct.models.wire import Capabilities, Lost, Reply, Trouble
+from selfinstruct.models.routing import Ask, Router, Slots, Tell
+from selfinstruct.models.statuses import failure, read_refusal, refused, said
+from selfinstruct.models.wire import Capabilities, Reply, Trouble
 from selfinstruct.types import Completion, Request, canonical_json
-
-__all__ = ["Client", "EndpointConfig", "Halted", "Meter", "Progress", "without_credentials"]
 
 TOO_MANY_FAULTS = 8
 """Failures of one request, while its endpoint answers others, after which it is given up as `failed`."""
@@ -74,7 +69,7 @@ class Client:
         learned: Callable[[str, str, Capabilities], None] = lambda *_: None,
         requests_per_minute: float | None = None,
         tokens_per_minute: float | None = None,
-        meter: Meter | None = None,
+        budget: Budget | None = None,
         clock: Clock = time.monotonic,
     ) -> None:
         self.slots = slots
@@ -82,10 +77,11 @@ class Client:
             (FunctionEndpoint if endpoint.function else Endpoint)(endpoint, slots.size, clock, tell)
             for endpoint in endpoints
         ]
-        self._router = Router(self.endpoints, slots, clock, tell, requests_per_minute, tokens_per_minute)
+        per_minute = {"requests": requests_per_minute, "tokens": tokens_per_minute}
+        self._router = Router(self.endpoints, slots, clock, tell, per_minute)
         self._tell = tell
         self._learned = learned
-        self._meter = meter
+        self._budget = budget
         self._clock = clock
         self._answered: set[tuple[str, str, str]] = set()
         self._open: set[Ask] = set()
@@ -110,21 +106,20 @@ class Client:
         faults: list[str] = []
         models: list[list[dict[str, Any]]] = []
         for endpoint, reply in zip(self.endpoints, replies, strict=True):
-            closed = await _closed(endpoint, reply, model) if isinstance(reply, Reply) else None
+            closed = await _closed(endpoint, reply, model)
             if closed is not None:
-                endpoint.left = refused(_where(endpoint), closed.status, said(closed.content))
-                faults.append(endpoint.left)
-            elif isinstance(reply, Lost) and reply.kind == "left":
+                endpoint.left = refused(endpoint, closed.status, said(closed.content))
+            elif isinstance(reply, Reply) or reply.kind == "late":
+                models.append(listed(reply) if isinstance(reply, Reply) and reply.status < 300 else [])
+            elif reply.kind == "left":
                 endpoint.left = reply.why
-                faults.append(reply.why)
-            elif isinstance(reply, Lost) and reply.kind == "cut" and await endpoint.speaks_tls():
+            elif reply.kind == "failed" and await endpoint.speaks_tls():
                 endpoint.left = endpoint.says_https
-                faults.append(endpoint.left)
-            elif isinstance(reply, Lost) and reply.kind != "late":
+            else:
                 endpoint.breaker.open(reply.why)
                 faults.append(f"{endpoint.url}: nothing answers there ({reply.why}); is the server running?")
-            else:
-                models.append(listed(reply) if isinstance(reply, Reply) and reply.status < 300 else [])
+            if endpoint.left:
+                faults.append(endpoint.left)
         if not models:
             raise AccessError(faults[-1] if faults else "no endpoint is configured")
         for fault in faults:
@@ -152,13 +147,13 @@ class Client:
         Raises:
             Halted: the run stops before there is one.
             AccessError: no endpoint is left that could give one, or the server refuses the configuration.
-            Exception: whatever the meter or `keep` raises.
+            Exception: whatever the budget or `keep` raises.
         """
-        ask = Ask(self._router, request, priority)
+        ask = Ask(request, priority)
         self._open.add(ask)
         try:
             while True:
-                endpoint: Endpoint = await self.slots.take(ask)
+                endpoint = await self.slots.take(ask)
                 try:
                     outcome = await self._attempt(endpoint, ask, keep)
                 finally:
@@ -200,14 +195,21 @@ class Client:
 
     async def _attempt(self, endpoint: Endpoint, ask: Ask, keep: Keep) -> Completion | Trouble:
         """Ask once. What is final is kept, and everything is noted where it counts, before the slot is free again."""
-        request = ask.request
-        if self._meter is not None:
-            await self._reserve(self._meter, endpoint, ask)
-        paid: Completion | None = None
-        ask.attempts += 1
-        sent_at = self._clock()
-        ask.failed_at = min(ask.failed_at, sent_at)
+        request, paid = ask.request, None
+        if self._budget is not None:
+            try:
+                await self._budget.reserve(request)
+            except BaseException:
+                self._router.take_back(ask, endpoint)
+                raise
         try:
+            if self._halted.is_set():
+                paid = failure(request, endpoint.url, "halted", "not sent")
+                self._router.take_back(ask, endpoint)
+                raise Halted
+            ask.attempts += 1
+            sent_at = self._clock()
+            ask.failed_at = min(ask.failed_at, sent_at)
             try:
                 outcome = await self._exchange(endpoint, ask, sent_at)
             except BaseException:
@@ -220,47 +222,35 @@ class Client:
             if isinstance(outcome, Completion):
                 await keep(outcome)
         finally:
-            if self._meter is not None:
-                self._meter.spent(request, paid)
+            if self._budget is not None:
+                self._budget.spent(request, paid)
         return outcome
-
-    async def _reserve(self, meter: Meter, endpoint: Endpoint, ask: Ask) -> None:
-        try:
-            await meter.reserve(ask.request, ask.attempts)
-        except BaseException:
-            self._router.take_back(ask, endpoint)
-            raise
-        if self._halted.is_set():
-            self._router.take_back(ask, endpoint)
-            meter.spent(ask.request, failed(ask.request, endpoint.url, "halted", "not sent"))
-            raise Halted
 
     async def _exchange(self, endpoint: Endpoint, ask: Ask, sent_at: float) -> Completion | Trouble:
         """Send a request and make out what came back."""
-        request = ask.request
+        request, base = ask.request, endpoint.base
         capabilities = endpoint.capabilities.get(request.model, _DEFAULT)
         if ask.structure is not None:
             capabilities = replace(capabilities, structure=ask.structure)
-        base = endpoint.base
         body = wire.body_of(request, capabilities)
-        reply = await endpoint.ask(wire.path_of(request), body)
-        if isinstance(reply, Lost):
-            return _of_loss(reply, failed(request, endpoint.url, "unreachable", reply.why))
+        reply = await endpoint.ask(wire.PATHS[request.api], body)
+        if isinstance(reply, Trouble):
+            reached_nobody = reply.kind in {"unreachable", "left"}
+            paid = failure(request, endpoint.url, reply.kind, reply.why) if reached_nobody else None
+            return replace(reply, paid=paid)
         if reply.status >= 300:
             return self._read_refusal(endpoint, ask, base, capabilities, body, reply)
         sent, latency_s = wire.sent_form(request, body), self._clock() - sent_at
-        try:
-            answer = read_answer(request, reply, endpoint=endpoint.url, sent=sent, latency_s=latency_s)
-        except InnerError as inner:
-            refusal = self._read_refusal(endpoint, ask, base, capabilities, body, inner.reply)
-            return _charged(refusal, inner.usage, reply)
-        except NoAnswer as no:
-            trouble = Trouble("failed", str(no), paid=failed(request, endpoint.url, "no_answer", str(no)))
+        answer = read_answer(request, reply, endpoint=endpoint.url, sent=sent, latency_s=latency_s)
+        if isinstance(answer, Completion):
+            return self._heard(endpoint, ask, answer)
+        if isinstance(answer, Trouble):
             if endpoint.is_foreign(self._clock()):
-                why = f"{endpoint.url}: {no}; this is no OpenAI-compatible server, or something stands before it"
-                trouble = replace(trouble, kind="left", why=why)
-            return _charged(trouble, no.usage, reply)
-        return self._heard(endpoint, ask, answer)
+                what = "this is no OpenAI-compatible server, or something stands before it"
+                answer = replace(answer, kind="left", why=f"{endpoint.url}: {answer.why}; {what}")
+            return answer
+        refusal = self._read_refusal(endpoint, ask, base, capabilities, body, answer.reply)
+        return _charged(refusal, answer.usage, reply)
 
     def _heard(self, endpoint: Endpoint, ask: Ask, answer: Completion) -> Completion | Trouble:
         """An answer, unless it is worth another try; that requests like this one are answered is noted."""
@@ -281,14 +271,13 @@ class Client:
         request = ask.request
         had_answers = _kind_of_question(request) in self._answered
         outcome = read_refusal(
-            request, reply, capabilities, body, where=_where(endpoint), had_answers=had_answers, now=time.time()
+            request, reply, capabilities, body, endpoint=endpoint, had_answers=had_answers, now=time.time()
         )
         if not isinstance(outcome, Trouble):
             return outcome
         if outcome.kind == "left" and reply.status in {404, 405} and "model" not in said(reply.content).words:
             if base == endpoint.base and endpoint.try_below():
-                self._tell(f"{endpoint.url}: {outcome.why.removeprefix(f'{endpoint.url}: ')}; trying /v1 below it")
-                return replace(outcome, kind="form")
+                self._tell(f"{outcome.why}; trying /v1 below it")
             if base != endpoint.base:
                 return replace(outcome, kind="form")
         if outcome.kind == "malformed":
@@ -329,9 +318,9 @@ class Client:
         if ask.faults < TOO_MANY_FAULTS:
             return trouble
         if trouble.kind == "late":
-            return failed(ask.request, endpoint.url, "timeout", f"{ask.faults} time-outs")
+            return failure(ask.request, endpoint.url, "timeout", f"{ask.faults} time-outs")
         told = f"{trouble.why} (failed {ask.faults} times while others were answered)"
-        return failed(ask.request, endpoint.url, "server_error", told)
+        return failure(ask.request, endpoint.url, "server_error", told)
 
     def _wait_s(self, endpoint: Endpoint, ask: Ask, trouble: Trouble) -> float:
         """Seconds before a request is queued again; in an outage the queue itself waits."""
@@ -370,31 +359,20 @@ class Client:
         raise Halted
 
 
-def _of_loss(lost: Lost, unsent: Completion) -> Trouble:
-    """What it means that no response came; `unsent` is what an attempt costs that reached nobody."""
-    if lost.kind in {"refused", "left"}:
-        return Trouble("left" if lost.kind == "left" else "unreachable", lost.why, paid=unsent)
-    return Trouble("late" if lost.kind == "late" else "failed", lost.why)
+def _charged(refusal: Completion | Trouble, usage: Mapping[str, Any] | None, reply: Reply) -> Completion | Trouble:
+    """A refusal within a response of status 200, with what the server charged for it; None: nobody knows."""
+    if isinstance(refusal, Completion):
+        return replace(refusal, **(usage or {}), body=reply.content)
+    paid = None if usage is None or refusal.paid is None else replace(refusal.paid, **usage)
+    return replace(refusal, paid=paid)
 
 
-def _charged(outcome: Completion | Trouble, usage: Mapping[str, Any] | None, reply: Reply) -> Completion | Trouble:
-    """What became of an attempt, with what a server charged that answered with status 200; None: nobody knows."""
-    if isinstance(outcome, Completion):
-        return replace(outcome, **(usage or {}), body=reply.content)
-    paid = outcome.paid
-    return replace(outcome, paid=None if usage is None or paid is None else replace(paid, **usage))
-
-
-async def _closed(endpoint: Endpoint, listing: Reply, model: str | None) -> Reply | None:
+async def _closed(endpoint: Endpoint, listing: Reply | Trouble, model: str | None) -> Reply | None:
     """The refusal of whoever asks there; None: questions may be answered, as far as can be known without paying."""
-    if listing.status not in _CLOSED or model is None:
-        return listing if listing.status in _CLOSED else None
+    if not isinstance(listing, Reply) or listing.status not in _CLOSED or model is None:
+        return listing if isinstance(listing, Reply) and listing.status in _CLOSED else None
     reply = await endpoint.ask("/chat/completions", {"model": model, "messages": [], "max_tokens": 1})
     return reply if isinstance(reply, Reply) and reply.status in _CLOSED else None
-
-
-def _where(endpoint: Endpoint) -> Where:
-    return Where(endpoint.url, endpoint.key_name, endpoint.has_key)
 
 
 def _may_be_its_own(trouble: Trouble, endpoint: Endpoint) -> bool:

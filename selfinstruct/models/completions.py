@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
-from selfinstruct.models.error_bodies import Said, said
-from selfinstruct.models.statuses import is_spent
+from selfinstruct.models.statuses import A_RATE, FILTERED, KEY, TOO_LONG, Said, failure, is_spent, said
 from selfinstruct.models.thinking import without_thinking
-from selfinstruct.models.wire import Reply
+from selfinstruct.models.wire import Reply, Trouble
 from selfinstruct.types import Completion, Request, canonical_json, storable
 
 FINISH_REASONS = (
@@ -31,16 +31,17 @@ _CODES = ("code", "status_code", "http_code", "status", "error_code", "err_code"
 _WORDS = ("message", "msg", "error_msg", "error_message", "errmsg", "status_msg", "detail", "description")
 _ERRORS = ("error", "errors", "base_resp", "fault", "detail")
 _STATUS_BY_WORD = (
-    (429, r"rate.?limit|too.?many.?requests|throttl|resource.?exhausted|quota"),
-    (401, r"(?:invalid|incorrect|wrong).{0,9}api.?key|unauthenticated|authentication|unauthorized|login.fail"),
-    (400, r"content.?filter|content.?policy|responsibleai|context.?length|maximum.context|too.long"),
-    (503, r"overload|unavailable|capacity|busy"),
+    (429, re.compile(rf"{A_RATE.pattern}|rate.?limit|too.?many.?requests|throttl|resource.?exhausted|quota")),
+    (401, re.compile(rf"{KEY.pattern}|login.fail")),
+    (400, re.compile(rf"{FILTERED.pattern}|{TOO_LONG.pattern}")),
+    (503, re.compile("overload|unavailable|capacity|busy")),
 )
+"""The status that an error without one is taken for, by what it says in small letters."""
 _STATUS_BY_CODE = (
     *_STATUS_BY_WORD,
-    (403, r"permission|forbidden"),
-    (404, r"not.?found"),
-    (400, r"invalid.?(?:request|argument|param)|bad.?request|validation"),
+    (403, re.compile("permission|forbidden")),
+    (404, re.compile("not.?found")),
+    (400, re.compile("invalid.?(?:request|argument|param)|bad.?request|validation")),
 )
 """The last ones only where a code says so: in the words of an error they may be about anything."""
 _STATUS = re.compile(r"\s*(?:(?:http|status|error)\D{0,9})?([45]\d\d)\b", re.IGNORECASE)
@@ -52,38 +53,28 @@ _THINKING = re.compile("think|thought|reason", re.IGNORECASE)
 _TEXTS = ("text", "thinking", "reasoning", "content", "summary", "value")
 
 
-class NoAnswer(Exception):  # noqa: N818 - it is what happened, not a fault of the program
-    """A response with status 200 that holds no whole answer: cut, not JSON, without choices, or aborted."""
-
-    def __init__(self, why: str, usage: Mapping[str, Any] | None = None) -> None:
-        super().__init__(why)
-        self.usage = usage
-        """What it was charged at, as far as it says; None: it does not say."""
-
-
-class InnerError(Exception):
+@dataclass(frozen=True, slots=True)
+class InnerError:
     """A response with status 200 that tells of an error in its body."""
 
-    def __init__(self, reply: Reply, usage: Mapping[str, Any] | None) -> None:
-        super().__init__(f"HTTP {reply.status} in the body")
-        self.reply = reply
-        """As if the server had sent it with its own status."""
-        self.usage = usage
-        """What it was charged at; None: nobody knows."""
+    reply: Reply
+    """As if the server had sent it with its own status."""
+    usage: Mapping[str, Any] | None
+    """What it was charged at; None: nobody knows."""
 
 
-def read_answer(request: Request, reply: Reply, *, endpoint: str, sent: str, latency_s: float) -> Completion:
-    """The completion in a response; a failure where the answer was filtered or refused, or has an unknown form.
+def read_answer(
+    request: Request, reply: Reply, *, endpoint: str, sent: str, latency_s: float
+) -> Completion | InnerError | Trouble:
+    """The completion in a response with status 200; a failure where it was filtered or refused, or has an unknown form.
 
-    Raises:
-        InnerError: the body tells of an error.
-        NoAnswer: the body is no whole answer; asking again may help.
+    Trouble: the body is no whole answer, but cut, not JSON, without choices, or aborted; asking again may help.
     """
     try:
         body = _streamed(reply.content) or json.loads(reply.content, parse_int=_integer)
         return _read(request, reply, body, {"endpoint": endpoint, "sent": sent, "latency_s": round(latency_s, 4)})
     except (ValueError, RecursionError):
-        raise NoAnswer(f"not an answer: {_head(reply.content)}") from None
+        return Trouble("failed", f"not an answer: {_head(reply.content)}")
 
 
 def _streamed(content: bytes) -> dict[str, Any] | None:
@@ -110,17 +101,26 @@ def _streamed(content: bytes) -> dict[str, Any] | None:
     return {**error, "choices": [choice] if choices else [], "usage": usage}
 
 
-def _read(request: Request, reply: Reply, body: Any, about: Mapping[str, Any]) -> Completion:
+def _read(request: Request, reply: Reply, body: Any, about: Mapping[str, Any]) -> Completion | InnerError | Trouble:
     raw, usage = reply.content, usage_of(body)
     choice = _first_choice(body)
     message = _message(choice, request)
-    parts = _Parts(message, is_json=request.schema is not None)
+    parts = _parts(message, is_json=request.schema is not None)
+    text, reasoning = parts.text or "", parts.reasoning
     finish = finish_reason(choice.get("finish_reason"))
-    _look_for_errors(body, choice, message, reply, usage, has_text=bool(parts.text.strip()) and finish != "error")
+    has_text = bool(text.strip()) and finish != "error"
+    error = _error_in(body, choice, message, has_text=has_text)
+    if error is not None:
+        content = json.dumps({"error": error}).encode()
+        if usage is None and not has_text:
+            usage = {"prompt_tokens": 0, "completion_tokens": 0, "cached_tokens": 0}
+        return InnerError(Reply(_status(error, said(content)), reply.headers, content), usage)
     if finish == "error" or (not choice and usage is None):
-        raise NoAnswer(f"finish reason {finish}" if choice else f"not an answer: {_head(raw)}", usage)
-    text, reasoning, failed = parts.text, parts.reasoning, finish in {"content_filter", "refusal"}
-    if not parts.are_known:
+        why = f"finish reason {finish}" if choice else f"not an answer: {_head(raw)}"
+        paid = replace(failure(request, about["endpoint"], "no_answer", why), **usage) if usage else None
+        return Trouble("failed", why, paid=paid)
+    failed = finish in {"content_filter", "refusal"}
+    if parts.text is None:
         text, finish, failed = f"an answer of an unknown form: {_head(raw)}", UNKNOWN_FORM, True
     elif not text.strip() and parts.refusal:
         text, finish, failed = parts.refusal, "refusal", True
@@ -130,16 +130,9 @@ def _read(request: Request, reply: Reply, body: Any, about: Mapping[str, Any]) -
         thought, text = without_thinking(text, may_be_opened=request.api == "chat" and not reasoning)
         reasoning = reasoning or thought
     return Completion(
-        request_id=request.id,
-        kind="failed" if failed else "answer",
-        text=storable(text),
-        finish_reason=finish,
-        body=raw,
-        reasoning=storable(reasoning),
-        source=request.source,
-        **about,
-        **(usage or {}),
-    )
+        request.id, "failed" if failed else "answer", storable(text), finish, body=raw, reasoning=storable(reasoning),
+        source=request.source, **about, **(usage or {}),
+    )  # fmt: skip
 
 
 def may_be_a_hiccup(completion: Completion, request: Request) -> str:
@@ -204,32 +197,33 @@ def _message(choice: Mapping[str, Any], request: Request) -> Mapping[str, Any]:
     return message if isinstance(message, dict) else {"content": choice.get("text", math.nan)}
 
 
-class _Parts:
+class _Parts(NamedTuple):
     """What is in the content of a message, and in the fields beside it."""
 
-    def __init__(self, message: Mapping[str, Any], *, is_json: bool) -> None:
-        self.text = ""
-        self.refusal = _flat(message.get("refusal"))
-        self.are_known = True
-        """Whether the content has a form in which servers give it."""
-        thoughts = [next(filter(None, (_flat(message.get(name)) for name in _THOUGHTS)), "")]
-        content = message.get("content")
-        parts = content if isinstance(content, list) else [] if content is None else [content]
-        for part in parts:
-            kind = str(part.get("type") or "") if isinstance(part, dict) else ""
-            if isinstance(part, str):
-                self.text += part
-            elif _THINKING.search(kind) or (isinstance(part, dict) and part.get("thought") is True):
-                thoughts.append(_flat(part))
-            elif kind == "refusal":
-                self.refusal = self.refusal or _flat(part.get("refusal"))
-            elif isinstance(part, dict) and (kind or "text" in part):
-                self.text += _flat(part.get("text"))
-            else:
-                self.are_known = False
-        if not self.are_known and is_json and isinstance(content, dict | list):
-            self.text, self.are_known = canonical_json(content), True  # JSON that the server has read for us
-        self.reasoning = "\n".join(filter(None, thoughts))
+    text: str | None
+    """None: it has no form in which servers give it."""
+    reasoning: str
+    refusal: str
+
+
+def _parts(message: Mapping[str, Any], *, is_json: bool) -> _Parts:
+    refusal = _flat(message.get("refusal"))
+    thoughts = [next(filter(None, (_flat(message.get(name)) for name in _THOUGHTS)), "")]
+    content = message.get("content")
+    text: str | None = ""
+    for part in content if isinstance(content, list) else [] if content is None else [content]:
+        kind = str(part.get("type") or "") if isinstance(part, dict) else ""
+        if isinstance(part, dict) and (_THINKING.search(kind) or part.get("thought") is True):
+            thoughts.append(_flat(part))
+        elif kind == "refusal":
+            refusal = refusal or _flat(part.get("refusal"))
+        elif isinstance(part, str) or kind or (isinstance(part, dict) and "text" in part):
+            text = text if text is None else text + (part if isinstance(part, str) else _flat(part.get("text")))
+        else:
+            text = None
+    if text is None and is_json and isinstance(content, dict | list):
+        text = canonical_json(content)  # JSON that the server has read for us
+    return _Parts(text, "\n".join(filter(None, thoughts)), refusal)
 
 
 def _flat(value: Any, depth: int = 0) -> str:
@@ -243,20 +237,10 @@ def _flat(value: Any, depth: int = 0) -> str:
     return ""
 
 
-def _look_for_errors(
-    body: Any,
-    choice: Mapping[str, Any],
-    message: Mapping[str, Any],
-    reply: Reply,
-    usage: Mapping[str, Any] | None,
-    *,
-    has_text: bool,
-) -> None:
-    """See whether an error stands in the place of an answer, or within it.
-
-    Raises:
-        InnerError: it does.
-    """
+def _error_in(
+    body: Any, choice: Mapping[str, Any], message: Mapping[str, Any], *, has_text: bool
+) -> dict[str, Any] | None:
+    """The error that stands in the place of an answer, or within it."""
     places = [choice.get("error"), message.get("error")]
     if not has_text:
         outer = next((one for one in body if isinstance(one, dict)), {}) if isinstance(body, list) else body
@@ -264,13 +248,7 @@ def _look_for_errors(
         places += [outer.get(name) for name in _ERRORS]
         if not choice:
             places.append(outer)
-    error = next((found for place in places for found in _errors(place)), None)
-    if error is None:
-        return
-    content = json.dumps({"error": error}).encode()
-    if usage is None and not has_text:
-        usage = {"prompt_tokens": 0, "completion_tokens": 0, "cached_tokens": 0}
-    raise InnerError(Reply(_status(error, said(content)), reply.headers, content), usage)
+    return next((found for place in places for found in _errors(place)), None)
 
 
 def _errors(value: Any) -> Iterator[dict[str, Any]]:
@@ -289,20 +267,16 @@ def _errors(value: Any) -> Iterator[dict[str, Any]]:
 
 def _status(error: Mapping[str, Any], heard: Said) -> int:
     """The status that an error would have had; 500 where it does not say, so that it is asked again."""
-    codes = [str(error[name]) for name in _CODES if error.get(name) is not None]
-    words = str(error["message"])
-    for texts, table in ((codes, _STATUS_BY_CODE), ([words], _STATUS_BY_WORD)):
-        for text in texts:
-            if number := _STATUS.match(text):
-                return int(number[1])
-        found = 402 if is_spent(429, heard) else _by_word(texts, table)
-        if found:
-            return found
+    codes = [str(error[name]).lower() for name in _CODES if error.get(name) is not None]
+    for texts, table in ((codes, _STATUS_BY_CODE), ([str(error["message"]).lower()], _STATUS_BY_WORD)):
+        if number := next(filter(None, map(_STATUS.match, texts)), None):
+            return int(number[1])
+        if is_spent(429, heard):
+            return 402
+        for status, words in table:
+            if any(map(words.search, texts)):
+                return status
     return 500
-
-
-def _by_word(texts: Sequence[str], table: Sequence[tuple[int, str]]) -> int:
-    return next((status for status, words in table for text in texts if re.search(words, text, re.IGNORECASE)), 0)
 
 
 def _head(raw: bytes) -> str:

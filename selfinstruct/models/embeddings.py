@@ -10,14 +10,12 @@ from collections.abc import Sequence
 
 from selfinstruct.errors import AccessError
 from selfinstruct.models.endpoint import Endpoint, EndpointConfig
-from selfinstruct.models.error_bodies import said
-from selfinstruct.models.statuses import told
-from selfinstruct.models.wire import Lost
+from selfinstruct.models.statuses import said, told
+from selfinstruct.models.wire import Trouble
 
 AT_ONCE = 64
 """Texts in one request."""
-_TRIES, _PAUSE_S = 4, 1.0
-_PASSING = {408, 409, 425, 429}
+_RETRIES = 3
 
 
 def embed(config: EndpointConfig, model: str, texts: Sequence[str]) -> list[list[float]]:
@@ -30,37 +28,21 @@ def embed(config: EndpointConfig, model: str, texts: Sequence[str]) -> list[list
 
 
 async def _embed(config: EndpointConfig, model: str, texts: Sequence[str]) -> list[list[float]]:
-    endpoint = Endpoint(config, 1, time.monotonic)
+    endpoint = Endpoint(config, 1, time.monotonic, retries=_RETRIES)
+    vectors: list[list[float]] = []
     try:
-        vectors: list[list[float]] = []
         for start in range(0, len(texts), AT_ONCE):
-            batch = list(texts[start : start + AT_ONCE])
-            vectors += _read(await _ask(endpoint, model, batch), len(batch), endpoint.url)
+            batch = texts[start : start + AT_ONCE]
+            reply = await endpoint.ask("/embeddings", {"model": model, "input": list(batch)})
+            if isinstance(reply, Trouble) or reply.status >= 300:
+                why = reply.why if isinstance(reply, Trouble) else told(reply.status, said(reply.content))
+                raise AccessError(f"{endpoint.url} gives no embeddings by {model}: {why}")
+            vectors += _read(reply.content, len(batch), endpoint.url)
     finally:
         await endpoint.close()
     if len({len(vector) for vector in vectors}) > 1:
         raise AccessError(f"{endpoint.url}: its embeddings differ in length; name one model")
     return vectors
-
-
-async def _ask(endpoint: Endpoint, model: str, texts: Sequence[str]) -> bytes:
-    """The body of the answer; what may pass is asked again a few times."""
-    why = ""
-    for number in range(_TRIES):
-        if number:
-            await asyncio.sleep(_PAUSE_S * 2 ** (number - 1))
-        reply = await endpoint.ask("/embeddings", {"model": model, "input": texts})
-        if isinstance(reply, Lost):
-            why = reply.why
-            if reply.kind == "left":
-                break
-        elif reply.status < 300:
-            return reply.content
-        else:
-            why = told(reply.status, said(reply.content))
-            if reply.status < 500 and reply.status not in _PASSING:
-                break
-    raise AccessError(f"{endpoint.url} gives no embeddings by {model}: {why}")
 
 
 def _read(body: bytes, count: int, url: str) -> list[list[float]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import functools
 import json
 import os
 import re
@@ -11,7 +12,7 @@ import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import aiohttp
 import httpx2
@@ -19,17 +20,8 @@ import openai
 
 from selfinstruct.errors import ConfigError
 from selfinstruct.models.limits import Breaker, Clock, Throttle
-from selfinstruct.models.urls import (
-    SECRET_NAME,
-    address,
-    has_version,
-    is_on_loopback,
-    is_same_origin,
-    redirected,
-    shown_target,
-    spellings,
-)
-from selfinstruct.models.wire import Capabilities, Lost, Reply
+from selfinstruct.models.urls import SECRET_NAME, address, has_version, is_on_loopback, spellings
+from selfinstruct.models.wire import Capabilities, Reply, Trouble
 from selfinstruct.types import storable
 
 CONNECT_S = 10.0
@@ -50,12 +42,8 @@ FOREIGN_S = 60.0
 _PROXIES = {"http_proxy", "https_proxy", "all_proxy", "no_proxy"}
 _TLS_ALERT = re.compile(r"\\x15\\x03|\x15\x03")
 """How a server that speaks HTTPS answers what is not."""
-_NOT_TLS = (
-    "WRONG_VERSION_NUMBER",
-    "RECORD_LAYER_FAILURE",
-    "HTTP_REQUEST",
-    "UNKNOWN_PROTOCOL",
-    "PACKET_LENGTH_TOO_LONG",
+_NOT_TLS = re.compile(
+    "WRONG_VERSION_NUMBER|RECORD_LAYER_FAILURE|HTTP_REQUEST|UNKNOWN_PROTOCOL|PACKET_LENGTH_TOO_LONG", re.IGNORECASE
 )
 _EXPIRED, _OTHER_NAME = 10, {62, 64}
 """OpenSSL's numbers for certificates that are out of date, or of another host or address."""
@@ -109,8 +97,9 @@ class Endpoint:
     """One server that serves a role."""
 
     def __init__(
-        self, config: EndpointConfig, slots: int, clock: Clock, tell: Callable[[str], None] = lambda _: None
-    ) -> None:
+        self, config: EndpointConfig, slots: int, clock: Clock, tell: Callable[[str], None] = lambda _: None,
+        *, retries: int = 0,
+    ) -> None:  # fmt: skip
         where = address(config.base_url)
         self.url, user = where.shown, where.user
         self.base = where.base
@@ -139,7 +128,6 @@ class Endpoint:
         """Until when, by the clock, the server asked to wait when that was last told."""
         self.said_trouble_at = float("-inf")
         self.next_try_at = float("-inf")
-        self._secrets = _secrets(config, user, where.query)
         self._deadline_s = config.timeout_s + CONNECT_S
         limits = httpx2.Limits(
             max_connections=slots + 1, max_keepalive_connections=slots + 1, keepalive_expiry=_KEEPALIVE_S
@@ -148,6 +136,7 @@ class Endpoint:
         headers = {**config.headers, **config.secret_headers}
         if user:
             headers.setdefault("Authorization", f"Basic {base64.b64encode(unquote(user).encode()).decode()}")
+        self._secrets = _secrets(config, headers, user, where.query)
         has_other_key = config.api_key.lower() in _NO_KEYS and config.secret_headers and "Authorization" not in headers
         self._options: Any = {"headers": {"Authorization": openai.Omit()}} if has_other_key else {}
         self._client = openai.AsyncOpenAI(
@@ -155,27 +144,23 @@ class Endpoint:
             api_key=config.api_key,
             default_headers=headers,
             default_query=where.query,
-            max_retries=0,
+            max_retries=retries,
             timeout=timeout,
-            http_client=_http_client(limits, timeout, uses_proxies=not is_on_loopback(self.base)),
+            http_client=_http_client(limits=limits, timeout=timeout, trust_env=not is_on_loopback(self.base)),
         )
 
-    async def ask(self, path: str, body: Mapping[str, Any]) -> Reply | Lost:
+    async def ask(self, path: str, body: Mapping[str, Any]) -> Reply | Trouble:
         """What comes back for a POST."""
+        return await self._exchange(functools.partial(self._client.post, body=body), f"{self.base}{path}")
 
-        async def send(url: str) -> httpx2.Response:
-            return await self._client.post(url, cast_to=httpx2.Response, body=body, options=self._options)
-
-        return await self._exchange(send, f"{self.base}{path}")
-
-    async def models(self) -> Reply | Lost:
+    async def models(self) -> Reply | Trouble:
         """What comes back for GET /models; context lengths in it are noted.
 
         Where nothing is listed, /v1 below the URL is looked at once.
         """
-        reply = await self._list(self.base)
+        reply = await self._exchange(self._client.get, f"{self.base}/models")
         if self._may_be_below and isinstance(reply, Reply) and reply.status < 500 and not listed(reply):
-            below = None if self._looked_below else await self._list(f"{self.base}/v1")
+            below = None if self._looked_below else await self._exchange(self._client.get, f"{self.base}/v1/models")
             self._looked_below = True
             if isinstance(below, Reply) and listed(below) and self.try_below():
                 self._tell(f"{self.url}: no models are listed there, but below /v1; asking there")
@@ -202,15 +187,15 @@ class Endpoint:
 
     async def speaks_tls(self) -> bool:
         """Whether a server behind an http:// URL, which did not answer, wants https://."""
-        parts = urlsplit(self.base)
-        if parts.scheme != "http":
+        url = httpx2.URL(self.base)
+        if url.scheme != "http":
             return False
         context = ssl.create_default_context()
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
         try:
             async with asyncio.timeout(CONNECT_S):
-                _, writer = await asyncio.open_connection(parts.hostname, parts.port or 80, ssl=context)
+                _, writer = await asyncio.open_connection(url.host, url.port or 80, ssl=context)
         except (OSError, TimeoutError, ValueError):
             return False
         writer.transport.abort()
@@ -220,12 +205,6 @@ class Endpoint:
     def says_https(self) -> str:
         """That the server wants https://, in a line."""
         return f"{self.url}: the server there speaks HTTPS; name it by https://"
-
-    async def _list(self, base: str) -> Reply | Lost:
-        async def send(url: str) -> httpx2.Response:
-            return await self._client.get(url, cast_to=httpx2.Response, options=self._options)
-
-        return await self._exchange(send, f"{base}/models")
 
     async def close(self) -> None:
         """Close the connections."""
@@ -257,56 +236,56 @@ class Endpoint:
         """A text without the key or other ways in."""
         return self._clean(text.encode(errors="replace"), is_error=True).decode(errors="replace")
 
-    async def _exchange(self, send: Callable[[str], Awaitable[httpx2.Response]], url: str) -> Reply | Lost:
+    async def _exchange(self, send: Callable[..., Awaitable[httpx2.Response]], url: str) -> Reply | Trouble:
         """A response to a request, which follows redirects only to where the key was meant for."""
         try:
             async with asyncio.timeout(self._deadline_s):
                 for _ in range(_MOST_REDIRECTS + 1):
                     try:
-                        response = await send(url)
+                        response = await send(url, cast_to=httpx2.Response, options=self._options)
                     except openai.APIStatusError as error:
                         response = error.response
-                    location = response.headers.get("location", "")
-                    if not response.is_redirect or not location:
+                    if not response.has_redirect_location:
                         break
-                    url = redirected(str(response.url), location)
-                    if not url or not is_same_origin(url, self.base):
-                        return Lost("left", self._of_redirect(response.status_code, url))
+                    target = response.url.join(response.headers["location"])
+                    if _origin(target) != _origin(httpx2.URL(self.base)):
+                        shown = target.copy_with(username=None, password=None, query=None, fragment=None)
+                        why = (
+                            f"{self.url} points to {shown} (HTTP {response.status_code}); nothing was sent there, as "
+                            "it would get the key and the prompts; if that is the right server, name it by --base-url"
+                        )
+                        return Trouble("left", self.without_secrets(why))
+                    url = str(target)
         except (openai.APIConnectionError, httpx2.HTTPError, aiohttp.ClientError, TimeoutError) as error:
             return self._lost(error)
         except (ValueError, httpx2.InvalidURL) as error:  # such as a proxy that no HTTP client can use
-            return Lost("left", self.without_secrets(f"{self.url} cannot be asked ({error or type(error).__name__})"))
+            return Trouble(
+                "left", self.without_secrets(f"{self.url} cannot be asked ({error or type(error).__name__})")
+            )
         status = response.status_code
         return Reply(status, response.headers, self._clean(response.content, is_error=status >= 300))
 
-    def _of_redirect(self, status: int, target: str) -> str:
-        """That a server points to another, in a line."""
-        return self.without_secrets(
-            f"{self.url} points to {shown_target(target) or 'no URL'} (HTTP {status}); nothing was sent there, "
-            "since it would get the key and the prompts; if that is the right server, name it by --base-url"
-        )
-
-    def _lost(self, error: Exception) -> Lost:
+    def _lost(self, error: Exception) -> Trouble:
         """What became of a request without a response. The aiohttp transport calls every lost connection a time-out."""
         chain: list[BaseException] = [error]
         while (cause := chain[-1].__cause__) is not None:
             chain.append(cause)
         root = next((link for link in chain if isinstance(link, aiohttp.ClientError)), chain[-1])
         if fault := self._of_the_way(root):
-            return Lost("left", fault)
+            return Trouble("left", fault)
         if isinstance(root, aiohttp.ClientConnectorError):
             number = root.os_error.errno
             why = os.strerror(number) if number is not None and number > 0 else root.os_error.strerror or str(root)
             if isinstance(root, aiohttp.ClientProxyConnectionError):
                 why = f"no connection to the proxy {root.host}:{root.port}: {why}; look at {_proxy_variables()}"
-            return Lost("refused", self.without_secrets(why))
+            return Trouble("unreachable", self.without_secrets(why))
         if isinstance(root, aiohttp.ConnectionTimeoutError):
-            return Lost("refused", f"no connection within {CONNECT_S:.0f} s")
+            return Trouble("unreachable", f"no connection within {CONNECT_S:.0f} s")
         if isinstance(root, _TooLong):
-            return Lost("cut", str(root))
+            return Trouble("failed", str(root))
         if isinstance(root, TimeoutError | httpx2.TimeoutException):
-            return Lost("late", f"no answer within {self._deadline_s - CONNECT_S:g} s")
-        return Lost("cut", self.without_secrets(f"connection lost ({root or type(root).__name__})"))
+            return Trouble("late", f"no answer within {self._deadline_s - CONNECT_S:g} s")
+        return Trouble("failed", self.without_secrets(f"connection lost ({root or type(root).__name__})"))
 
     def _of_the_way(self, root: BaseException) -> str:
         """What is wrong with a proxy, with the encryption or its lack, in a line; empty: nothing."""
@@ -325,7 +304,7 @@ class Endpoint:
             return f"{self.url}: its certificate is not trusted ({cause.verify_message or cause.reason}); {what}"
         if not isinstance(cause, ssl.SSLError):
             return ""
-        if (cause.reason or "").upper() in _NOT_TLS:
+        if _NOT_TLS.fullmatch(cause.reason or ""):
             return f"{self.url}: the server there does not speak HTTPS ({cause.reason}); name it by http://"
         return f"{self.url}: no encrypted connection can be made ({cause.reason or cause})"
 
@@ -346,19 +325,17 @@ def listed(reply: Reply) -> list[dict[str, Any]]:
     return [card for card in cards if storable(str(card.get("id"))) == str(card.get("id"))]
 
 
-def _http_client(limits: httpx2.Limits, timeout: httpx2.Timeout, *, uses_proxies: bool) -> httpx2.AsyncClient:
+def _http_client(**options: Any) -> httpx2.AsyncClient:
     """The connections to one server.
 
     Raises:
         ConfigError: the environment names certificates or proxies that are none.
     """
     try:
-        trusted = httpx2.create_ssl_context()
-    except (OSError, ValueError) as error:
+        return _Bounded(verify=httpx2.create_ssl_context(), follow_redirects=False, **options)
+    except OSError as error:
         name = "SSL_CERT_FILE" if os.environ.get("SSL_CERT_FILE") else "SSL_CERT_DIR"
         raise ConfigError(f"{name}: {os.environ.get(name)!r} cannot be read as certificates ({error})") from None
-    try:
-        return _Bounded(limits=limits, timeout=timeout, verify=trusted, trust_env=uses_proxies, follow_redirects=False)
     except (ValueError, httpx2.InvalidURL):
         raise ConfigError(
             f"one of the variables {_proxy_variables()} is not what it should be: a proxy is named as "
@@ -366,20 +343,21 @@ def _http_client(limits: httpx2.Limits, timeout: httpx2.Timeout, *, uses_proxies
         ) from None
 
 
+def _origin(url: httpx2.URL) -> tuple[str, str, int | None]:
+    return url.scheme, url.host, url.port
+
+
 def _proxy_variables() -> str:
     """The names of the variables that are set and name proxies."""
     return ", ".join(name for name in os.environ if name.lower() in _PROXIES and os.environ[name])
 
 
-def _secrets(config: EndpointConfig, user: str, query: Mapping[str, str]) -> list[bytes]:
+def _secrets(config: EndpointConfig, headers: Mapping[str, str], user: str, query: Mapping[str, str]) -> list[bytes]:
     """All that must not be repeated, in the forms in which a server may echo it, longest first."""
     plain = [config.api_key] if config.api_key.lower() not in _NO_KEYS else []
-    plain += [value for name, value in config.headers.items() if SECRET_NAME.search(name)]
     plain += config.secret_headers.values()
-    plain += [value for name, value in query.items() if SECRET_NAME.search(name)]
+    plain += [value for name, value in (*headers.items(), *query.items()) if SECRET_NAME.search(name)]
     plain += [value.partition(" ")[2] for value in plain if " " in value]
-    if user:
-        password = unquote(user.partition(":")[2])
-        plain += [user, password, base64.b64encode(unquote(user).encode()).decode()]
+    plain += [user, unquote(user.partition(":")[2])]
     forms = {form for text in plain for form in (*spellings(text), json.dumps(text)[1:-1])}
     return sorted((form.encode(errors="replace") for form in forms if len(form) > 3), key=len, reverse=True)

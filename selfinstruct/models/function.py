@@ -10,7 +10,7 @@ from typing import Any
 
 from selfinstruct.models.endpoint import Endpoint, EndpointConfig
 from selfinstruct.models.limits import Clock
-from selfinstruct.models.wire import Lost, Reply
+from selfinstruct.models.wire import Reply, Trouble
 from selfinstruct.own import in_words
 
 ModelFunction = Callable[..., Awaitable[str | Mapping[str, Any]]]
@@ -32,7 +32,7 @@ class FunctionEndpoint(Endpoint):
         self._timeout_s = config.timeout_s
         self._takes_options = len(inspect.signature(config.function).parameters) > 1
 
-    async def ask(self, path: str, body: Mapping[str, Any]) -> Reply | Lost:
+    async def ask(self, path: str, body: Mapping[str, Any]) -> Reply | Trouble:
         """What the function gives, in the form of a server's response."""
         del path
         options = {name: value for name, value in body.items() if name not in {"messages", "prompt"}}
@@ -42,16 +42,16 @@ class FunctionEndpoint(Endpoint):
             async with asyncio.timeout(self._timeout_s):
                 said = await self._function(*given)
         except TimeoutError:
-            return Lost("late", f"no answer within {self._timeout_s:g} s")
+            return Trouble("late", f"no answer within {self._timeout_s:g} s")
         except OSError as error:
-            return Lost("cut", in_words(error))
+            return Trouble("failed", in_words(error))
         except Exception as error:  # noqa: BLE001 - whatever a user's function does must not end a run without a word
             status = getattr(error, "status_code", None)
             said_by = {"error": {"message": f"{type(error).__name__}: {in_words(error)}"}}
             return Reply(status if isinstance(status, int) and status >= 400 else 400, {}, json.dumps(said_by).encode())
         return Reply(200, {}, json.dumps(_as_body(said)).encode())
 
-    async def models(self) -> Reply | Lost:
+    async def models(self) -> Reply | Trouble:
         """It lists none."""
         return Reply(200, {}, b'{"data": []}')
 

@@ -29,7 +29,7 @@ FAILED_SHARE_TO_OPEN = 0.15
 """Failures in a row, of those and what is in flight: failures come fast, and so come first."""
 REFUSALS_TO_OPEN = 2
 _ENOUGH = ((15.0, 1), (5.0, 4), (2.0, 20))
-"""A pace is looked at again after so many seconds, if there were so many requests."""
+"""(seconds, requests): a pace is looked at again after these seconds, if at least these requests were sent."""
 
 Heard = Literal["ok", "refused", "overloaded", "neither"]
 """What an answer says of the load: fine, too fast (429), too much at once (503, out of time), or nothing."""
@@ -117,7 +117,7 @@ class Throttle:
         return self.in_flight < max(1, int(self.limit))
 
     def wait_s(self) -> float:
-        """Seconds until the next request may be sent, the number in flight aside."""
+        """Seconds until pauses and pace allow the next request."""
         now = self._clock()
         if now < self.paused_until:
             return self.paused_until - now
@@ -183,13 +183,11 @@ class Throttle:
     def _learn(self, now: float) -> None:
         """Set the pace to what was accepted since counting began, the pause included; where nothing was, leave it."""
         per_minute = 60 * (self._sent - self._refused) / max(1.0, now - self._since)
-        if per_minute > 0 and self._pace is None:
-            self._pace = Bucket(per_minute, self._clock)
-            self._step = 0.1
-        elif per_minute > 0 and self._pace is not None:
+        if per_minute > 0:
+            self._step = 0.01 if self._pace else 0.1
+            self._pace = self._pace or Bucket(per_minute, self._clock)
             self._pace.set_rate(min(self._pace.per_minute, per_minute))
-            self._step = 0.01
-        self._count_anew(now)
+        self._count_from(now)
 
     def _correct_pace(self) -> None:
         now = self._clock()
@@ -199,17 +197,16 @@ class Throttle:
             return
         if self._pace is None:
             if passed > 10:
-                self._count_anew(now)
-            return
-        if self._refused > HIGH_SHARE_WHEN_PACED * self._sent:
+                self._count_from(now)
+        elif self._refused > HIGH_SHARE_WHEN_PACED * self._sent:
             self._learn(now)
-            return
-        if self._sent >= 0.7 * passed * self._pace.per_minute / 60:
-            self._pace.set_rate(self._pace.per_minute * (1 + self._step))
-            self._step = min(0.5, self._step * 2)
-        self._count_anew(now)
+        else:
+            if self._sent >= 0.7 * passed * self._pace.per_minute / 60:
+                self._pace.set_rate(self._pace.per_minute * (1 + self._step))
+                self._step = min(0.5, self._step * 2)
+            self._count_from(now)
 
-    def _count_anew(self, now: float) -> None:
+    def _count_from(self, now: float) -> None:
         self._learns = False
         self._since, self._sent, self._refused = now, 0, 0
 

@@ -1,4 +1,4 @@
-"""Where a request goes and when: the least loaded endpoint that may be sent more, within the limits a minute.
+"""Which request goes where and when: one queue, limits a minute, and the least loaded endpoint that may take more.
 
 An endpoint in outage gets nothing but probes, GET /models first, then one request, with growing pauses between them.
 """
@@ -7,16 +7,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import heapq
+import itertools
 import random
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
-from selfinstruct.errors import AccessError
+from selfinstruct.errors import AccessError, Halted
 from selfinstruct.models.endpoint import Endpoint, listed
 from selfinstruct.models.limits import Bucket, Clock, Heard
 from selfinstruct.models.progress import Progress, at, clock_time
-from selfinstruct.models.slots import Slots, Ticket
-from selfinstruct.models.wire import Lost, Structure, Trouble, estimated_tokens
+from selfinstruct.models.wire import Structure, Trouble
 from selfinstruct.types import Completion, Request
+
+Tell = Callable[[str], None]
+Form = tuple[str, str]
+"""The model, and `schema` or `plain`."""
+Kind = tuple[Form, int]
 
 _MOST_FAILURES = 3
 _FOREVER = float("inf")
@@ -24,42 +31,129 @@ _BLIP_S = 5.0
 """After an outage no longer than this a server is taken to bear what it bore before."""
 _LOAD: Mapping[str, Heard] = {"throttled": "refused", "overloaded": "overloaded", "late": "overloaded"}
 
-Tell = Callable[[str], None]
+
+@dataclass(eq=False, slots=True)
+class Ask:
+    """A request on its way to an answer. It keeps its place in the queue over all attempts."""
+
+    request: Request
+    priority: int
+    """Smaller goes first."""
+    number: int | None = None
+    """By arrival."""
+    form: Form = field(init=False)
+    amounts: Mapping[str, float] = field(init=False)
+    """What it takes of the limits a minute."""
+    attempts: int = 0
+    failures: int = 0
+    """Failures that may be its own fault, three at most: those with fewer go first to a server in doubt."""
+    faults: int = 0
+    """Failures while its endpoint answered others."""
+    failed_at: float = _FOREVER
+    """When it failed last; before that, when it was first sent."""
+    is_alone: bool = False
+    """Whether, when it failed last, all else had been answered or had failed too."""
+    hiccups: int = 0
+    """How often its answer was empty or of an unknown form."""
+    malformed: int = 0
+    """How often in a row what the model wrote was not of the wanted form."""
+    structure: Structure | None = None
+    """A weaker form of structured answers than the endpoint takes, for this request alone."""
+
+    def __post_init__(self) -> None:
+        self.form = (self.request.model, "schema" if self.request.schema else "plain")
+        self.amounts = {"requests": 1, "tokens": _estimated_tokens(self.request)}
+
+    @property
+    def kind(self) -> Kind:
+        """What can be sent only if all before it of the same kind could."""
+        return self.form, self.failures
 
 
-class Ask(Ticket):
-    """A request on its way to an answer."""
+class Slots:
+    """How many requests are under way at once. Those that wait are served by priority, then arrival.
 
-    def __init__(self, router: Router, request: Request, priority: int) -> None:
-        super().__init__(priority, lambda: router.route(self), lambda endpoint: router.take_back(self, endpoint))
-        self.request = request
-        self.form = (request.model, "schema" if request.schema else "plain")
-        self.tokens = estimated_tokens(request) if router.counts_tokens else 0
-        self.attempts = 0
-        self.failures = 0
-        self.faults = 0
-        """Failures while its endpoint answered others."""
-        self.failed_at = float("inf")
-        """When it failed last; before that, when it was first sent."""
-        self.is_alone = False
-        """Whether, when it failed last, all else had been answered or had failed too."""
-        self.hiccups = 0
-        """How often its answer was empty or of an unknown form."""
-        self.malformed = 0
-        """How often in a row what the model wrote was not of the wanted form."""
-        self.structure: Structure | None = None
-        """A weaker form of structured answers than the endpoint takes, for this request alone."""
-        self._router = router
-        self.fail(0)
+    A request is bound to no endpoint while it waits. Those that none can take yet hold up only others of their kind.
+    """
 
-    def fail(self, by: int = 1) -> None:
-        """Count a failure that may be this request's own fault: those with fewer go first to a server in doubt."""
-        self.failures = min(_MOST_FAILURES, self.failures + by)
-        self.kind = self.kind_with(self.failures)
+    def __init__(self, size: int) -> None:
+        self.most = size
+        self.size = size
+        self.taken = 0
+        self.route: Callable[[Ask], Endpoint | None] = lambda _: None
+        """Chooses where to send a request now and counts it there; None: nowhere yet. Raises: AccessError."""
+        self.take_back: Callable[[Ask, Endpoint], None] = lambda *_: None
+        """Undoes `route`, since nothing will be sent."""
+        self._halted = False
+        self._numbers = itertools.count()
+        self._queues: dict[Kind, list[tuple[int, int, Ask, asyncio.Future[Endpoint]]]] = {}
 
-    def kind_with(self, failures: int) -> tuple[int, tuple[str, str], int]:
-        """The queue of requests like this one with so many failures."""
-        return id(self._router), self.form, failures
+    async def take(self, ask: Ask) -> Endpoint:
+        """Wait for a slot; where to send the request.
+
+        Raises:
+            Halted: nothing more is sent.
+            AccessError: no endpoint is left.
+        """
+        if self._halted:
+            raise Halted
+        if ask.number is None:
+            ask.number = next(self._numbers)
+        future: asyncio.Future[Endpoint] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._queues.setdefault(ask.kind, []), (ask.priority, ask.number, ask, future))
+        self.serve()
+        try:
+            return await future
+        except asyncio.CancelledError:
+            if future.done() and not future.cancelled() and future.exception() is None:
+                self.take_back(ask, future.result())
+                self.give_back()
+            raise
+
+    def give_back(self) -> None:
+        """Free a slot, for the first of those that wait."""
+        self.taken -= 1
+        self.serve()
+
+    def resize(self, size: int) -> None:
+        """Have this many slots from now on, `most` at most; more than that are taken until they are given back."""
+        self.size = min(size, self.most)
+        self.serve()
+
+    def halt(self) -> None:
+        """Turn away all that wait, and all that come."""
+        self._halted = True
+        for *_, future in itertools.chain.from_iterable(self._queues.values()):
+            if not future.done():
+                future.set_exception(Halted())
+        self._queues.clear()
+
+    def serve(self) -> None:
+        """Hand out free slots. To be called when an endpoint may have become able to take more."""
+        stuck: set[Kind] = set()
+        while self.taken < self.size:
+            heads = [self._queues[kind][0] for kind in self._queues if kind not in stuck and self.waits(kind)]
+            if not heads:
+                return
+            _, _, ask, future = min(heads)
+            try:
+                endpoint = self.route(ask)
+            except AccessError as error:
+                future.set_exception(error)
+            else:
+                if endpoint is None:
+                    stuck.add(ask.kind)
+                    continue
+                self.taken += 1
+                future.set_result(endpoint)
+            heapq.heappop(self._queues[ask.kind])
+
+    def waits(self, kind: Kind) -> bool:
+        """Whether a request of this kind waits."""
+        queue = self._queues.get(kind, [])
+        while queue and queue[0][3].done():
+            heapq.heappop(queue)
+        return bool(queue)
 
 
 class Router:
@@ -71,15 +165,14 @@ class Router:
         slots: Slots,
         clock: Clock,
         tell: Tell,
-        requests_per_minute: float | None,
-        tokens_per_minute: float | None,
+        per_minute: Mapping[str, float | None],
     ) -> None:
         self.endpoints = endpoints
         self._slots = slots
+        slots.route, slots.take_back = self.route, self.take_back
         self._clock = clock
         self._tell = tell
-        self._requests = Bucket(requests_per_minute, clock) if requests_per_minute else None
-        self._tokens = Bucket(tokens_per_minute, clock) if tokens_per_minute else None
+        self._limits = {unit: Bucket(most, clock) for unit, most in per_minute.items() if most}
         self._under_way: dict[Ask, tuple[float, int]] = {}
         # since when, and the number its endpoint gave it
         self._jitter = random.Random()
@@ -87,11 +180,6 @@ class Router:
         self._probes: dict[Endpoint, asyncio.Task[None]] = {}
         self._is_halted = False
         self._woken = asyncio.Event()
-
-    @property
-    def counts_tokens(self) -> bool:
-        """Whether there is a limit of tokens."""
-        return self._tokens is not None
 
     def route(self, ask: Ask) -> Endpoint | None:
         """The endpoint to send a request to now, with the request counted there; None: not yet.
@@ -102,18 +190,16 @@ class Router:
         useful = [endpoint for endpoint in self.endpoints if not endpoint.left]
         if not useful:
             raise AccessError(self.endpoints[-1].left if self.endpoints else "no endpoint is configured")
-        wait = self._limits_wait_s(ask.tokens)
+        wait = max((bucket.wait_s(ask.amounts[unit]) for unit, bucket in self._limits.items()), default=0.0)
         if wait <= 0:
             now = self._clock()
-            wait, chosen = _FOREVER, None
-            for endpoint in useful:
-                seconds = self._wait_s(endpoint, ask, now)
-                wait = min(wait, seconds)
-                if seconds <= 0 and (chosen is None or endpoint.load < chosen.load):
-                    chosen = endpoint
-            if chosen is not None:
+            waits = {endpoint: self._wait_s(endpoint, ask, now) for endpoint in useful}
+            ready = [endpoint for endpoint, seconds in waits.items() if seconds <= 0]
+            if ready:
+                chosen = min(ready, key=lambda endpoint: endpoint.load)
                 self._send(chosen, ask, now)
                 return chosen
+            wait = min(waits.values())
         if wait < _FOREVER:
             self._serve_in(wait)
         return None
@@ -121,15 +207,17 @@ class Router:
     def take_back(self, ask: Ask, endpoint: Endpoint) -> None:
         """Undo `route`: nothing was sent."""
         self.cancelled(endpoint, ask)
-        if self._requests:
-            self._requests.put_back(1)
-        if self._tokens:
-            self._tokens.put_back(ask.tokens)
+        for unit, bucket in self._limits.items():
+            bucket.put_back(ask.amounts[unit])
 
     def heard(self, endpoint: Endpoint, ask: Ask, sent_at: float, outcome: Completion | Trouble) -> None:
         """Take note of how an attempt ended."""
         number = self._ended(endpoint, ask)
-        self._correct_tokens(ask, outcome if isinstance(outcome, Completion) else outcome.paid)
+        paid = outcome if isinstance(outcome, Completion) else outcome.paid
+        if paid is not None and "tokens" in self._limits:
+            used = paid.prompt_tokens + paid.completion_tokens
+            if used or paid.is_free:
+                self._limits["tokens"].put_back(ask.amounts["tokens"] - used)
         if isinstance(outcome, Completion):
             if outcome.kind == "answer":
                 endpoint.answered_at = self._clock()
@@ -144,7 +232,7 @@ class Router:
         elif outcome.kind == "left":
             self._leave(endpoint, outcome.why)
         else:
-            ask.fail()
+            ask.failures = min(_MOST_FAILURES, ask.failures + 1)
             endpoint.breaker.failed(
                 sent_at, outcome.why, of=ask, in_flight=endpoint.throttle.in_flight,
                 is_refusal=outcome.kind == "unreachable",
@@ -174,37 +262,37 @@ class Router:
             probe.cancel()
 
     async def close(self) -> None:
-        """End all that runs beside."""
+        """End probes and timers."""
         self.halt()
         await asyncio.gather(*self._probes.values(), return_exceptions=True)
         if self._alarm is not None:
             self._alarm.cancel()
 
     def progress(self, open_: int) -> Progress:
-        """What is under way and what is waited for, with so many requests handed over."""
+        """What is under way and what is waited for, where this many requests have no answer yet."""
+        now = self._clock()
         in_flight = len(self._under_way)
-        oldest_s = self._clock() - next(iter(self._under_way.values()), (self._clock(), 0))[0]
-        pauses = {endpoint: endpoint.pause_s(self._clock()) for endpoint in self.endpoints if not endpoint.left}
+        oldest_s = now - next(iter(self._under_way.values()), (now, 0))[0]
+        pauses = {endpoint: endpoint.pause_s(now) for endpoint in self.endpoints if not endpoint.left}
         paused_until = {endpoint.url: clock_time(pause) for endpoint, pause in pauses.items() if pause > 0}
         parts = [f"{_requests(in_flight)} in flight for up to {oldest_s:.0f} s"] if in_flight else []
-        if open_ > in_flight and pauses and all(pause > 0 for pause in pauses.values()):
-            parts += [_reason(endpoint, pause) for endpoint, pause in pauses.items()]
+        if open_ > in_flight and pauses and all(pauses.values()):
+            parts += [_reason(endpoint, at(clock_time(pause))) for endpoint, pause in pauses.items()]
         elif open_ > in_flight:
-            parts += self._limit_reason()
+            for unit, bucket in self._limits.items():
+                if (wait := bucket.wait_s()) > 0:
+                    limit = f"{bucket.per_minute:g} {unit} a minute"
+                    parts.append(f"waiting for the limit of {limit} until {at(clock_time(wait))}")
         if not parts and open_:
             parts.append(f"waiting to ask {_requests(open_)} again")
         return Progress(in_flight, open_ - in_flight, oldest_s, paused_until, "; ".join(parts))
 
     def _wait_s(self, endpoint: Endpoint, ask: Ask, now: float) -> float:
         if endpoint.breaker.state == "half open" and any(
-            self._slots.waits(ask.kind_with(failures)) for failures in range(ask.failures)
+            self._slots.waits((ask.form, failures)) for failures in range(ask.failures)
         ):
             return _FOREVER
         return endpoint.wait_s(ask.form, now)
-
-    def _limits_wait_s(self, tokens: int) -> float:
-        wait = self._requests.wait_s() if self._requests else 0.0
-        return max(wait, self._tokens.wait_s(tokens)) if self._tokens else wait
 
     def _send(self, endpoint: Endpoint, ask: Ask, now: float) -> None:
         self._under_way[ask] = now, endpoint.throttle.sent()
@@ -212,21 +300,12 @@ class Router:
         endpoint.breaker.is_probed = endpoint.breaker.state == "half open"
         if ask.form not in endpoint.settled:
             endpoint.trials.setdefault(ask.form, now)
-        if self._requests:
-            self._requests.take()
-        if self._tokens:
-            self._tokens.take(ask.tokens)
+        for unit, bucket in self._limits.items():
+            bucket.take(ask.amounts[unit])
 
     def _ended(self, endpoint: Endpoint, ask: Ask) -> int:
         endpoint.trials.pop(ask.form, None)
         return self._under_way.pop(ask)[1]
-
-    def _correct_tokens(self, ask: Ask, paid: Completion | None) -> None:
-        if self._tokens is None or paid is None:
-            return
-        used = paid.prompt_tokens + paid.completion_tokens
-        if used or paid.is_free:
-            self._tokens.put_back(ask.tokens - used)
 
     def _is_alive(self, endpoint: Endpoint, sent_at: float) -> None:
         if not endpoint.breaker.succeeded(sent_at):
@@ -258,7 +337,7 @@ class Router:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._woken.wait(), pause)
                 reply = await endpoint.models()
-                if isinstance(reply, Lost):
+                if isinstance(reply, Trouble):
                     breaker.probe_failed(reply.why)
                 elif reply.status >= 500 or (reply.status < 300 and not listed(reply)):
                     breaker.probe_failed(f"HTTP {reply.status}")
@@ -277,20 +356,19 @@ class Router:
             self._alarm.cancel()
         self._alarm = loop.call_at(when, self._slots.serve)
 
-    def _limit_reason(self) -> list[str]:
-        for bucket, unit in ((self._requests, "requests"), (self._tokens, "tokens")):
-            wait = bucket.wait_s() if bucket else 0.0
-            if bucket and wait > 0:
-                return [f"waiting for the limit of {bucket.per_minute:g} {unit} a minute until {at(clock_time(wait))}"]
-        return []
+
+def _estimated_tokens(request: Request) -> int:
+    """About what a request will use: a token for each four bytes of the messages, and as many as it allows."""
+    prompt = sum(len(message.content.encode("utf-8", "surrogatepass")) for message in request.messages) // 4
+    allowed = request.sampling.get("max_tokens") or request.sampling.get("max_completion_tokens") or 256
+    return prompt + int(allowed)
 
 
 def _requests(number: int) -> str:
     return "1 request" if number == 1 else f"{number} requests"
 
 
-def _reason(endpoint: Endpoint, pause_s: float) -> str:
-    then = at(clock_time(pause_s))
+def _reason(endpoint: Endpoint, then: str) -> str:
     if endpoint.breaker.state != "closed":
         return f"{endpoint.url} does not answer ({endpoint.breaker.why}); next try at {then}"
     return f"waiting for the rate limit of {endpoint.url} until {then}"

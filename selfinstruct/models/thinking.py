@@ -9,7 +9,6 @@ import re
 from dataclasses import dataclass
 
 _WORD = r"think(?:ing)?|thoughts?|reason(?:ing)?|reflection|scratchpad|chain_of_thought|inner_monologue|cot"
-_TAG = rf"(?P<tag>(?:[\w-]{{1,20}}[:|_])?think(?:ing)?|{_WORD})"
 _SPOKEN_OF = r"(?![ \t]+(?:is|are|was|were|and|or|tags?|elements?|blocks?|means?|marks?|opens?|begins?|starts?)\b)"
 """Not before such words: an answer that begins with a tag may be about it."""
 
@@ -27,25 +26,26 @@ class _Form:
     """Without a closing all of it is thinking."""
 
 
-def _form(opening: str, closing: str, *, any_tag: str = "", is_words: bool = False) -> _Form:
-    ends = (any_tag or closing).replace("(?P<tag>", "(?:")
-    apart = None if is_words else re.compile(rf"^[ \t]*(?:{ends})|(?:{ends})[ \t\r]*$", re.MULTILINE | re.IGNORECASE)
-    return _Form(re.compile(opening + _SPOKEN_OF, re.IGNORECASE), closing, apart, not is_words)
+def _form(opening: str, closing: str, tag: str = "", *, or_by: str = "", is_words: bool = False) -> _Form:
+    """The form of these patterns, in which `{tag}` stands for a name; what it is `or_by` closed says nothing alone."""
+    begins = re.compile(opening.replace("{tag}", f"(?P<tag>{tag})") + _SPOKEN_OF, re.IGNORECASE)
+    ends = closing.replace("{tag}", f"(?:{tag})")
+    apart = re.compile(rf"^[ \t]*(?:{ends})|(?:{ends})[ \t\r]*$", re.MULTILINE | re.IGNORECASE)
+    return _Form(begins, f"{closing}|{or_by}" if or_by else closing, None if is_words else apart, not is_words)
 
 
 _FORMS = (
-    _form(rf"<{_TAG}(?:\s[^<>\n]{{0,80}})?>", r"</{tag}>", any_tag=rf"</{_TAG}>"),
-    _form(r"\[(?P<tag>think(?:ing)?)\]", r"\[/{tag}\]", any_tag=r"\[/think(?:ing)?\]"),
-    _form(r"◁think▷", r"◁/think▷"),
-    _form(rf"<\|(?:begin|start)(?:_of)?_(?P<tag>{_WORD})\|>", r"<\|end(?:_of)?_{tag}\|>",
-          any_tag=rf"<\|end(?:_of)?_(?:{_WORD})\|>"),
-    _form(rf"<\|(?P<tag>{_WORD})_(?:begin|start)\|>", r"<\|{tag}_end\|>", any_tag=rf"<\|(?:{_WORD})_end\|>"),
-    _form(rf"<\|(?P<tag>{_WORD})\|>", r"<(?:/\||\|/|\|end_){tag}\|>|<\|end\|>(?:<\|begin\|>assistant<\|content\|>)?",
-          any_tag=rf"<(?:/\||\|/|\|end_)(?:{_WORD})\|>"),
+    _form(r"<{tag}(?:\s[^<>\n]{0,80})?>", r"</{tag}>", rf"(?:[\w-]{{1,20}}[:|_])?think(?:ing)?|{_WORD}"),
+    _form(r"\[{tag}\]", r"\[/{tag}\]", "think(?:ing)?"),
+    _form("◁think▷", "◁/think▷"),
+    _form(r"<\|(?:begin|start)(?:_of)?_{tag}\|>", r"<\|end(?:_of)?_{tag}\|>", _WORD),
+    _form(r"<\|{tag}_(?:begin|start)\|>", r"<\|{tag}_end\|>", _WORD),
+    _form(r"<\|{tag}\|>", r"<(?:/\||\|/|\|end_){tag}\|>", _WORD,
+          or_by=r"<\|end\|>(?:<\|begin\|>assistant<\|content\|>)?"),
     _form(r"<\|inner_prefix\|>", r"<\|inner_suffix\|>"),
     _form(r"<\|channel>(?:thought\n)?", r"<channel\|>"),
     _form(r"\[unused16\]", r"\[unused17\]"),
-    _form(r"Here(?:'s|’s| is) my thought process:", r"Here(?:'s|’s| is) my response:", is_words=True),
+    _form("Here(?:'s|’s| is) my thought process:", "Here(?:'s|’s| is) my response:", is_words=True),
 )  # fmt: skip
 """Opening and closing, as the models of Qwen, DeepSeek, ByteDance, Mistral, Moonshot, Cohere, Google, IBM and others
 have them."""
@@ -117,15 +117,12 @@ def _piece(text: str, start: int) -> tuple[str, int] | None:
         opening = form.opening.match(text, start)
         if opening is None:
             continue
-        end = re.compile(_closing(form, opening), re.IGNORECASE).search(text, opening.end())
+        closing = form.closing.replace("{tag}", re.escape(opening.groupdict().get("tag", "")))
+        end = re.compile(closing, re.IGNORECASE).search(text, opening.end())
         if end is not None:
             return text[opening.end() : end.start()], end.end()
         return (text[opening.end() :], len(text)) if form.may_break_off else None
     return None
-
-
-def _closing(form: _Form, found: re.Match[str]) -> str:
-    return form.closing.replace("{tag}", re.escape(found["tag"])) if "{tag}" in form.closing else form.closing
 
 
 def _ended(text: str) -> tuple[str, str] | None:

@@ -6,7 +6,7 @@ import contextlib
 import ipaddress
 import re
 from dataclasses import dataclass
-from urllib.parse import parse_qsl, quote, unquote, urlencode, urljoin, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _ROUTES = re.compile(r"(/chat)?/completions/*$|/(models|embeddings)/*$", re.IGNORECASE)
@@ -72,44 +72,17 @@ def _is_near(host: str) -> bool:
 def address(url: str) -> Address:
     """The parts of a base URL."""
     parts = urlsplit(url)
-    shown, user = without_credentials(url)
+    user, at, host = parts.netloc.rpartition("@")
+    base = urlunsplit((parts.scheme, host, parts.path, "", ""))
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
-    if any(SECRET_NAME.search(name) for name in query):
-        hidden = {name: "***" if SECRET_NAME.search(name) else value for name, value in query.items()}
-        shown = urlunsplit(urlsplit(shown)._replace(query=urlencode(hidden, safe="*")))
-    base = urlunsplit(urlsplit(shown)._replace(query="", fragment=""))
-    return Address(shown, base, query, user)
+    shown = {name: "***" if SECRET_NAME.search(name) else value for name, value in query.items()}
+    query_shown = parts.query if shown == query else urlencode(shown, safe="*")
+    return Address(urlunsplit((parts.scheme, host, parts.path, query_shown, "")), base, query, user if at else "")
 
 
 def has_version(base: str) -> bool:
     """Whether the path of an address names a version of the API, such as /v1."""
     return bool(_VERSIONED.search(urlsplit(base).path))
-
-
-def is_same_origin(one: str, other: str) -> bool:
-    """Whether two URLs are of one server: scheme, host and port."""
-    return _origin(one) == _origin(other)
-
-
-def redirected(url: str, location: str) -> str:
-    """Where a redirect points; empty where that cannot be told."""
-    try:
-        target = urljoin(url, location)
-        _origin(target)
-    except ValueError:
-        return ""
-    return target
-
-
-def shown_target(url: str) -> str:
-    """A URL for a message: without user, query and fragment."""
-    return urlunsplit(urlsplit(without_credentials(url)[0])._replace(query="", fragment=""))
-
-
-def _origin(url: str) -> tuple[str, str, int | None]:
-    parts = urlsplit(url)
-    port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
-    return parts.scheme, (parts.hostname or "").rstrip("."), port
 
 
 def is_on_loopback(url: str) -> bool:
@@ -119,13 +92,6 @@ def is_on_loopback(url: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost" or host.endswith(".localhost")
-
-
-def without_credentials(url: str) -> tuple[str, str]:
-    """A URL without `user:pass@`, and that part."""
-    parts = urlsplit(url)
-    user, at, host = parts.netloc.rpartition("@")
-    return urlunsplit((parts.scheme, host, parts.path, parts.query, parts.fragment)), user if at else ""
 
 
 def spellings(secret: str) -> set[str]:

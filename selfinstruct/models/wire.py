@@ -1,19 +1,20 @@
-"""The HTTP form of requests and answers: what is sent, how it bends to a server, what came back."""
+"""The HTTP form of requests: what is sent, and how that is adapted to what a server takes."""
 
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from email.utils import parsedate_to_datetime
 from typing import Any, Literal
 
 from selfinstruct.types import Completion, Request, canonical_json
 
 Structure = Literal["json_schema", "json_object", "plain"]
-_WEAKER: dict[Structure, Structure] = {"json_schema": "json_object", "json_object": "plain"}
+PATHS = {"chat": "/chat/completions", "completions": "/completions"}
+"""The route of each API, below the base URL."""
+
+_WEAKER: Mapping[Structure, Structure] = {"json_schema": "json_object", "json_object": "plain"}
 _BOUNDS = (
     "minItems", "maxItems", "uniqueItems", "minLength", "maxLength", "pattern", "format", "minimum", "maximum",
     "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minProperties", "maxProperties",
@@ -27,18 +28,14 @@ _OF_ROLES = re.compile(
     r"|(not|n't) (support|allow|permit|accept)\w* .{0,40}\bsystem\b|developer instruction is not enabled"
     r"|roles? (must|should) alternate|only .{0,12}\buser\b.{0,40}\broles?\b|only .{0,12}\broles?\b.{0,40}\buser\b"
     r"|(unexpected|invalid|unknown|unsupported) (message )?role\W+(is )?\W*system"
-    r"|role\W{1,4}system\W.{0,40}(not|invalid)"
-    r"|(first|initial) message.{0,30}\buser\b"
+    r"|role\W{1,4}system\W.{0,40}(not|invalid)|(first|initial) message.{0,30}\buser\b"
 )
 """Said where a chat template has no place for a system message."""
 _OTHER_NAME = re.compile(
-    r"(unrecognized|unknown|unsupported|unexpected|extra)\b.{0,40}\bmax_tokens\b"
+    r"max_completion_tokens|(unrecognized|unknown|unsupported|unexpected|extra)\b.{0,40}\bmax_tokens\b"
     r"|\bmax_tokens\b.{0,40}((not|n't) (support|allow|permit|recogni|accept)|deprecated|unsupported|unexpected)"
 )
 _OPTIONAL = ("seed", "temperature", "top_p", "presence_penalty", "frequency_penalty", "stop")
-
-
-_LONGEST_WAIT_S = 30 * 86400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +45,6 @@ class Reply:
     status: int
     headers: Mapping[str, str]
     content: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Lost:
-    """No whole response came: the connection was refused, broke, or there was none in time."""
-
-    kind: Literal["refused", "cut", "late", "left"]
-    """`left`: it would be the same each time, so the server is of no use."""
-    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,38 +88,27 @@ class Trouble:
     """The form to try next."""
 
 
-def path_of(request: Request) -> str:
-    """The route a request goes to, under the base URL."""
-    return "/chat/completions" if request.api == "chat" else "/completions"
-
-
-def sampling_seed(request_id: str) -> int:
-    """The `seed` parameter: derived from the id, so that asking again gives the same answer where servers can."""
-    return int(request_id[:8], 16) & 0x7FFFFFFF
-
-
 def body_of(request: Request, capabilities: Capabilities) -> dict[str, Any]:
-    """The JSON body that asks this question of an endpoint with these capabilities."""
+    """The JSON body that asks this question of an endpoint with these capabilities.
+
+    Its `seed` is derived from the request's id, so that asking again gives the same answer where servers can.
+    """
     sampling = dict(request.sampling)
     extra = sampling.pop("extra_body", None) or {}
-    body: dict[str, Any] = {"model": request.model, "seed": sampling_seed(request.id), **sampling}
-    if "max_tokens" in body and capabilities.max_tokens_name != "max_tokens":
+    body: dict[str, Any] = {"model": request.model, "seed": int(request.id[:8], 16) & 0x7FFFFFFF, **sampling}
+    if "max_tokens" in body:
         body[capabilities.max_tokens_name] = body.pop("max_tokens")
     for name in capabilities.dropped:
         body.pop(name, None)
     if request.api == "completions":
-        body["prompt"] = request.messages[0].content
-    else:
-        body["messages"] = _messages(request, capabilities)
-        if request.schema is not None:
-            if capabilities.structure == "json_schema":
-                schema = request.schema.body if capabilities.bounds == "sent" else _without_bounds(request.schema.body)
-                body["response_format"] = {
-                    "type": "json_schema",
-                    "json_schema": {"name": request.schema.name, "strict": True, "schema": schema},
-                }
-            elif capabilities.structure == "json_object":
-                body["response_format"] = {"type": "json_object"}
+        return {**body, "prompt": request.messages[0].content, **extra}
+    body["messages"] = _messages(request, capabilities)
+    if request.schema is not None and capabilities.structure == "json_schema":
+        schema = request.schema.body if capabilities.bounds == "sent" else _without_bounds(request.schema.body)
+        wanted = {"name": request.schema.name, "strict": True, "schema": schema}
+        body["response_format"] = {"type": "json_schema", "json_schema": wanted}
+    elif request.schema is not None and capabilities.structure == "json_object":
+        body["response_format"] = {"type": "json_object"}
     return {**body, **extra}
 
 
@@ -144,7 +121,7 @@ def _messages(request: Request, capabilities: Capabilities) -> list[dict[str, st
     others = [message for message in messages if message["role"] != "system"]
     if not others or others[0]["role"] != "user":
         others.insert(0, {"role": "user", "content": ""})
-    others[0] = {**others[0], "content": "\n\n".join(text for text in (*system, others[0]["content"]) if text)}
+    others[0]["content"] = "\n\n".join(text for text in (*system, others[0]["content"]) if text)
     return others
 
 
@@ -173,9 +150,8 @@ def sent_form(request: Request, body: Mapping[str, Any]) -> str:
         sent = body["response_format"].get("json_schema")
         if sent is not None and request.schema is not None and sent["schema"] != request.schema.body:
             form["bounds"] = "left out"
-    if [message["role"] for message in body.get("messages", ())] != [
-        message.role for message in request.messages if "messages" in body
-    ]:
+    roles = [message["role"] for message in body.get("messages", ())]
+    if roles and roles != [message.role for message in request.messages]:
         form["system"] = "in the user's"
     return canonical_json(form)
 
@@ -188,29 +164,21 @@ def adapt(
     `only_certain`: it may as well be a fault of the server, so that only words of templates and grammars count.
     """
     text = f"{message} {param or ''}".lower()
-    has_system = any(one["role"] == "system" for one in body.get("messages", ()))
-    if has_system and _OF_ROLES.search(text):
-        return replace(capabilities, system="in the user's")
     form = body.get("response_format")
+    if any(one["role"] == "system" for one in body.get("messages", ())) and _OF_ROLES.search(text):
+        return replace(capabilities, system="in the user's")
+    if form is not None and capabilities.structure != "plain":
+        bounds = _bounds_in(form)
+        named = any(re.search(rf"\b{name.lower()}\b", text) for name in bounds)
+        if "grammar" in text or (not only_certain and (named or _OF_STRUCTURE.search(text))):
+            can_be_looser = bounds and capabilities.structure == "json_schema" and capabilities.bounds == "sent"
+            return replace(capabilities, bounds="left out") if can_be_looser else weaker_structure(capabilities)
     if only_certain:
-        return _weaker(capabilities, form) if form is not None and "grammar" in text else None
-    if form is not None and (
-        _OF_STRUCTURE.search(text) or any(re.search(rf"\b{name.lower()}\b", text) for name in _bounds_in(form))
-    ):
-        return _weaker(capabilities, form)
-    if "max_tokens" in body and ("max_completion_tokens" in text or _OTHER_NAME.search(text)):
+        return None
+    if "max_tokens" in body and _OTHER_NAME.search(text):
         return replace(capabilities, max_tokens_name="max_completion_tokens")
-    for name in _OPTIONAL:
-        if name in body and (param == name or re.search(rf"\b{name}\b", text)):
-            return replace(capabilities, dropped=(*capabilities.dropped, name))
-    return None
-
-
-def _weaker(capabilities: Capabilities, form: Mapping[str, Any]) -> Capabilities:
-    """The next weaker way to ask for an answer of this form: without bounds, without schema, in words alone."""
-    if capabilities.structure == "json_schema" and capabilities.bounds == "sent" and _bounds_in(form):
-        return replace(capabilities, bounds="left out")
-    return weaker_structure(capabilities)
+    refused = next((name for name in _OPTIONAL if name in body and re.search(rf"\b{name}\b", text)), None)
+    return None if refused is None else replace(capabilities, dropped=(*capabilities.dropped, refused))
 
 
 def weaker_structure(capabilities: Capabilities) -> Capabilities:
@@ -235,32 +203,4 @@ def difference(before: Capabilities, after: Capabilities) -> str:
         return "bounds of lengths and numbers are left out of the schema"
     if before.system != after.system:
         return "the system text is sent at the beginning of the user's message"
-    return f"{', '.join(sorted(set(after.dropped) - set(before.dropped)))} is left out"
-
-
-def estimated_tokens(request: Request) -> int:
-    """About what a request will use: a token for each four bytes of the messages, and as many as it allows."""
-    prompt = sum(len(message.content.encode("utf-8", "surrogatepass")) for message in request.messages) // 4
-    allowed = request.sampling.get("max_tokens") or request.sampling.get("max_completion_tokens") or 256
-    return prompt + int(allowed)
-
-
-def retry_after_s(headers: Mapping[str, str], now: float) -> float | None:
-    """Seconds that the server asks to wait, from `retry-after-ms`, or `Retry-After` as seconds or date; None: unsaid.
-
-    `now` is in seconds since 1970. What is beyond a month is taken for a month.
-    """
-    for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
-        value = str(headers.get(name) or "").strip()
-        if not value:
-            continue
-        try:
-            seconds = float(value) / unit
-        except ValueError:
-            try:
-                seconds = parsedate_to_datetime(value).timestamp() - now
-            except (TypeError, ValueError, OverflowError):
-                continue
-        if math.isfinite(seconds):
-            return min(_LONGEST_WAIT_S, max(0.0, seconds))
-    return None
+    return f"{after.dropped[-1]} is left out"

@@ -22,9 +22,10 @@ from selfinstruct.config.roles import (
 )
 from selfinstruct.config.sections import Config, Role
 from selfinstruct.errors import AccessError, ConfigError
-from selfinstruct.models.client import Client, EndpointConfig
-from selfinstruct.models.meter import Meter
-from selfinstruct.models.slots import Slots
+from selfinstruct.models.budget import Budget
+from selfinstruct.models.client import Client
+from selfinstruct.models.endpoint import EndpointConfig
+from selfinstruct.models.routing import Slots
 from selfinstruct.models.wire import Capabilities
 from selfinstruct.recipes import RECIPES
 from selfinstruct.runner.pump import Growth, Outcome
@@ -66,7 +67,7 @@ async def serve(
     config: Config,
     tell: Tell,
     known: Mapping[tuple[str, str], Mapping[str, Any]],
-    meter: Meter,
+    budget: Budget,
     growths: Sequence[Growth],
 ) -> AsyncIterator[Models]:
     """The models that the configuration names, reachable while the block runs.
@@ -89,7 +90,7 @@ async def serve(
             if other == kind:
                 return client
         client = Client(
-            endpoints, Slots(_most_at_once(config, role)), tell=tell, known=known, learned=learned, meter=meter,
+            endpoints, Slots(_most_at_once(config, role)), tell=tell, known=known, learned=learned, budget=budget,
             requests_per_minute=role.requests_per_minute, tokens_per_minute=role.tokens_per_minute,
         )  # fmt: skip
         made.append((kind, client))

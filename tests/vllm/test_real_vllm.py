@@ -23,8 +23,9 @@ import pytest
 
 from selfinstruct.config.loading import load
 from selfinstruct.errors import AccessError, ConfigError, SelfInstructError
-from selfinstruct.models.client import Client, EndpointConfig
-from selfinstruct.models.slots import Slots
+from selfinstruct.models.client import Client
+from selfinstruct.models.endpoint import EndpointConfig
+from selfinstruct.models.routing import Slots
 from selfinstruct.models.vllm.command import serve_command
 from selfinstruct.models.vllm.log import reason
 from selfinstruct.models.vllm.process import VllmServer
