@@ -192,16 +192,10 @@ def test_a_base_model_writes_instances_input_first() -> None:
     assert sum(text.startswith(f"Output: {COMPLETE.answers[0].output}") for text in said) > 45
 
 
-@examples(max_examples=150)
+@examples(max_examples=50)
 @given(st.text(), st.sampled_from([*SCHEMAS, None]), st.sampled_from(["tasks", "words"]))
 def test_no_message_makes_the_writer_fail(text: str, schema: str | None, style: reply.Style) -> None:
-    hard = (
-        "",
-        " x\n9.",
-        "\nFixed labels:",
-        '{"instruction": 3}',
-        json.dumps({"instruction": GIVEN.instruction}),
-    )
+    hard = ("", " x\n9.", "\nFixed labels:", '{"instruction": 3}', json.dumps({"instruction": GIVEN.instruction}))
     for tail in hard:
         assert isinstance(reply.chat(chat_body(text + tail, schema), style).text, str)
         assert isinstance(reply.complete({"model": "offline", "prompt": f"Task: {text}{tail}\n"}, style).text, str)

@@ -116,13 +116,13 @@ def test_each_row_is_within_a_step_of_the_farthest() -> None:
 
 
 def test_a_limit_keeps_the_order_of_the_pool_and_grows_by_rows(tmp_path: Path) -> None:
-    grow(tmp_path / "p", target=60)
+    grow(tmp_path / "p", target=25)
     everything = chosen_rows(tmp_path / "p", Choice())
-    few, more = (chosen_rows(tmp_path / "p", Choice(limit=count)) for count in (10, 25))
-    assert (len(few), len(more)) == (10, 25)
+    few, more = (chosen_rows(tmp_path / "p", Choice(limit=count)) for count in (6, 15))
+    assert (len(few), len(more)) == (6, 15)
     assert set(few) <= set(more)
     assert few == [row for row in everything if row in set(few)]
-    assert few != everything[:10]
+    assert few != everything[:6]
 
 
 def chosen_rows(pool: Path, choice: Choice) -> list[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from selfinstruct.cli import commands as cli
@@ -63,14 +63,14 @@ TASKS = st.lists(st.lists(WORDS.map(" ".join), min_size=1, max_size=3), max_size
 )
 
 
-@settings(deadline=None)
+@settings(max_examples=50)
 @given(tasks=TASKS, batch=st.integers(1, 50), text=st.sampled_from(["a=0.5,b=0.5", "a=0.2,b=0.3,c=0.5"]))
 def test_each_task_is_on_the_side_that_the_rule_says(tasks: list[Walked], batch: int, text: str) -> None:
     split = parse_split(text)
     assert sides_of(walk(tasks, split, batch), tasks) == expected(tasks, split)
 
 
-@settings(deadline=None)
+@settings(max_examples=50)
 @given(tasks=TASKS, until=st.integers(0, 40), batch=st.integers(1, 50))
 def test_what_comes_later_changes_no_side(tasks: list[Walked], until: int, batch: int) -> None:
     early = tasks[:until]
@@ -110,15 +110,15 @@ def split_of(pool: Path, out: Path, split: str = "train=0.6,test=0.4", **choice:
 
 def test_growing_a_pool_removing_tasks_and_choosing_rows_moves_no_row(tmp_path: Path) -> None:
     pool, out, split = tmp_path / "p", tmp_path / "x", "train=0.6,test=0.4"
-    grow(pool, target=40)
+    grow(pool, target=25)
     first = split_of(pool, out)
     before = rows_by_side(out, split)
-    assert len(before) == first.rows > 30
+    assert len(before) == first.rows > 20
     assert set(before.values()) == {"train", "test"}
-    grow(pool, more=80)
+    grow(pool, more=25)
     split_of(pool, out)
     after = rows_by_side(out, split)
-    assert len(after) > 80
+    assert len(after) > 40
     assert {row: after[row] for row in before} == before
     gone = [row[0] for row in list(before)[::3]]
     quoted = ", ".join("'" + text.replace("'", "''") + "'" for text in gone)
@@ -127,7 +127,7 @@ def test_growing_a_pool_removing_tasks_and_choosing_rows_moves_no_row(tmp_path: 
     left = rows_by_side(out, split)
     assert 0 < len(left) < len(after)
     assert left == {row: after[row] for row in left}
-    for choice in ({"limit": 20}, {"one_instance": True}, {"max_chars": 150}, {"include_seeds": True}):
+    for choice in ({"limit": 12}, {"one_instance": True}, {"max_chars": 150}, {"include_seeds": True}):
         split_of(pool, out, **choice)
         chosen = rows_by_side(out, split)
         assert {row: side for row, side in chosen.items() if row in left} == {
@@ -232,7 +232,7 @@ def test_a_split_that_cannot_be_meant_is_one_clear_line(text: str) -> None:
         parse_split(text)
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20)
 @given(st.integers(0, 2**64))
 def test_shares_are_kept_where_nothing_is_alike(first: int) -> None:
     split = parse_split("train=0.9,test=0.1")

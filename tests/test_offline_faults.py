@@ -301,12 +301,10 @@ def test_a_taken_port_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err.startswith(f"error: --port: {port} cannot be used")
 
 
-def test_the_manual_names_every_option_kind_and_count() -> None:
+def test_the_manual_names_every_option_kind_and_count(capsys: pytest.CaptureFixture[str]) -> None:
     manual = (ROOT / "docs" / "offline-server.md").read_text("utf-8")
-    help_ = subprocess.run(
-        [sys.executable, "-m", "selfinstruct", "offline-server", "--help"], check=True, cwd=ROOT, capture_output=True,
-        text=True,
-    ).stdout  # fmt: skip
+    assert cli.run(["offline-server", "--help"]) == 0
+    help_ = capsys.readouterr().out
     options = set(re.findall(r"--[a-z][a-z-]+", help_)) - {"--help", "--quirks"}
     assert {"--slots", "--echo-key"} <= options
     with OfflineServer() as server:

@@ -64,9 +64,9 @@ def test_without_quirks_it_says_the_truth(row: dict[str, str], truth: tuple[bool
 @pytest.mark.parametrize("row", [GOOD, BAD])
 def test_each_score_is_wrong_at_the_rate_given(row: dict[str, str]) -> None:
     truth = [score > 3 for score in scores(row)]
+    said = [[score > 3 for score in scores(row, "judge_wrong=20%", seed)] for seed in range(500)]
     for place in range(3):
-        wrong = [(scores(row, "judge_wrong=20%", seed)[place] > 3) != truth[place] for seed in range(500)]
-        assert sum(wrong) / len(wrong) == pytest.approx(0.2, abs=0.05)
+        assert sum(one[place] != truth[place] for one in said) / 500 == pytest.approx(0.2, abs=0.05)
 
 
 def test_outputs_are_wrong_at_the_rate_given() -> None:

@@ -82,18 +82,6 @@ def test_no_more_than_the_slots_are_worked_on_at_once() -> None:
     assert (stats["most_in_flight"], stats["most_busy"], stats["busy"], stats["waiting"]) == (9, 3, 0, 0)
 
 
-def test_a_client_that_leaves_the_queue_frees_its_place() -> None:
-    with OfflineServer(fault=HALF_HANG, slots=1) as server:
-        with asking(server.base_url, HANGING[0]):
-            eventually(lambda: server.stats()["busy"] == 1)
-            with asking(server.base_url, ANSWERED[0]):
-                eventually(lambda: server.stats()["waiting"] == 1)
-            eventually(lambda: server.stats()["waiting"] == 0)
-        assert post(server.base_url, ANSWERED[1])[0] == 200
-        stats = server.stats()
-    assert (stats["answered"], stats["abandoned"], stats["busy"]) == (1, 1, 0)
-
-
 def test_the_busy_share_is_right_since_the_start_and_in_a_window() -> None:
     """The requests hang, so the slots are busy for as long as the test looks, however long that is."""
     with OfflineServer(fault=HALF_HANG, slots=4) as server:

@@ -12,37 +12,19 @@ from pathlib import Path
 
 import pytest
 
-from selfinstruct.cli import commands as cli
-from selfinstruct.exports.writing import export
 from selfinstruct.pool.reader import snapshot
 from tests.builders import ROOT, book_says, grow
 
 README = (ROOT / "README.md").read_text("utf-8")
 
 
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    pool = tmp_path_factory.mktemp("demo") / "pool"
-    grow(pool, target=200)
-    return pool
-
-
-def test_the_answers_of_the_demo_are_right(demo: Path) -> None:
-    with snapshot(demo) as pool:
+def test_the_answers_of_the_demo_are_right(tmp_path: Path) -> None:
+    grow(tmp_path / "pool", target=100)
+    with snapshot(tmp_path / "pool") as pool:
         verdicts = [book_says(row.instruction, row.input, row.output) for row in pool.rows()]
     judged = [verdict for verdict in verdicts if verdict is not None]
-    assert len(judged) > 150
+    assert len(judged) > 75
     assert judged.count(False) <= len(judged) / 50
-
-
-def test_two_hundred_tasks_in_two_steps_export_the_same_bytes_as_at_once(demo: Path, tmp_path: Path) -> None:
-    grow(tmp_path / "p", target=100)
-    grow(tmp_path / "p", more=100)
-    for pool, name in ((demo, "a"), (tmp_path / "p", "b")):
-        export(pool, ["all"], tmp_path / name)
-    once, twice = ({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in "ab")
-    assert len(once) == 12
-    assert once == twice
 
 
 @pytest.mark.slow
@@ -92,44 +74,10 @@ def test_the_readme_opens_with_its_two_commands_and_shows_every_command_once() -
     commands = readme_commands()
     assert [line.split("#")[0].strip() for line in commands[:2]] == ["make generate", "make test"]
     for name in (
-        "generate",
-        "replay",
-        "status",
-        "report",
-        "explain",
-        "export",
-        "seeds check",
-        "offline-server",
-        "schedule",
-        "publish",
-        "finetune",
-    ):
+        "generate", "replay", "status", "report", "explain", "export", "seeds check", "offline-server", "schedule",
+        "publish", "finetune",
+    ):  # fmt: skip
         assert any(f"selfinstruct {name}" in line for line in commands), name
-
-
-def test_the_options_in_the_readme_exist(capsys: pytest.CaptureFixture[str]) -> None:
-    for line in readme_commands():
-        words = line.split("#")[0].split()
-        if "selfinstruct" not in words:
-            continue
-        rest = words[words.index("selfinstruct") + 1 :]
-        command = rest[:2] if rest[0] == "seeds" else rest[:1]
-        assert cli.run([*command, "--help"]) == 0, line
-        help_ = capsys.readouterr().out
-        for option in (word for word in rest if word.startswith("--")):
-            assert option in help_, line
-
-
-def test_a_long_test_that_did_not_run_is_no_success() -> None:
-    """Without the environment that has vLLM, the module of its tests is skipped."""
-    code = "import soak; print(soak.PARTS['vllm_starts']())"
-    env = {key: value for key, value in os.environ.items() if key != "SELFINSTRUCT_VLLM_PYTHON"}
-    found = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=ROOT / "benchmarks", env=env, check=False, capture_output=True, text=True,
-    )  # fmt: skip
-    assert found.returncode == 1, found.stderr
-    assert "not passed" in found.stderr
 
 
 def test_nothing_committed_names_a_place_of_this_machine() -> None:

@@ -496,13 +496,13 @@ def test_what_the_prompt_shows_is_what_is_read(instances: list[tuple[str, str]],
     "piece", [" ", "*", "_", "#", "\t", "\n", "Example 1\n", "Output ", "1. ", "a: ", '"', "9", "- ", "\n1. ", "\n9. "]
 )
 def test_no_text_is_slow_to_read(piece: str) -> None:
-    text = "x" + piece * 60_000 + "x"
+    text = "x" + piece * 20_000 + "x"
     start = time.thread_time()
     proposals(text)
     for is_classification in (True, False):
         read(text, is_classification=is_classification)
         read("Output: a" + text, is_classification=is_classification)
-    assert time.thread_time() - start < 5
+    assert time.thread_time() - start < 2
 
 
 # --- against recorded runs of the original --------------------------------------------------------------------------

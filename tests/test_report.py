@@ -136,7 +136,7 @@ def test_diversity_is_that_of_the_status(tmp_path: Path) -> None:
 def test_the_windows_of_the_radar_are_those_of_the_pool(tmp_path: Path) -> None:
     config = tmp_path / "c.toml"
     config.write_text("[radar]\nwindow = 2\nmax_openings = 0.01\n")
-    grow(tmp_path / "pool", target=60, round_size=3, config=config)
+    grow(tmp_path / "pool", target=40, round_size=3, config=config)
     (figures,) = report_of(tmp_path / "pool").pools
     keys = ("first_round", "last_round", "acceptance", "new_pairs", "level", "distinct_2", "vendi_score", "alarms")
     stored = rows(tmp_path / "pool", f"SELECT {', '.join(keys)} FROM windows ORDER BY last_round")
@@ -171,13 +171,13 @@ def test_two_pools_stand_side_by_side(tmp_path: Path) -> None:
 
 def test_a_version_is_shown_as_the_pool_was(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pool, config = tmp_path / "pool", tmp_path / "c.toml"
-    config.write_text("round_size = 3\n[radar]\nwindow = 2\n")
-    grow(pool, target=60, config=config)
+    config.write_text("round_size = 1\n[radar]\nwindow = 2\n")
+    grow(pool, target=25, config=config)
     (first,) = rows(pool, "SELECT id FROM tasks WHERE origin = 'generated' AND state = 'done' ORDER BY position")[0]
     change(pool, "remove", Selection(ids=(first,)), "dull", NOW)
     then = report_of(pool)
     assert run(["publish", str(pool)]) == 0
-    grow(pool, more=40, config=config)
+    grow(pool, more=15, config=config)
     change(pool, "restore", Selection(ids=(first,)), "mended", NOW)
     assert run(["report", str(pool / "versions" / "latest"), str(pool)]) == 0
     found = Report(pool / "report_version-1_pool.html")
@@ -214,7 +214,7 @@ def test_while_a_run_is_writing_the_report_is_of_one_moment(tmp_path: Path) -> N
     command = [sys.executable, "-m", "selfinstruct", "generate", "--pool", str(pool), "--target", "100000"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as growing:
         seen: set[int] = set()
-        while len(seen) < 4:
+        while len(seen) < 2:
             assert growing.poll() is None
             try:
                 found = report_of(pool)
@@ -287,7 +287,7 @@ def test_a_report_that_fails_leaves_the_one_before(tmp_path: Path) -> None:
 
 def test_no_address_and_no_key_is_in_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret-of-this-test")
-    grow(tmp_path / "pool", target=20, seeds=SEEDS)
+    grow(tmp_path / "pool", target=5, seeds=SEEDS)
     found = report_of(tmp_path / "pool")
     everything = found.text + json.dumps([found.rows(f"{name}-0") for name in ("tasks", "details", "rejections")])
     page = re.sub(r">[^<]{5000,}</script>", "></script>", found.text).replace("http://www.w3.org/2000/svg", "")

@@ -357,7 +357,8 @@ def test_the_fixed_part_of_each_stage_comes_from_the_prefix_cache(
             "ON c.request_id = r.id WHERE c.kind = 'answer'",
         )
         queries, hits = (now - then for now, then in zip(after, before, strict=True))
-        assert (queries, hits) == (sum(row[2] for row in asked), sum(row[3] for row in asked))
+        assert queries >= sum(row[2] for row in asked), "at least: an empty answer is asked for again"
+        assert hits >= sum(row[3] for row in asked)
         measured: set[str] = set()
         by_form: dict[tuple[str, str], list[tuple[list[int], int]]] = defaultdict(list)
         for (stage, messages, _, cached), tokens in zip(
