@@ -97,13 +97,13 @@ def test_what_is_not_read_is_named_once_for_all_rows_by_check_and_by_generate(
         tmp_path / "x.jsonl",
         [
             {"instruction": f"Explain why number {n} is odd.", "output": "It is not even.", **more}
-            for n in range(1, 813)
+            for n in range(1, 113)
         ],
     )
     assert run("seeds", "check", path) == 0
     lines = [line for line in capsys.readouterr().out.splitlines() if not line.startswith("near-duplicate")]
-    assert lines[0].startswith(f'warning: {path}: 812 rows: column "history" is not read; first at line 1')
-    assert lines[1].startswith(f'warning: {path}: 812 rows: column "system" is not read; first at line 1')
+    assert lines[0].startswith(f'warning: {path}: 112 rows: column "history" is not read; first at line 1')
+    assert lines[1].startswith(f'warning: {path}: 112 rows: column "system" is not read; first at line 1')
     assert lines[2].startswith("note: ")
     assert '"source" and "prompt_id"' in lines[2]
     assert len(lines) == 5  # the language and the figures last

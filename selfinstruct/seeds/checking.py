@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from statistics import fmean
 
 import numpy as np
+from rapidfuzz.distance import Indel
+from rapidfuzz.process import cdist
 
 from selfinstruct.checks.instruction_language import languages_of
 from selfinstruct.errors import ConfigError
-from selfinstruct.seeds.likeness import Pairs, pair_blocks
 from selfinstruct.seeds.reading import fill_sheet
 from selfinstruct.seeds.rows import Place, Row, SeedFault, Severity
 from selfinstruct.similarity.tokens import tokenize
@@ -19,6 +23,10 @@ from selfinstruct.types import Task
 
 MAX_PAIRS = 10_000
 """Near-duplicates that a report names. A file of copies has millions, which are only counted."""
+_BLOCK = 512
+"""Texts that are compared with all others at once, so that even a file of copies needs little memory."""
+_SLACK = 1e-6
+"""Room for float noise in the search; its pairs are then tested exactly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +98,7 @@ def check_seeds(
     instructions = [task.instruction for task in tasks]
     tokens = [tokenize(text) for text in instructions]
     instances = [instance for task in tasks for instance in task.instances]
-    pairs, count = _most_alike(instructions, threshold)
+    pairs, count = near_duplicates(instructions, threshold)
     try:
         language = languages_of(instructions).said() or "none that can be told"
     except ConfigError:
@@ -105,23 +113,43 @@ def check_seeds(
         mean_words=fmean(map(len, tokens)) if tasks else 0.0,
         leading_words=len({words[:1] for words in tokens}),
         faults=(*sheet.faults.folded(), *sheet.doubts.folded()),
-        near_duplicates=tuple(
-            NearDuplicate(places[i], places[j], score, instructions[j])
-            for i, j, score in zip(*(column.tolist() for column in pairs), strict=True)
-        ),
+        near_duplicates=tuple(NearDuplicate(places[i], places[j], score, instructions[j]) for i, j, score in pairs),
         near_duplicate_count=count,
         language=language,
     )
 
 
-def _most_alike(texts: Sequence[str], threshold: float) -> tuple[Pairs, int]:
-    """The pairs with the highest scores, and how many pairs there are in all."""
-    none = np.zeros(0, np.int64)
-    best, count = Pairs(none, none, np.zeros(0, np.float64)), 0
-    for pairs in pair_blocks(texts, threshold):
-        count += len(pairs.first)
-        first, second = (np.concatenate(both) for both in zip(best[:2], pairs[:2], strict=True))
-        score = np.concatenate((best.score, pairs.score))
-        order = np.lexsort((second, first, -score))[:MAX_PAIRS]
-        best = Pairs(first[order], second[order], score[order])
-    return best, count
+def near_duplicates(texts: Sequence[str], threshold: float) -> tuple[list[tuple[int, int, float]], int]:
+    """The pairs (i, j, ROUGE-L F1), i < j, with a score above the threshold (0 to 1), and how many there are in all.
+
+    Exact. The most alike come first, at most `MAX_PAIRS`; then those of the first texts.
+    """
+    tokens = [tokenize(text) for text in texts]
+    # Numbers for tokens, frequent ones small: rapidfuzz looks those up in a table and not in a hash.
+    rank = {token: rank for rank, (token, _) in enumerate(Counter(chain.from_iterable(tokens)).most_common())}
+    encoded = [[rank[token] for token in one] for one in tokens]
+    order = np.array(sorted((i for i, one in enumerate(encoded) if one), key=lambda i: len(encoded[i])), np.int64)
+    ordered = [encoded[i] for i in order]
+    lengths = np.array([len(one) for one in ordered], np.int64)
+    exact = Fraction(str(threshold))
+    best, count = np.zeros((3, 0)), 0
+    for start in range(0, len(ordered), _BLOCK):
+        stop = min(start + _BLOCK, len(ordered))
+        # F1 is at most 2m / (m + n) for lengths m <= n: longer texts than this cannot be alike.
+        longest = lengths[stop - 1] * (2 - threshold) / threshold if threshold > 0 else lengths[-1]
+        end = int(np.searchsorted(lengths, longest + _SLACK, side="right"))
+        scores = cdist(
+            ordered[start:stop], ordered[start:end], scorer=Indel.normalized_similarity,
+            score_cutoff=max(threshold - _SLACK, 0.0), workers=-1,
+        )  # fmt: skip
+        row, column = np.nonzero(np.triu(scores, 1))
+        total = lengths[row + start] + lengths[column + start]
+        # The length of a longest common subsequence is a whole number, so it comes back exactly from the score.
+        common = np.rint(scores[row, column].astype(np.float64) * total / 2).astype(np.int64)
+        kept = 2 * common * exact.denominator > exact.numerator * total
+        count += int(kept.sum())
+        one, other = order[row[kept] + start], order[column[kept] + start]
+        found = np.array([np.minimum(one, other), np.maximum(one, other), 2 * common[kept] / total[kept]])
+        best = np.concatenate((best, found), axis=1)
+        best = best[:, np.lexsort((best[1], best[0], -best[2]))[:MAX_PAIRS]]
+    return [(int(i), int(j), score) for i, j, score in best.T.tolist()], count

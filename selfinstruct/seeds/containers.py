@@ -21,6 +21,7 @@ from selfinstruct.seeds.rows import Place, Row, Rows, SeedFault, kind, listed, q
 
 if TYPE_CHECKING:
     from pyarrow import RecordBatch
+    from pyarrow.parquet import ParquetFile
 
 _BOM = b"\xef\xbb\xbf"
 _FILE = Place()
@@ -28,6 +29,10 @@ _SPACE = re.compile(r"[ \t\n\r]*")
 _OBJECT = 'write each task as {"instruction": ..., "instances": [{"input": ..., "output": ...}]}'
 _WRITE = 'write its tasks as JSON Lines, JSON, CSV or Parquet, such as {"instruction": "...", "output": "..."} a line'
 _FETCH = "if a download failed, fetch the file again; JSON Lines, JSON, CSV and Parquet are read"
+
+
+Values = Iterator[tuple[Place, object] | SeedFault]
+"""What stands at each place of a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +87,19 @@ def _text(raw: bytes, suffix: str) -> Source:
     if isinstance(container, SeedFault):
         return Source("", iter([container]))
     if container == "JSON Lines":
-        return Source(container, _json_lines(raw))
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        # "utf-8-sig" counts from the end of the byte order mark.
-        start = error.start + (len(_BOM) if raw.startswith(_BOM) else 0)
-        return Source("", iter([_not_utf8(raw[start], start, Place(raw.count(b"\n", 0, start) + 1))]))
+        return Source(container, map(_as_row, json_lines(raw)))
+    text = decoded(raw)
+    if isinstance(text, SeedFault):
+        return Source("", iter([text]))
     return _csv(text) if container == "CSV" else Source(container, _json_values(text))
+
+
+def decoded(raw: bytes) -> str | SeedFault:
+    """The text of a file in UTF-8."""
+    try:
+        return raw.decode("utf-8").removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        return _not_utf8(raw[error.start], error.start, Place(raw.count(b"\n", 0, error.start) + 1))
 
 
 def _useless(found: str, remedy: str, place: Place = _FILE, name: str = "") -> Source:
@@ -154,7 +164,10 @@ def _is_json(line: bytes) -> bool:
     return True
 
 
-def _as_row(value: object, place: Place) -> Row | SeedFault:
+def _as_row(read: tuple[Place, object] | SeedFault) -> Row | SeedFault:
+    if isinstance(read, SeedFault):
+        return read
+    place, value = read
     if isinstance(value, dict):
         return Row(place, value)
     return SeedFault(place, "", f"{kind(value)} where an object belongs", _OBJECT)
@@ -164,7 +177,8 @@ def _not_utf8(byte: int, offset: int, place: Place) -> SeedFault:
     return SeedFault(place, "", f"not UTF-8: byte 0x{byte:02x} at byte offset {offset}", "save the file as UTF-8")
 
 
-def _malformed(error: Exception, place: Place, remedy: str) -> SeedFault:
+def malformed(error: Exception, place: Place, remedy: str) -> SeedFault:
+    """The fault of JSON that cannot be read."""
     if isinstance(error, json.JSONDecodeError):
         what = error.msg[:1].lower() + error.msg[1:].removesuffix(" at")
         return SeedFault(place, "", f"malformed JSON at column {error.colno} ({what})", remedy)
@@ -172,8 +186,8 @@ def _malformed(error: Exception, place: Place, remedy: str) -> SeedFault:
     return SeedFault(place, "", f"JSON {what}", remedy)
 
 
-def _json_lines(raw: bytes) -> Rows:
-    """The objects of JSON Lines. A line that cannot be read is a fault; reading goes on after it."""
+def json_lines(raw: bytes) -> Values:
+    """The value of each line of JSON Lines. A line that cannot be read is a fault; reading goes on after it."""
     offset = len(_BOM) if raw.startswith(_BOM) else 0
     stream = io.BytesIO(raw)
     stream.seek(offset)
@@ -182,11 +196,11 @@ def _json_lines(raw: bytes) -> Rows:
         try:
             text = line.decode("utf-8")
             if text.strip():
-                yield _as_row(json.loads(text), place)
+                yield place, json.loads(text.rstrip("\r\n"))
         except UnicodeDecodeError as error:
             yield _not_utf8(line[error.start], offset + error.start, place)
         except (ValueError, RecursionError) as error:
-            yield _malformed(error, place, "write one complete JSON object a line")
+            yield malformed(error, place, "write one complete JSON object a line")
         offset += len(line)
 
 
@@ -206,7 +220,7 @@ def _json_values(text: str) -> Rows:
         try:
             value, position = decode(text, position)
             position = _blank_to(text, position)
-            yield from _wrapped(value, place) if number == 1 and position == len(text) else [_as_row(value, place)]
+            yield from _wrapped(value, place) if number == 1 and position == len(text) else [_as_row((place, value))]
             if not is_array and position == len(text):
                 return
             if is_array and text[position : position + 1] == "]":
@@ -220,7 +234,7 @@ def _json_values(text: str) -> Rows:
                 raise json.JSONDecodeError("Expecting ',' or ']'", text, position)
         except (ValueError, RecursionError) as error:
             at = error.lineno if isinstance(error, json.JSONDecodeError) else line
-            yield _malformed(error, Place(at, place.item), "correct it there; what follows was not read")
+            yield malformed(error, Place(at, place.item), "correct it there; what follows was not read")
             return
         number += 1
 
@@ -230,9 +244,9 @@ def _wrapped(value: object, place: Place) -> Rows:
     if isinstance(value, dict) and (recognise(value) is None or isinstance(value.get("data"), list)):
         lists = [one for one in value.values() if isinstance(one, list) and one and isinstance(one[0], dict)]
         if len(lists) == 1 and recognise(lists[0][0]) is not None:
-            yield from (_as_row(one, Place(None, number)) for number, one in enumerate(lists[0], 1))
+            yield from (_as_row((Place(None, number), one)) for number, one in enumerate(lists[0], 1))
             return
-    yield _as_row(value, place)
+    yield _as_row((place, value))
 
 
 def _blank_to(text: str, position: int) -> int:
@@ -254,12 +268,8 @@ def _likely_delimiter(header: str) -> tuple[str, int]:
 def _csv(text: str) -> Source:
     """The rows of a CSV file with a header, each with the line it begins on."""
     header_line = next((line for line in text.splitlines() if line.strip()), "")
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_likely_delimiter(header_line)[0], strict=True)
-    previous = csv.field_size_limit(len(text) + 1)  # the whole text is in memory anyway
-    try:
-        records = list(_csv_records(reader))
-    finally:
-        csv.field_size_limit(previous)
+    records = csv_records(text, _likely_delimiter(header_line)[0], strict=True)
+    records = [one for one in records if isinstance(one, SeedFault) or any(cell.strip() for cell in one[1])]
     if not records:
         return Source("CSV", iter(()))
     if isinstance(records[0], SeedFault):
@@ -275,25 +285,26 @@ def _csv(text: str) -> Source:
     return Source("CSV", _csv_rows(columns, records[1:]), tuple(filter(None, columns)), place)
 
 
-def _csv_records(reader: Iterator[list[str]]) -> Iterator[tuple[Place, list[str]] | SeedFault]:
-    """Each record with the line it begins on. Blank records are skipped, and a fault ends them."""
-    while True:
-        place = Place(getattr(reader, "line_num", 0) + 1)
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            said = str(error)
-            found, remedy = f"malformed CSV ({said})", "correct it; what follows was not read"
-            if "unexpected end" in said:
-                found, remedy = "a quoted cell that is never closed", 'close it with ", and write " inside a cell as ""'
-            elif "expected after" in said:
-                found, remedy = "text after the closing quote of a cell", 'write " inside a quoted cell as ""'
-            yield SeedFault(place, "", found, remedy)
-            return
-        if any(cell.strip() for cell in cells):
-            yield place, cells
+def csv_records(text: str, delimiter: str, *, strict: bool) -> list[tuple[Place, list[str]] | SeedFault]:
+    """Each record with the line it begins on; a fault ends them."""
+    previous = csv.field_size_limit(len(text) + 1)  # the whole text is in memory anyway
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=strict)
+    found: list[tuple[Place, list[str]] | SeedFault] = []
+    place = Place(1)
+    try:
+        for cells in reader:
+            found.append((place, cells))
+            place = Place(reader.line_num + 1)
+    except csv.Error as error:
+        what, remedy = f"malformed CSV ({error})", "correct it; what follows was not read"
+        if "unexpected end" in str(error):
+            what, remedy = "a quoted cell that is never closed", 'close it with ", and write " inside a cell as ""'
+        elif "expected after" in str(error):
+            what, remedy = "text after the closing quote of a cell", 'write " inside a quoted cell as ""'
+        found.append(SeedFault(place, "", what, remedy))
+    finally:
+        csv.field_size_limit(previous)
+    return found
 
 
 def _csv_rows(columns: list[str], records: Sequence[tuple[Place, list[str]] | SeedFault]) -> Rows:
@@ -326,38 +337,46 @@ def _with_nested(fields: dict[str, object], nested: Sequence[str], place: Place)
 
 def _parquet(raw: bytes) -> Source:
     """The rows of a Parquet file, nested lists included, each with its number."""
+    file = parquet_file(raw)
+    if isinstance(file, SeedFault):
+        return Source("", iter([file]))
+    if file.metadata.num_rows == 0:
+        return _useless("a Parquet file without rows", "write one task a row")
+    return Source("Parquet", map(_as_row, parquet_values(file)), tuple(file.schema_arrow.names))
+
+
+def parquet_file(raw: bytes) -> ParquetFile | SeedFault:
+    """A Parquet file of these bytes."""
     import pyarrow as pa  # noqa: PLC0415 - takes longer to import than other files take to read
     import pyarrow.parquet as pq  # noqa: PLC0415
 
-    unreadable = (pa.ArrowException, OSError)
     try:
-        file = pq.ParquetFile(pa.BufferReader(raw))
-    except unreadable as error:
-        return Source("", iter([_not_parquet(error, _FILE)]))
-    if file.metadata.num_rows == 0:
-        return _useless("a Parquet file without rows", "write one task a row")
-
-    def rows() -> Rows:
-        number = 0
-        try:
-            for batch in file.iter_batches(batch_size=1024):
-                for row in _batch_rows(batch, number):
-                    number += 1
-                    yield row
-        except unreadable as error:
-            yield _not_parquet(error, Place(None, number + 1))
-
-    return Source("Parquet", rows(), tuple(file.schema_arrow.names))
+        return pq.ParquetFile(pa.BufferReader(raw))
+    except (pa.ArrowException, OSError) as error:
+        return _not_parquet(error, _FILE)
 
 
-def _batch_rows(batch: RecordBatch, before: int) -> Rows:
+def parquet_values(file: ParquetFile) -> Values:
+    """Each row as an object, with its number from 1. A fault of the file ends them, text that is not UTF-8 does not."""
+    import pyarrow as pa  # noqa: PLC0415
+
+    number = 0
+    try:
+        for batch in file.iter_batches(batch_size=1024):
+            yield from _batch_values(batch, number)
+            number += batch.num_rows
+    except (pa.ArrowException, OSError) as error:
+        yield _not_parquet(error, Place(None, number + 1))
+
+
+def _batch_values(batch: RecordBatch, before: int) -> Values:
     try:
         for number, value in enumerate(batch.to_pylist(), before + 1):
-            yield _as_row(value, Place(None, number))
+            yield Place(None, number), value
     except UnicodeDecodeError as error:
         if batch.num_rows > 1:
             for index in range(batch.num_rows):
-                yield from _batch_rows(batch.slice(index, 1), before + index)
+                yield from _batch_values(batch.slice(index, 1), before + index)
             return
         found = f"text that is not UTF-8 (byte 0x{error.object[error.start]:02x})"
         yield SeedFault(Place(None, before + 1), "", found, "write it as UTF-8")
