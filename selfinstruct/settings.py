@@ -170,7 +170,7 @@ class AgreementSettings(Section):
     steps: Literal["keep", "strip"] = setting("keep", 'whether the steps before "Answer:" stay in the output')
 
 
-class RadarSettings(Section):
+class MonitorSettings(Section):
     """When a pool is said to collapse, as seen over `window` rounds, and how far `diversify` may go."""
 
     window: Whole = setting(10, "rounds looked at together", ge=1, le=1000)
@@ -198,9 +198,9 @@ class PoolSettings(BaseModel):
     judge: JudgeSettings = JudgeSettings()
     agreement: AgreementSettings = AgreementSettings()
     diversify: Literal["off", "auto"] = setting(
-        "off", "`auto`: ask for what is rare while the radar sounds an alarm", "diversify"
+        "off", "`auto`: ask for what is rare while the diversity monitor warns", "diversify"
     )
-    radar: RadarSettings = RadarSettings()
+    monitor: MonitorSettings = MonitorSettings()
 
 
 class Settings(PoolSettings):

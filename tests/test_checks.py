@@ -15,7 +15,7 @@ from selfinstruct.checks.structured import python_fault
 from selfinstruct.cli import commands as cli
 from selfinstruct.config.loading import load
 from selfinstruct.config.shaping import pool_settings
-from selfinstruct.settings import JudgeSettings, RadarSettings, Settings
+from selfinstruct.settings import JudgeSettings, MonitorSettings, Settings
 from selfinstruct.types import Instance, InstanceCandidate, Task
 from tests.builders import changed, instance_fault, settings
 
@@ -74,7 +74,9 @@ def test_what_cannot_be_used_is_one_clear_line_at_the_start(
 
 
 def test_settings_are_stored_and_read_again() -> None:
-    chosen = settings(diversify="auto", radar=RadarSettings(window=3), judge=JudgeSettings(enabled=True, revise=True))
+    chosen = settings(
+        diversify="auto", monitor=MonitorSettings(window=3), judge=JudgeSettings(enabled=True, revise=True)
+    )
     assert Settings.from_json(chosen.to_json()) == chosen
 
 

@@ -30,7 +30,7 @@ from selfinstruct.pool.reader import status, watched
 from selfinstruct.runner.forecast import forecast
 from selfinstruct.runner.watch import Watch
 from selfinstruct.seeds import read_seeds
-from selfinstruct.settings import RadarSettings
+from selfinstruct.settings import MonitorSettings
 from selfinstruct.sources.demonstrations import draw_demonstrations_by_weight
 from selfinstruct.types import Task
 from tests.builders import ROOT, SEEDS, changed, exported, grow, proposals, rows, settings
@@ -40,7 +40,7 @@ from tests.servers import ScriptedServer, completion
 OURS = read_seeds(SEEDS)
 TIGHT = """\
 round_size = 3
-[radar]
+[monitor]
 window = 2
 min_acceptance = 0.9
 """
@@ -63,7 +63,7 @@ def tallied(*accepted: str, rejected: int = 0) -> Tally:
 def test_the_figures_of_a_window_are_those_computed_by_hand() -> None:
     tally = tallied("Write a poem.", "Write a story.", "Name a river.", rejected=6)
     tally.reject('{"tasks": [', "unreadable")
-    found = close(tally, {Reading("write", "poem"): 3}, (10, 19), 0, RadarSettings())
+    found = close(tally, {Reading("write", "poem"): 3}, (10, 19), 0, MonitorSettings())
     assert (found.first_round, found.last_round, found.judged, found.accepted) == (10, 19, 10, 3)
     assert found.acceptance == 0.3
     assert found.nearest == 0.1  # of 0, 0.1 and 0.2
@@ -73,7 +73,7 @@ def test_the_figures_of_a_window_are_those_computed_by_hand() -> None:
     assert (found.distinct_1, found.distinct_2, found.verb_noun_entropy) == (0.6667, 0.8333, 1.585)
     varied = diversity((text, None) for text in ("Write a poem.", "Write a story.", "Name a river."))
     assert (found.compression_ratio, found.vendi_score) == (varied.compression_ratio, varied.vendi_score)
-    assert (found.alarms, found.level) == ((), 0)  # ten candidates say nothing
+    assert (found.warnings, found.level) == ((), 0)  # ten candidates say nothing
 
 
 @pytest.mark.parametrize(
@@ -87,20 +87,20 @@ def test_the_figures_of_a_window_are_those_computed_by_hand() -> None:
 )
 def test_a_figure_beyond_its_bound_is_a_warning(name: str, figures: dict[str, float]) -> None:
     at_the_bounds = Window(0, 9, 400, 100, 0.25, 0.65, 0.5, 5)
-    assert warnings_of(at_the_bounds, RadarSettings()) == ()
+    assert warnings_of(at_the_bounds, MonitorSettings()) == ()
     beyond = replace(at_the_bounds, **figures)
-    assert warnings_of(beyond, RadarSettings()) == (name,)
-    off = RadarSettings(min_acceptance=0, max_nearest=1, max_openings=1, min_new_pairs=0)
+    assert warnings_of(beyond, MonitorSettings()) == (name,)
+    off = MonitorSettings(min_acceptance=0, max_nearest=1, max_openings=1, min_new_pairs=0)
     assert warnings_of(beyond, off) == ()
-    said = warning_text(replace(beyond, alarms=(name,)), RadarSettings(), acts=False)
+    said = warning_text(replace(beyond, warnings=(name,)), MonitorSettings(), acts=False)
     assert "rounds 0 to 9" in said
     assert "--diversify auto" in said
 
 
 def test_the_level_goes_up_with_warnings_and_down_without() -> None:
     bad, good = (
-        RadarSettings(min_acceptance=1),
-        RadarSettings(min_acceptance=0, min_new_pairs=0, max_openings=1, max_nearest=1),
+        MonitorSettings(min_acceptance=1),
+        MonitorSettings(min_acceptance=0, min_new_pairs=0, max_openings=1, max_nearest=1),
     )
     level, levels = 0, []
     for bounds in [bad] * 6 + [good] * 5:
@@ -217,7 +217,7 @@ def test_topics_of_a_language_without_spaces_are_drawn_from_all_of_them() -> Non
 def test_the_temperature_is_raised_within_its_bound(
     recipe: str, usual: float, level: int, bound: float, raised_to: float
 ) -> None:
-    before = settings(recipe, radar=RadarSettings(max_temperature=bound))
+    before = settings(recipe, monitor=MonitorSettings(max_temperature=bound))
     after = raised(before, level)
     assert before.stages["propose"].sampling["temperature"] == usual
     assert after.stages["propose"].sampling["temperature"] == raised_to
@@ -384,7 +384,7 @@ def test_without_diversify_a_warning_is_said_once_and_changes_nothing(
     (said,) = [line for line in told if "the model repeats itself" in line]
     assert "--diversify auto" in said
     assert rows(tmp_path / "pool", "SELECT COUNT(*) FROM rounds WHERE steering IS NOT NULL") == [(0,)]
-    assert rows(tmp_path / "pool", "SELECT COUNT(*) > 1 FROM windows WHERE alarms != '[]'") == [(1,)]
+    assert rows(tmp_path / "pool", "SELECT COUNT(*) > 1 FROM windows WHERE warnings != '[]'") == [(1,)]
 
 
 def test_a_replay_has_the_windows_of_what_it_replays(tmp_path: Path, reference: Path, config: Path) -> None:
@@ -410,14 +410,14 @@ def test_a_dry_run_shows_how_the_next_round_is_steered(tmp_path: Path, server: O
 def test_status_says_that_the_model_repeats_itself(reference: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["status", str(reference)]) == 0
     assert "the model repeats itself" in capsys.readouterr().out
-    found = status(reference)["radar"]
-    assert found["alarms"]
+    found = status(reference)["monitor"]
+    assert found["warnings"]
     assert found["last_round"] == rows(reference, "SELECT MAX(last_round) FROM windows")[0][0]
 
 
 def test_what_is_watched_does_not_depend_on_how_far_back_it_is_read(reference: Path) -> None:
     last = rows(reference, "SELECT MAX(last_round) FROM windows")[0][0]
-    chosen = settings(diversify="auto", round_size=3, radar=RadarSettings(window=2, min_acceptance=0.9))
+    chosen = settings(diversify="auto", round_size=3, monitor=MonitorSettings(window=2, min_acceptance=0.9))
 
     next_round = next(number for number in range(last, 2 * last) if known_to(number, chosen) >= last)
 
@@ -453,7 +453,7 @@ def stuck(body: dict[str, Any]) -> str:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_model_in_a_rut_brings_more_for_its_requests_with_diversify(tmp_path: Path) -> None:
-    """With the default radar, seed by seed."""
+    """With the default monitor, seed by seed."""
 
     async def answer(_: int, __: str, body: dict[str, Any], ___: web.Request) -> web.Response:
         return completion(stuck(body))

@@ -133,12 +133,12 @@ def test_diversity_is_that_of_the_status(tmp_path: Path) -> None:
     assert figures["status"] == {key: told[key] for key in figures["status"]}
 
 
-def test_the_windows_of_the_radar_are_those_of_the_pool(tmp_path: Path) -> None:
+def test_the_windows_of_the_monitor_are_those_of_the_pool(tmp_path: Path) -> None:
     config = tmp_path / "c.toml"
-    config.write_text("[radar]\nwindow = 2\nmax_openings = 0.01\n")
+    config.write_text("[monitor]\nwindow = 2\nmax_openings = 0.01\n")
     grow(tmp_path / "pool", target=40, round_size=3, config=config)
     (figures,) = report_of(tmp_path / "pool").pools
-    keys = ("first_round", "last_round", "acceptance", "new_pairs", "level", "distinct_2", "vendi_score", "alarms")
+    keys = ("first_round", "last_round", "acceptance", "new_pairs", "level", "distinct_2", "vendi_score", "warnings")
     stored = rows(tmp_path / "pool", f"SELECT {', '.join(keys)} FROM windows ORDER BY last_round")
     found = [tuple(one[key] for key in keys) for one in figures["windows"]]
     assert found == [(*row[:-1], json.loads(row[-1])) for row in stored]
@@ -171,7 +171,7 @@ def test_two_pools_stand_side_by_side(tmp_path: Path) -> None:
 
 def test_a_version_is_shown_as_the_pool_was(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pool, config = tmp_path / "pool", tmp_path / "c.toml"
-    config.write_text("round_size = 1\n[radar]\nwindow = 2\n")
+    config.write_text("round_size = 1\n[monitor]\nwindow = 2\n")
     grow(pool, target=25, config=config)
     (first,) = rows(pool, "SELECT id FROM tasks WHERE origin = 'generated' AND state = 'done' ORDER BY position")[0]
     change(pool, "remove", Selection(ids=(first,)), "dull", NOW)

@@ -90,9 +90,9 @@ def _became(status: dict[str, Any]) -> Iterator[Line]:
     yield from judging_lines(status)
     if status["acceptance_rate"] is not None:
         yield "novel, well-formed", f"{status['acceptance_rate']:.0%}", "of judged instructions; answers are not in it"
-    if (radar := status["radar"]) and radar["alarms"]:
-        of = f"rounds {radar['first_round']} to {radar['last_round']}: {', '.join(radar['alarms'])}"
-        if radar["alarms"] == ["acceptance"] and not is_repeating(status["rejections"]):
+    if (monitor := status["monitor"]) and monitor["warnings"]:
+        of = f"rounds {monitor['first_round']} to {monitor['last_round']}: {', '.join(monitor['warnings'])}"
+        if monitor["warnings"] == ["acceptance"] and not is_repeating(status["rejections"]):
             yield "little is accepted", "", f"{of}; {diagnosis(status['rejections'])}"
         else:
             yield REPEATS, "", f"{of}; docs/diversity.md says what helps"

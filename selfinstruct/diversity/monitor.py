@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from selfinstruct.diversity.diagnosis import REPEATS, VARY, is_repeating, mostly
 from selfinstruct.diversity.figures import diversity, mean, opening, rounded, top_share
 from selfinstruct.diversity.verbs import Reading, read
-from selfinstruct.settings import RadarSettings
+from selfinstruct.settings import MonitorSettings
 from selfinstruct.similarity.tokens import tokenize
 
 MAX_LEVEL = 4
@@ -72,7 +72,7 @@ class Window:
     openings: float | None
     new_pairs: int
     """Pairs of verb and noun that no earlier window and no seed had."""
-    alarms: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     """Names of the figures beyond their bounds."""
     level: int = 0
     """How strongly `diversify` acts after this window, 0 to 4."""
@@ -90,7 +90,7 @@ class Window:
 
 
 def close(
-    tally: Tally, known: Mapping[Reading, int], rounds: tuple[int, int], before: int, bounds: RadarSettings
+    tally: Tally, known: Mapping[Reading, int], rounds: tuple[int, int], before: int, bounds: MonitorSettings
 ) -> Window:
     """The window of these rounds (first, last). `known` are the pairs before it, `before` is the level of the last."""
     varied = diversity(((instruction, None) for instruction in tally.instructions), VENDI_SAMPLE)
@@ -113,10 +113,10 @@ def close(
     )
     warnings = warnings_of(figures, bounds)
     level = min(before + 1, MAX_LEVEL) if warnings else max(before - 1, 0)
-    return replace(figures, alarms=warnings, level=level)
+    return replace(figures, warnings=warnings, level=level)
 
 
-def warnings_of(window: Window, bounds: RadarSettings) -> tuple[str, ...]:
+def warnings_of(window: Window, bounds: MonitorSettings) -> tuple[str, ...]:
     """The names of the figures that are beyond their bounds."""
     if window.judged < FEWEST:
         return ()
@@ -130,7 +130,9 @@ def warnings_of(window: Window, bounds: RadarSettings) -> tuple[str, ...]:
     return tuple(name for name, is_beyond in beyond.items() if is_beyond)
 
 
-def warning_text(window: Window, bounds: RadarSettings, reasons: Mapping[str, int] | None = None, *, acts: bool) -> str:
+def warning_text(
+    window: Window, bounds: MonitorSettings, reasons: Mapping[str, int] | None = None, *, acts: bool
+) -> str:
     """What a run says about a window with warnings, and what to try. `reasons` are those of its rejections.
 
     Where little is accepted and nothing else is amiss, these reasons say why: the model need not repeat itself.
@@ -145,8 +147,8 @@ def warning_text(window: Window, bounds: RadarSettings, reasons: Mapping[str, in
         ),
     }
     rounds = f"in rounds {window.first_round} to {window.last_round}"
-    if reasons and window.alarms == ("acceptance",) and not is_repeating(reasons):
+    if reasons and window.warnings == ("acceptance",) and not is_repeating(reasons):
         return f"{said['acceptance']} {rounds} {mostly(reasons)}"
-    found = "; ".join(said[name] for name in window.alarms)
+    found = "; ".join(said[name] for name in window.warnings)
     does = "diversify is on: the next rounds ask for what is rare" if acts else f"{VARY}; docs/diversity.md says more"
     return f"{REPEATS} {rounds}: {found}; {does}"

@@ -98,8 +98,8 @@ def raised(settings: Settings, level: int) -> Settings:
     """The settings with the temperature of the first stage raised by a step a level, within the bound."""
     stage = settings.stages[PROPOSE]
     usual = stage.sampling.get("temperature")
-    if not level or usual is None or usual >= settings.radar.max_temperature:
+    if not level or usual is None or usual >= settings.monitor.max_temperature:
         return settings
-    temperature = min(round(usual + level * TEMPERATURE_STEP, 2), settings.radar.max_temperature)
+    temperature = min(round(usual + level * TEMPERATURE_STEP, 2), settings.monitor.max_temperature)
     warmer = replace(stage, sampling={**stage.sampling, "temperature": temperature})
     return settings.model_copy(update={"stages": {**settings.stages, PROPOSE: warmer}})

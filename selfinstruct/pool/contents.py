@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from selfinstruct.diversity.monitor import Window
 from selfinstruct.diversity.verbs import Reading
 from selfinstruct.pool.statements import completion_from_row, request_from_row
-from selfinstruct.settings import RadarSettings, Settings
+from selfinstruct.settings import MonitorSettings, Settings
 from selfinstruct.types import PROPOSE, Candidate, Completion, Instance, Request, Task
 
 OF_ROUND = "r.round = ? AND r.task_id IS NULL"
@@ -56,7 +56,7 @@ class PastRound:
 
     number: int
     is_settled: bool
-    bounds: RadarSettings
+    bounds: MonitorSettings
     shown: list[str] = field(default_factory=list)
     """Ids of the demonstrations of all its requests."""
     judged: list[tuple[str, str | None, float | None]] = field(default_factory=list)
@@ -232,7 +232,7 @@ def asked_of(
 def load_past(connection: sqlite3.Connection, until: int) -> Past:
     """What was seen, in detail from the last window on that ends by the round `until`."""
     windows = tuple(
-        Window(**{**dict(row), "alarms": tuple(json.loads(row["alarms"]))})
+        Window(**{**dict(row), "warnings": tuple(json.loads(row["warnings"]))})
         for row in connection.execute(
             "SELECT * FROM windows WHERE last_round >= "
             "(SELECT COALESCE(MAX(last_round), 0) FROM windows WHERE last_round <= ?) ORDER BY last_round",
@@ -245,7 +245,7 @@ def load_past(connection: sqlite3.Connection, until: int) -> Past:
 
 
 def _rounds(connection: sqlite3.Connection, first: int) -> dict[int, PastRound]:
-    bounds: dict[str, RadarSettings] = {}
+    bounds: dict[str, MonitorSettings] = {}
     found = {}
     for row in connection.execute(
         "SELECT r.number, r.state, r.configuration, c.settings FROM rounds r "
@@ -253,7 +253,7 @@ def _rounds(connection: sqlite3.Connection, first: int) -> dict[int, PastRound]:
         (first,),
     ):
         if row["configuration"] not in bounds:
-            bounds[row["configuration"]] = Settings.from_json(row["settings"]).radar
+            bounds[row["configuration"]] = Settings.from_json(row["settings"]).monitor
         found[row["number"]] = PastRound(row["number"], row["state"] == "settled", bounds[row["configuration"]])
     for row in connection.execute(
         "SELECT round, demonstrations FROM requests "

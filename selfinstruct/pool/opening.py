@@ -325,7 +325,7 @@ class Pool:
         return contents
 
     def past(self, until: int) -> Past:
-        """What the radar has seen, in detail from the last window on that ends by this round."""
+        """What the monitor has seen, in detail from the last window on that ends by this round."""
         with self.connect() as connection:
             connection.execute("BEGIN")
             return load_past(connection, until)

@@ -304,9 +304,9 @@ class Reader:
         return [Used(*row) for row in self.connection.execute(sql, (json.dumps(sorted(set(identities))),))]
 
     def windows(self) -> list[Window]:
-        """What the radar saw, in order."""
+        """What the monitor saw, in order."""
         found = self.connection.execute("SELECT * FROM windows ORDER BY last_round")
-        return [Window(**{**dict(row), "alarms": tuple(json.loads(row["alarms"]))}) for row in found]
+        return [Window(**{**dict(row), "warnings": tuple(json.loads(row["warnings"]))}) for row in found]
 
     def usage(self, *, of_any_model: bool = False) -> list[Usage]:
         """Requests, tokens, time and cost, by stage and model; or by stage alone, with an empty name of the model."""
@@ -375,7 +375,7 @@ class Reader:
                 for one in usage
                 if one.requests
             ],
-            "radar": {**asdict(windows[-1]), "alarms": list(windows[-1].alarms)} if windows else None,
+            "monitor": {**asdict(windows[-1]), "warnings": list(windows[-1].warnings)} if windows else None,
             "yield": yields.by_stage(rejected, kept, counts["waiting"]),
             "agreement": yields.of_agreement(self),
             "judge": yields.of_judge(self),
@@ -491,6 +491,6 @@ def history(folder: Path) -> PoolHistory:
 
 
 def watched(folder: Path, until: int) -> Past:
-    """What the radar has seen, in detail from the last window on that ends by this round."""
+    """What the monitor has seen, in detail from the last window on that ends by this round."""
     with snapshot(folder) as pool:
         return load_past(pool.connection, until)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-SCHEMA_VERSION = 10
+SCHEMA_VERSION = 11
 """A pool of another one is refused."""
 TABLES = """
 CREATE TABLE meta (
@@ -194,7 +194,7 @@ CREATE TABLE windows (
   nearest     REAL,
   openings    REAL,
   new_pairs   INTEGER NOT NULL,
-  alarms      TEXT NOT NULL,
+  warnings    TEXT NOT NULL,
   level       INTEGER NOT NULL,
   distinct_1  REAL,
   distinct_2  REAL,

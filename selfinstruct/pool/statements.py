@@ -208,8 +208,8 @@ def _count_candidates(
 
 
 def add_window(window: Window, pairs: Mapping[Reading, int]) -> list[Statement]:
-    """A window of the radar, and the verbs and nouns of the tasks accepted in it."""
-    row = {**asdict(window), "alarms": canonical_json(window.alarms)}
+    """A window of the monitor, and the verbs and nouns of the tasks accepted in it."""
+    row = {**asdict(window), "warnings": canonical_json(window.warnings)}
     sql = (
         "INSERT INTO verb_nouns (verb, noun, tasks) VALUES (?, ?, ?) "
         "ON CONFLICT (verb, noun) DO UPDATE SET tasks = tasks + excluded.tasks"

@@ -1,4 +1,4 @@
-"""The watch over a growing pool: closes windows of rounds, says alarms aloud, and says what a round is to ask for.
+"""The watch over a growing pool: closes windows of rounds, says warnings aloud, and says what a round is to ask for.
 
 What it says for round k follows from the instructions judged and shown in rounds up to `known_to(k)` alone (law 2).
 """
@@ -75,15 +75,15 @@ class Watch:
         self._shown[number] = demonstrations
 
     def settled(self, number: int, settings: Settings) -> list[Statement]:
-        """What is stored when this round is settled: its window, if that ends here. A new alarm is said aloud."""
-        if number - self._first + 1 < settings.radar.window:
+        """What is stored when this round is settled: its window, if that ends here. A new warning is said aloud."""
+        if number - self._first + 1 < settings.monitor.window:
             return []
         before, tally = self._closed[-1].window if self._closed else None, self._open
         rounds, level = (self._first, number), before.level if before else 0
-        window = close(tally, self._pairs, rounds, level, settings.radar)
+        window = close(tally, self._pairs, rounds, level, settings.monitor)
         self._close(window)
-        if window.alarms and not (before and before.alarms):
-            self._tell(warning_text(window, settings.radar, tally.reasons, acts=settings.diversify == "auto"))
+        if window.warnings and not (before and before.warnings):
+            self._tell(warning_text(window, settings.monitor, tally.reasons, acts=settings.diversify == "auto"))
         return add_window(window, tally.pairs)
 
     def steering(self, number: int, settings: Settings, seeds: Sequence[Task]) -> Steering | None:

@@ -230,7 +230,7 @@ def test_a_reason_is_taken_out_of_the_figure_by_its_button(page: Page, tmp_path:
     assert figure.locator("svg").evaluate(heights) == 4
 
 
-def test_the_radar_says_what_went_beyond_its_bounds(
+def test_the_monitor_says_what_went_beyond_its_bounds(
     page: Page, tmp_path: Path, serious_faults: SeriousFaults, keep_screenshot: KeepScreenshot
 ) -> None:
     pool = small_pool(tmp_path / "small")
@@ -262,7 +262,7 @@ def test_the_radar_says_what_went_beyond_its_bounds(
     page.locator("#growth figure").nth(3).locator("rect").first.hover()
     expect(page.locator("#growth figure").nth(3).locator(".tip")).to_have_text("rounds 0 to 9: 30")
     assert serious_faults(page) == []
-    keep_screenshot(page, "report-radar")
+    keep_screenshot(page, "report-monitor")
 
 
 def test_a_verb_is_looked_at_alone_and_an_object_shows_its_tasks(page: Page, tmp_path: Path) -> None:

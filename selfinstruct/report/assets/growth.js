@@ -1,4 +1,4 @@
-// The growth of a pool: accepted and rejected instructions by round, the radar, and the cost.
+// The growth of a pool: accepted and rejected instructions by round, the monitor, and the cost.
 
 function windowBins(growth) {
   return growth.accepted.map((_, place) => {
@@ -29,30 +29,30 @@ function growth(pools) {
         draw: lines({ bins, series: [{ name: "acceptance", style: sideStyle(side), values: rate }], x: "round", y: "accepted of judged", most: 100, format: (value) => `${value.toFixed(0)}%` }),
         columns: ["rounds", "acceptance"],
         rows: () => bins.map((bin, place) => [bin.name, known(rate[place]) ? `${rate[place].toFixed(1)}%` : "none judged"]),
-      })), radar(pool, name, side)];
+      })), monitor(pool, name, side)];
   }));
 }
 
 const WATCHED = { acceptance: "acceptance", nearest: "nearest ROUGE-L", openings: "ten openings", new_pairs: "new verb-noun pairs" };
 const VARIED = [["distinct_1", "distinct-1"], ["distinct_2", "distinct-2"], ["compression_ratio", "compression ratio"], ["verb_noun_entropy", "verb-noun entropy"], ["vendi_score", "Vendi score"]];
 
-/** The figures of the collapse radar, by its own windows of rounds. */
-function radar(pool, name, side) {
+/** The figures of the diversity monitor, by its own windows of rounds. */
+function monitor(pool, name, side) {
   if (!pool.windows.length) return null;
   const bins = pool.windows.map((one) => ({ label: String(one.first_round), name: `rounds ${one.first_round} to ${one.last_round}` }));
   const series = ["acceptance", "nearest", "openings"].map((key, place) => ({ name: WATCHED[key], style: `f-${place}`, values: pool.windows.map((one) => (known(one[key]) ? 100 * one[key] : null)) }));
-  const alarms = pool.windows.flatMap((one, place) => one.alarms.map((alarm) => `${bins[place].name}: ${WATCHED[alarm] || alarm}`));
-  const warned = alarms.length ? `Beyond their bounds: ${alarms.slice(0, 6).join("; ")}${alarms.length > 6 ? ` and ${number(alarms.length - 6)} more` : ""}.` : "Nothing went beyond its bounds.";
+  const warnings = pool.windows.flatMap((one, place) => one.warnings.map((warning) => `${bins[place].name}: ${WATCHED[warning] || warning}`));
+  const warned = warnings.length ? `Beyond their bounds: ${warnings.slice(0, 6).join("; ")}${warnings.length > 6 ? ` and ${number(warnings.length - 6)} more` : ""}.` : "Nothing went beyond its bounds.";
   const percent = (value) => `${value.toFixed(0)}%`;
-  const rows = () => pool.windows.map((one, place) => [bins[place].name, ...series.map((line) => (known(line.values[place]) ? `${line.values[place].toFixed(1)}%` : "none")), one.new_pairs, ...VARIED.map(([key]) => (known(one[key]) ? one[key].toFixed(2) : "")), one.alarms.map((alarm) => WATCHED[alarm] || alarm).join(", "), one.level]);
+  const rows = () => pool.windows.map((one, place) => [bins[place].name, ...series.map((line) => (known(line.values[place]) ? `${line.values[place].toFixed(1)}%` : "none")), one.new_pairs, ...VARIED.map(([key]) => (known(one[key]) ? one[key].toFixed(2) : "")), one.warnings.map((warning) => WATCHED[warning] || warning).join(", "), one.level]);
   const columns = ["rounds", ...series.map((one) => one.name), "new pairs", ...VARIED.map(([, name]) => name), "beyond bounds", "steering"];
   return el("div", { class: "grid" },
     figure({
-      title: titled("What the collapse radar watches", name), note: `A model that repeats itself is accepted less, comes nearer to what is there, and begins alike. ${warned}`, alt: warned,
+      title: titled("What the diversity monitor watches", name), note: `A model that repeats itself is accepted less, comes nearer to what is there, and begins alike. ${warned}`, alt: warned,
       legend: series, draw: lines({ bins, series, x: "first round of the window", y: "share", most: 100, format: percent }), columns, rows,
     }),
     figure({
-      title: titled("New pairs of verb and noun", name), note: "In each window of the radar: pairs that no seed and no earlier window had.", alt: `${number(sum(pool.windows.map((one) => one.new_pairs)))} in all.`,
+      title: titled("New pairs of verb and noun", name), note: "In each window of the monitor: pairs that no seed and no earlier window had.", alt: `${number(sum(pool.windows.map((one) => one.new_pairs)))} in all.`,
       draw: bars({ bins, series: [{ name: "new pairs", style: sideStyle(side), values: pool.windows.map((one) => one.new_pairs) }], x: "first round of the window", y: "new pairs" }), columns, rows,
     }));
 }
