@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfinstruct.checks.instances import judge_instances
-from selfinstruct.checks.instructions import copy_of_demonstration, fault_of_instruction, instruction_rules
+from selfinstruct.checks import instruction_checks
+from selfinstruct.checks.instructions import copy_of_demonstration
 from selfinstruct.checks.patterns import forbidden_pattern
 from selfinstruct.checks.personal_data import find_personal_data, mask
+from selfinstruct.checks.screening import fault_of_instruction, judge_instances
 from selfinstruct.checks.wording import comparable
 from selfinstruct.similarity.common import mark_common
 from selfinstruct.similarity.index import Index
@@ -23,7 +24,7 @@ UNSEEN = (
     "\u00ad\u034f\u061c\u115f\u180b\u180e\u200b\u200c\u200d\u200e\u200f\u202a\u202e\u2060\u2063\u2066\u2069\u206a\u3164"
     "\ufe00\ufe0f\ufeff\uffa0\ufff9\U000e0001\U000e0041\U000e007f\U000e0100"
 )
-RULES = instruction_rules(settings(blocked_words=("secret", "geheimer Plan", "图片"), personal_data="reject"))
+CHECKS = instruction_checks(settings(blocked_words=("secret", "geheimer Plan", "图片"), personal_data="reject"))
 
 
 @st.composite
@@ -65,8 +66,8 @@ def test_they_are_no_part_of_a_token_or_a_label(pair: tuple[str, str]) -> None:
 
 
 @given(hidden(FAULTY))
-def test_no_rule_for_instructions_is_kept_from_its_hit(pair: tuple[str, str]) -> None:
-    plain, seen = (fault_of_instruction(text, RULES) for text in pair)
+def test_no_check_of_instructions_is_kept_from_its_hit(pair: tuple[str, str]) -> None:
+    plain, seen = (fault_of_instruction(text, CHECKS) for text in pair)
     assert (plain and plain.reason) == (seen and seen.reason)
 
 

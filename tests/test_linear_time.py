@@ -7,19 +7,20 @@ from collections.abc import Callable
 from zlib import crc32
 
 import pytest
-from selfinstruct.checks.inputs import fault_of_input
 
-from selfinstruct.checks import BUILT_IN
-from selfinstruct.checks.instances import INSTANCE_RULES
-from selfinstruct.checks.instructions import copy_of_demonstration, fault_of_instruction, instruction_rules
+from selfinstruct.checks import CHECKS, instance_checks, instruction_checks
+from selfinstruct.checks.instances import Case
+from selfinstruct.checks.instructions import copy_of_demonstration
 from selfinstruct.checks.labels import is_one_of, stated_labels
 from selfinstruct.checks.personal_data import mask
+from selfinstruct.checks.screening import fault_of_input, fault_of_instruction
 from selfinstruct.models.thinking import without_thinking
 from selfinstruct.recipes import RECIPES, compat
 from selfinstruct.recipes.json_answers import read_items, read_object, tidy_instruction
+from selfinstruct.settings import Settings
 from selfinstruct.similarity.tokens import TOKENIZERS, pieces
 from selfinstruct.types import Completion, Instance, InstanceCandidate, Message, Request, Task
-from tests.builders import settings
+from tests.builders import changed, settings
 
 LENGTH = 100_000
 UNITS = (
@@ -52,6 +53,11 @@ ASKED = (
 SETTINGS = settings(personal_data="reject", blocked_words=("map", "go to"))
 
 
+def only(name: str) -> Settings:
+    """The settings with one check."""
+    return changed(SETTINGS, checks=(name,))
+
+
 def of_instance(ask: Callable[[Task, str, str], object], field: str) -> Callable[[str], object]:
     """A check of instances with a text in this field, of one of several tasks by how the text begins."""
 
@@ -63,8 +69,9 @@ def of_instance(ask: Callable[[Task, str, str], object], field: str) -> Callable
     return check
 
 
-def candidate(given: str, output: str) -> InstanceCandidate:
-    return InstanceCandidate("r", 0, given, output)
+def case(task: Task, given: str, output: str) -> Case:
+    """What a check of instances is shown."""
+    return Case(task, InstanceCandidate("r", 0, given, output), ("Yes", "No"), (task, Instance(given, output)))
 
 
 def read(recipe: str, text: str, *, as_compat: bool = False) -> None:
@@ -76,8 +83,8 @@ def read(recipe: str, text: str, *, as_compat: bool = False) -> None:
 
 
 OF_TEXTS: dict[str, Callable[[str], object]] = {
-    **{f"{rule.__qualname__.split('.')[0]} of instructions": rule for rule in instruction_rules(SETTINGS)},
-    "all of instructions": lambda text: fault_of_instruction(text, instruction_rules(SETTINGS)),
+    **{f"{name} of instructions": check for name in CHECKS for check in instruction_checks(only(name))},
+    "all of instructions": lambda text: fault_of_instruction(text, instruction_checks(SETTINGS)),
     "copy_of_demonstration": lambda text: copy_of_demonstration(text, ["Sort it.", text]),
     "compat of instructions": compat.fault_of_instruction,
     "all of an input": lambda text: fault_of_input(Task("t", "Sort it.", None), text, SETTINGS),
@@ -94,18 +101,11 @@ OF_TEXTS: dict[str, Callable[[str], object]] = {
     "tidy_instruction": tidy_instruction,
 }
 OF_INSTANCES: dict[str, Callable[[Task, str, str], object]] = {
-    **{
-        f"{rule.__name__} of instances": lambda task, given, output, rule=rule: rule(
-            task, candidate(given, output), ("Yes", "No")
-        )
-        for rule in INSTANCE_RULES
-    },
-    **{
-        f"validator {name}": lambda task, given, output, check=check: check(task, Instance(given, output))
-        for name, check in BUILT_IN.items()
-    },
+    f"{name} of instances": lambda task, given, output, check=check: check(case(task, given, output))
+    for name in CHECKS
+    for check in instance_checks(only(name))
 }
-CHECKS = OF_TEXTS | {
+EVERYTHING = OF_TEXTS | {
     f"{name}, {field}": of_instance(ask, field)
     for name, ask in OF_INSTANCES.items()
     for field in ("instruction", "input", "output")
@@ -121,9 +121,9 @@ def seconds(check: Callable[[str], object], unit: str, length: int) -> float:
     return time.process_time() - started
 
 
-@pytest.mark.parametrize("name", CHECKS)
+@pytest.mark.parametrize("name", EVERYTHING)
 def test_no_text_takes_long(name: str) -> None:
     for unit in UNITS:
         # What is done with a tenth so soon could not take so long with the whole even if it were quadratic.
-        if seconds(CHECKS[name], unit, LENGTH // 10) > 0.01:
-            assert seconds(CHECKS[name], unit, LENGTH) < 2, unit
+        if seconds(EVERYTHING[name], unit, LENGTH // 10) > 0.01:
+            assert seconds(EVERYTHING[name], unit, LENGTH) < 2, unit

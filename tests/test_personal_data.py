@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from selfinstruct.checks.inputs import fault_of_input
 
 from selfinstruct import algorithm
 from selfinstruct.checks.personal_data import find_personal_data, mask, personal_data
+from selfinstruct.checks.screening import fault_of_input
 from selfinstruct.types import Candidate, InstanceCandidate, Task, Written
 from tests.builders import settings
 
