@@ -241,13 +241,13 @@ def check(task, instance):
 
 
 @pytest.mark.parametrize(("way", "from_the_start"), [*((way, False) for way in NEVER_ENDS), ("a loop", True)])
-def test_ctrl_c_ends_a_validator_that_never_ends_and_the_pool_is_whole(
+def test_ctrl_c_ends_a_check_that_never_ends_and_the_pool_is_whole(
     tmp_path: Path, way: str, from_the_start: bool
 ) -> None:
     hangs, begun, config = tmp_path / "hangs", tmp_path / "begun", tmp_path / "c.toml"
     source = OWN_CHECK.format(hangs=str(hangs), begun=str(begun), what=NEVER_ENDS[way], from_the_start=from_the_start)
     (tmp_path / "own.py").write_text(source, encoding="utf-8")
-    config.write_text(f'[filters]\nvalidators = ["{tmp_path}/own.py:check"]\n', encoding="utf-8")
+    config.write_text(f'[filters]\nchecks = ["default", "{tmp_path}/own.py:check"]\n', encoding="utf-8")
     grow(tmp_path / "calm", config=config, target=4)
     hangs.touch()
     command = [sys.executable, "-m", "selfinstruct", "generate", "--config", str(config), "--target", "4"]

@@ -136,12 +136,11 @@ def loose_end(task: Task, instance: Instance) -> Fault | None:
     Verse, code, lists of values and texts that were to be completed are left alone.
     """
     text = instance.output.rstrip()
-    if _MAY_STOP.search(task.instruction) or _CODE.search(text) or len(tokenize(text)) < 8:
-        return None
     last = text.splitlines()[-1] if text else ""
     stops = _STOPS.search(text[-10:]) if len(tokenize(last)) > 6 else None
-    found = stops or _HARD_END.search(text[-100:]) or _HAN_END.search(text[-40:])
-    if found is None or text in instance.input:
+    if not (stops or _HARD_END.search(text[-100:]) or _HAN_END.search(text[-40:])):
+        return None
+    if len(tokenize(text)) < 8 or text in instance.input or _CODE.search(text) or _MAY_STOP.search(task.instruction):
         return None
     return reject("cut_off", f"ends {quoted(text[-40:])}")
 
