@@ -175,7 +175,7 @@ def rouge_loop(texts: Sequence[str], candidates: Sequence[str]) -> dict[str, flo
 
 
 def growth(target: int, texts: Sequence[str]) -> dict[str, float]:
-    """Judge rounds of candidates in order until so many are accepted."""
+    """Judge rounds of candidates in order until enough are accepted."""
     index, rejected = Index(), 0
     begin = time.perf_counter()
     for start in range(0, len(texts), ROUND):

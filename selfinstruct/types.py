@@ -263,7 +263,7 @@ def storable(text: str) -> str:
 
 
 def digest(*parts: Any) -> str:
-    """SHA-256 of the parts as canonical JSON, in hexadecimal. Lone surrogates are kept apart, not merged."""
+    """SHA-256 of the parts as canonical JSON, in hexadecimal. Lone surrogates stay different, not merged."""
     return hashlib.sha256(canonical_json(parts).encode("utf-8", "surrogatepass")).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""What a model thought aloud, kept apart from what it answered, in every form that models and servers are known for.
+"""What a model thought aloud, separated from its answer, in every form that models and servers are known for.
 
 Servers with a parser for a model's form send the thinking in a field of its own; this is for all others.
 """

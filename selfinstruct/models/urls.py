@@ -1,4 +1,4 @@
-"""Addresses of servers: read as people write them, taken apart, and shown without what is secret in them."""
+"""Addresses of servers: read as people write them, taken to pieces, and shown without what is secret in them."""
 
 from __future__ import annotations
 

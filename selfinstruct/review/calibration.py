@@ -45,7 +45,7 @@ class Label:
 
     @property
     def key(self) -> Key:
-        """What the label is about. Positions change when a pool is judged anew, candidates do not."""
+        """What the label is about. Positions change when a pool is judged again, candidates do not."""
         return (self.task_id, *self.candidate) if self.candidate else (self.task_id, self.instance)
 
 
@@ -131,7 +131,7 @@ class Calibration:
     is_reached: bool
     """Whether the fitted scores have the precision that is wanted."""
     is_flat: bool
-    """Whether all have the same scores, so that the judge tells nothing apart."""
+    """Whether all have the same scores, so that the judge does not discriminate."""
 
     def figures(self) -> dict[str, Any]:
         """All of it for programs."""

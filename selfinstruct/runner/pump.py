@@ -264,7 +264,7 @@ class Growth:
     async def _plan_ahead(self) -> None:
         """Plan and begin the rounds that may be planned now and are expected to be needed, in order.
 
-        None while so many accepted tasks wait for their follow-ups that the server has work for a good while.
+        None while enough accepted tasks wait for their follow-ups to keep the server busy.
         """
         for number in itertools.count(self.judging):
             if algorithm.known_to(number, self.settings) >= self.judging:

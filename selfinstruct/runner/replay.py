@@ -107,7 +107,7 @@ def _open(
             sources.append(PoolSource(folder, number, connection, settings, recipe))
         number += sources[-1].numbers
     if len(kinds) > 1:
-        raise PoolError("one source holds tasks of the offline model and another of a real one; replay them apart")
+        raise PoolError("one source holds tasks of the offline model and another of a real one; replay them one by one")
     if config.seeds is not None:
         # The original's own seeds may have empty outputs, and its code takes them as they are.
         empty = any(isinstance(source, OriginalSource) for source in sources)

@@ -23,7 +23,7 @@ SAME, LEAST_CAP, SPREAD = 6, 256, 1.1
 TIMES_THE_MEDIAN, LEAST_S, LEAST_ANSWERS = 10, 30.0, 10
 """A request is late after this many times its stage's median, at least this long, once this many answers are there."""
 VERDICTS = 30
-"""After how many of them it is looked whether a judge tells instances apart."""
+"""After how many verdicts a judge is checked for differences between instances."""
 NO_JUDGE = "it does not tell good rows from bad, so its scores mean nothing; use a larger model under [stages.judge]"
 
 _THINKING_OFF = "extra_body = { chat_template_kwargs = { enable_thinking = false } }"

@@ -1,4 +1,4 @@
-"""The rows of JSON Lines, JSON, CSV and Parquet files. Their content tells them apart, then their name."""
+"""The rows of JSON Lines, JSON, CSV and Parquet files. Which it is follows from the content, then from the name."""
 
 from __future__ import annotations
 
