@@ -237,7 +237,7 @@ def test_diversify_is_an_option_a_variable_and_a_key(tmp_path: Path, monkeypatch
     with pytest.raises(ConfigError, match="--diversify"):
         load(None, {"diversify": "on"})
     with pytest.raises(ConfigError, match="diversify"):
-        load(None, {"recipe": "paper", "compat": True})
+        load(None, {"recipe": "original", "diversify": "auto"})
 
 
 # --- runs -----------------------------------------------------------------------------------------------------------

@@ -207,7 +207,7 @@ def _with_settings(*names: str) -> Callable[[Command], Command]:
         def declare() -> None:
             from selfinstruct.config.sections import OPTIONS
 
-            wanted = names or [name for name in OPTIONS if name != "compat"]
+            wanted = names or list(OPTIONS)
             show([one for name in wanted for one in _parameters(OPTIONS[name])])
 
         parameters = inspect.signature(command, eval_str=True).parameters
@@ -245,7 +245,7 @@ def generate(
 
 
 @app.command()
-@_with_settings("seeds", "skip_faulty_seeds", "recipe", "compat", "rouge_threshold", "exclude")
+@_with_settings("seeds", "skip_faulty_seeds", "recipe", "rouge_threshold", "exclude")
 def replay(
     sources: Annotated[list[Path], typer.Argument(help="Pools, or folders of the original code.", metavar="SOURCE...")],
     pool: Annotated[Path, typer.Option(help="The new pool's folder.")],
@@ -260,11 +260,14 @@ def replay(
     """
     from selfinstruct.cli.status import show_status
     from selfinstruct.config.loading import load
-    from selfinstruct.runner.replay import recorded_recipe
+    from selfinstruct.pool.recorded import OF_ORIGINALS
+    from selfinstruct.runner.replay import can_read
     from selfinstruct.runner.replay import replay as replay_sources
 
-    recipe = given["recipe"] or recorded_recipe(sources)
-    replay_sources(sources, load(config, {"pool": pool, **given, "recipe": recipe}, say), say)
+    loaded = load(config, {"pool": pool, **given}, say)
+    if given["recipe"] is None and not can_read(loaded.recipe.name, sources):
+        loaded = load(config, {"pool": pool, **given, "recipe": OF_ORIGINALS[0]})
+    replay_sources(sources, loaded, say)
     show_status(pool, as_json=as_json)
 
 

@@ -9,11 +9,12 @@ from pathlib import Path
 
 from selfinstruct.checks import chosen
 from selfinstruct.checks.instruction_language import language_names
-from selfinstruct.config.roles import recipe_of, stage_models, stages_in_use
+from selfinstruct.config.roles import AS_ORIGINAL, recipe_of, stage_models, stages_in_use
 from selfinstruct.config.sections import Config
 from selfinstruct.errors import ConfigError
 from selfinstruct.given_files import read_text
 from selfinstruct.own import OWN, key_of
+from selfinstruct.recipes import ORIGINAL
 from selfinstruct.recipes.languages import in_languages, speaks_of_language
 from selfinstruct.settings import STANDARD, PoolSettings, Settings
 from selfinstruct.steps import judging
@@ -32,20 +33,21 @@ def pool_settings(
     if own := config.own_code(section.name, "recipe.name"):
         sources[key_of(own.source)] = own.source
     languages = language_names(filters.languages)
-    if section.compat and languages:
-        raise ConfigError("filters.languages: recipe.compat asks and judges as the original code did; drop one of them")
+    if section.name == ORIGINAL and languages:
+        raise ConfigError(f"filters.languages: {AS_ORIGINAL} knows no languages; leave them out")
     named = {
         "name": own.stored if own else section.name,
         "guidance": section.guidance.strip(),
         "topics": None,
         "prompts": STANDARD,
     }
-    kept = {"languages": tuple(languages), "checks": checks, "exclude": ()}
-    served = stage_models(config, recipe_of(config), model, context_length)
+    recipe = recipe_of(config)
+    kept = {"languages": tuple(languages), "checks": checks, "exclude": (), **recipe.filters}
+    served = stage_models(config, recipe, model, context_length)
     return Settings(
         **{name: getattr(config, name) for name in PoolSettings.model_fields if name not in {"recipe", "filters"}},
         recipe=section.model_copy(update=named),
-        filters=filters.model_copy(update=kept | ({"tokenizer": "rouge_score"} if section.compat else {})),
+        filters=filters.model_copy(update=kept),
         prompts=in_languages(_prompts(config), list(languages.values())),
         topics=_topics(section.topics),
         stages={stage: served[stage] for stage in stages_in_use(config)},

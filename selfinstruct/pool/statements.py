@@ -167,16 +167,16 @@ def no_longer_waiting(item: Candidate | Rejection) -> Statement:
 
 def accept(position: int, round_number: int, accepted: Accepted, parents: Sequence[str]) -> list[Statement]:
     """A candidate that became a task, whose follow-ups are still to be asked."""
-    task, candidate, likeness = accepted.task, accepted.candidate, accepted.likeness
-    top = [[near.id, near.score] for near in likeness.top]
+    task, candidate, similarity = accepted.task, accepted.candidate, accepted.similarity
+    top = [[near.id, near.score] for near in similarity.top]
     row = {
         "id": task.id, "position": position, "origin": "generated", "state": "pending", "name": task.name,
         "instruction": task.instruction, "is_classification": task.is_classification, "round": round_number,
         "source": candidate.source, "request_id": candidate.request_id, "request_position": candidate.position,
         "parents": canonical_json(list(parents)),
-        "nearest_score": likeness.nearest.score if likeness.nearest else None,
-        "nearest_task": likeness.nearest.id if likeness.nearest else None,
-        "mean_score": likeness.mean, "most_similar": canonical_json(top) if top else None,
+        "nearest_score": similarity.nearest.score if similarity.nearest else None,
+        "nearest_task": similarity.nearest.id if similarity.nearest else None,
+        "mean_score": similarity.mean, "most_similar": canonical_json(top) if top else None,
     }  # fmt: skip
     return [insert("tasks", row), no_longer_waiting(candidate)]
 

@@ -183,7 +183,7 @@ class Growth:
             looking.cancel()
             await self._cancel_children()
             await asyncio.to_thread(self.journal.close)
-            await asyncio.to_thread(save_index, self._pool.folder, self._all.judge.index)
+            await asyncio.to_thread(save_index, self._pool.folder, self._all.screening.index)
 
     async def _grow(self) -> Outcome:
         while True:
@@ -349,8 +349,8 @@ class Growth:
     async def _settle(self, round_: Round) -> Sequence[OpenTask]:
         """Judge the candidates of the next round as far as the goal asks; the tasks accepted."""
         number = round_.number
-        verdicts = await self._around("filter", number, lambda: self.filter(round_))
-        accepted = await self._around("grow", number, lambda: self.grow(round_, verdicts))
+        decisions = await self._around("filter", number, lambda: self.filter(round_))
+        accepted = await self._around("grow", number, lambda: self.grow(round_, decisions))
         if round_.waiting:
             return accepted
         in_all = len(self.generated) - len(self.generated.until(number - 1))
@@ -367,22 +367,22 @@ class Growth:
             )
         return accepted
 
-    async def filter(self, round_: Round) -> Sequence[algorithm.Verdict]:
+    async def filter(self, round_: Round) -> Sequence[algorithm.Decision]:
         """Read the round's answers, once, then judge candidates in order as far as the goal asks."""
         if not round_.is_read:
             await self.journal.write(self._all.read(round_))
         ids = {one for request in round_.requests for one in request.demonstrations}
         room = self.room  # its parts change meanwhile in the event loop, one after the other
 
-        def screen() -> Sequence[algorithm.Verdict]:
+        def screen() -> Sequence[algorithm.Decision]:
             texts = {one: task.instruction for one, task in self._pool.tasks(ids).items()}
             return self._all.screen(round_, texts, room)
 
         return await asyncio.to_thread(screen)
 
-    async def grow(self, round_: Round, verdicts: Sequence[algorithm.Verdict]) -> Sequence[OpenTask]:
+    async def grow(self, round_: Round, decisions: Sequence[algorithm.Decision]) -> Sequence[OpenTask]:
         """Store what was decided; the accepted tasks, whose follow-ups are now to be asked."""
-        transaction, accepted = self._all.decide(round_, verdicts)
+        transaction, accepted = self._all.record(round_, decisions)
         self.pending += len(accepted)
         if not round_.waiting:
             transaction += await asyncio.to_thread(self._all.settle, round_)
@@ -538,8 +538,10 @@ class Growth:
         return [request for one in self.rounds.values() if one.is_begun for request in one.open_requests]
 
     def _yield(self) -> float:
-        """How many tasks a round is expected to bring."""
-        return algorithm.expected_yield(self.settings, self._accepted_by_round)
+        """How many tasks a round is expected to bring: the mean of the last five, or half of what is asked for."""
+        if recent := self._accepted_by_round[-5:]:
+            return sum(recent) / len(recent)
+        return self.settings.round_size * self.settings.recipe.tasks_per_request / 2
 
     def _waiting(self) -> int:
         """How many candidates are read and not judged."""

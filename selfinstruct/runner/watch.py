@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from selfinstruct.algorithm import MOST_LAG, Accepted, Verdict, known_to
+from selfinstruct.algorithm import MOST_LAG, Accepted, Decision, known_to
 from selfinstruct.diversity.monitor import Tally, Window, close, warning_text
 from selfinstruct.diversity.steering import Seen, Steering, steering
 from selfinstruct.diversity.verbs import Reading, read
@@ -61,14 +61,14 @@ class Watch:
         for rejection in rejections:
             self._count(rejection.text, rejection.reason)
 
-    def judged(self, verdicts: Sequence[Verdict]) -> None:
+    def screened(self, decisions: Sequence[Decision]) -> None:
         """Count what was decided, in order."""
-        for verdict in verdicts:
-            if isinstance(verdict, Accepted):
-                nearest = verdict.likeness.nearest
-                self._count(verdict.task.instruction, None, nearest.score if nearest else None)
+        for decision in decisions:
+            if isinstance(decision, Accepted):
+                nearest = decision.similarity.nearest
+                self._count(decision.task.instruction, None, nearest.score if nearest else None)
             else:
-                self._count(verdict.text, verdict.reason)
+                self._count(decision.text, decision.reason)
 
     def shown(self, number: int, demonstrations: Sequence[str]) -> None:
         """Note which tasks the requests of a round show."""
