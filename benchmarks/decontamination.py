@@ -6,7 +6,7 @@ Prints what it finds and writes it to benchmarks/results/decontamination.json.
 
 The excluded rows are questions with the word frequencies of natural text, each with a short answer. Near copies have
 one word in twenty changed, put in or left out, or keep just one passage of a row. The cost is that of looking at
-everything that a run reads, held against the CPU time that the run itself takes without it, for 100,000 tasks: not
+everything that a run reads, compared with the CPU time that the run itself takes without it, for 100,000 tasks: not
 that of the model, which has a process of its own here, nor that of starting. It ends with an error where a copy is
 missed, another text is found, or the cost is a tenth and more.
 """
@@ -60,7 +60,7 @@ def spelled(rank: int) -> str:
 
 
 def texts(count: int, shortest: int, longest: int, seed: int) -> list[str]:
-    """Texts of so many words with the word frequencies of natural text (Zipf and Mandelbrot)."""
+    """Texts of that many words with the word frequencies of natural text (Zipf and Mandelbrot)."""
     generator = np.random.default_rng(seed)
     weight = 1 / (np.arange(VOCABULARY) + 2.7)
     scale = np.cumsum(weight / weight.sum())
@@ -158,7 +158,7 @@ def main() -> None:
     exclusion = excluded_rows(options.rows)
     started = time.process_time()
     excluded = Excluded([exclusion], "0.7")
-    excluded.near("the first question builds the index anew")
+    excluded.near("the first question builds the index")
     built = time.process_time() - started
     with tempfile.TemporaryDirectory() as folder, served() as url:
         starting = grown(Path(folder) / "start", 1, url)

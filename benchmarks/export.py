@@ -39,7 +39,7 @@ LEAST_ROWS_A_SECOND, MOST_MB = 20_000, 500
 
 
 def make_pool(folder: Path, rows: int) -> None:
-    """A pool with so many rows of generated tasks."""
+    """A pool with this many rows of generated tasks."""
     seed = Task("s0", "Name a river.", False, (Instance("", "The Rhine."),), "seed")
     configuration = pool_settings(load(None, {}), "offline")
     pool = Pool.open(folder)

@@ -54,7 +54,7 @@ def machine() -> str:
 
 
 def stats(url: str, since_s: float = 0.0) -> dict[str, Any]:
-    """What the server says of itself, for the last so many seconds."""
+    """What the server says of itself, for the last seconds."""
     query = f"?since={since_s:.2f}" if since_s else ""
     with urllib.request.urlopen(url.removesuffix("/v1") + "/stats" + query) as answer:
         return dict(json.load(answer))

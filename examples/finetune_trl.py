@@ -51,14 +51,14 @@ class Job:
     lora_dropout: float = _is(0.05, "dropout of the adapter", 0, 1)
     lr: float = _is(2e-4, "highest learning rate; of all weights a tenth of the default is a good start", 0)
     epochs: float = _is(2.0, "how often each row is seen", 0)
-    steps: int = _is(0, "end after so many steps in place of epochs", 0)
+    steps: int = _is(0, "end after this many steps in place of epochs", 0)
     batch_size: int = _is(4, "rows at a time", 1)
     accumulation: int = _is(4, "batches a step", 1)
     max_length: int = _is(
         1024, "rows of more tokens are left out, and counted; of rows to be measured the prompt counts", 8
     )
     gradient_checkpointing: bool = _is(True, "less memory for more time")
-    save_steps: int = _is(100, "a checkpoint to go on from after each so many steps", 1)
+    save_steps: int = _is(100, "a checkpoint to go on from after every N steps", 1)
     eval_rows: int = _is(200, "rows measured of each set, chosen by the seed; 0 for all", 0)
     max_new_tokens: int = _is(256, "longest answer when measuring", 1)
     merge: bool = _is(False, "also save the whole model with the adapter in it")

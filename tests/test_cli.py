@@ -130,7 +130,7 @@ def test_what_waits_to_be_judged_is_explained_in_plain_words(demo: Path, capsys:
     (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("  waiting")]
     assert line.split(maxsplit=2)[1:] == [
         str(len(waiting)),
-        "read, not judged yet; no loss: the next run begins with them",
+        "read, not decided yet; no loss: the next run begins with them",
     ]
     assert run("explain", demo, waiting[0][0]) == 0
     out = capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""Replay: recorded completions judged again, from pools and from the original code's files."""
+"""Replay: recorded completions decided on again, from pools and from the original code's files."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ def test_the_same_configuration_gives_the_same_tasks(
     assert rows(pool, finished) == rows(source, finished)
     assert exported(pool).startswith(b"{")
     now = assert_it_adds_up(pool)
-    assert now["tasks_pending"] > 0, "candidates that the source had not judged yet"
+    assert now["tasks_pending"] > 0, "candidates that the source had not decided yet"
     assert "written in the last run" not in capsys.readouterr().out
     assert now["last_run"]["tokens_per_second"] is None, "no model wrote"
     assert status(source)["last_run"]["tokens_per_second"] > 0
 
 
-def test_another_threshold_judges_anew_and_a_later_generate_asks_only_what_is_missing(
+def test_another_threshold_decides_again_and_a_later_generate_asks_only_what_is_missing(
     source: Path, tmp_path: Path
 ) -> None:
     pool = tmp_path / "p"

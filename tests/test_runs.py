@@ -136,7 +136,7 @@ def halted_run(pool: Path, url: str, after: int) -> None:
     asyncio.run(work())
 
 
-def test_open_requests_are_planned_anew_for_another_sampling_and_all_changes_are_told(tmp_path: Path) -> None:
+def test_open_requests_are_planned_again_for_another_sampling_and_all_changes_are_told(tmp_path: Path) -> None:
     with OfflineServer(latency="fixed:0.02") as server:
         pool = tmp_path / "p"
         halted_run(pool, server.base_url, 12)

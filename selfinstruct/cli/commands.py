@@ -254,7 +254,7 @@ def replay(
     config: ConfigOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the new pool's status as JSON.")] = False,
 ) -> None:
-    """Judge recorded completions again, in recorded order, under another configuration: no model, no cost.
+    """Decide on recorded completions again, in recorded order, under another configuration: no model, no cost.
 
     Seeds and recipe are those of the sources unless others are named.
     """
@@ -288,7 +288,7 @@ def judge(
     pool: PoolArgument = None,
     pool_option: PoolOption = None,
     calibrate: Annotated[
-        Path | None, typer.Option(help="Labels of people (JSON Lines) to hold the judge against.", metavar="FILE")
+        Path | None, typer.Option(help="Labels of people (JSON Lines) to compare the judge with.", metavar="FILE")
     ] = None,
     precision: Annotated[
         float | None,
@@ -296,7 +296,7 @@ def judge(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
-    """Show what the judge made of a pool, or hold it against labels of people and fit its minimum scores."""
+    """Show what the judge made of a pool, or compare it with labels of people and fit its minimum scores."""
     from selfinstruct.cli.judge import show_judge
 
     show_judge(_this_pool(pool, pool_option), calibrate, precision, as_json=as_json)

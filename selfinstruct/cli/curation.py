@@ -39,7 +39,7 @@ def change_tasks(
     if done.event is None:
         say("dry run: nothing was changed")
     else:
-        say(f"in force for the next round to be planned; `export {pool}` writes the training data anew")
+        say(f"in force for the next round to be planned; `export {pool}` writes the training data again")
 
 
 def review_rows(pool: Path, where: str | None, sample: int | None, port: int, *, blind: bool) -> None:

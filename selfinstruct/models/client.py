@@ -38,7 +38,7 @@ _SAID_S = 5.0
 """A wait that a server asks for is told when it is longer; and so much later than the last one told."""
 _HEALTHY_S = 10.0
 _CHANCE = 8
-"""So many failures may be chance while the endpoint has answered others in the last so many seconds."""
+"""Failures that may be chance while the endpoint answered others within `_HEALTHY_S`."""
 _TROUBLE_TOLD_EVERY_S = 30.0
 _LONGEST_ALONE = 4
 """Doublings of the pause of a request that fails while nothing else is left to ask: 0.5, 1, 2, 4, 8, 8, 8 s."""

@@ -23,7 +23,7 @@ class Progress:
 
 
 def clock_time(seconds: float) -> datetime:
-    """The local time in so many seconds."""
+    """The local time after this many seconds."""
     return (datetime.now(UTC) + timedelta(seconds=seconds)).astimezone()
 
 

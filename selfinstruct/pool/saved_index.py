@@ -1,4 +1,4 @@
-"""The novelty index of a large pool in a file, so that the next run opens it instead of building it anew.
+"""The novelty index of a large pool in a file, so that the next run opens it instead of building it again.
 
 The database is the truth: a file that is missing, torn, of another version or of another pool is simply not used, and
 tasks accepted after it was written are added from the database.
@@ -17,7 +17,7 @@ import numpy as np
 from selfinstruct.similarity.index import Index
 
 SAVED_FROM = 20_000
-"""Smaller pools are indexed anew in a second or two."""
+"""Smaller pools are indexed in a second or two."""
 _NAME = "novelty.npz"
 
 

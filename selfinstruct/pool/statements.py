@@ -33,7 +33,7 @@ if TYPE_CHECKING:  # status has no use for the algorithm, whose rules take long 
 Statement = tuple[str, Sequence[Any]]
 """SQL and the values for its marks."""
 REPLAYED = "replayed"
-"""The outcome of a run that judged recorded completions and asked no model."""
+"""The outcome of a run that decided on recorded completions and asked no model."""
 _CANDIDATE = {"position": "request_position"}
 """The columns whose names are not those of the fields, for `_row`; so are the next ones."""
 _REQUEST = {"index": "position"}
@@ -139,13 +139,13 @@ def journal(completion: Completion, run: int, received_at: str) -> list[Statemen
 def read_round(
     number: int, candidates: Sequence[Candidate], rejections: Sequence[Rejection], requests: Sequence[Request]
 ) -> list[Statement]:
-    """What was read out of a round's completions: candidates wait to be judged, what cannot be read is rejected."""
+    """What was read out of a round's completions: candidates wait to be screened, what cannot be read is rejected."""
     statements = _count_candidates(requests, [*candidates, *rejections])
     for place, candidate in enumerate(candidates):
         row = {**_row(candidate, {**_CANDIDATE, "instruction": "text"}), "round": number, "place": place}
         statements.append(insert("waiting", row))
     statements += [add_rejection(rejection, number) for rejection in rejections]
-    statements.append(("UPDATE rounds SET state = 'judging' WHERE number = ?", (number,)))
+    statements.append(("UPDATE rounds SET state = 'screening' WHERE number = ?", (number,)))
     return statements
 
 
@@ -160,7 +160,7 @@ def add_rejection(rejection: Rejection, round_number: int) -> Statement:
 
 
 def no_longer_waiting(item: Candidate | Rejection) -> Statement:
-    """A candidate that has been judged."""
+    """A candidate that has been decided on."""
     sql = "DELETE FROM waiting WHERE source = ? AND request_id = ? AND request_position = ?"
     return sql, (item.source, item.request_id, item.position)
 

@@ -71,7 +71,7 @@ _FLAG = {"type": "boolean"}
 
 
 def _text(most: int, least: int = 0) -> dict[str, Any]:
-    """A string of so many characters. Without a bound, small models write on to the end of their tokens."""
+    """A string with bounds on its length. Without a bound, small models write on to the end of their tokens."""
     return {"type": "string", "minLength": least, "maxLength": most}
 
 
@@ -114,7 +114,7 @@ class _NewTask(BaseModel):
 
 
 class _Case(BaseModel):
-    """An input, behind its label in a classification."""
+    """An input, after its label in a classification."""
 
     label: Text = ""
     input: Text = ""

@@ -35,7 +35,7 @@ def fits(prompt: Prompt, settings: Settings) -> bool:
 
 
 def check_room(request: Request, context_length: int | None) -> None:
-    """Make sure that its answer leaves some room for its prompt where a model takes so many tokens of both.
+    """Make sure that its answer leaves some room for its prompt where the model takes this many tokens of both.
 
     Raises:
         ConfigError: even a tokenizer that makes few tokens makes too many of the prompt.

@@ -230,7 +230,7 @@ def read_proposals(request: Request, completion: Completion, settings: Settings)
     first = int(ended[1]) if ended else settings.recipe.demonstrations + 1
     preamble, items = _split_list(completion.text, first) if completion.kind == "answer" else ("", [])
     pieces = [*([preamble] if preamble else []), *(item for item in items if item)]
-    # An answer cut right behind a number has lost nothing of the item before it.
+    # An answer cut right after a number has lost nothing of the item before it.
     cut = len(pieces) - 1 if completion.finish_reason in CUT and items and items[-1] else None
 
     def rejected(position: int, text: str, reason: str, evidence: str) -> Rejection:
@@ -253,7 +253,7 @@ def read_proposals(request: Request, completion: Completion, settings: Settings)
 def _split_list(text: str, first: int) -> tuple[str, list[str]]:
     """The words before the list, if any, and its items; an item is "" where a number has no text.
 
-    The text goes on behind the number `first`. A number counts at the start of a line if it does not go back (else it
+    The text goes on after the number `first`. A number counts at the start of a line if it does not go back (else it
     belongs to a list within an item), and within a line if it is exactly the next and follows the end of a sentence.
     """
     text = text.replace("\r\n", "\n").strip()

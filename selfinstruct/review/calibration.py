@@ -45,7 +45,7 @@ class Label:
 
     @property
     def key(self) -> Key:
-        """What the label is about. Positions change when a pool is judged anew, candidates do not."""
+        """What the label is about. Positions change when a pool is judged again, candidates do not."""
         return (self.task_id, *self.candidate) if self.candidate else (self.task_id, self.instance)
 
 

@@ -1,4 +1,4 @@
-"""Judging recorded completions again: other rules, another threshold, several pools in one, and no model asked.
+"""Recorded completions decided once more: other rules, another threshold, several pools in one, and no model asked.
 
 Sources are read one after the other, their rounds numbered on, and each round is read, screened and settled as in a
 run. Nothing is planned: what the sources did not ask stays open, and a later `generate` asks it.
@@ -66,8 +66,8 @@ def replay(folders: Sequence[Path], config: Config, tell: Tell) -> None:
         at_once(rehearse(settings, seeds))
         rounds = Rounds(seeds, Generated([]), Watch(seeds), settings.filters.tokenizer, lambda _: excluded)
         numbers = itertools.count()
-        judged = _judge_all(sources, rounds, numbers, excluded)
-        pool.create(seeds, config.seed, offline=offline, more=itertools.chain(add_exclusions(exclusions), judged))
+        decided = _decide_all(sources, rounds, numbers, excluded)
+        pool.create(seeds, config.seed, offline=offline, more=itertools.chain(add_exclusions(exclusions), decided))
     tell(f"instructions accepted: {len(rounds.generated):,}, in {next(numbers):,} recorded rounds")
 
 
@@ -99,14 +99,15 @@ def _open(
             meta = read_meta(connection)
             if removed := len(read_removed(connection, Removed()).positions):
                 tell(
-                    f"{folder}: {removed:,} removed tasks are judged like the others; remove them in the new pool again"
+                    f"{folder}: {removed:,} removed tasks are decided on like all others; "
+                    "remove them in the new pool again"
                 )
             own_seeds[meta["seeds"]] = load_seeds(connection)
             kinds.add(json.loads(meta["offline"]))
             sources.append(PoolSource(folder, number, connection, settings, recipe))
         number += sources[-1].numbers
     if len(kinds) > 1:
-        raise PoolError("one source holds tasks of the offline model and another of a real one; replay them apart")
+        raise PoolError("one source holds tasks of the offline model and another of a real one; replay them one by one")
     if config.seeds is not None:
         # The original's own seeds may have empty outputs, and its code takes them as they are.
         empty = any(isinstance(source, OriginalSource) for source in sources)
@@ -130,18 +131,18 @@ def _as_original(config: Config, settings: Settings) -> Settings:
     return settings.model_copy(update={"recipe": recipe, "prompts": prompts, "stages": own.stages})
 
 
-def _judge_all(
+def _decide_all(
     sources: Iterable[Source], rounds: Rounds, numbers: Iterator[int], excluded: Excluded | None
 ) -> Iterator[Statement]:
     """The statements that fill the new pool, in order; each round takes one of the numbers."""
     yield statements.insert("runs", {"id": RUN, "started_at": now(), "host": "", "pid": 0})
     for source in sources:
         for round_ in source.rounds():
-            yield from _judge_round(source, round_, rounds, next(numbers), excluded)
+            yield from _decide_round(source, round_, rounds, next(numbers), excluded)
     yield statements.end_run(RUN, now(), 0, statements.REPLAYED)
 
 
-def _judge_round(
+def _decide_round(
     source: Source, recording: RecordedRound, rounds: Rounds, number: int, excluded: Excluded | None
 ) -> Iterator[Statement]:
     settings = recording.settings

@@ -167,7 +167,7 @@ def check_same_pool(folder: Path, meta: Mapping[str, str], config: Config) -> No
     if named != meta["seeds"]:
         raise PoolError(
             f"{folder} was grown from other seeds than {config.seeds}; "
-            f"name a new --pool, or judge its completions again: replay {folder} --seeds {config.seeds} --pool NEW"
+            f"name a new --pool, or decide on its completions again: replay {folder} --seeds {config.seeds} --pool NEW"
         )
     was_offline = meta["offline"] == "true"
     if was_offline and not _is_offline(config):

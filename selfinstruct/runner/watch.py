@@ -1,6 +1,6 @@
 """The watch over a growing pool: closes windows of rounds, says warnings aloud, and says what a round is to ask for.
 
-What it says for round k follows from the instructions judged and shown in rounds up to `known_to(k)` alone (law 2).
+What it says for round k follows from the instructions screened and shown in rounds up to `known_to(k)` alone (law 2).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class _Closed:
-    """A window with what was judged in it, and the pairs of verb and noun of the pool at its end."""
+    """A window with what was screened in it, and the pairs of verb and noun of the pool at its end."""
 
     window: Window
     tally: Tally
@@ -31,7 +31,7 @@ class _Closed:
 
 
 class Watch:
-    """What was judged and shown so far, as far as later rounds depend on it."""
+    """What was screened and shown so far, as far as later rounds depend on it."""
 
     def __init__(self, seeds: Sequence[Task], past: Past | None = None, tell: Tell = lambda _: None) -> None:
         past = past or Past()
@@ -46,12 +46,12 @@ class Watch:
         pairs.update(read(seed.instruction) for seed in seeds)
         for round_ in past.rounds:
             if round_.number <= last:
-                pairs.subtract(read(text) for text, reason, _ in round_.judged if reason is None)
+                pairs.subtract(read(text) for text, reason, _ in round_.screened if reason is None)
         self._pairs = +pairs
         """Those of the seeds and of what was accepted before the open window."""
         for round_ in past.rounds:
             self._shown[round_.number] = round_.shown
-            for text, reason, score in round_.judged:
+            for text, reason, score in round_.screened:
                 self._count(text, reason, score)
             if round_.number in stored:
                 self._close(stored[round_.number])

@@ -119,7 +119,7 @@ def sign(texts: Texts, places: Int32s, signatures: Words) -> None:
 
 @_compiled
 def _bound(query: Query, n: int, first: np.uint64, second: np.uint64) -> int:
-    """At most so many tokens are common: a bit that one side lacks is a token of the other without a partner."""
+    """An upper bound of the tokens in common: a bit that one side lacks is a token of the other without a partner."""
     ours = query.known - _popcount(query.first_word & ~first) - _popcount(query.second_word & ~second)
     theirs = n - _popcount(first & ~query.first_word) - _popcount(second & ~query.second_word)
     return min(ours, theirs)

@@ -152,7 +152,7 @@ class Large:
 
 
 def _scratch(words: int, longest: int) -> Scratch:
-    """Memory for a search with so many token numbers and lengths, and some more."""
+    """Memory for a search with this many token numbers and lengths, and some more."""
     longest += longest // 8 + 2
     return Scratch(
         slot=np.zeros(words + words // 8 + 64, np.int32),

@@ -66,7 +66,7 @@ class Agreed:
 
 
 def final_answer(text: str) -> str:
-    """What an answer comes to: behind "Answer:" where its last line begins so, else all of it; without its wrapping."""
+    """What an answer comes to: after "Answer:" where its last line begins so, else all of it; without its wrapping."""
     lines = text.strip().splitlines()
     found = _ANSWER_LINE.fullmatch(lines[-1]) if lines else None
     answer = found["answer"].rstrip("*_ \t") if found else text.strip()
@@ -77,7 +77,7 @@ def final_answer(text: str) -> str:
 
 
 def is_definite(task: Task, text: str) -> bool:
-    """Whether an answer is short and definite, so that others can be held against it.
+    """Whether an answer is short and definite, so that others can be compared with it.
 
     It must come to one line that is a number (with a unit, a currency or a percent sign), or to five words at most. A
     number is definite unless the instruction asks for any one; words are where the task is a classification, or where
@@ -93,7 +93,7 @@ def is_definite(task: Task, text: str) -> bool:
 
 
 def same_answer(text: str) -> Key:
-    """Equal for answers that come to the same: numbers by value, words without case, marks and white space apart."""
+    """Equal for answers that come to the same: numbers by value, words regardless of case, marks and white space."""
     plain = _FRACTION.sub(r" \g<0>", _RAISED.sub(r"^\g<0>", final_answer(text)))
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", plain).casefold()).replace("⁄", "/")
     tokens = []
