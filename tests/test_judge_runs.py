@@ -426,6 +426,8 @@ def test_the_forecast_counts_the_judge_and_further_answers(
         ("[judge]\nmin_output = 6\n", "judge.min_output"),
         ("[judge]\nrevise = true\nprinciples = []\n", "a revision needs principles"),
         ("[judge]\nenabled = true\n[recipe]\nname = 'original'\n", "which has no judge"),
+        ("diversify = 'auto'\n[recipe]\nname = 'original'\n", "which has no diversify"),
+        ("[filters]\nlanguages = ['de']\n[recipe]\nname = 'original'\n", "which looks at no languages"),
         ("[judge]\nmin_outputs = 3\n", "unknown key 'judge.min_outputs'"),
     ],
 )

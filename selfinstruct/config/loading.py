@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from selfinstruct.config.habits import ON_KEYS, VALUES, is_secret
-from selfinstruct.config.roles import AS_ORIGINAL, recipe_of, sampling_of
+from selfinstruct.config.roles import recipe_of, sampling_of
 from selfinstruct.config.sections import OPTIONS, PLACES, SECTIONS, Config, PriceSection, Role
 from selfinstruct.errors import ConfigError, nearest, plain_form, unknown
 from selfinstruct.given_files import read_text
@@ -133,6 +133,7 @@ def _check(config: Config) -> None:
     recipe, model, vllm = config.recipe, config.model, config.starts_vllm
     known = (*recipe_of(config).stages, *judging.STAGES)
     is_original = recipe.name == ORIGINAL
+    original = f"the recipe {ORIGINAL} does as the original code did, which"
     several = config.agreement.answers > 1
     faults = [
         (config.target is not None and config.more is not None, "target and more: give one of them"),
@@ -158,8 +159,9 @@ def _check(config: Config) -> None:
             )
             for stage, role in config.stages.items()
         ),
-        (is_original and config.judge.enabled, f"{AS_ORIGINAL} has no judge; leave out judge.enabled"),
-        (is_original and config.diversify != "off", f"{AS_ORIGINAL} has no diversify; leave it out"),
+        (is_original and config.judge.enabled, f"{original} has no judge; leave out judge.enabled"),
+        (is_original and config.diversify != "off", f"{original} has no diversify; leave it out"),
+        (is_original and bool(config.filters.languages), f"{original} looks at no languages; leave out --language"),
         (
             several and recipe.name != "chat",
             (

@@ -13,12 +13,11 @@ from selfinstruct.models.budget import Limits
 from selfinstruct.models.prices import Price, listed_price
 from selfinstruct.models.urls import as_base_url
 from selfinstruct.own import installed
-from selfinstruct.recipes import ORIGINAL, RECIPES, Recipe
+from selfinstruct.recipes import RECIPES, Recipe
 from selfinstruct.settings import Settings
 from selfinstruct.steps import judging
 from selfinstruct.types import StageModel
 
-AS_ORIGINAL = f"recipe {ORIGINAL} does as the original code did, which"
 DEFAULT_CONCURRENCY = 32
 OPENAI_URL = "https://api.openai.com/v1"
 _VARIABLE = re.compile(r"\$\{([^{}]*)\}")
@@ -38,9 +37,8 @@ def recipe_of(config: Config) -> Recipe:
     recipe = own.value if own else installed("recipes", name)
     if not isinstance(recipe, Recipe):
         raise ConfigError(f"recipe.name: {name} is no recipe; it has to be a `selfinstruct.recipes.Recipe`")
-    prompts = sorted({one.name for one in RECIPES.values()})
-    if recipe.name not in prompts:
-        raise ConfigError(f"recipe.name: {name} has the name {recipe.name!r}; wanted is {' or '.join(prompts)}")
+    if recipe.name not in RECIPES:
+        raise ConfigError(f"recipe.name: {name} has the name {recipe.name!r}; wanted is {' or '.join(RECIPES)}")
     return recipe
 
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from selfinstruct.checks import chosen
 from selfinstruct.checks.instruction_language import language_names
-from selfinstruct.config.roles import AS_ORIGINAL, recipe_of, stage_models, stages_in_use
+from selfinstruct.config.roles import recipe_of, stage_models, stages_in_use
 from selfinstruct.config.sections import Config
 from selfinstruct.errors import ConfigError
 from selfinstruct.given_files import read_text
 from selfinstruct.own import OWN, key_of
-from selfinstruct.recipes import ORIGINAL
+from selfinstruct.recipes import RECIPES
 from selfinstruct.recipes.languages import in_languages, speaks_of_language
 from selfinstruct.settings import STANDARD, PoolSettings, Settings
 from selfinstruct.steps import judging
@@ -33,8 +33,6 @@ def pool_settings(
     if own := config.own_code(section.name, "recipe.name"):
         sources[key_of(own.source)] = own.source
     languages = language_names(filters.languages)
-    if section.name == ORIGINAL and languages:
-        raise ConfigError(f"filters.languages: {AS_ORIGINAL} knows no languages; leave them out")
     named = {
         "name": own.stored if own else section.name,
         "guidance": section.guidance.strip(),
@@ -76,7 +74,7 @@ def _checks(config: Config) -> tuple[tuple[str, ...], dict[str, str]]:
 def _prompts(config: Config) -> dict[str, str]:
     """The prompts in use by name: those of the recipe and, where it is on, of the judge; the chosen ones among them."""
     packaged = resources.files("selfinstruct.recipes") / "prompts"
-    section, of_recipe = config.recipe, packaged / recipe_of(config).name
+    section, of_recipe = config.recipe, packaged / RECIPES[recipe_of(config).name].name
     sets = sorted(entry.name for entry in of_recipe.iterdir() if entry.is_dir())
     prompts = _texts(of_recipe / STANDARD if sets else of_recipe) | _texts(packaged / judging.JUDGE)
     if section.prompts != STANDARD:
