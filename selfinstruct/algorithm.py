@@ -59,55 +59,6 @@ class Accepted:
 Decision = Accepted | Rejection
 
 
-def plan_request(prompt: Prompt, settings: Settings, round_number: int | None, task: str | None) -> Request:
-    """The request for a prompt. Its id covers everything that decides the answer, and nothing else (law 3)."""
-    stage = settings.stages[prompt.stage]
-    identity = digest(
-        settings.seed,
-        prompt.stage,
-        round_number if task is None else task,
-        prompt.index,
-        stage.api,
-        stage.model,
-        stage.sampling,
-        [[message.role, message.content] for message in prompt.messages],
-        [prompt.schema.name, prompt.schema.body] if prompt.schema else None,
-    )
-    return Request(
-        id=identity,
-        stage=prompt.stage,
-        round=round_number,
-        task_id=task,
-        index=prompt.index,
-        api=stage.api,
-        model=stage.model,
-        sampling=stage.sampling,
-        messages=prompt.messages,
-        schema=prompt.schema,
-        demonstrations=prompt.demonstrations,
-        left_out=prompt.left_out,
-        topic=prompt.topic,
-        verbs=prompt.verbs,
-    )
-
-
-def plan_again(request: Request, settings: Settings, level: int = 0, shown: Sequence[Task] = ()) -> Request:
-    """A propose request for today's model and sampling; the very same one when neither has changed.
-
-    `level` is how strongly its round was steered. `shown` are its demonstrations; where the prompt no longer fits the
-    context, the longest of them are left out.
-    """
-    settings = raised(settings, level)
-    prompt = Prompt(
-        request.stage, request.index, request.messages, request.schema, request.demonstrations, request.left_out,
-        request.topic, request.verbs,
-    )  # fmt: skip
-    if shown and not fits(prompt, settings):
-        shorter = _propose(shown, request.index, request.topic, request.verbs, settings)
-        prompt = replace(shorter, left_out=request.left_out + shorter.left_out)
-    return plan_request(prompt, settings, request.round, request.task_id)
-
-
 MOST_LAG = 512
 """Rounds."""
 
@@ -146,27 +97,6 @@ def plan_round(
         verbs = steering.draw_verbs(generator) if steering else ()
         requests.append(plan_request(_propose(shown, index, topic, verbs, settings), settings, number, None))
     return requests
-
-
-def second_questions(
-    requests: Sequence[Request], completions: Mapping[str, Completion], settings: Settings, level: int = 0
-) -> list[Request]:
-    """What a round asks once more, in other words, after answers without a task, and has not asked yet.
-
-    `level` is how strongly the round was steered.
-    """
-    settings = raised(settings, level)
-    asked = {request.index for request in requests}
-    prompts = [
-        recipe_of(settings).propose_again(request, completions[request.id], settings)
-        for request in requests
-        if request.id in completions
-    ]
-    return [
-        plan_request(prompt, settings, requests[0].round, None)
-        for prompt in prompts
-        if prompt and prompt.index not in asked
-    ]
 
 
 def _draw(
@@ -214,6 +144,27 @@ def read_round(
             else:
                 rejections.append(item)
     return candidates, rejections
+
+
+def second_questions(
+    requests: Sequence[Request], completions: Mapping[str, Completion], settings: Settings, level: int = 0
+) -> list[Request]:
+    """What a round asks once more, in other words, after answers without a task, and has not asked yet.
+
+    `level` is how strongly the round was steered.
+    """
+    settings = raised(settings, level)
+    asked = {request.index for request in requests}
+    prompts = [
+        recipe_of(settings).propose_again(request, completions[request.id], settings)
+        for request in requests
+        if request.id in completions
+    ]
+    return [
+        plan_request(prompt, settings, requests[0].round, None)
+        for prompt in prompts
+        if prompt and prompt.index not in asked
+    ]
 
 
 class Screening:
@@ -326,3 +277,52 @@ async def finish(
 
     kept, rejected = screened(written.candidates)
     return await judge(task, kept, (*written.rejections, *rejected), ask, settings, screened_again)
+
+
+def plan_request(prompt: Prompt, settings: Settings, round_number: int | None, task: str | None) -> Request:
+    """The request for a prompt. Its id covers everything that decides the answer, and nothing else (law 3)."""
+    stage = settings.stages[prompt.stage]
+    identity = digest(
+        settings.seed,
+        prompt.stage,
+        round_number if task is None else task,
+        prompt.index,
+        stage.api,
+        stage.model,
+        stage.sampling,
+        [[message.role, message.content] for message in prompt.messages],
+        [prompt.schema.name, prompt.schema.body] if prompt.schema else None,
+    )
+    return Request(
+        id=identity,
+        stage=prompt.stage,
+        round=round_number,
+        task_id=task,
+        index=prompt.index,
+        api=stage.api,
+        model=stage.model,
+        sampling=stage.sampling,
+        messages=prompt.messages,
+        schema=prompt.schema,
+        demonstrations=prompt.demonstrations,
+        left_out=prompt.left_out,
+        topic=prompt.topic,
+        verbs=prompt.verbs,
+    )
+
+
+def plan_again(request: Request, settings: Settings, level: int = 0, shown: Sequence[Task] = ()) -> Request:
+    """A propose request for today's model and sampling; the very same one when neither has changed.
+
+    `level` is how strongly its round was steered. `shown` are its demonstrations; where the prompt no longer fits the
+    context, the longest of them are left out.
+    """
+    settings = raised(settings, level)
+    prompt = Prompt(
+        request.stage, request.index, request.messages, request.schema, request.demonstrations, request.left_out,
+        request.topic, request.verbs,
+    )  # fmt: skip
+    if shown and not fits(prompt, settings):
+        shorter = _propose(shown, request.index, request.topic, request.verbs, settings)
+        prompt = replace(shorter, left_out=request.left_out + shorter.left_out)
+    return plan_request(prompt, settings, request.round, request.task_id)
