@@ -226,7 +226,7 @@ def brute_force(index: Index, texts: Sequence[str], candidates: Sequence[str]) -
     }
 
 
-def judged(lines: Sequence[str], tokenizer: str) -> tuple[list[int], dict[int, tuple[str, float]], float]:
+def screened(lines: Sequence[str], tokenizer: str) -> tuple[list[int], dict[int, tuple[str, float]], float]:
     """Which lines are accepted, what the others resemble, and the seconds it took."""
     index, accepted, rejected = Index(tokenizer), [], {}
     begin = time.perf_counter()
@@ -257,8 +257,8 @@ def judged_by_rouge_score(lines: Sequence[str]) -> tuple[list[int], float]:
 
 def real_instructions(lines: Sequence[str]) -> dict[str, Any]:
     reference, loop_s = judged_by_rouge_score(lines)
-    ours, as_rouge_score, ours_s = judged(lines, "rouge_score")
-    default, rejected, default_s = judged(lines, "unicode")
+    ours, as_rouge_score, ours_s = screened(lines, "rouge_score")
+    default, rejected, default_s = screened(lines, "unicode")
     differences = []
     for place in sorted(set(ours) ^ set(default)):
         nearest, score = (rejected if place in rejected else as_rouge_score)[place]
@@ -332,7 +332,7 @@ def print_sizes(rows: Sequence[dict[str, Any]]) -> None:
 
 
 def print_real(real: dict[str, Any]) -> None:
-    print(f"\n{real['lines']:,} real instructions, judged in order at 0.7")
+    print(f"\n{real['lines']:,} real instructions, screened in order at 0.7")
     print(f"  rouge_score loop         {real['reference_accepted']:>6,} accepted  {real['rouge_score_s']:>8.2f} s")
     print(f"  ours, as rouge_score     {real['ours_accepted']:>6,} accepted  {real['ours_s']:>8.2f} s  "
           f"{'identical list' if real['same'] else 'DIFFERENT LIST'}")  # fmt: skip

@@ -16,7 +16,7 @@ from pathlib import Path
 import openai
 
 from selfinstruct import algorithm
-from selfinstruct.checks.screening import fault_of_input
+from selfinstruct.checks.screening import fault_of_input, screen_instances
 from selfinstruct.config.loading import load
 from selfinstruct.config.shaping import pool_settings
 from selfinstruct.models import wire
@@ -73,11 +73,11 @@ async def propose(server: Server, settings: Settings, requests: int) -> Counter[
     }
     candidates, unreadable = algorithm.read_round(planned, answers, settings)
     known = [(seed.id, seed.instruction) for seed in seeds]
-    judge = algorithm.Judge(settings.filters.tokenizer, lambda start: known[start:])
+    screening = algorithm.Screening(settings.filters.tokenizer, lambda start: known[start:])
     texts = {seed.id: seed.instruction for seed in seeds}
     shown = {one.id: [texts[demonstration] for demonstration in one.demonstrations] for one in planned}
-    verdicts = [judge.verdict(one, shown[one.request_id], settings) for one in candidates]
-    reasons = Counter("accepted" if isinstance(one, algorithm.Accepted) else one.reason for one in verdicts)
+    decisions = [screening.decide(one, shown[one.request_id], settings) for one in candidates]
+    reasons = Counter("accepted" if isinstance(one, algorithm.Accepted) else one.reason for one in decisions)
     copies, near = reasons["copy_of_demonstration"], reasons["near_duplicate"]
     accepted, tokens = reasons["accepted"], sum(one.prompt_tokens + one.completion_tokens for one in answers.values())
     return Counter({
@@ -129,11 +129,10 @@ async def respond(server: Server, settings: Settings) -> Counter[str]:
             found["prompt tokens"] += answer.prompt_tokens
             return answer
 
-        _, kept, rejected = algorithm.screen_instances(
-            task, await chat.write_instances(task, ask, settings, lambda *_: None), settings
-        )
+        written = await chat.write_instances(task, ask, settings, lambda *_: None)
+        kept, rejected = screen_instances(task, written.candidates, settings, written.labels)
         found["kept"] += len(kept)
-        found.update(one.reason for one in rejected)
+        found.update(one.reason for one in (*written.rejections, *rejected))
 
     await asyncio.gather(*(respond_to(Task(text, text, is_classification=False)) for text in NEED_NOTHING))
     return found

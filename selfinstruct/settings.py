@@ -88,16 +88,16 @@ class RecipeSettings(Section):
 
     name: str = setting(
         "chat",
-        "`chat` for instruction-tuned models, `paper` for base models, or your own as `FILE.py:NAME`",
+        "`chat` for instruction-tuned models, `paper` for base models, `original` to read and check answers of base "
+        "models as the original code did, or your own as `FILE.py:NAME`",
         "recipe",
-        "chat|paper|FILE.py:NAME",
+        "chat|paper|original|FILE.py:NAME",
     )
     guidance: str = setting("", "what tasks are to be like; part of every propose prompt")
     topics: Path | None = setting(None, "file of topics or personas")
     prompts: str = setting(
         STANDARD, "`small` for chat models of a few hundred million parameters, or a folder of your own prompts"
     )
-    compat: bool = setting(False, "read and check as the original code did, to the letter; needs `paper`", "compat")
     tasks_per_request: Whole = setting(6, "tasks asked for in a propose request (chat)", ge=1, le=50)
     inputs_per_task: Whole = setting(2, "most inputs asked for (chat)", ge=1, le=5)
     demonstrations: Whole = setting(8, "tasks shown in a propose prompt", ge=1, le=50)
@@ -188,7 +188,7 @@ class PoolSettings(BaseModel):
     round_size: Whole = setting(8, "propose requests in a round", "round_size", ge=1, le=1000)
     lookahead: Whole = setting(
         2,
-        "rounds in flight in a young pool; later a quarter of all rounds so far, 512 at most (not in compat)",
+        "rounds in flight in a young pool; later a quarter of all rounds so far, 512 at most (not with `original`)",
         "lookahead",
         ge=1,
         le=100,

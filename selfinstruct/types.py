@@ -151,7 +151,7 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An instruction read out of a propose completion, not yet judged."""
+    """An instruction read out of a propose completion, not decided yet."""
 
     request_id: str
     position: int
@@ -163,7 +163,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class InstanceCandidate:
-    """An input and its output read out of follow-up completions, not yet judged."""
+    """An input and its output read out of follow-up completions, not decided yet."""
 
     request_id: str
     """The request in which the candidate first appeared."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from selfinstruct.ask import Ask, Key, Unanswered, at_once
-from selfinstruct.checks.screening import judge_instances
+from selfinstruct.checks.screening import screen_instances
 from selfinstruct.config.loading import load
 from selfinstruct.config.shaping import pool_settings
 from selfinstruct.exports.writing import export
@@ -54,7 +54,7 @@ def instance_fault(
 ) -> Rejection | None:
     """Why one instance is rejected; None: it is kept."""
     task = Task("t", instruction, is_classification)
-    kept, rejected = judge_instances(task, [InstanceCandidate("r", 0, given, output)], of)
+    kept, rejected = screen_instances(task, [InstanceCandidate("r", 0, given, output)], of)
     assert len(kept) + len(rejected) == 1
     return rejected[0] if rejected else None
 

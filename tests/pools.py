@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from selfinstruct.algorithm import Accepted, Likeness
+from selfinstruct.algorithm import Accepted, Similarity
 from selfinstruct.diversity.figures import FULL, is_sampled
 from selfinstruct.pool import statements
 from selfinstruct.pool.opening import Pool, connect
@@ -134,7 +134,7 @@ def _accepted(request: Request, place: int, proposed: Proposed, position: int, r
     task = Task(task_id(0, request.id, place), proposed.instruction, proposed.is_classification)
     near = Neighbour(*proposed.nearest) if proposed.nearest else None
     number = request.round or 0
-    yield from statements.accept(position, number, Accepted(candidate, task, Likeness(near)), request.demonstrations)
+    yield from statements.accept(position, number, Accepted(candidate, task, Similarity(near)), request.demonstrations)
     inputs = _request("inputs", number, 0, request.model, "Write inputs.", (), task.id)
     yield from _answered(inputs, run, len(proposed.instances) + len(proposed.lost))
     read = [InstanceCandidate(inputs.id, at, one.input, one.output) for at, one in enumerate(proposed.instances)]

@@ -17,7 +17,7 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from selfinstruct.checks import instruction_checks
-from selfinstruct.checks.screening import fault_of_instruction, judge_instances
+from selfinstruct.checks.screening import fault_of_instruction, screen_instances
 from selfinstruct.models.offline import reply
 from selfinstruct.models.offline.book import entries, find
 from selfinstruct.models.offline.voices import NO_RULE
@@ -242,7 +242,7 @@ def test_every_task_of_the_book_passes_the_rules_and_is_new() -> None:
         given = [
             InstanceCandidate("r", place, one.input, one.output, "stop") for place, one in enumerate(entry.answers)
         ]
-        _, rejected = judge_instances(task, given, shaping, entry.labels)
+        _, rejected = screen_instances(task, given, shaping, entry.labels)
         assert not rejected, (text, rejected)
         assert all(one.output not in one.wrong for one in entry.answers), text
 

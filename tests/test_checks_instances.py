@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from selfinstruct.checks.labels import is_one_of, stated_labels
-from selfinstruct.checks.screening import judge_instances
+from selfinstruct.checks.screening import screen_instances
 from selfinstruct.types import InstanceCandidate, Task
 from tests.builders import changed, instance_fault, settings
 
@@ -35,7 +35,7 @@ def reasons(
     of: Task, *pairs: tuple[str, str], labels: tuple[str, ...] = (), max_instances: int = 5
 ) -> list[str | None]:
     """The reason of each instance, None where it is kept."""
-    _, rejections = judge_instances(of, candidates(*pairs), changed(SETTINGS, max_instances=max_instances), labels)
+    _, rejections = screen_instances(of, candidates(*pairs), changed(SETTINGS, max_instances=max_instances), labels)
     by_position = {rejection.position: rejection.reason for rejection in rejections}
     return [by_position.get(position) for position in range(len(pairs))]
 
@@ -61,7 +61,7 @@ def test_every_candidate_is_kept_or_rejected_once_and_order_is_kept(
     given_candidates: list[InstanceCandidate], classification: bool | None, labels: tuple[str, ...], max_instances: int
 ) -> None:
     of = task(is_classification=classification)
-    kept, rejections = judge_instances(of, given_candidates, changed(SETTINGS, max_instances=max_instances), labels)
+    kept, rejections = screen_instances(of, given_candidates, changed(SETTINGS, max_instances=max_instances), labels)
     ended = [(each.request_id, each.position, each.output) for each in kept]
     ended += [(each.request_id, each.position, each.text) for each in rejections]
     assert Counter(ended) == Counter((each.request_id, each.position, each.output) for each in given_candidates)
@@ -79,7 +79,7 @@ def test_no_text_makes_a_rule_raise(instruction: str, given_input: str, output: 
 
 def test_a_rejection_says_where_it_came_from() -> None:
     candidate = InstanceCandidate("r9", 4, "given", "", source=2)
-    _, (rejection,) = judge_instances(task(), [candidate], SETTINGS)
+    _, (rejection,) = screen_instances(task(), [candidate], SETTINGS)
     assert (rejection.request_id, rejection.position, rejection.source) == ("r9", 4, 2)
     assert (rejection.input, rejection.text, rejection.reason) == ("given", "", "empty_output")
 
@@ -175,7 +175,7 @@ def test_look_alikes_survive(instruction: str, given_input: str, output: str) ->
 
 
 def test_an_answer_that_ran_out_of_tokens_is_cut_off() -> None:
-    _, (rejection,) = judge_instances(task(), [InstanceCandidate("r1", 0, "a", "b", "length")], SETTINGS)
+    _, (rejection,) = screen_instances(task(), [InstanceCandidate("r1", 0, "a", "b", "length")], SETTINGS)
     assert rejection.reason == "cut_off"
 
 

@@ -9,7 +9,7 @@ from itertools import groupby
 import pytest
 
 from selfinstruct.checks import instruction_checks
-from selfinstruct.checks.screening import fault_of_instruction, judge_instances
+from selfinstruct.checks.screening import fault_of_instruction, screen_instances
 from selfinstruct.types import Instance, InstanceCandidate, Task
 from tests.builders import ROOT, settings
 
@@ -29,7 +29,7 @@ def decided(instruction: str, *rows: tuple[str, str]) -> list[tuple[str, str] | 
     if fault := fault_of_instruction(instruction, CHECKS):
         return [fault.reason] * len(rows)
     candidates = [InstanceCandidate("r", place, *row) for place, row in enumerate(rows)]
-    kept, rejected = judge_instances(Task("t", instruction, False), candidates, SETTINGS, (), [SEED])
+    kept, rejected = screen_instances(Task("t", instruction, False), candidates, SETTINGS, (), [SEED])
     ends = {one.position: (one.input, one.output) for one in kept} | {one.position: one.reason for one in rejected}
     return [ends[place] for place in range(len(rows))]
 

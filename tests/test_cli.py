@@ -130,7 +130,7 @@ def test_what_waits_to_be_judged_is_explained_in_plain_words(demo: Path, capsys:
     (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("  waiting")]
     assert line.split(maxsplit=2)[1:] == [
         str(len(waiting)),
-        "read, not judged yet; no loss: the next run begins with them",
+        "read, not decided yet; no loss: the next run begins with them",
     ]
     assert run("explain", demo, waiting[0][0]) == 0
     out = capsys.readouterr().out
@@ -236,7 +236,6 @@ def test_each_bad_option_is_one_clear_line(
         (f"a = {'[' * 5000}{']' * 5000}", "c.toml: this is TOML nested too deeply"),
         (f"a = {'{b = ' * 2000}1{'}' * 2000}", "c.toml: this is TOML nested too deeply"),
         (f"model.extra_body.{'a.' * 5000}b = 1", "c.toml: this is TOML nested too deeply"),
-        ("[recipe]\ncompat = true", "paper"),
         ('[vllm]\nargs = "--dtype \'auto"', "no command line"),
         ("[vllm]\nport = 8000", "unknown key 'vllm.port'"),
         ("[model]\nbackend = 'vllm'\nname = 'a'\n[stages.respond]\nname = 'b'", "give stages.respond a base_url"),
@@ -271,6 +270,8 @@ def test_each_bad_config_file_is_one_clear_line(
         ("generate --temperature 0.7", "temperature under [model]"),
         ("generate --top_p 0.9", "top_p under [model]"),
         ("generate --judge", "the table [judge]"),
+        ("generate --compat", "did you mean --recipe original?"),
+        ("replay outputs/pool --pool x --compat", "did you mean --recipe original?"),
         ("generate --num_instructions_to_generate 5", "did you mean --target?"),
         ("generate --seed_tasks_path my.jsonl", "did you mean --seeds?"),
         ("generate --seed my.jsonl", "did you mean --seeds my.jsonl?"),

@@ -40,6 +40,8 @@ temperature = 0.7
 RECORDED = {"judged": JUDGED, "faults": "seed = 5\n"}
 """The settings of each run. The answers of `faults` hold broken JSON, refusals, copies, cut and empty answers."""
 TARGET = 24
+RECIPES = ("paper", "original")
+"""By which the recorded runs of the original are read."""
 
 
 def decided(pool: Path) -> list[Any]:
@@ -100,17 +102,14 @@ def test_a_recorded_run_is_decided_as_ever(tmp_path: Path, name: str) -> None:
 
 @needs_parity
 @pytest.mark.parametrize("run", ["davinci_a", "davinci_b"])
-@pytest.mark.parametrize("compat", [False, True])
-def test_the_recorded_runs_of_the_original_are_decided_as_ever(tmp_path: Path, run: str, *, compat: bool) -> None:
-    assert (
-        replayed(tmp_path / "p", run, compat=compat)
-        == json.loads((RUNS / "parity.json").read_text())[f"{run} {compat}"]
-    )
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_the_recorded_runs_of_the_original_are_decided_as_ever(tmp_path: Path, run: str, recipe: str) -> None:
+    assert replayed(tmp_path / "p", run, recipe) == json.loads((RUNS / "parity.json").read_text())[f"{run} {recipe}"]
 
 
-def replayed(pool: Path, run: str, *, compat: bool) -> dict[str, Any]:
+def replayed(pool: Path, run: str, recipe: str) -> dict[str, Any]:
     """How many decisions of each kind, and their digest: the texts are not ours to keep."""
-    options = ["--compat"] if compat else []
+    options = ["--recipe", recipe]
     assert (
         cli.run(
             ["replay", str(PARITY / run), "--pool", str(pool), "--seeds", str(PARITY / "seed_tasks.jsonl"), *options]
@@ -130,9 +129,9 @@ def write_golden(folder: Path) -> None:
         text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
         (RUNS / f"{name}.decisions.jsonl").write_text(text, encoding="utf-8")
     found = {
-        f"{run} {compat}": replayed(folder / f"{run}{compat}", run, compat=compat)
+        f"{run} {recipe}": replayed(folder / f"{run}{recipe}", run, recipe)
         for run in ("davinci_a", "davinci_b")
-        for compat in (False, True)
+        for recipe in RECIPES
     }
     (RUNS / "parity.json").write_text(json.dumps(found, indent=1) + "\n")
 

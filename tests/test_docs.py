@@ -257,10 +257,10 @@ def test_the_reasons_are_those_of_the_code() -> None:
     assert described == sorted(set(described))
     paths = [*PACKAGE.glob("checks/*.py"), *PACKAGE.glob("recipes/*.py"), PACKAGE / "algorithm.py"]
     assert set(described) == set(judging.REASONS).union(*map(reasons_in, paths))
-    compat = PACKAGE / "recipes/compat.py"
-    elsewhere = set().union(*(reasons_in(path) for path in paths if path != compat))
-    marked = {row[0].strip("`") for row in cells(section(POOL, "## Reasons")) if "*compat*" in row[2]}
-    assert marked == reasons_in(compat) - elsewhere
+    original = PACKAGE / "recipes/original.py"
+    elsewhere = set().union(*(reasons_in(path) for path in paths if path != original))
+    marked = {row[0].strip("`") for row in cells(section(POOL, "## Reasons")) if "*original*" in row[2]}
+    assert marked == reasons_in(original) - elsewhere
 
 
 def test_the_reasons_found_in_a_pool_are_described_for_their_kind(connection: sqlite3.Connection) -> None:
@@ -329,7 +329,7 @@ def test_every_option_described_is_an_option_of_its_command() -> None:
 
 
 def test_the_variable_of_every_option_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
-    values = {"pool": "p", "seeds": "s.jsonl", "rouge_threshold": "0.6", "recipe": "paper", "compat": "true",
+    values = {"pool": "p", "seeds": "s.jsonl", "rouge_threshold": "0.6", "recipe": "paper",
               "skip_faulty_seeds": "true",
               "backend": "openai", "base_url": "http://a/v1 http://b/v1", "model": "m", "language": "en zh",
               "min_acceptance": "0.5", "max_usd": "1.25", "diversify": "off"}  # fmt: skip
@@ -340,7 +340,7 @@ def test_the_variable_of_every_option_is_heard(monkeypatch: pytest.MonkeyPatch) 
     assert found.skip_faulty_seeds
     assert (found.pool, found.seeds, found.target, found.seed) == (Path("p"), Path("s.jsonl"), 7, 7)
     assert (found.concurrency, found.round_size, found.lookahead) == (7, 7, 7)
-    assert (found.recipe.name, found.recipe.compat, found.filters.rouge_threshold) == ("paper", True, "0.6")
+    assert (found.recipe.name, found.filters.rouge_threshold) == ("paper", "0.6")
     assert found.model.base_url == ("http://a/v1", "http://b/v1")
     assert (found.model.backend, found.model.name) == ("openai", "m")
     assert (found.filters.languages, found.min_acceptance) == (("en", "zh"), 0.5)

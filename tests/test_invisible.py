@@ -12,7 +12,7 @@ from selfinstruct.checks import instruction_checks
 from selfinstruct.checks.instructions import copy_of_demonstration
 from selfinstruct.checks.patterns import forbidden_pattern
 from selfinstruct.checks.personal_data import find_personal_data, mask
-from selfinstruct.checks.screening import fault_of_instruction, judge_instances
+from selfinstruct.checks.screening import fault_of_instruction, screen_instances
 from selfinstruct.checks.wording import comparable
 from selfinstruct.similarity.common import mark_common
 from selfinstruct.similarity.index import Index
@@ -99,11 +99,11 @@ def test_instances_are_compared_without_them_and_kept_as_they_came(character: st
     task = Task("t", "Name the colour of the fruit.", False)
     first, copy = f"A ba{character}nana", "A banana"
     candidates = [InstanceCandidate("r", place, given, "Yellow.") for place, given in enumerate((first, copy))]
-    kept, rejected = judge_instances(task, candidates, settings())
+    kept, rejected = screen_instances(task, candidates, settings())
     assert [one.input for one in kept] == [first]
     assert [one.reason for one in rejected] == ["duplicate"]
     refusing = [InstanceCandidate("r", 0, copy, f"I'm sor{character}ry, but I can{character}not help with that.")]
-    assert [one.reason for one in judge_instances(task, refusing, settings())[1]] == ["refusal"]
+    assert [one.reason for one in screen_instances(task, refusing, settings())[1]] == ["refusal"]
 
 
 def test_persian_and_emoji_are_words_and_signs_as_before() -> None:

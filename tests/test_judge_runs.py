@@ -425,7 +425,9 @@ def test_the_forecast_counts_the_judge_and_further_answers(
         ("[agreement]\nanswers = 3\n[model]\ntemperature = 0\n", "at temperature 0 all answers are the same"),
         ("[judge]\nmin_output = 6\n", "judge.min_output"),
         ("[judge]\nrevise = true\nprinciples = []\n", "a revision needs principles"),
-        ("[judge]\nenabled = true\n[recipe]\nname = 'paper'\ncompat = true\n", "which has no judge"),
+        ("[judge]\nenabled = true\n[recipe]\nname = 'original'\n", "which has no judge"),
+        ("diversify = 'auto'\n[recipe]\nname = 'original'\n", "which has no diversify"),
+        ("[filters]\nlanguages = ['de']\n[recipe]\nname = 'original'\n", "which looks at no languages"),
         ("[judge]\nmin_outputs = 3\n", "unknown key 'judge.min_outputs'"),
     ],
 )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pytest
 
 from selfinstruct.checks import CHECKS
-from selfinstruct.checks.screening import judge_instances
+from selfinstruct.checks.screening import screen_instances
 from selfinstruct.config.loading import load
 from selfinstruct.config.shaping import pool_settings
 from selfinstruct.types import Instance, InstanceCandidate, Task
@@ -50,7 +50,7 @@ SEEDS = [
 def found(row: Row, *names: str) -> str:
     """The reason for which these checks reject a row; empty: they keep it."""
     candidate = InstanceCandidate("r", 0, row.instance.input, row.instance.output)
-    _, rejected = judge_instances(row.task, [candidate], changed(DEFAULT, checks=names))
+    _, rejected = screen_instances(row.task, [candidate], changed(DEFAULT, checks=names))
     return rejected[0].reason if rejected else ""
 
 

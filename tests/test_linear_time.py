@@ -15,7 +15,7 @@ from selfinstruct.checks.labels import is_one_of, stated_labels
 from selfinstruct.checks.personal_data import mask
 from selfinstruct.checks.screening import fault_of_input, fault_of_instruction
 from selfinstruct.models.thinking import without_thinking
-from selfinstruct.recipes import RECIPES, compat
+from selfinstruct.recipes import RECIPES, original
 from selfinstruct.recipes.json_answers import read_items, read_object, tidy_instruction
 from selfinstruct.settings import Settings
 from selfinstruct.similarity.tokens import TOKENIZERS, pieces
@@ -74,19 +74,17 @@ def case(task: Task, given: str, output: str) -> Case:
     return Case(task, InstanceCandidate("r", 0, given, output), ("Yes", "No"), (task, Instance(given, output)))
 
 
-def read(recipe: str, text: str, *, as_compat: bool = False) -> None:
+def read(recipe: str, text: str) -> None:
     """Read a text as an answer to a propose request."""
     request = Request("r", "propose", 0, None, 0, "chat", "m", {}, (Message("user", "Go on."),), None, ())
-    of = settings(recipe, compat=as_compat)
-    reader = compat.read_proposals if as_compat else RECIPES[recipe].read_proposals
-    list(reader(request, Completion("r", "answer", text, "stop"), of))
+    list(RECIPES[recipe].read_proposals(request, Completion("r", "answer", text, "stop"), settings(recipe)))
 
 
 OF_TEXTS: dict[str, Callable[[str], object]] = {
     **{f"{name} of instructions": check for name in CHECKS for check in instruction_checks(only(name))},
     "all of instructions": lambda text: fault_of_instruction(text, instruction_checks(SETTINGS)),
     "copy_of_demonstration": lambda text: copy_of_demonstration(text, ["Sort it.", text]),
-    "compat of instructions": compat.fault_of_instruction,
+    "original of instructions": original.fault_of_instruction,
     "all of an input": lambda text: fault_of_input(Task("t", "Sort it.", None), text, SETTINGS),
     "mask": mask,
     "stated_labels": stated_labels,
@@ -94,7 +92,6 @@ OF_TEXTS: dict[str, Callable[[str], object]] = {
     **{f"tokens of {name}": tokenizer for name, tokenizer in TOKENIZERS.items()},
     "pieces": pieces,
     **{f"reader of {name}": lambda text, name=name: read(name, text) for name in RECIPES},
-    "reader of compat": lambda text: read("paper", text, as_compat=True),
     "without_thinking": lambda text: [without_thinking(text, may_be_opened=opened) for opened in (True, False)],
     "read_object": read_object,
     "read_items": lambda text: read_items(text, "tasks"),

@@ -64,7 +64,7 @@ def test_the_figures_of_a_window_are_those_computed_by_hand() -> None:
     tally = tallied("Write a poem.", "Write a story.", "Name a river.", rejected=6)
     tally.reject('{"tasks": [', "unreadable")
     found = close(tally, {Reading("write", "poem"): 3}, (10, 19), 0, MonitorSettings())
-    assert (found.first_round, found.last_round, found.judged, found.accepted) == (10, 19, 10, 3)
+    assert (found.first_round, found.last_round, found.screened, found.accepted) == (10, 19, 10, 3)
     assert found.acceptance == 0.3
     assert found.nearest == 0.1  # of 0, 0.1 and 0.2
     assert found.openings == 1.0  # of nine that could be read: "write a poem" seven times, two more
@@ -237,7 +237,7 @@ def test_diversify_is_an_option_a_variable_and_a_key(tmp_path: Path, monkeypatch
     with pytest.raises(ConfigError, match="--diversify"):
         load(None, {"diversify": "on"})
     with pytest.raises(ConfigError, match="diversify"):
-        load(None, {"recipe": "paper", "compat": True})
+        load(None, {"recipe": "original", "diversify": "auto"})
 
 
 # --- runs -----------------------------------------------------------------------------------------------------------
@@ -297,16 +297,16 @@ def test_rounds_after_a_warning_are_steered_and_that_is_stored(reference: Path) 
 
 
 def test_windows_say_what_the_tables_say(reference: Path) -> None:
-    windows = rows(reference, "SELECT first_round, last_round, judged, accepted, nearest, new_pairs FROM windows")
+    windows = rows(reference, "SELECT first_round, last_round, screened, accepted, nearest, new_pairs FROM windows")
     assert [(first, last) for first, last, *_ in windows] == [(2 * n, 2 * n + 1) for n in range(len(windows))]
     known = {read(seed.instruction) for seed in OURS}
-    for first, last, judged, accepted, nearest, new in windows:
+    for first, last, screened, accepted, nearest, new in windows:
         found = rows(reference, f"SELECT instruction, nearest_score FROM tasks WHERE round BETWEEN {first} AND {last}")
         rejected = rows(
             reference,
             f"SELECT COUNT(*) FROM rejections WHERE kind = 'instruction' AND round BETWEEN {first} AND {last}",
         )
-        assert (accepted, judged) == (len(found), len(found) + rejected[0][0])
+        assert (accepted, screened) == (len(found), len(found) + rejected[0][0])
         assert nearest == pytest.approx(sum(score for _, score in found) / len(found), abs=1e-4)
         pairs = {read(text) for text, _ in found}
         assert new == len(pairs - known)
@@ -390,7 +390,7 @@ def test_without_diversify_a_warning_is_said_once_and_changes_nothing(
 def test_a_replay_has_the_windows_of_what_it_replays(tmp_path: Path, reference: Path, config: Path) -> None:
     assert run(["replay", str(reference), "--pool", str(tmp_path / "new"), "--config", str(config)]) == 0
     windows = (
-        "SELECT first_round, last_round, judged, accepted, acceptance, openings, new_pairs FROM windows ORDER BY 1"
+        "SELECT first_round, last_round, screened, accepted, acceptance, openings, new_pairs FROM windows ORDER BY 1"
     )
     before = rows(reference, windows)
     assert rows(tmp_path / "new", windows)[: len(before)] == before  # a replay also judges what was waiting

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from selfinstruct.checks.screening import judge_instances
+from selfinstruct.checks.screening import screen_instances
 from selfinstruct.cli import commands as cli
 from selfinstruct.config.loading import load
 from selfinstruct.config.shaping import pool_settings
@@ -94,7 +94,7 @@ def test_checks_run_in_the_order_of_the_list_and_each_can_be_taken_out(tmp_path:
         listed = ", ".join(json.dumps(name) for name in names)
         of = pool_settings(load(config(tmp_path, f"[filters]\nchecks = [{listed}]\n"), {}), "m")
         candidate = InstanceCandidate("r", 0, "", "<|im_end|>")
-        _, rejected = judge_instances(Task("t", text, False), [candidate], of)
+        _, rejected = screen_instances(Task("t", text, False), [candidate], of)
         return rejected[0].reason if rejected else "kept"
 
     assert found("default", f"{own}:own") == "leftover_marker"

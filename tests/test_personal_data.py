@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from selfinstruct import algorithm
 from selfinstruct.checks.personal_data import find_personal_data, mask, personal_data
-from selfinstruct.checks.screening import fault_of_input
-from selfinstruct.types import Candidate, InstanceCandidate, Task, Written
+from selfinstruct.checks.screening import fault_of_input, screen_instances
+from selfinstruct.config.loading import load
+from selfinstruct.config.shaping import pool_settings
+from selfinstruct.types import Candidate, InstanceCandidate, Task
 from tests.builders import settings
 
 KEY = "hf_" + "kQzRtYpLmNvBcXwSdFgHjKlPoIuYtReWq"
@@ -102,27 +106,27 @@ def test_no_text_makes_a_mask_raise_and_nothing_is_left_to_mask(texts: list[str]
     assert all(find_personal_data(text) == [] for text in masked)
 
 
-def verdict(how: str, instruction: str) -> algorithm.Verdict:
-    judge = algorithm.Judge("unicode", lambda start: iter(()))
-    return judge.verdict(Candidate("r", 0, instruction), [], settings(personal_data=how))
+def decision(how: str, instruction: str) -> algorithm.Decision:
+    screening = algorithm.Screening("unicode", lambda start: iter(()))
+    return screening.decide(Candidate("r", 0, instruction), [], settings(personal_data=how))
 
 
 INSTRUCTION = "Write a reminder to a.berg@gmail.com about the rent."
 
 
 def test_instructions_are_rejected_masked_or_kept() -> None:
-    rejected = verdict("reject", INSTRUCTION)
+    rejected = decision("reject", INSTRUCTION)
     assert (rejected.reason, rejected.text, rejected.evidence) == (  # type: ignore[union-attr]
         "personal_data", INSTRUCTION, 'an e-mail address: "a.…"'
     )  # fmt: skip
-    masked, kept = verdict("mask", INSTRUCTION), verdict("off", INSTRUCTION)
+    masked, kept = decision("mask", INSTRUCTION), decision("off", INSTRUCTION)
     assert masked.task.instruction == "Write a reminder to [EMAIL_1] about the rent."  # type: ignore[union-attr]
     assert kept.task.instruction == INSTRUCTION  # type: ignore[union-attr]
     assert masked.task.id == kept.task.id  # type: ignore[union-attr]
 
 
 def test_a_rejected_instruction_keeps_its_own_words_where_the_rest_is_masked() -> None:
-    found = verdict("mask", "Design a logo for a.berg@gmail.com tonight.")
+    found = decision("mask", "Design a logo for a.berg@gmail.com tonight.")
     assert (found.reason, found.text) == ("beyond_text", "Design a logo for a.berg@gmail.com tonight.")  # type: ignore[union-attr]
 
 
@@ -132,7 +136,7 @@ def test_instances_are_rejected_masked_or_kept(given_input: str, output: str) ->
     candidates = (InstanceCandidate("r", 0, given_input, output),)
 
     def settle(how: str) -> tuple[list[tuple[str, str]], list[str]]:
-        _, kept, rejected = algorithm.screen_instances(task, Written(False, candidates), settings(personal_data=how))
+        kept, rejected = screen_instances(task, candidates, settings(personal_data=how))
         return [(one.input, one.output) for one in kept], [one.reason for one in rejected]
 
     assert settle("reject") == ([], ["personal_data"])
@@ -149,10 +153,11 @@ def test_no_answer_is_paid_for_where_the_input_is_rejected() -> None:
     assert fault_of_input(task, "From a.berg@gmail.com", settings(personal_data="mask")) is None
 
 
-def test_in_compat_nothing_is_masked_or_rejected() -> None:
-    for how in ("reject", "mask"):
-        judge = algorithm.Judge("rouge_score", lambda start: iter(()))
-        compat = settings("paper", compat=True, tokenizer="rouge_score", personal_data=how)
-        found = judge.verdict(Candidate("r", 0, INSTRUCTION), [], compat)
-        assert isinstance(found, algorithm.Accepted)
-        assert "a.berg@gmail.com" in found.task.instruction
+@pytest.mark.parametrize("how", ["reject", "mask"])
+def test_the_recipe_original_masks_and_rejects_nothing(tmp_path: Path, how: str) -> None:
+    (tmp_path / "c.toml").write_text(f'recipe = "original"\n[filters]\npersonal_data = "{how}"\n', encoding="utf-8")
+    chosen = pool_settings(load(tmp_path / "c.toml", {}), "m")
+    screening = algorithm.Screening("rouge_score", lambda start: iter(()))
+    found = screening.decide(Candidate("r", 0, INSTRUCTION), [], chosen)
+    assert isinstance(found, algorithm.Accepted)
+    assert "a.berg@gmail.com" in found.task.instruction

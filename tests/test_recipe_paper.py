@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from selfinstruct.config.loading import load
 from selfinstruct.config.shaping import pool_settings
 from selfinstruct.pool.originals import read_originals
-from selfinstruct.recipes import compat, paper
+from selfinstruct.recipes import original, paper
 from selfinstruct.settings import RecipeSettings, Settings
 from selfinstruct.types import (
     Candidate,
@@ -512,7 +512,7 @@ def test_no_text_is_slow_to_read(piece: str) -> None:
 def test_the_lists_of_a_real_model_are_read_as_the_original_read_them_but_with_their_case() -> None:
     exchanges = [exchange for exchanges in read_originals(PARITY / "davinci_a").rounds for exchange in exchanges]
     ours = [text for one in exchanges for text in texts(paper.read_proposals(*one, SETTINGS))]
-    theirs = [text for one in exchanges for text in texts(compat.read_proposals(*one, SETTINGS))]
+    theirs = [text for one in exchanges for text in texts(original.read_proposals(*one, SETTINGS))]
     assert len(ours) == 85
     assert [text.capitalize() for text in ours] == theirs
     assert ours != theirs

@@ -1,4 +1,4 @@
-"""Replay: recorded completions judged again, from pools and from the original code's files."""
+"""Replay: recorded completions decided on again, from pools and from the original code's files."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ def test_the_same_configuration_gives_the_same_tasks(
     assert rows(pool, finished) == rows(source, finished)
     assert exported(pool).startswith(b"{")
     now = assert_it_adds_up(pool)
-    assert now["tasks_pending"] > 0, "candidates that the source had not judged yet"
+    assert now["tasks_pending"] > 0, "candidates that the source had not decided yet"
     assert "written in the last run" not in capsys.readouterr().out
     assert now["last_run"]["tokens_per_second"] is None, "no model wrote"
     assert status(source)["last_run"]["tokens_per_second"] > 0
 
 
-def test_another_threshold_judges_anew_and_a_later_generate_asks_only_what_is_missing(
+def test_another_threshold_decides_again_and_a_later_generate_asks_only_what_is_missing(
     source: Path, tmp_path: Path
 ) -> None:
     pool = tmp_path / "p"
@@ -153,7 +153,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     def made(run: str, *more: str) -> Path:
         pool = tmp_path_factory.mktemp("original") / "p"
         seeds = PARITY / "seed_tasks.jsonl"
-        assert replay(PARITY / run, "--seeds", seeds, "--pool", pool, "--recipe", "paper", *more) == 0
+        assert replay(PARITY / run, "--seeds", seeds, "--pool", pool, *more) == 0
         assert_it_adds_up(pool)
         return pool
 
@@ -171,7 +171,7 @@ def instances(pool: Path) -> set[tuple[str, str, str]]:
 
 @needs_parity
 def test_the_first_recorded_run_comes_out_as_the_original_had_it(original: Callable[..., Path]) -> None:
-    pool = original("davinci_a", "--compat")
+    pool = original("davinci_a", "--recipe", "original")
     recorded = of_file(PARITY / "davinci_a" / "machine_generated_instructions.jsonl")
     ours = rows(
         pool, "SELECT instruction, mean_score, most_similar FROM tasks WHERE origin = 'generated' ORDER BY position"
@@ -195,7 +195,7 @@ def test_the_first_recorded_run_comes_out_as_the_original_had_it(original: Calla
 
 @needs_parity
 def test_the_second_recorded_run_comes_out_as_the_original_had_it(original: Callable[..., Path]) -> None:
-    pool = original("davinci_b", "--compat")
+    pool = original("davinci_b", "--recipe", "original")
     known = of_file(PARITY / "davinci_b" / "all_generated_instances.jsonl")
     assert instances(pool) == {(row["instruction"], row["input"], row["output"]) for row in known}
     assert len(instances(pool)) == 226
@@ -207,7 +207,7 @@ def test_the_second_recorded_run_comes_out_as_the_original_had_it(original: Call
 
 @needs_parity
 def test_every_difference_of_our_own_reading_can_be_explained(original: Callable[..., Path]) -> None:
-    ours, theirs = original("davinci_a"), original("davinci_a", "--compat")
+    ours, theirs = original("davinci_a"), original("davinci_a", "--recipe", "original")
     accepted = "SELECT instruction FROM tasks WHERE origin = 'generated'"
     for one, other in ((ours, theirs), (theirs, ours)):
         kept = {row[0].casefold() for row in rows(one, accepted)}
@@ -215,6 +215,24 @@ def test_every_difference_of_our_own_reading_can_be_explained(original: Callable
             if text.casefold() not in kept:
                 lines = [label for found in explain(one, text) for label, _ in found.lines]
                 assert "reason" in lines, text
+
+
+def test_a_pool_of_either_recipe_for_base_models_is_replayed_by_the_other_or_by_its_own(tmp_path: Path) -> None:
+    grow(tmp_path / "original", target=8, recipe="original")
+    grow(tmp_path / "paper", target=8, recipe="paper")
+    decided = "SELECT text, reason FROM rejections UNION ALL SELECT instruction, mean_score FROM tasks ORDER BY 1, 2"
+    found = {}
+    for source, more in (("original", []), ("paper", ["--recipe", "original"]), ("original", ["--recipe", "paper"])):
+        pool = tmp_path / f"{source} {len(found)}"
+        assert replay(tmp_path / source, "--pool", pool, *more) == 0
+        assert_it_adds_up(pool)
+        ((stored,),) = rows(pool, "SELECT DISTINCT settings FROM configurations")
+        name, tokenizer = json.loads(stored)["recipe"]["name"], json.loads(stored)["filters"]["tokenizer"]
+        assert (name, tokenizer) in {("original", "rouge_score"), ("paper", "unicode")}
+        found[source, name] = rows(pool, decided)
+    assert len(found) == 3
+    assert found["original", "original"] != found["original", "paper"]
+    assert replay(tmp_path / "original", "--pool", tmp_path / "q", "--recipe", "chat") == 2
 
 
 LABELS = "is_clf_or_not_template_1.jsonl"
@@ -293,7 +311,7 @@ def test_seeds_of_the_original_are_taken_as_they_are_from_its_folder_or_by_name(
     assert "name them by --seeds" in capsys.readouterr().err
     assert replay(folder, "--seeds", named, "--pool", tmp_path / "a") == 0
     named.rename(folder / "seed_tasks.jsonl")
-    assert replay(folder, "--pool", tmp_path / "b", "--compat") == 0
+    assert replay(folder, "--pool", tmp_path / "b", "--recipe", "original") == 0
     for pool in ("a", "b"):
         outputs = "SELECT i.output FROM tasks t JOIN instances i ON i.task_id = t.id WHERE t.origin = 'seed'"
         assert sorted(rows(tmp_path / pool, outputs)) == [("",), ("Answer 2.",)]

@@ -1,4 +1,4 @@
-"""The algorithm: what a plan depends on, and how candidates are judged in order."""
+"""The algorithm: what a plan depends on, and how candidates are screened in order."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from selfinstruct import algorithm
-from selfinstruct.algorithm import Accepted, Judge
+from selfinstruct.algorithm import Accepted, Screening
 from selfinstruct.recipes import RECIPES
 from selfinstruct.settings import Settings
 from selfinstruct.types import Candidate, Completion, Rejection, StageModel, Task
@@ -100,19 +100,19 @@ def test_a_round_is_read_in_order_of_request_and_position() -> None:
     assert [(one.reason, one.request_id) for one in rejections] == [("unreadable", requests[1].id)]
 
 
-def knowing(*known: tuple[str, str], tokenizer: str = "unicode") -> Judge:
-    return Judge(tokenizer, lambda start: known[start:])
+def knowing(*known: tuple[str, str], tokenizer: str = "unicode") -> Screening:
+    return Screening(tokenizer, lambda start: known[start:])
 
 
-def judged(texts: list[str], *, of: Settings = SETTINGS, shown: tuple[str, ...] = ()) -> list[str]:
-    judge = knowing(*((seed.id, seed.instruction) for seed in SEEDS), tokenizer=of.filters.tokenizer)
-    verdicts = [judge.verdict(Candidate("r", place, text), shown, of) for place, text in enumerate(texts)]
-    return ["accepted" if isinstance(one, Accepted) else one.reason for one in verdicts]
+def screened(texts: list[str], *, of: Settings = SETTINGS, shown: tuple[str, ...] = ()) -> list[str]:
+    screening = knowing(*((seed.id, seed.instruction) for seed in SEEDS), tokenizer=of.filters.tokenizer)
+    decisions = [screening.decide(Candidate("r", place, text), shown, of) for place, text in enumerate(texts)]
+    return ["accepted" if isinstance(one, Accepted) else one.reason for one in decisions]
 
 
 def test_a_repeat_within_one_round_is_rejected() -> None:
     text = "Write a short poem about the sea at night."
-    assert judged([text, text, "Write a short poem about the lake at night."]) == [
+    assert screened([text, text, "Write a short poem about the lake at night."]) == [
         "accepted",
         "near_duplicate",
         "near_duplicate",
@@ -121,41 +121,41 @@ def test_a_repeat_within_one_round_is_rejected() -> None:
 
 def test_of_two_near_duplicates_the_earlier_wins() -> None:
     one, other = "Name three rivers that flow through Germany.", "Name three rivers that flow through France."
-    assert judged([one, other]) == ["accepted", "near_duplicate"]
-    assert judged([other, one]) == ["accepted", "near_duplicate"]
+    assert screened([one, other]) == ["accepted", "near_duplicate"]
+    assert screened([other, one]) == ["accepted", "near_duplicate"]
 
 
 def test_a_copy_of_a_seed_is_rejected_with_the_seed_as_evidence() -> None:
-    judge = knowing(("s1", "Explain topic number one in plain words."), tokenizer="unicode")
-    verdict = judge.verdict(Candidate("r", 0, "Explain topic number two in plain words."), (), SETTINGS)
-    assert isinstance(verdict, Rejection)
-    assert (verdict.reason, verdict.nearest, round(verdict.score or 0, 4)) == ("near_duplicate", "s1", 0.8571)
+    screening = knowing(("s1", "Explain topic number one in plain words."), tokenizer="unicode")
+    decision = screening.decide(Candidate("r", 0, "Explain topic number two in plain words."), (), SETTINGS)
+    assert isinstance(decision, Rejection)
+    assert (decision.reason, decision.nearest, round(decision.score or 0, 4)) == ("near_duplicate", "s1", 0.8571)
 
 
 def test_a_score_of_exactly_the_threshold_is_accepted() -> None:
     seven_of_ten = "sort a2 a3 a4 a5 a6 a7 b8 b9 b10"
-    judge = knowing(("s", "sort a2 a3 a4 a5 a6 a7 c8 c9 c10"), tokenizer="unicode")
+    screening = knowing(("s", "sort a2 a3 a4 a5 a6 a7 c8 c9 c10"), tokenizer="unicode")
     loose = changed(SETTINGS, min_words=1)
-    assert isinstance(judge.verdict(Candidate("r", 0, seven_of_ten), (), loose), Accepted)
+    assert isinstance(screening.decide(Candidate("r", 0, seven_of_ten), (), loose), Accepted)
 
 
 def test_a_shown_demonstration_is_no_new_task() -> None:
-    assert judged(["Sort these words by length, please!"], shown=("sort these words by length please",)) == [
+    assert screened(["Sort these words by length, please!"], shown=("sort these words by length please",)) == [
         "copy_of_demonstration"
     ]
 
 
 def test_another_tokenizer_from_one_round_to_the_next_is_used_for_all_that_is_known() -> None:
-    judge = knowing(("s", "把下面的句子翻译成英文。"), tokenizer="rouge_score")
+    screening = knowing(("s", "把下面的句子翻译成英文。"), tokenizer="rouge_score")
     text = Candidate("r", 0, "把下面的句子翻译成法文。")
-    assert isinstance(Judge.verdict(judge, text, (), changed(SETTINGS, tokenizer="rouge_score")), Accepted)
-    verdict = judge.verdict(Candidate("r", 1, "把下面的句子翻译成德文。"), (), SETTINGS)
-    assert isinstance(verdict, Rejection)
+    assert isinstance(screening.decide(text, (), changed(SETTINGS, tokenizer="rouge_score")), Accepted)
+    decision = screening.decide(Candidate("r", 1, "把下面的句子翻译成德文。"), (), SETTINGS)
+    assert isinstance(decision, Rejection)
 
 
 @given(st.lists(st.text(max_size=40), max_size=12))
-def test_every_candidate_gets_exactly_one_verdict(texts: list[str]) -> None:
-    assert len(judged(texts)) == len(texts)
+def test_every_candidate_gets_exactly_one_decision(texts: list[str]) -> None:
+    assert len(screened(texts)) == len(texts)
 
 
 @pytest.mark.parametrize("recipe", sorted(RECIPES))

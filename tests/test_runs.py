@@ -38,8 +38,9 @@ def test_the_paper_recipe_grows_a_pool_in_its_own_steps(tmp_path: Path) -> None:
     assert exported(tmp_path / "p") == exported(tmp_path / "q")
 
 
-def test_a_growth_in_compat_keeps_the_originals_figures(tmp_path: Path) -> None:
-    grow(tmp_path / "p", target=10, recipe="paper", compat=True)
+def test_a_growth_by_the_recipe_original_keeps_the_originals_figures(tmp_path: Path) -> None:
+    grow(tmp_path / "p", target=10, recipe="original")
+    assert status(tmp_path / "p")["recipe"] == "original"
     found = rows(tmp_path / "p", "SELECT mean_score, most_similar FROM tasks WHERE origin = 'generated'")
     assert all(mean is not None and len(json.loads(similar)) == 10 for mean, similar in found)
 
@@ -135,7 +136,7 @@ def halted_run(pool: Path, url: str, after: int) -> None:
     asyncio.run(work())
 
 
-def test_open_requests_are_planned_anew_for_another_sampling_and_all_changes_are_told(tmp_path: Path) -> None:
+def test_open_requests_are_planned_again_for_another_sampling_and_all_changes_are_told(tmp_path: Path) -> None:
     with OfflineServer(latency="fixed:0.02") as server:
         pool = tmp_path / "p"
         halted_run(pool, server.base_url, 12)

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from selfinstruct.algorithm import faults_of_seed
+from selfinstruct.checks.screening import faults_of_seed
 from selfinstruct.seeds import check_seeds, read_seeds
 from selfinstruct.types import Task
 from tests.builders import ROOT, settings

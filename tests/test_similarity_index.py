@@ -109,7 +109,7 @@ def test_the_nearest_are_those_of_brute_force(
 @pytest.mark.parametrize("large_from", [0, 5, SMALL])
 @fixed
 @given(texts=TEXTS, rounds=st.lists(TEXTS, max_size=4), threshold=THRESHOLDS, tail=TAILS)
-def test_a_round_judged_in_one_go_has_the_verdicts_of_one_by_one(
+def test_a_round_screened_in_one_go_has_the_decisions_of_one_by_one(
     tokenizer: str, large_from: int, texts: list[str], rounds: list[list[str]], threshold: str, tail: int
 ) -> None:
     with indexed_beyond(tail):

@@ -1,4 +1,4 @@
-"""The saved novelty index: opened instead of built anew, and never trusted over the database."""
+"""The saved novelty index: opened instead of rebuilt, and never trusted over the database."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from selfinstruct.algorithm import Judge
+from selfinstruct.algorithm import Screening
 from selfinstruct.pool.saved_index import load_index, save_index
 from selfinstruct.similarity.index import Index
 
@@ -19,8 +19,8 @@ def texts(count: int, seed: int = 1) -> list[tuple[str, str]]:
     return [(f"t{number:020x}", " ".join(generator.choices(WORDS, k=9))) for number in range(count)]
 
 
-def known(of: list[tuple[str, str]]) -> Judge:
-    return Judge("unicode", lambda start: of[start:])
+def known(of: list[tuple[str, str]]) -> Screening:
+    return Screening("unicode", lambda start: of[start:])
 
 
 @pytest.fixture
@@ -34,18 +34,18 @@ def at(pool: list[tuple[str, str]], place: int) -> tuple[str, str] | None:
     return pool[place] if place < len(pool) else None
 
 
-def test_a_saved_index_answers_as_the_one_built_anew_and_later_tasks_are_added(
+def test_a_saved_index_answers_as_a_rebuilt_one_and_later_tasks_are_added(
     tmp_path: Path, saved: list[tuple[str, str]]
 ) -> None:
     grown = saved + [(f"u{one[1:]}", text) for one, text in texts(300, seed=2)]
     opened = load_index(tmp_path, "unicode", lambda place: at(grown, place))
     assert opened is not None
     assert len(opened) == 2000
-    judge = Judge("unicode", lambda start: grown[start:], opened)
-    anew = known(grown).index
-    assert len(judge.index) == len(anew) == 2300
+    screening = Screening("unicode", lambda start: grown[start:], opened)
+    rebuilt = known(grown).index
+    assert len(screening.index) == len(rebuilt) == 2300
     for _, text in texts(60, seed=3):
-        assert judge.index.near_duplicate(text, "0.5") == anew.near_duplicate(text, "0.5")
+        assert screening.index.near_duplicate(text, "0.5") == rebuilt.near_duplicate(text, "0.5")
 
 
 def test_a_file_of_another_pool_tokenizer_or_that_is_torn_is_not_used(

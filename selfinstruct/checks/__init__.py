@@ -124,7 +124,7 @@ WITH_PATTERN: Mapping[str, Callable[[str], Validator]] = {"regex": wanted_patter
 _OF_INPUTS = frozenset(
     {"broken_text", "cut_off", "placeholder", "material", "merged_tasks", "attachment", "prompt_echo", "personal_data"}
 )
-"""Those of instances that judge an input by itself as well."""
+"""Those of instances that check an input by itself as well."""
 
 
 def chosen(entries: Iterable[str], place: str = "filters.checks") -> tuple[str, ...]:

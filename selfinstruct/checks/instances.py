@@ -47,7 +47,7 @@ InstanceCheck = Callable[[Case], Fault | None]
 """A check of one instance that has bound its settings."""
 
 Open = dict[int, InstanceCandidate]
-"""Candidates that no check has refused yet, by their place in the order of judging."""
+"""Candidates that no check has refused yet, by their place in the order of screening."""
 
 _INPUT_LABEL = regex.compile(r"\A\p{Lu}\p{L}{2,15}\s*:\s+")
 _INVISIBLE = regex.compile(r"[\s\p{Cf}\p{Mn}]*")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
-from selfinstruct.checks import instance_checks
+from selfinstruct.checks import instance_checks, instruction_checks
 from selfinstruct.checks.faults import Fault, rejection
 from selfinstruct.checks.instances import (
     Case,
@@ -16,12 +16,26 @@ from selfinstruct.checks.instances import (
     label_outside_set,
     too_many,
 )
-from selfinstruct.checks.instructions import InstructionCheck
+from selfinstruct.checks.instructions import InstructionCheck, copy_of_demonstration
 from selfinstruct.checks.labels import stated_labels
 from selfinstruct.checks.material import NEEDLESS, no_material
+from selfinstruct.checks.personal_data import mask
 from selfinstruct.checks.wording import plain
 from selfinstruct.settings import Settings
 from selfinstruct.types import Instance, InstanceCandidate, Rejection, Task
+
+InstructionRules = Callable[[str, Sequence[str]], Fault | None]
+"""The fault of an instruction, given the instructions that the model was shown; None: there is none."""
+Screened = tuple[tuple[InstanceCandidate, ...], tuple[Rejection, ...]]
+"""The candidates that become instances of a task, in their order, and one rejection for each of the others."""
+ScreenInstances = Callable[[Task, Sequence[InstanceCandidate], Settings, tuple[str, ...], Sequence[Task]], Screened]
+"""(task, candidates, settings, labels, the pool's seeds) -> what stays and what does not."""
+
+
+def instruction_rules(settings: Settings) -> InstructionRules:
+    """The checks that settings name, and that no demonstration is copied."""
+    checks = instruction_checks(settings)
+    return lambda text, shown: fault_of_instruction(text, checks) or copy_of_demonstration(text, shown)
 
 
 def fault_of_instruction(text: str, checks: Iterable[InstructionCheck]) -> Fault | None:
@@ -36,19 +50,22 @@ def fault_of_input(task: Task, text: str, settings: Settings) -> Fault | None:
     return _fault(case, instance_checks(settings, of_inputs=True))
 
 
-def judge_instances(
+def screen_instances(
     task: Task,
     candidates: Sequence[InstanceCandidate],
     settings: Settings,
     labels: tuple[str, ...] = (),
     seeds: Sequence[Task] = (),
-) -> tuple[tuple[InstanceCandidate, ...], tuple[Rejection, ...]]:
+) -> Screened:
     """The candidates that become instances of the task, in their order, and one rejection for each of the others.
 
-    Each candidate is judged by itself first, then those left together, so that a faulty one neither contradicts nor
+    Each candidate is checked by itself first, then those left together, so that a faulty one neither contradicts nor
     displaces a good one. `labels` are those of a classification where the recipe knows them; otherwise those that the
-    instruction states are used. A faulty input is dropped where the instruction needs none.
+    instruction states are used. A faulty input is dropped where the instruction needs none. Where settings mask
+    personal data, all candidates come back with placeholders, numbered on from those of the instruction.
     """
+    if settings.filters.personal_data == "mask":
+        candidates = [_masked(task, candidate) for candidate in candidates]
     checks = instance_checks(settings, seeds)
     instruction = plain(task.instruction)
     if task.is_classification and not labels:
@@ -74,6 +91,11 @@ def judge_instances(
     return kept, tuple(rejection(candidates[place], faults[place], task) for place in sorted(faults))
 
 
+def _masked(task: Task, candidate: InstanceCandidate) -> InstanceCandidate:
+    _, given, output = mask(task.instruction, candidate.input, candidate.output)
+    return replace(candidate, input=given, output=output)
+
+
 def _case(task: Task, candidate: InstanceCandidate, labels: tuple[str, ...]) -> Case:
     return Case(
         replace(task, instruction=plain(task.instruction)),
@@ -85,3 +107,14 @@ def _case(task: Task, candidate: InstanceCandidate, labels: tuple[str, ...]) -> 
 
 def _fault(case: Case, checks: Iterable[InstanceCheck]) -> Fault | None:
     return next((fault for check in checks if (fault := check(case))), None)
+
+
+def faults_of_seed(task: Task, settings: Settings) -> list[str]:
+    """The checks that a seed would not pass if it were a candidate, each in a few words."""
+    fault = fault_of_instruction(task.instruction, instruction_checks(settings))
+    found = [f"{fault.reason}: {fault.evidence}"] if fault else []
+    candidates = [
+        InstanceCandidate("", place, instance.input, instance.output) for place, instance in enumerate(task.instances)
+    ]
+    _, rejected = screen_instances(task, candidates, settings)
+    return found + [f"instance {one.position + 1}: {one.reason}: {one.evidence}" for one in rejected]

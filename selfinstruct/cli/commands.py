@@ -207,7 +207,7 @@ def _with_settings(*names: str) -> Callable[[Command], Command]:
         def declare() -> None:
             from selfinstruct.config.sections import OPTIONS
 
-            wanted = names or [name for name in OPTIONS if name != "compat"]
+            wanted = names or list(OPTIONS)
             show([one for name in wanted for one in _parameters(OPTIONS[name])])
 
         parameters = inspect.signature(command, eval_str=True).parameters
@@ -245,7 +245,7 @@ def generate(
 
 
 @app.command()
-@_with_settings("seeds", "skip_faulty_seeds", "recipe", "compat", "rouge_threshold", "exclude")
+@_with_settings("seeds", "skip_faulty_seeds", "recipe", "rouge_threshold", "exclude")
 def replay(
     sources: Annotated[list[Path], typer.Argument(help="Pools, or folders of the original code.", metavar="SOURCE...")],
     pool: Annotated[Path, typer.Option(help="The new pool's folder.")],
@@ -254,17 +254,20 @@ def replay(
     config: ConfigOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the new pool's status as JSON.")] = False,
 ) -> None:
-    """Judge recorded completions again, in recorded order, under another configuration: no model, no cost.
+    """Decide on recorded completions again, in recorded order, under another configuration: no model, no cost.
 
     Seeds and recipe are those of the sources unless others are named.
     """
     from selfinstruct.cli.status import show_status
     from selfinstruct.config.loading import load
-    from selfinstruct.runner.replay import recorded_recipe
+    from selfinstruct.pool.recorded import OF_ORIGINALS
+    from selfinstruct.runner.replay import can_read
     from selfinstruct.runner.replay import replay as replay_sources
 
-    recipe = given["recipe"] or recorded_recipe(sources)
-    replay_sources(sources, load(config, {"pool": pool, **given, "recipe": recipe}, say), say)
+    loaded = load(config, {"pool": pool, **given}, say)
+    if given["recipe"] is None and not can_read(loaded.recipe.name, sources):
+        loaded = load(config, {"pool": pool, **given, "recipe": OF_ORIGINALS[0]})
+    replay_sources(sources, loaded, say)
     show_status(pool, as_json=as_json)
 
 
@@ -285,7 +288,7 @@ def judge(
     pool: PoolArgument = None,
     pool_option: PoolOption = None,
     calibrate: Annotated[
-        Path | None, typer.Option(help="Labels of people (JSON Lines) to hold the judge against.", metavar="FILE")
+        Path | None, typer.Option(help="Labels of people (JSON Lines) to compare the judge with.", metavar="FILE")
     ] = None,
     precision: Annotated[
         float | None,
@@ -293,7 +296,7 @@ def judge(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
-    """Show what the judge made of a pool, or hold it against labels of people and fit its minimum scores."""
+    """Show what the judge made of a pool, or compare it with labels of people and fit its minimum scores."""
     from selfinstruct.cli.judge import show_judge
 
     show_judge(_this_pool(pool, pool_option), calibrate, precision, as_json=as_json)

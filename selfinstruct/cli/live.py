@@ -39,7 +39,7 @@ class Look:
     goal: int
     pending: int
     rounds: tuple[tuple[int, int], ...]
-    """(accepted, judged) of the last rounds, oldest first."""
+    """(accepted, screened) of the last rounds, oldest first."""
     in_flight: int
     waiting: int
     tokens: int
@@ -96,8 +96,8 @@ def _acceptance(rounds: tuple[tuple[int, int], ...]) -> str:
     """The share of candidates that was accepted of late, and in the rounds before."""
 
     def share(pairs: tuple[tuple[int, int], ...]) -> float | None:
-        judged = sum(pair[1] for pair in pairs)
-        return sum(pair[0] for pair in pairs) / judged if judged else None
+        screened = sum(pair[1] for pair in pairs)
+        return sum(pair[0] for pair in pairs) / screened if screened else None
 
     recent, before = share(rounds[-RECENT_ROUNDS:]), share(rounds[:-RECENT_ROUNDS])
     if recent is None:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from selfinstruct.cli.text import plain
-from selfinstruct.config.habits import ON_KEYS, is_secret
+from selfinstruct.config.habits import ON_KEYS, VALUES, is_secret
 from selfinstruct.config.sections import OPTIONS, PLACES
 from selfinstruct.errors import nearest, plain_form, unknown
 
@@ -68,7 +68,8 @@ def _option_meant(option: str, command: str, own: Collection[str], options: Mapp
             "--max-tokens bounds a whole run; the length of one answer is max_tokens under [model] in a --config file"
         )
     usual = next((one.flag for one in OPTIONS.values() if one.place == place), None)
-    meant = nearest(word, own) or (usual if usual in own else None)
+    name, value = VALUES.get(plain_form(word), (None, ""))
+    meant = f"{OPTIONS[name].flag} {value}" if name else nearest(word, own) or (usual if usual in own else None)
     if meant:
         return f"did you mean {meant}?"
     others = [name for name, theirs in options.items() if option in theirs]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.text import Text
 
-from selfinstruct.algorithm import faults_of_seed
+from selfinstruct.checks.screening import faults_of_seed
 from selfinstruct.cli.text import OUT, counted, short
 from selfinstruct.config.loading import load
 from selfinstruct.config.shaping import pool_settings

@@ -82,14 +82,14 @@ def _became(status: dict[str, Any]) -> Iterator[Line]:
     if status["removed"]:
         yield "  removed", status["removed"], "of these; not exported, not shown to the model"
     if status["waiting"]:
-        yield "  waiting", status["waiting"], "read, not judged yet; no loss: the next run begins with them"
+        yield "  waiting", status["waiting"], "read, not decided yet; no loss: the next run begins with them"
     yield "  rejections", sum(status["rejections"].values()), ""
     for reason, count in status["rejections"].items():
         yield f"    {reason}", count, ""
     yield from yield_lines(status)
     yield from judging_lines(status)
     if status["acceptance_rate"] is not None:
-        yield "novel, well-formed", f"{status['acceptance_rate']:.0%}", "of judged instructions; answers are not in it"
+        yield "novel, well-formed", f"{status['acceptance_rate']:.0%}", "of instructions decided; answers are not in it"
     if (monitor := status["monitor"]) and monitor["warnings"]:
         of = f"rounds {monitor['first_round']} to {monitor['last_round']}: {', '.join(monitor['warnings'])}"
         if monitor["warnings"] == ["acceptance"] and not is_repeating(status["rejections"]):
@@ -106,7 +106,7 @@ def _from_cache(status: dict[str, Any]) -> str:
 
 
 def yield_lines(status: dict[str, Any]) -> Iterator[tuple[str, int, str]]:
-    """What each stage of judging saw and left, in order of price; without test sets and the judge where none is on."""
+    """What each stage saw and left, in order of price; without test sets and the judge where none is on."""
     for kind, stages in status["yield"].items():
         for stage, counts in stages.items():
             seen, left = counts["seen"], counts["left"]

@@ -75,6 +75,9 @@ _SYNONYMS: Mapping[str, str] = {
 }
 """The places of the config file by plain words for what stands there."""
 
+VALUES: Mapping[str, tuple[str, str]] = dict.fromkeys(("compat", "recipecompat"), ("recipe", "original"))
+"""Words, plainly written, for one value of an option: its name and that value."""
+
 
 def is_secret(word: str) -> bool:
     """Is this how people name a key that they then write out?"""

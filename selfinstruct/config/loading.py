@@ -11,13 +11,13 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from selfinstruct.config.habits import ON_KEYS, is_secret
+from selfinstruct.config.habits import ON_KEYS, VALUES, is_secret
 from selfinstruct.config.roles import recipe_of, sampling_of
 from selfinstruct.config.sections import OPTIONS, PLACES, SECTIONS, Config, PriceSection, Role
 from selfinstruct.errors import ConfigError, nearest, plain_form, unknown
 from selfinstruct.given_files import read_text
 from selfinstruct.own import is_own
-from selfinstruct.recipes import RECIPES
+from selfinstruct.recipes import ORIGINAL, RECIPES
 from selfinstruct.steps import judging
 from selfinstruct.types import storable
 
@@ -94,8 +94,6 @@ def _read(path: Path) -> Tree:
     for section in ("recipe", "model"):
         if isinstance(tree.get(section), str):
             tree[section] = {"name": tree[section]}
-    if isinstance(tree.get("compat"), bool) and isinstance(tree.get("recipe", {}), dict):
-        tree.setdefault("recipe", {})["compat"] = tree.pop("compat")
     return tree
 
 
@@ -116,6 +114,8 @@ def _unheard_variables() -> Iterator[str]:
         if found is None or variable in heard:
             continue
         place = PLACES.meant(found[1])
+        if of := VALUES.get(plain_form(found[1])):
+            raise ConfigError(f"{variable}: no such setting; did you mean {OPTIONS[of[0]].variable}={of[1]}?")
         if is_secret(found[1]):
             raise ConfigError(f"{variable}: no such setting; {ON_KEYS}")
         if plain_form(found[1]) == "config":
@@ -132,7 +132,8 @@ def _check(config: Config) -> None:
     """Refuse settings that cannot go together. Raises: ConfigError."""
     recipe, model, vllm = config.recipe, config.model, config.starts_vllm
     known = (*recipe_of(config).stages, *judging.STAGES)
-    original = "recipe.compat reproduces the original code, which"
+    is_original = recipe.name == ORIGINAL
+    original = f"the recipe {ORIGINAL} does as the original code did, which"
     several = config.agreement.answers > 1
     faults = [
         (config.target is not None and config.more is not None, "target and more: give one of them"),
@@ -158,8 +159,9 @@ def _check(config: Config) -> None:
             )
             for stage, role in config.stages.items()
         ),
-        (recipe.compat and recipe.name != "paper", f"{original} is the recipe paper; add --recipe paper"),
-        (recipe.compat and config.judge.enabled, f"{original} has no judge; leave out judge.enabled"),
+        (is_original and config.judge.enabled, f"{original} has no judge; leave out judge.enabled"),
+        (is_original and config.diversify != "off", f"{original} has no diversify; leave it out"),
+        (is_original and bool(config.filters.languages), f"{original} looks at no languages; leave out --language"),
         (
             several and recipe.name != "chat",
             (
@@ -173,10 +175,6 @@ def _check(config: Config) -> None:
                 "agreement.answers: at temperature 0 all answers are the same; "
                 "set the temperature of [stages.respond], such as 0.7"
             ),
-        ),
-        (
-            recipe.compat and config.diversify != "off",
-            "recipe.compat asks as the original code did, and diversify would change that; drop one",
         ),
         (config.filters.min_words > config.filters.max_words, "filters.min_words is larger than filters.max_words"),
     ]
@@ -243,6 +241,8 @@ def _on_unknown_key(loc: tuple[int | str, ...], value: Any) -> str:
     said = f"unknown key {'.'.join((*sections, key))!r}; "
     if is_secret(key):
         return said + ON_KEYS
+    if of := VALUES.get(plain_form(key)):
+        return f'{said}did you mean {of[0]} = "{of[1]}" at the top, which is {OPTIONS[of[0]].flag} {of[1]}?'
     if sections[:1] == ["prices"] and isinstance(value, dict):
         return f'{said}a name with a dot in it is quoted: [prices."{".".join((*sections[1:], key))}"]'
     if isinstance(value, dict) and not sections:

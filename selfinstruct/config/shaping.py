@@ -14,6 +14,7 @@ from selfinstruct.config.sections import Config
 from selfinstruct.errors import ConfigError
 from selfinstruct.given_files import read_text
 from selfinstruct.own import OWN, key_of
+from selfinstruct.recipes import RECIPES
 from selfinstruct.recipes.languages import in_languages, speaks_of_language
 from selfinstruct.settings import STANDARD, PoolSettings, Settings
 from selfinstruct.steps import judging
@@ -32,20 +33,19 @@ def pool_settings(
     if own := config.own_code(section.name, "recipe.name"):
         sources[key_of(own.source)] = own.source
     languages = language_names(filters.languages)
-    if section.compat and languages:
-        raise ConfigError("filters.languages: recipe.compat asks and judges as the original code did; drop one of them")
     named = {
         "name": own.stored if own else section.name,
         "guidance": section.guidance.strip(),
         "topics": None,
         "prompts": STANDARD,
     }
-    kept = {"languages": tuple(languages), "checks": checks, "exclude": ()}
-    served = stage_models(config, recipe_of(config), model, context_length)
+    recipe = recipe_of(config)
+    kept = {"languages": tuple(languages), "checks": checks, "exclude": (), **recipe.filters}
+    served = stage_models(config, recipe, model, context_length)
     return Settings(
         **{name: getattr(config, name) for name in PoolSettings.model_fields if name not in {"recipe", "filters"}},
         recipe=section.model_copy(update=named),
-        filters=filters.model_copy(update=kept | ({"tokenizer": "rouge_score"} if section.compat else {})),
+        filters=filters.model_copy(update=kept),
         prompts=in_languages(_prompts(config), list(languages.values())),
         topics=_topics(section.topics),
         stages={stage: served[stage] for stage in stages_in_use(config)},
@@ -74,7 +74,7 @@ def _checks(config: Config) -> tuple[tuple[str, ...], dict[str, str]]:
 def _prompts(config: Config) -> dict[str, str]:
     """The prompts in use by name: those of the recipe and, where it is on, of the judge; the chosen ones among them."""
     packaged = resources.files("selfinstruct.recipes") / "prompts"
-    section, of_recipe = config.recipe, packaged / recipe_of(config).name
+    section, of_recipe = config.recipe, packaged / RECIPES[recipe_of(config).name].name
     sets = sorted(entry.name for entry in of_recipe.iterdir() if entry.is_dir())
     prompts = _texts(of_recipe / STANDARD if sets else of_recipe) | _texts(packaged / judging.JUDGE)
     if section.prompts != STANDARD:

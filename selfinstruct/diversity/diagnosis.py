@@ -74,7 +74,7 @@ def mostly(reasons: Mapping[str, int]) -> str:
     return f"(mostly rejected: {most}): {diagnosis(reasons)}" if most else ""
 
 
-_PREVAILS, _LEAST_JUDGED = 0.6, 2
+_PREVAILS, _LEAST_DECIDED = 0.6, 2
 _FIRST_SIGNS = {
     "copy_of_demonstration": "the model copies what it is shown; its server may lack a chat template or the first "
     'token (BOS), or the model is too small: try recipe.prompts = "small", or --recipe paper for a base model',
@@ -86,9 +86,9 @@ _FIRST_SIGNS = {
 
 def first_signs(accepted: int, rejected: Mapping[str, int]) -> str:
     """What is likely wrong where one kind of fault prevails in the first round of a run; empty where none does."""
-    judged = accepted + sum(rejected.values())
+    decided = accepted + sum(rejected.values())
     reason, count = max(rejected.items(), key=lambda one: one[1], default=("", 0))
-    if judged < _LEAST_JUDGED or count < _PREVAILS * judged:
+    if decided < _LEAST_DECIDED or count < _PREVAILS * decided:
         return ""
     meaning = _FIRST_SIGNS.get(reason) or diagnosis({reason: count})
-    return f"of the first {judged:,} items {count:,} are {reason}: {meaning}"
+    return f"of the first {decided:,} items {count:,} are {reason}: {meaning}"

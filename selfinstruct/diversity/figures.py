@@ -14,8 +14,8 @@ from selfinstruct.diversity.verbs import read
 from selfinstruct.similarity.tokens import tokenize
 
 FULL = 20_000
-"""Scores to the nearest earlier instruction are computed for this many seeds and tasks of a pool at first, and for all
-in `compat`; for a sample of the later ones."""
+"""Scores to the nearest earlier instruction are computed for this many seeds and tasks of a pool at first; for a sample
+of the later ones. The recipe `original` computes all."""
 
 
 @dataclass(frozen=True, slots=True)

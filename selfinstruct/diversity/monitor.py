@@ -1,7 +1,7 @@
 """The diversity monitor: what a window of rounds looks like, and when that is a warning.
 
-A window is a number of rounds that follow each other. Its figures are those of the instructions judged in them, and of
-nothing else: not of instances, nor of time.
+A window is a number of rounds that follow each other. Its figures are those of the instructions screened in them,
+and of nothing else: not of instances, nor of time.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from selfinstruct.similarity.tokens import tokenize
 
 MAX_LEVEL = 4
 """How strongly `diversify` acts at most; one step up for each window with a warning, one down for each without."""
-UNJUDGED = frozenset({"unreadable", "cut_off"})
+UNREAD = frozenset({"unreadable", "cut_off"})
 """Reasons of rejections whose text is no instruction."""
 VENDI_SAMPLE = 200
 """Instructions of a window of which the Vendi score is taken, in some hundredths of a second."""
@@ -28,13 +28,13 @@ FEWEST = 20
 
 @dataclass(slots=True)
 class Tally:
-    """What was judged in some rounds, counted."""
+    """What was screened in some rounds, counted."""
 
     scores: list[float] = field(default_factory=list)
     reasons: Counter[str] = field(default_factory=Counter)
     """Of what was rejected."""
     openings: list[tuple[str, ...]] = field(default_factory=list)
-    """Of all that was judged."""
+    """Of all that was screened."""
     pairs: Counter[Reading] = field(default_factory=Counter)
     """Verbs and nouns of what was accepted."""
     instructions: list[str] = field(default_factory=list)
@@ -55,7 +55,7 @@ class Tally:
     def reject(self, text: str, reason: str) -> None:
         """Count a rejected instruction, or what could not be read as one."""
         self.reasons[reason] += 1
-        if reason not in UNJUDGED:
+        if reason not in UNREAD:
             self.openings.append(opening(tokenize(text)))
 
 
@@ -65,7 +65,7 @@ class Window:
 
     first_round: int
     last_round: int
-    judged: int
+    screened: int
     accepted: int
     acceptance: float | None
     nearest: float | None
@@ -95,13 +95,13 @@ def close(
     """The window of these rounds (first, last). `known` are the pairs before it, `before` is the level of the last."""
     varied = diversity(((instruction, None) for instruction in tally.instructions), VENDI_SAMPLE)
     accepted = len(tally.instructions)
-    judged = accepted + tally.reasons.total()
+    screened = accepted + tally.reasons.total()
     figures = Window(
         first_round=rounds[0],
         last_round=rounds[1],
-        judged=judged,
+        screened=screened,
         accepted=accepted,
-        acceptance=rounded(accepted / judged if judged else None),
+        acceptance=rounded(accepted / screened if screened else None),
         nearest=rounded(mean(tally.scores)),
         openings=rounded(top_share(tally.openings)),
         new_pairs=sum(pair not in known for pair in tally.pairs),
@@ -118,7 +118,7 @@ def close(
 
 def warnings_of(window: Window, bounds: MonitorSettings) -> tuple[str, ...]:
     """The names of the figures that are beyond their bounds."""
-    if window.judged < FEWEST:
+    if window.screened < FEWEST:
         return ()
     new = window.new_pairs_share
     beyond = {

@@ -1,6 +1,6 @@
 """What a round asks for when the pool collapses: other demonstrations, rare verbs and topics, a higher temperature.
 
-Pure: a function of what was judged up to some round, so that a plan is the same after a kill and at any concurrency.
+Pure: a function of what was screened up to some round, so that a plan is the same after a kill and at any concurrency.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ TEMPERATURE_STEP = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What was judged and shown up to some round, as far as it matters here."""
+    """What was screened and shown up to some round, as far as it matters here."""
 
     level: int
     """How strongly to act, 1 to 4."""

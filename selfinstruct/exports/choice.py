@@ -122,22 +122,22 @@ class Screen:
 class Places:
     """The place of each row in the pool and its reason, in the order of the pool; a few bytes a row."""
 
-    verdicts: bytearray
+    codes: bytearray
     """Numbers of `REASONS`."""
     positions: array[int]
     numbers: array[int]
 
     def reason(self, place: int) -> str:
         """The reason for which a row is left out; empty if it is not."""
-        return REASONS[self.verdicts[place]]
+        return REASONS[self.codes[place]]
 
     def counts(self) -> dict[str, int]:
         """The number of rows left out for each reason, without zeros."""
-        found = {reason: self.verdicts.count(number) for number, reason in enumerate(REASONS) if reason}
+        found = {reason: self.codes.count(number) for number, reason in enumerate(REASONS) if reason}
         return {reason: count for reason, count in found.items() if count}
 
 
-def judge(
+def places_of(
     rows: Iterable[Row],
     choice: Choice,
     sides: Sides | None,
@@ -159,17 +159,17 @@ def judge(
             if row.position == last_taken:
                 reason = "another_instance"
             last_taken = row.position
-        places.verdicts.append(REASONS.index(reason))
+        places.codes.append(REASONS.index(reason))
         places.positions.append(row.position)
         places.numbers.append(row.number)
     if choice.limit is not None and text_of is not None:
-        taken = [place for place, verdict in enumerate(places.verdicts) if not verdict]
+        taken = [place for place, code in enumerate(places.codes) if not code]
         spots = {place: (places.positions[place], places.numbers[place]) for place in taken}
         names = {place: f"{position}/{number}" for place, (position, number) in spots.items()}
         kept = set(farthest_first(names, choice.limit, lambda place: text_of(*spots[place])))
         for place in taken:
             if place not in kept:
-                places.verdicts[place] = REASONS.index("beyond_limit")
+                places.codes[place] = REASONS.index("beyond_limit")
     return places
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from selfinstruct.errors import ConfigError, PoolError, unknown
 from selfinstruct.exports.card import card
-from selfinstruct.exports.choice import CONTAMINATED, Choice, Places, Screen, judge
+from selfinstruct.exports.choice import CONTAMINATED, Choice, Places, Screen, places_of
 from selfinstruct.exports.companions import axolotl, dataset_info
 from selfinstruct.exports.folder import MANIFEST, whole_folder
 from selfinstruct.exports.formats import Wording
@@ -144,7 +144,7 @@ def _export(pool: Reader, names: Sequence[str], out: Path, options: Options, tem
     places = None
     if sides is not None or screen.exclusions or not choice.takes_all:
         tokens = template.tokens if template else None
-        places = judge(found(), choice, sides, tokens, screen, partial(_text_at, pool))
+        places = places_of(found(), choice, sides, tokens, screen, partial(_text_at, pool))
     written = _write_rows(temporary, names, options.wording, sides, _reasons(found(), places), template, screen)
     figures = template.to_json() if template else None
     left_out = places.counts() if places else {}

@@ -269,7 +269,7 @@ class Router:
             self._alarm.cancel()
 
     def progress(self, open_: int) -> Progress:
-        """What is under way and what is waited for, where this many requests have no answer yet."""
+        """What is under way and what the client is waiting for, where this many requests have no answer yet."""
         now = self._clock()
         in_flight = len(self._under_way)
         oldest_s = now - next(iter(self._under_way.values()), (now, 0))[0]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from selfinstruct.diversity.monitor import Window
 from selfinstruct.diversity.verbs import Reading
 from selfinstruct.pool.statements import completion_from_row, request_from_row
-from selfinstruct.settings import MonitorSettings, Settings
+from selfinstruct.settings import Settings
 from selfinstruct.types import PROPOSE, Candidate, Completion, Instance, Request, Task
 
 OF_ROUND = "r.round = ? AND r.task_id IS NULL"
@@ -22,7 +22,7 @@ OF_TASK = "r.task_id = ?"
 
 @dataclass(frozen=True, slots=True)
 class OpenRound:
-    """A round that is planned or half judged."""
+    """A round that is planned or half screened."""
 
     number: int
     settings: Settings
@@ -32,7 +32,7 @@ class OpenRound:
     completions: dict[str, Completion]
     """By request id."""
     waiting: tuple[Candidate, ...]
-    """What is still to be judged, in order, once the round has been read."""
+    """What is still to be screened, in order, once the round has been read."""
     level: int = 0
     """How strongly it was steered away from what the pool has too much of."""
 
@@ -52,14 +52,12 @@ class OpenTask:
 
 @dataclass(slots=True)
 class PastRound:
-    """A round that is planned, with what was judged in it so far."""
+    """A round that is planned, with what was screened in it so far."""
 
     number: int
-    is_settled: bool
-    bounds: MonitorSettings
     shown: list[str] = field(default_factory=list)
     """Ids of the demonstrations of all its requests."""
-    judged: list[tuple[str, str | None, float | None]] = field(default_factory=list)
+    screened: list[tuple[str, str | None, float | None]] = field(default_factory=list)
     """(text, reason of the rejection or None, score to the nearest if it was accepted)."""
 
 
@@ -86,8 +84,8 @@ class Contents:
     """Generated tasks with at least one instance."""
     rounds: list[OpenRound] = field(default_factory=list)
     tasks: list[OpenTask] = field(default_factory=list)
-    judging: int = 0
-    """The round to be judged next; one that was never planned where that is missing."""
+    screening: int = 0
+    """The round to be screened next; one that was never planned where that is missing."""
     next_round: int = 0
     last_settings: Settings | None = None
     """Those of the round planned last."""
@@ -117,7 +115,7 @@ def load_contents(connection: sqlite3.Connection) -> Contents:
         done=connection.execute(done).fetchone()[0],
         rounds=_open_rounds(connection, of_round),
         tasks=_open_tasks(connection, of_round),
-        judging=_judging(connection),
+        screening=_screening(connection),
         next_round=max(of_round, default=-1) + 1,
         last_settings=of_round[max(of_round)] if of_round else None,
         answered={
@@ -129,9 +127,9 @@ def load_contents(connection: sqlite3.Connection) -> Contents:
     )
 
 
-def _judging(connection: sqlite3.Connection) -> int:
-    """The round that is half judged, else the first after all that are settled, planned or not."""
-    half = "(SELECT MIN(number) FROM rounds WHERE state = 'judging')"
+def _screening(connection: sqlite3.Connection) -> int:
+    """The round that is half screened, else the first after all that are settled, planned or not."""
+    half = "(SELECT MIN(number) FROM rounds WHERE state = 'screening')"
     settled = "(SELECT MAX(number) + 1 FROM rounds WHERE state = 'settled')"
     return int(connection.execute(f"SELECT COALESCE({half}, {settled}, 0)").fetchone()[0])
 
@@ -245,16 +243,9 @@ def load_past(connection: sqlite3.Connection, until: int) -> Past:
 
 
 def _rounds(connection: sqlite3.Connection, first: int) -> dict[int, PastRound]:
-    bounds: dict[str, MonitorSettings] = {}
     found = {}
-    for row in connection.execute(
-        "SELECT r.number, r.state, r.configuration, c.settings FROM rounds r "
-        "JOIN configurations c ON c.id = r.configuration WHERE r.number >= ? ORDER BY r.number",
-        (first,),
-    ):
-        if row["configuration"] not in bounds:
-            bounds[row["configuration"]] = Settings.from_json(row["settings"]).monitor
-        found[row["number"]] = PastRound(row["number"], row["state"] == "settled", bounds[row["configuration"]])
+    for row in connection.execute("SELECT number FROM rounds WHERE number >= ? ORDER BY number", (first,)):
+        found[row["number"]] = PastRound(row["number"])
     for row in connection.execute(
         "SELECT round, demonstrations FROM requests "
         "WHERE round >= ? AND task_id IS NULL AND stage = ? AND state != 'superseded'",
@@ -264,11 +255,11 @@ def _rounds(connection: sqlite3.Connection, first: int) -> dict[int, PastRound]:
     for row in connection.execute(
         "SELECT round, instruction, nearest_score FROM tasks WHERE round >= ? ORDER BY position", (first,)
     ):
-        found[row["round"]].judged.append((row["instruction"], None, row["nearest_score"]))
+        found[row["round"]].screened.append((row["instruction"], None, row["nearest_score"]))
     for row in connection.execute(
         "SELECT round, text, reason FROM rejections WHERE round >= ? AND kind = 'instruction'", (first,)
     ):
-        found[row["round"]].judged.append((row["text"], row["reason"], None))
+        found[row["round"]].screened.append((row["text"], row["reason"], None))
     return found
 
 

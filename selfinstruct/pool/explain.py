@@ -100,14 +100,14 @@ def _of_rejection(pool: Reader, stored: StoredRejection) -> Explanation:
 
 
 def _waiting(pool: Reader, wanted: str) -> Iterator[Explanation]:
-    """The instructions that were read and not judged yet, of which this is a piece."""
+    """The instructions that were read and not decided yet, of which this is a piece."""
     found = pool.connection.execute(
         "SELECT request_id, request_position, text, round FROM waiting "
         "WHERE request_id = ?1 OR instr(lower(text), lower(?1)) > 0 ORDER BY round, place LIMIT 20",
         (wanted,),
     )
     for request, position, text, number in found:
-        lines = [("instruction", text), ("state", "read, not judged yet; the next run begins with it")]
+        lines = [("instruction", text), ("state", "read, not decided yet; the next run begins with it")]
         lines += [("request", f"{request} position {position}"), ("round", str(number))]
         yield Explanation(f"waiting candidate {request[:12]}/{position}", lines)
 

@@ -21,7 +21,6 @@ from selfinstruct.pool.contents import (
     last_goal,
     load_contents,
     load_past,
-    load_seeds,
     load_tasks,
     read_removed,
 )
@@ -251,10 +250,10 @@ class Pool:
         tables = [(statement, ()) for statement in TABLES.split(";\n") if statement.strip()]
         facts = [("INSERT INTO meta VALUES (?, ?)", fact) for fact in meta.items()]
         added = [one for position, task in enumerate(seeds) for one in statements.add_seed(position, task)]
-        self.add([*tables, *facts, *added, *more])
+        self._write([*tables, *facts, *added, *more])
 
-    def add(self, more: Iterable[Statement]) -> None:
-        """Write these, all or none, where no run is going on."""
+    def _write(self, more: Iterable[Statement]) -> None:
+        """Write all of these or none, while no run is going on."""
         with self.connect() as connection:
             connection.execute("BEGIN IMMEDIATE")
             for sql, values in more:
@@ -272,7 +271,7 @@ class Pool:
 
     def end_run(self, run: int, ended_at: str, exit_code: int, outcome: str) -> None:
         """Note how a run ended."""
-        self.add([statements.end_run(run, ended_at, exit_code, outcome)])
+        self._write([statements.end_run(run, ended_at, exit_code, outcome)])
 
     def last_goal(self) -> tuple[int | None, int | None]:
         """(goal, more) of the last run; (None, None) before the first."""
@@ -297,11 +296,6 @@ class Pool:
         with self.connect() as connection:
             rows = connection.execute("SELECT url, model, capabilities FROM endpoints").fetchall()
         return {(row["url"], row["model"]): json.loads(row["capabilities"]) for row in rows}
-
-    def seeds(self) -> tuple[Task, ...]:
-        """The pool's seeds in their order."""
-        with self.connect() as connection:
-            return load_seeds(connection)
 
     def tasks(self, ids: Iterable[str]) -> dict[str, Task]:
         """These tasks and seeds by id, without their instances."""

@@ -355,7 +355,7 @@ class Reader:
         for (_, reason), count in rejected.items():
             of_reason[reason] += count
         accepted = counts["tasks"] + counts["tasks_pending"] + counts["tasks_without_instances"]
-        judged = accepted + sum(count for (kind, _), count in rejected.items() if kind == "instruction")
+        decided = accepted + sum(count for (kind, _), count in rejected.items() if kind == "instruction")
         usage, windows, settings = self.usage(), self.windows(), self.settings()
         kept = {"instruction": accepted, "instance": counts["instances"]}
         models = self.connection.execute("SELECT DISTINCT model FROM requests ORDER BY model").fetchall()
@@ -365,7 +365,7 @@ class Reader:
             "pool": name,
             **counts,
             "rejections": dict(sorted(of_reason.items(), key=lambda one: (-one[1], one[0]))),
-            "acceptance_rate": round(accepted / judged, 4) if judged else None,
+            "acceptance_rate": round(accepted / decided, 4) if decided else None,
             "completions": sum(one.requests for one in usage),
             **{key: sum(getattr(one, key) for one in usage)
                for key in ("failed", "prompt_tokens", "completion_tokens", "cached_tokens", "attempts")},

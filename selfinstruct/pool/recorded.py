@@ -13,10 +13,13 @@ from pathlib import Path
 from selfinstruct.errors import ConfigError
 from selfinstruct.pool.contents import OF_ROUND, OF_TASK, asked_of
 from selfinstruct.pool.originals import instruction_key, read_originals
+from selfinstruct.recipes import ORIGINAL, recipe_of
 from selfinstruct.settings import Settings
 from selfinstruct.types import Candidate, Completion, Request, task_id
 
 Exchange = tuple[Request, Completion]
+OF_ORIGINALS = ("paper", ORIGINAL)
+"""The recipes that read what the original code was answered; both ask in the same words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +29,7 @@ class RecordedRound:
     source: int
     """The number under which its completions are kept."""
     settings: Settings
-    """Those to judge by: of the replay, but with the recipe that was asked by."""
+    """Those to decide by: of the replay, but with the recipe that was asked by."""
     exchanges: tuple[Exchange, ...]
     taken: tuple[Candidate, ...]
     """Instructions whose completions were not recorded; they are accepted as they are."""
@@ -38,7 +41,7 @@ class OriginalSource:
     """A folder of the original code, kept under one source number."""
 
     def __init__(self, folder: Path, number: int, settings: Settings, recipe: str | None) -> None:
-        if recipe not in {None, "paper"}:
+        if recipe not in {None, *OF_ORIGINALS}:
             raise ConfigError(f"{folder} was asked by the recipe paper; {recipe} cannot read its answers")
         self.numbers = 1
         self._number = number
@@ -108,15 +111,20 @@ class PoolSource:
         return [(request, completions[request.id]) for request in requests if request.id in completions]
 
     def _recorded(self, recorded: Settings) -> Settings:
-        if self._recipe not in {None, recorded.recipe.name}:
-            raise ConfigError(
-                f"{self._folder} was asked by the recipe {recorded.recipe.name}; {self._recipe} cannot read its answers"
-            )
+        name = recorded.recipe.name
+        if self._recipe is not None:
+            if self._recipe != name and not {self._recipe, name} <= {*OF_ORIGINALS}:
+                raise ConfigError(
+                    f"{self._folder} was asked by the recipe {name}; {self._recipe} cannot read its answers"
+                )
+            name = self._recipe
         prompts = {**self._settings.prompts, **recorded.prompts}  # of the judge only one of the two may know
-        recipe = self._settings.recipe.model_copy(update={"name": recorded.recipe.name})
+        recipe = self._settings.recipe.model_copy(update={"name": name})
         sources = {**self._settings.own_code, **recorded.own_code}
         update = {"recipe": recipe, "stages": recorded.stages, "prompts": prompts, "own_code": sources}
-        return self._settings.model_copy(update=update)
+        found = self._settings.model_copy(update=update)
+        filters = found.filters.model_copy(update=recipe_of(found).filters)
+        return found.model_copy(update={"filters": filters})
 
     def _taken(self, number: int) -> Iterator[Candidate]:
         for row in self._connection.execute("SELECT * FROM tasks WHERE round = ? ORDER BY position", (number,)):

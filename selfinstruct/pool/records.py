@@ -105,7 +105,7 @@ class RoundFigures(NamedTuple):
     state: str
     accepted: int
     waiting: int
-    """Instructions that were read and not judged yet."""
+    """Instructions that were read and not decided yet."""
     rejected: Mapping[str, Mapping[str, int]]
     """By kind, `instruction` or `instance`, and reason, the most frequent reason first."""
 
@@ -128,7 +128,7 @@ class Usage(NamedTuple):
 
 
 class Event(NamedTuple):
-    """What somebody did to tasks after they were judged."""
+    """What somebody did to tasks later."""
 
     number: int
     kind: Literal["remove", "restore"]

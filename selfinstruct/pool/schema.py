@@ -31,7 +31,7 @@ CREATE TABLE rounds (
   source        INTEGER NOT NULL,
   configuration TEXT NOT NULL REFERENCES configurations (id),
   run           INTEGER NOT NULL REFERENCES runs (id),
-  state         TEXT NOT NULL CHECK (state IN ('planned', 'judging', 'settled')),
+  state         TEXT NOT NULL CHECK (state IN ('planned', 'screening', 'settled')),
   last_event    INTEGER NOT NULL DEFAULT 0,
   steering      TEXT
 );
@@ -188,7 +188,7 @@ CREATE INDEX verdicts_of_task ON verdicts (task_id);
 CREATE TABLE windows (
   first_round INTEGER NOT NULL,
   last_round  INTEGER PRIMARY KEY,
-  judged      INTEGER NOT NULL,
+  screened    INTEGER NOT NULL,
   accepted    INTEGER NOT NULL,
   acceptance  REAL,
   nearest     REAL,

@@ -33,7 +33,7 @@ if TYPE_CHECKING:  # status has no use for the algorithm, whose rules take long 
 Statement = tuple[str, Sequence[Any]]
 """SQL and the values for its marks."""
 REPLAYED = "replayed"
-"""The outcome of a run that judged recorded completions and asked no model."""
+"""The outcome of a run that decided on recorded completions and asked no model."""
 _CANDIDATE = {"position": "request_position"}
 """The columns whose names are not those of the fields, for `_row`; so are the next ones."""
 _REQUEST = {"index": "position"}
@@ -139,13 +139,13 @@ def journal(completion: Completion, run: int, received_at: str) -> list[Statemen
 def read_round(
     number: int, candidates: Sequence[Candidate], rejections: Sequence[Rejection], requests: Sequence[Request]
 ) -> list[Statement]:
-    """What was read out of a round's completions: candidates wait to be judged, what cannot be read is rejected."""
+    """What was read out of a round's completions: candidates wait to be screened, what cannot be read is rejected."""
     statements = _count_candidates(requests, [*candidates, *rejections])
     for place, candidate in enumerate(candidates):
         row = {**_row(candidate, {**_CANDIDATE, "instruction": "text"}), "round": number, "place": place}
         statements.append(insert("waiting", row))
     statements += [add_rejection(rejection, number) for rejection in rejections]
-    statements.append(("UPDATE rounds SET state = 'judging' WHERE number = ?", (number,)))
+    statements.append(("UPDATE rounds SET state = 'screening' WHERE number = ?", (number,)))
     return statements
 
 
@@ -160,23 +160,23 @@ def add_rejection(rejection: Rejection, round_number: int) -> Statement:
 
 
 def no_longer_waiting(item: Candidate | Rejection) -> Statement:
-    """A candidate that has been judged."""
+    """A candidate that has been decided on."""
     sql = "DELETE FROM waiting WHERE source = ? AND request_id = ? AND request_position = ?"
     return sql, (item.source, item.request_id, item.position)
 
 
 def accept(position: int, round_number: int, accepted: Accepted, parents: Sequence[str]) -> list[Statement]:
     """A candidate that became a task, whose follow-ups are still to be asked."""
-    task, candidate, likeness = accepted.task, accepted.candidate, accepted.likeness
-    top = [[near.id, near.score] for near in likeness.top]
+    task, candidate, similarity = accepted.task, accepted.candidate, accepted.similarity
+    top = [[near.id, near.score] for near in similarity.top]
     row = {
         "id": task.id, "position": position, "origin": "generated", "state": "pending", "name": task.name,
         "instruction": task.instruction, "is_classification": task.is_classification, "round": round_number,
         "source": candidate.source, "request_id": candidate.request_id, "request_position": candidate.position,
         "parents": canonical_json(list(parents)),
-        "nearest_score": likeness.nearest.score if likeness.nearest else None,
-        "nearest_task": likeness.nearest.id if likeness.nearest else None,
-        "mean_score": likeness.mean, "most_similar": canonical_json(top) if top else None,
+        "nearest_score": similarity.nearest.score if similarity.nearest else None,
+        "nearest_task": similarity.nearest.id if similarity.nearest else None,
+        "mean_score": similarity.mean, "most_similar": canonical_json(top) if top else None,
     }  # fmt: skip
     return [insert("tasks", row), no_longer_waiting(candidate)]
 

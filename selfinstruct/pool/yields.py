@@ -1,4 +1,4 @@
-"""How many candidates each stage of judging saw and left, and what agreement and the judge came to."""
+"""How many candidates each stage of screening saw and left, and what agreement and the judge came to."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SAMPLED = f"stage = 'respond' AND position / {APART} = 1 AND state = 'answered'"
 def by_stage(
     rejected: Mapping[tuple[str, str], int], kept: Mapping[str, int], waiting: int
 ) -> dict[str, dict[str, dict[str, int]]]:
-    """How many instructions and how many instances each stage of judging saw and left, in order of price.
+    """How many instructions and how many instances each stage of screening saw and left, in order of price.
 
     `rejected` counts rejections by kind and reason, `kept` what was taken by kind. What still waits is read, and seen
     by nothing else yet. A revised instance counts as another one.
@@ -37,10 +37,10 @@ def by_stage(
         lost[kind][_stage(kind, reason)] += count
     found: dict[str, dict[str, dict[str, int]]] = {}
     for kind, reasons in lost.items():
-        unjudged = waiting if kind == "instruction" else 0
-        seen = kept[kind] + reasons.total() + unjudged
+        undecided = waiting if kind == "instruction" else 0
+        seen = kept[kind] + reasons.total() + undecided
         found[f"{kind}s"] = {READ: {"seen": seen, "left": seen - reasons[READ]}}
-        seen -= reasons[READ] + unjudged
+        seen -= reasons[READ] + undecided
         for stage in JUDGED_BY[kind]:
             found[f"{kind}s"][stage] = {"seen": seen, "left": seen - reasons[stage]}
             seen -= reasons[stage]
@@ -48,7 +48,7 @@ def by_stage(
 
 
 def _stage(kind: str, reason: str) -> str:
-    """The stage of judging at which candidates of a kind are rejected for a reason."""
+    """The stage of screening at which candidates of a kind are rejected for a reason."""
     if reason in UNREAD or (kind == "instruction" and reason == "cut_off"):
         return READ
     return {"near_duplicate": "novelty", "contaminated": "decontamination"}.get(

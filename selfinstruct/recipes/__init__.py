@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from selfinstruct.ask import Ask
+from selfinstruct.checks.screening import InstructionRules, ScreenInstances, instruction_rules, screen_instances
 from selfinstruct.own import OWN, installed, stored
-from selfinstruct.recipes import chat, paper
+from selfinstruct.recipes import chat, original, paper
 from selfinstruct.settings import Settings
 from selfinstruct.types import Api, Candidate, Completion, Prompt, Rejection, Request, Task, Written
 
@@ -31,6 +32,15 @@ class Recipe:
     """(task, door to the model, settings, the pool's seeds, faults of inputs) -> its instances, unscreened."""
     propose_again: Callable[[Request, Completion, Settings], Prompt | None] = lambda *_: None
     """What is asked once more after an answer without a task; None: nothing."""
+    instruction_rules: Callable[[Settings], InstructionRules] = instruction_rules
+    """Binds to the settings what an instruction must pass before it is compared with others."""
+    screen_instances: ScreenInstances = screen_instances
+    filters: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of [filters] that hold whatever the configuration says."""
+    lag_grows: bool = True
+    """Whether the lag of rounds grows with the pool; otherwise it stays `lookahead`."""
+    stores_all_scores: bool = False
+    """Whether a task keeps its mean score to all earlier instructions and the ten most similar of them."""
 
 
 async def _chat_instances(
@@ -47,6 +57,17 @@ async def _paper_instances(
     return await paper.write_instances(task, ask, settings, seeds)
 
 
+async def _original_instances(
+    task: Task, ask: Ask, settings: Settings, seeds: Sequence[Task], fault: chat.InputFault
+) -> Written:
+    del fault
+    return await original.write_instances(task, ask, settings, seeds)
+
+
+_PAPER = Recipe(
+    "paper", paper.API, paper.STAGES, paper.DEFAULT_SAMPLING, paper.propose, paper.read_proposals, _paper_instances
+)
+ORIGINAL = "original"
 RECIPES: Mapping[str, Recipe] = {
     "chat": Recipe(
         "chat",
@@ -58,8 +79,16 @@ RECIPES: Mapping[str, Recipe] = {
         _chat_instances,
         chat.propose_again,
     ),
-    "paper": Recipe(
-        "paper", paper.API, paper.STAGES, paper.DEFAULT_SAMPLING, paper.propose, paper.read_proposals, _paper_instances
+    "paper": _PAPER,
+    ORIGINAL: replace(
+        _PAPER,
+        read_proposals=original.read_proposals,
+        write_instances=_original_instances,
+        instruction_rules=original.instruction_rules,
+        screen_instances=original.screen_instances,
+        filters={"tokenizer": "rouge_score", "personal_data": "off"},
+        lag_grows=False,
+        stores_all_scores=True,
     ),
 }
 

@@ -40,12 +40,12 @@ Embed = Callable[[Sequence[str]], list[list[float]]]
 def figures(pool: Reader, name: str, tasks: Tasks, embed: Embed | None = None) -> dict[str, Any]:
     """All figures of a pool whose tasks were read; with `embed` also the Vendi score by embeddings."""
     frame = pd.DataFrame(tasks.figures, columns=Figures._fields)
-    judged = evenly(tasks.judged)
-    instructions = [instruction for instruction, _ in judged]
-    nearest = pd.Series([score for _, score in judged], dtype=float)
+    scored = evenly(tasks.scored)
+    instructions = [instruction for instruction, _ in scored]
+    nearest = pd.Series([score for _, score in scored], dtype=float)
     status, rounds = pool.status(name), pool.rounds()
     width = max(1, -(-status["rounds"] // WINDOWS))
-    varied = diversity(judged).to_json()
+    varied = diversity(scored).to_json()
     if embed is not None:
         varied["vendi_score_embeddings"] = vendi_of_embeddings(embed(vendi_sample(instructions)))
     return {

@@ -46,7 +46,7 @@ class Tasks:
 
     figures: list[Figures] = field(default_factory=list)
     """One for each generated task that is not removed, in order."""
-    judged: list[tuple[str, str, float | None]] = field(default_factory=list)
+    scored: list[tuple[str, str, float | None]] = field(default_factory=list)
     """Their (id, instruction, score to the nearest earlier instruction)."""
     readings: Counter[tuple[str, str]] = field(default_factory=Counter)
     """Their verbs and nouns."""
@@ -97,7 +97,7 @@ def task_rows(pool: Reader, found: Tasks) -> Iterator[list[Any]]:
         )
         if state not in {"seed", "removed"}:
             found.figures.append(figures)
-            found.judged.append((task.id, instruction, task.nearest_score))
+            found.scored.append((task.id, instruction, task.nearest_score))
             found.readings[reading] += 1
             found.input_words.update(round(word_count(one.input)) for one in instances if one.input)
             found.output_words.update(round(word_count(one.output)) for one in instances)

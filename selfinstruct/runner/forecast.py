@@ -17,6 +17,7 @@ from selfinstruct.pool.opening import is_pool
 from selfinstruct.pool.reader import history, watched
 from selfinstruct.pool.records import PoolHistory, Usage
 from selfinstruct.runner.clients import check_access
+from selfinstruct.runner.rehearsal import rehearse
 from selfinstruct.runner.run import check_same_pool, goal_of, known_prices, tell_of_languages
 from selfinstruct.runner.watch import Tell, Watch
 from selfinstruct.seeds import default_seeds, read_seeds
@@ -86,7 +87,7 @@ def forecast(config: Config, tell: Tell = lambda _: None) -> Forecast:
     exclusions = read_exclusions(config.filters.exclude)
     check_access(config)
     settings = pool_settings(config, config.model_name or "the server's model", exclusions=exclusions)
-    at_once(algorithm.check(settings, seeds))
+    at_once(rehearse(settings, seeds))
     prices = known_prices(limits_of(config), config, settings)
     tell_of_languages(seeds, settings, tell)
     known_to = algorithm.known_to(past.next_round, settings)

@@ -1,10 +1,10 @@
 """The pump: keeps requests in flight, journals what comes back, settles rounds in order.
 
 It decides nothing about content; `algorithm.py` does. What it may decide is when to send, and only that: rounds ahead
-of judging as far as the lag allows and the goal needs, follow-ups of accepted tasks in between. Read `run` first.
+of screening as far as the lag allows and the goal needs, follow-ups of accepted tasks in between. Read `run` first.
 
-The round that is judged next holds up all others, so everything here is done by one loop (`_grow`); only what waits for
-answers goes on beside it, each as a child: the questions of a round, and those of the tasks that one round brought.
+The round that is screened next holds up all others, so everything here is done by one loop (`_grow`). Only what waits
+for answers goes on beside it, each as a child: the questions of a round, and those of the tasks that one round brought.
 """
 
 from __future__ import annotations
@@ -101,8 +101,8 @@ class Growth:
         """Finished tasks with an instance."""
         self.pending = 0
         """Accepted tasks that are being followed up."""
-        self.judging = contents.judging
-        """The round to be judged next."""
+        self.screening = contents.screening
+        """The round to be screened next."""
         self.rounds: dict[int, Round] = {}
         """Those that are planned and not settled, by number."""
         self.seeds = contents.seeds
@@ -112,7 +112,7 @@ class Growth:
         self.journal = Journal(pool, run)
         self._pool, self._config, self._served, self._tell = pool, config, models, tell
         self._budget, self._excluded, self._around = budget, excluded, around
-        self._watch = Watch(self.seeds, pool.past(algorithm.known_to(contents.judging, settings)), tell)
+        self._watch = Watch(self.seeds, pool.past(algorithm.known_to(contents.screening, settings)), tell)
         tokenizer = settings.filters.tokenizer
         self._all = Rounds(self.seeds, self.generated, self._watch, tokenizer, excluded, pool.folder)
         self.rejected = self._all.rejected
@@ -132,7 +132,7 @@ class Growth:
         self._halted: Outcome | None = None
         """Nothing more is sent, and how the run will end."""
         self._dry: Outcome | None = None
-        """No further round is judged, and how the run will end once accepted tasks are finished."""
+        """No further round is screened, and how the run will end once accepted tasks are finished."""
         self._is_sending = True
         self._children: set[asyncio.Future[None]] = set()
         self._failed: BaseException | None = None
@@ -156,7 +156,7 @@ class Growth:
 
     @property
     def window(self) -> list[tuple[int, int]]:
-        """(accepted, judged) of the last rounds, as far as this run judged them."""
+        """(accepted, screened) of the last rounds, as far as this run screened them."""
         return [(accepted, accepted + rejected.total()) for accepted, rejected in self._last_rounds]
 
     # The run
@@ -183,7 +183,7 @@ class Growth:
             looking.cancel()
             await self._cancel_children()
             await asyncio.to_thread(self.journal.close)
-            await asyncio.to_thread(save_index, self._pool.folder, self._all.judge.index)
+            await asyncio.to_thread(save_index, self._pool.folder, self._all.screening.index)
 
     async def _grow(self) -> Outcome:
         while True:
@@ -195,15 +195,15 @@ class Growth:
             if self._dry and self.pending == 0:
                 return self._dry
             if self._halted and not self._children:
-                while self._can_judge:  # so that a stopped run leaves no more open than it must
-                    await self._settle(self.rounds[self.judging])
+                while self._can_screen:  # so that a stopped run leaves no more open than it must
+                    await self._settle(self.rounds[self.screening])
                 return self._halted
             if not self._halted and not self._dry:
                 await self._plan_ahead()
                 self._let_begin()
             self._raise_failure()
-            if self._can_judge and self._dry is None:
-                self._start_tasks(await self._settle(self.rounds[self.judging]))
+            if self._can_screen and self._dry is None:
+                self._start_tasks(await self._settle(self.rounds[self.screening]))
                 continue
             try:
                 await asyncio.wait_for(self._changed.wait(), self._grace_s() if self._halted else None)
@@ -211,8 +211,8 @@ class Growth:
                 await self._cancel_children()
 
     @property
-    def _can_judge(self) -> bool:
-        round_ = self.rounds.get(self.judging)
+    def _can_screen(self) -> bool:
+        round_ = self.rounds.get(self.screening)
         return round_ is not None and round_.is_answered and self.room > 0
 
     def halt(self, outcome: Outcome) -> None:
@@ -259,15 +259,15 @@ class Growth:
             child.cancel()
         await asyncio.gather(*children, return_exceptions=True)
 
-    # Rounds: planned ahead, asked, judged in order
+    # Rounds: planned ahead, asked, screened in order
 
     async def _plan_ahead(self) -> None:
         """Plan and begin the rounds that may be planned now and are expected to be needed, in order.
 
         None while enough accepted tasks wait for their follow-ups to keep the server busy.
         """
-        for number in itertools.count(self.judging):
-            if algorithm.known_to(number, self.settings) >= self.judging:
+        for number in itertools.count(self.screening):
+            if algorithm.known_to(number, self.settings) >= self.screening:
                 break
             if number in self.rounds:
                 continue
@@ -275,7 +275,7 @@ class Growth:
                 break
             unread = sum(not round_.is_read for round_ in self.rounds.values())
             expected = unread * self._yield() + self._waiting() / 2
-            if self.room <= expected and (number > self.judging or self.room <= 0):
+            if self.room <= expected and (number > self.screening or self.room <= 0):
                 break
             await self._plan(Round(number, self.settings))
 
@@ -306,7 +306,7 @@ class Growth:
         """Go on with a round that an earlier run planned."""
         round_ = Round(
             opened.number, opened.settings, list(opened.requests), dict(opened.completions), list(opened.waiting),
-            is_read=opened.state == "judging", level=opened.level,
+            is_read=opened.state == "screening", level=opened.level,
         )  # fmt: skip
         self.rounds[round_.number] = round_
         round_.is_answered = not round_.open_requests and not self._second_questions(round_)
@@ -347,17 +347,17 @@ class Growth:
         return algorithm.second_questions(round_.requests, round_.completions, settings, round_.level)
 
     async def _settle(self, round_: Round) -> Sequence[OpenTask]:
-        """Judge the candidates of the next round as far as the goal asks; the tasks accepted."""
+        """Screen the candidates of the next round as far as the goal asks; the tasks accepted."""
         number = round_.number
-        verdicts = await self._around("filter", number, lambda: self.filter(round_))
-        accepted = await self._around("grow", number, lambda: self.grow(round_, verdicts))
+        decisions = await self._around("filter", number, lambda: self.filter(round_))
+        accepted = await self._around("grow", number, lambda: self.grow(round_, decisions))
         if round_.waiting:
             return accepted
         in_all = len(self.generated) - len(self.generated.until(number - 1))
         self._accepted_by_round.append(in_all)
         self._last_rounds.append((round_.accepted, round_.rejected))
         del self.rounds[number]
-        self.judging += 1
+        self.screening += 1
         if len(self._last_rounds) == 1 and (hint := first_signs(round_.accepted, round_.rejected)):
             self._tell(hint)
         if self.tells_rounds:
@@ -367,22 +367,22 @@ class Growth:
             )
         return accepted
 
-    async def filter(self, round_: Round) -> Sequence[algorithm.Verdict]:
-        """Read the round's answers, once, then judge candidates in order as far as the goal asks."""
+    async def filter(self, round_: Round) -> Sequence[algorithm.Decision]:
+        """Read the round's answers, once, then screen candidates in order as far as the goal asks."""
         if not round_.is_read:
             await self.journal.write(self._all.read(round_))
         ids = {one for request in round_.requests for one in request.demonstrations}
         room = self.room  # its parts change meanwhile in the event loop, one after the other
 
-        def screen() -> Sequence[algorithm.Verdict]:
+        def screen() -> Sequence[algorithm.Decision]:
             texts = {one: task.instruction for one, task in self._pool.tasks(ids).items()}
             return self._all.screen(round_, texts, room)
 
         return await asyncio.to_thread(screen)
 
-    async def grow(self, round_: Round, verdicts: Sequence[algorithm.Verdict]) -> Sequence[OpenTask]:
+    async def grow(self, round_: Round, decisions: Sequence[algorithm.Decision]) -> Sequence[OpenTask]:
         """Store what was decided; the accepted tasks, whose follow-ups are now to be asked."""
-        transaction, accepted = self._all.decide(round_, verdicts)
+        transaction, accepted = self._all.record(round_, decisions)
         self.pending += len(accepted)
         if not round_.waiting:
             transaction += await asyncio.to_thread(self._all.settle, round_)
@@ -519,7 +519,7 @@ class Growth:
     def _begin_round(self, round_: Round) -> bool:
         """Is what is left likely to finish all open tasks, and this round with those that it brings?
 
-        Where nothing is open, the next round to be judged begins in any case.
+        Where nothing is open, the next round to be screened begins in any case.
         """
         begun = [one for one in self.rounds.values() if (one.is_begun or one.is_answered) and not one.is_read]
         if self.pending or any(one.number < round_.number for one in begun):
@@ -538,11 +538,13 @@ class Growth:
         return [request for one in self.rounds.values() if one.is_begun for request in one.open_requests]
 
     def _yield(self) -> float:
-        """How many tasks a round is expected to bring."""
-        return algorithm.expected_yield(self.settings, self._accepted_by_round)
+        """How many tasks a round is expected to bring: the mean of the last five, or half of what is asked for."""
+        if recent := self._accepted_by_round[-5:]:
+            return sum(recent) / len(recent)
+        return self.settings.round_size * self.settings.recipe.tasks_per_request / 2
 
     def _waiting(self) -> int:
-        """How many candidates are read and not judged."""
+        """How many candidates are read and not decided yet."""
         return sum(len(one.waiting) for one in self.rounds.values())
 
     # What is said while nothing seems to happen
@@ -552,7 +554,7 @@ class Growth:
         return [client.progress() for client in {id(one): one for one in self._served.clients.values()}.values()]
 
     async def _look(self) -> None:
-        """Say aloud what is waited for when nothing has come for a while."""
+        """Say aloud what the run is waiting for when nothing has come for a while."""
         seen, since = -1, 0.0
         while True:
             await asyncio.sleep(LOOK_S)

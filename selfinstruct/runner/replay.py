@@ -1,4 +1,4 @@
-"""Judging recorded completions again: other rules, another threshold, several pools in one, and no model asked.
+"""Recorded completions decided once more: other rules, another threshold, several pools in one, and no model asked.
 
 Sources are read one after the other, their rounds numbered on, and each round is read, screened and settled as in a
 run. Nothing is planned: what the sources did not ask stays open, and a later `generate` asks it.
@@ -25,9 +25,10 @@ from selfinstruct.pool.exclusions import add_exclusions
 from selfinstruct.pool.journal import now
 from selfinstruct.pool.opening import Pool, is_pool, open_for_reading, read_meta, seeds_digest
 from selfinstruct.pool.originals import SEEDS_FILE, is_originals
-from selfinstruct.pool.recorded import Exchange, OriginalSource, PoolSource, RecordedRound
+from selfinstruct.pool.recorded import OF_ORIGINALS, Exchange, OriginalSource, PoolSource, RecordedRound
 from selfinstruct.pool.statements import Statement
 from selfinstruct.recipes import recipe_of
+from selfinstruct.runner.rehearsal import rehearse
 from selfinstruct.runner.rounds import Generated, Round, Rounds
 from selfinstruct.runner.watch import Tell, Watch
 from selfinstruct.seeds import read_seeds
@@ -36,16 +37,14 @@ from selfinstruct.settings import Settings
 from selfinstruct.steps import judging
 from selfinstruct.types import Request, Task
 
-ORIGINALS = "paper"
-"""The recipe of the original code."""
 RUN = 1
 """A replayed pool is made by its first run."""
 Source = OriginalSource | PoolSource
 
 
-def recorded_recipe(folders: Sequence[Path]) -> str | None:
-    """The recipe that these sources were asked by where that is known before they are read."""
-    return ORIGINALS if all(map(is_originals, folders)) else None
+def can_read(recipe: str, folders: Sequence[Path]) -> bool:
+    """Whether a recipe can read these sources, as far as that is known before they are opened."""
+    return recipe in OF_ORIGINALS or not all(map(is_originals, folders))
 
 
 def replay(folders: Sequence[Path], config: Config, tell: Tell) -> None:
@@ -64,11 +63,11 @@ def replay(folders: Sequence[Path], config: Config, tell: Tell) -> None:
         if not pool.is_new:
             raise PoolError(f"{config.pool}: there is a pool already; replay makes a new one, name another --pool")
         sources, seeds, offline = _open(folders, config, settings, stack, tell)
-        at_once(algorithm.check(settings, seeds))
+        at_once(rehearse(settings, seeds))
         rounds = Rounds(seeds, Generated([]), Watch(seeds), settings.filters.tokenizer, lambda _: excluded)
         numbers = itertools.count()
-        judged = _judge_all(sources, rounds, numbers, excluded)
-        pool.create(seeds, config.seed, offline=offline, more=itertools.chain(add_exclusions(exclusions), judged))
+        decided = _decide_all(sources, rounds, numbers, excluded)
+        pool.create(seeds, config.seed, offline=offline, more=itertools.chain(add_exclusions(exclusions), decided))
     tell(f"instructions accepted: {len(rounds.generated):,}, in {next(numbers):,} recorded rounds")
 
 
@@ -100,7 +99,8 @@ def _open(
             meta = read_meta(connection)
             if removed := len(read_removed(connection, Removed()).positions):
                 tell(
-                    f"{folder}: {removed:,} removed tasks are judged like the others; remove them in the new pool again"
+                    f"{folder}: {removed:,} removed tasks are decided on like all others; "
+                    "remove them in the new pool again"
                 )
             own_seeds[meta["seeds"]] = load_seeds(connection)
             kinds.add(json.loads(meta["offline"]))
@@ -121,26 +121,28 @@ def _open(
 
 
 def _as_original(config: Config, settings: Settings) -> Settings:
-    """The settings with the recipe of the original code, its prompts and stages."""
-    recipe = config.recipe.model_copy(update={"name": ORIGINALS})
+    """The settings with a recipe that reads what the original code recorded, its prompts and stages."""
+    if settings.recipe.name in OF_ORIGINALS:
+        return settings
+    recipe = config.recipe.model_copy(update={"name": OF_ORIGINALS[0]})
     own = pool_settings(config.model_copy(update={"recipe": recipe}), "recorded")
     prompts = {**settings.prompts, **own.prompts}
-    recipe = settings.recipe.model_copy(update={"name": ORIGINALS})
+    recipe = settings.recipe.model_copy(update={"name": OF_ORIGINALS[0]})
     return settings.model_copy(update={"recipe": recipe, "prompts": prompts, "stages": own.stages})
 
 
-def _judge_all(
+def _decide_all(
     sources: Iterable[Source], rounds: Rounds, numbers: Iterator[int], excluded: Excluded | None
 ) -> Iterator[Statement]:
     """The statements that fill the new pool, in order; each round takes one of the numbers."""
     yield statements.insert("runs", {"id": RUN, "started_at": now(), "host": "", "pid": 0})
     for source in sources:
         for round_ in source.rounds():
-            yield from _judge_round(source, round_, rounds, next(numbers), excluded)
+            yield from _decide_round(source, round_, rounds, next(numbers), excluded)
     yield statements.end_run(RUN, now(), 0, statements.REPLAYED)
 
 
-def _judge_round(
+def _decide_round(
     source: Source, recording: RecordedRound, rounds: Rounds, number: int, excluded: Excluded | None
 ) -> Iterator[Statement]:
     settings = recording.settings
@@ -151,7 +153,7 @@ def _judge_round(
     for _, completion in exchanges:
         yield from statements.journal(completion, RUN, now())
     yield from rounds.read(round_)
-    verdicts = rounds.screen(round_, recording.shown)
+    decisions = rounds.screen(round_, recording.shown)
     for place, candidate in enumerate(replace(one, source=recording.source) for one in recording.taken):
         # A request stands for each instruction whose completion is not recorded, so that counts add up.
         request = Request(
@@ -160,15 +162,17 @@ def _judge_round(
         )  # fmt: skip
         yield statements.add_request(request)
         yield statements.stands_for_one(request)
-        verdicts.append(rounds.judge.contaminated(candidate, settings) or rounds.judge.take(candidate, settings))
-    decided, _ = rounds.decide(round_, verdicts)
+        decisions.append(
+            rounds.screening.contaminated(candidate, settings) or rounds.screening.take(candidate, settings)
+        )
+    decided, _ = rounds.record(round_, decisions)
     yield from decided
     yield from rounds.settle(round_)
-    for verdict in verdicts:
-        if isinstance(verdict, algorithm.Accepted):
-            found = source.follow_ups(verdict.candidate)
-            followed = [_kept(one, recording.source, number, verdict.task) for one in found]
-            yield from _follow(number, verdict.task, followed, settings, rounds.seeds, excluded)
+    for decision in decisions:
+        if isinstance(decision, algorithm.Accepted):
+            found = source.follow_ups(decision.candidate)
+            followed = [_kept(one, recording.source, number, decision.task) for one in found]
+            yield from _follow(number, decision.task, followed, settings, rounds.seeds, excluded)
 
 
 def _follow(

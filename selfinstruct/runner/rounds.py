@@ -34,7 +34,7 @@ class Round:
     requests: list[Request] = field(default_factory=list)
     completions: dict[str, Completion] = field(default_factory=dict)
     waiting: list[Candidate] = field(default_factory=list)
-    """Read and not yet judged, in order."""
+    """Read and not decided yet, in order."""
     is_read: bool = False
     level: int = 0
     """How strongly it is steered away from what the pool has too much of."""
@@ -43,7 +43,7 @@ class Round:
     is_answered: bool = False
     """Every question of the round has its final answer."""
     accepted: int = 0
-    """By this run; an earlier one may have judged its first candidates."""
+    """By this run; an earlier one may have screened its first candidates."""
     rejected: Counter[str] = field(default_factory=Counter)
     """By this run, with what could not be read: how often for which reason."""
 
@@ -100,7 +100,7 @@ class Rounds:
         """How often each reason has rejected an instruction."""
         self._watch = watch
         index = load_index(folder, tokenizer, lambda place: next(self._known(place), None)) if folder else None
-        self.judge = algorithm.Judge(tokenizer, self._known, index, excluded)
+        self.screening = algorithm.Screening(tokenizer, self._known, index, excluded)
 
     def read(self, round_: Round) -> list[Statement]:
         """Read a round's answers, all of which are there."""
@@ -111,43 +111,43 @@ class Rounds:
         self._watch.unread(rejections)
         return statements.read_round(round_.number, candidates, rejections, round_.requests)
 
-    def screen(self, round_: Round, texts: Mapping[str, str], room: float = math.inf) -> list[algorithm.Verdict]:
-        """The verdicts on the next candidates, until there are as many tasks as there is room for.
+    def screen(self, round_: Round, texts: Mapping[str, str], room: float = math.inf) -> list[algorithm.Decision]:
+        """The decisions on the next candidates, until there are as many tasks as there is room for.
 
         `texts` has the instructions of the round's demonstrations by id.
         """
         shown = {request.id: request.demonstrations for request in round_.requests}
-        verdicts: list[algorithm.Verdict] = []
+        decisions: list[algorithm.Decision] = []
         for candidate in round_.waiting:
             if room <= 0:
                 break
             examples = [texts[one] for one in shown.get(candidate.request_id, ()) if one in texts]
-            verdicts.append(self.judge.verdict(candidate, examples, round_.settings))
-            room -= isinstance(verdicts[-1], algorithm.Accepted)
-        return verdicts
+            decisions.append(self.screening.decide(candidate, examples, round_.settings))
+            room -= isinstance(decisions[-1], algorithm.Accepted)
+        return decisions
 
-    def decide(
-        self, round_: Round, verdicts: Sequence[algorithm.Verdict]
+    def record(
+        self, round_: Round, decisions: Sequence[algorithm.Decision]
     ) -> tuple[list[Statement], Sequence[OpenTask]]:
         """Take over what was decided on the next candidates; and the accepted tasks, whose questions are now asked."""
         shown = {request.id: request.demonstrations for request in round_.requests}
         transaction: list[Statement] = []
         accepted = []
-        for verdict in verdicts:
-            if isinstance(verdict, algorithm.Accepted):
-                task, parents = verdict.task, shown.get(verdict.candidate.request_id, ())
+        for decision in decisions:
+            if isinstance(decision, algorithm.Accepted):
+                task, parents = decision.task, shown.get(decision.candidate.request_id, ())
                 position = len(self.seeds) + len(self.generated)
-                transaction += statements.accept(position, round_.number, verdict, parents)
+                transaction += statements.accept(position, round_.number, decision, parents)
                 self.generated.rows.append((task.id, task.instruction, task.is_classification, round_.number))
                 accepted.append(OpenTask(task, round_.number, round_.settings))
             else:
-                transaction.append(statements.add_rejection(verdict, round_.number))
-                transaction.append(statements.no_longer_waiting(verdict))
-                self.rejected[verdict.reason] += 1
-                round_.rejected[verdict.reason] += 1
-        round_.waiting = round_.waiting[len(verdicts) :]
+                transaction.append(statements.add_rejection(decision, round_.number))
+                transaction.append(statements.no_longer_waiting(decision))
+                self.rejected[decision.reason] += 1
+                round_.rejected[decision.reason] += 1
+        round_.waiting = round_.waiting[len(decisions) :]
         round_.accepted += len(accepted)
-        self._watch.judged(verdicts)
+        self._watch.screened(decisions)
         return transaction, accepted
 
     def settle(self, round_: Round) -> list[Statement]:
@@ -155,7 +155,7 @@ class Rounds:
         return [statements.settle_round(round_.number), *self._watch.settled(round_.number, round_.settings)]
 
     def _known(self, start: int) -> Iterator[tuple[str, str]]:
-        """(id, instruction) of seeds and accepted tasks, from this place on in the order of judging."""
+        """(id, instruction) of seeds and accepted tasks, from this place on in the order of screening."""
         for seed in self.seeds[start:]:
             yield seed.id, seed.instruction
         for row in itertools.islice(self.generated.rows, max(0, start - len(self.seeds)), None):

@@ -9,7 +9,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from selfinstruct import algorithm
 from selfinstruct.checks.contaminated import Excluded
 from selfinstruct.checks.instruction_language import language_names, strangers
 from selfinstruct.config.roles import limits_of, prices_of, recipe_of, role_of
@@ -24,6 +23,7 @@ from selfinstruct.pool.journal import now
 from selfinstruct.pool.opening import Pool, seeds_digest
 from selfinstruct.runner.clients import serve
 from selfinstruct.runner.pump import Around, Growth, Outcome, plainly
+from selfinstruct.runner.rehearsal import rehearse
 from selfinstruct.runner.watch import Tell
 from selfinstruct.seeds import default_seeds, read_seeds
 from selfinstruct.seeds.benchmarks import read_exclusions
@@ -76,7 +76,7 @@ async def _run(pool: Pool, config: Config, tell: Tell, around: Around, started: 
     exclusions = read_exclusions(config.filters.exclude)
     async with serve(config, tell, known, budget, growths) as models:
         settings = pool_settings(config, models.name, models.context_length, exclusions)
-        await algorithm.check(settings, seeds, models.context_lengths)
+        await rehearse(settings, seeds, models.context_lengths)
         budget.prices = known_prices(budget.limits, config, settings)
         if contents is None:
             pool.create(seeds, config.seed, offline=_is_offline(config))
@@ -167,7 +167,7 @@ def check_same_pool(folder: Path, meta: Mapping[str, str], config: Config) -> No
     if named != meta["seeds"]:
         raise PoolError(
             f"{folder} was grown from other seeds than {config.seeds}; "
-            f"name a new --pool, or judge its completions again: replay {folder} --seeds {config.seeds} --pool NEW"
+            f"name a new --pool, or decide on its completions again: replay {folder} --seeds {config.seeds} --pool NEW"
         )
     was_offline = meta["offline"] == "true"
     if was_offline and not _is_offline(config):

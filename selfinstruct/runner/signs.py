@@ -195,10 +195,10 @@ def ran_dry(rounds: Sequence[tuple[int, Counter[str]]], least: float) -> str:
     A round is given as how many were accepted, and how many were rejected for which reason.
     """
     accepted, reasons = sum(one for one, _ in rounds), sum((rejected for _, rejected in rounds), Counter[str]())
-    judged = accepted + reasons.total()
-    if accepted and accepted >= least * judged:
+    decided = accepted + reasons.total()
+    if accepted and accepted >= least * decided:
         return ""
     return (
-        f"almost nothing new: {accepted:,} of {judged:,} candidates were accepted in the last {len(rounds)} rounds "
+        f"almost nothing new: {accepted:,} of {decided:,} candidates were accepted in the last {len(rounds)} rounds "
         f"{mostly(reasons)}"
     )

@@ -1,6 +1,6 @@
 """The watch over a growing pool: closes windows of rounds, says warnings aloud, and says what a round is to ask for.
 
-What it says for round k follows from the instructions judged and shown in rounds up to `known_to(k)` alone (law 2).
+What it says for round k follows from the instructions screened and shown in rounds up to `known_to(k)` alone (law 2).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from selfinstruct.algorithm import MOST_LAG, Accepted, Verdict, known_to
+from selfinstruct.algorithm import MOST_LAG, Accepted, Decision, known_to
 from selfinstruct.diversity.monitor import Tally, Window, close, warning_text
 from selfinstruct.diversity.steering import Seen, Steering, steering
 from selfinstruct.diversity.verbs import Reading, read
@@ -23,7 +23,7 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class _Closed:
-    """A window with what was judged in it, and the pairs of verb and noun of the pool at its end."""
+    """A window with what was screened in it, and the pairs of verb and noun of the pool at its end."""
 
     window: Window
     tally: Tally
@@ -31,7 +31,7 @@ class _Closed:
 
 
 class Watch:
-    """What was judged and shown so far, as far as later rounds depend on it."""
+    """What was screened and shown so far, as far as later rounds depend on it."""
 
     def __init__(self, seeds: Sequence[Task], past: Past | None = None, tell: Tell = lambda _: None) -> None:
         past = past or Past()
@@ -46,12 +46,12 @@ class Watch:
         pairs.update(read(seed.instruction) for seed in seeds)
         for round_ in past.rounds:
             if round_.number <= last:
-                pairs.subtract(read(text) for text, reason, _ in round_.judged if reason is None)
+                pairs.subtract(read(text) for text, reason, _ in round_.screened if reason is None)
         self._pairs = +pairs
         """Those of the seeds and of what was accepted before the open window."""
         for round_ in past.rounds:
             self._shown[round_.number] = round_.shown
-            for text, reason, score in round_.judged:
+            for text, reason, score in round_.screened:
                 self._count(text, reason, score)
             if round_.number in stored:
                 self._close(stored[round_.number])
@@ -61,14 +61,14 @@ class Watch:
         for rejection in rejections:
             self._count(rejection.text, rejection.reason)
 
-    def judged(self, verdicts: Sequence[Verdict]) -> None:
+    def screened(self, decisions: Sequence[Decision]) -> None:
         """Count what was decided, in order."""
-        for verdict in verdicts:
-            if isinstance(verdict, Accepted):
-                nearest = verdict.likeness.nearest
-                self._count(verdict.task.instruction, None, nearest.score if nearest else None)
+        for decision in decisions:
+            if isinstance(decision, Accepted):
+                nearest = decision.similarity.nearest
+                self._count(decision.task.instruction, None, nearest.score if nearest else None)
             else:
-                self._count(verdict.text, verdict.reason)
+                self._count(decision.text, decision.reason)
 
     def shown(self, number: int, demonstrations: Sequence[str]) -> None:
         """Note which tasks the requests of a round show."""

@@ -95,7 +95,7 @@ async def grow(config: GrowConfig) -> State[Any]:
 
     try:
         async with keys(config.secrets), artifacts.progress(config.pool) as follow:
-            seen = [growths.append, lambda growth: first_rounds.append(growth.judging), follow]
+            seen = [growths.append, lambda growth: first_rounds.append(growth.screening), follow]
             outcome = await until_terminated(_grow(config, seen), stop, GRACE_S)
     except Terminated:
         return await terminated_state()

@@ -77,7 +77,7 @@ class Index:
         """A function that returns for the i-th text what `near_duplicate` would return at the time it is called.
 
         All texts are compared with what is known now in one go; a call adds what has been made known since. So a round
-        is judged in order with the verdicts of one by one (law 4), at the cost of one search.
+        is screened at the cost of one search, and each text as if it came alone (law 4).
         """
         cutoff = _cutoff(threshold, floats=self._floats)
         tokens = [self.tokenize(text) for text in texts]

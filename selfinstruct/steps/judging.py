@@ -36,7 +36,7 @@ from selfinstruct.types import (
 JUDGE = "judge"
 REVISE = "revise"
 STAGES = (JUDGE, REVISE)
-"""Behind those of any recipe."""
+"""After those of any recipe."""
 API: Api = "chat"
 DEFAULT_SAMPLING: Mapping[str, Mapping[str, Any]] = {
     JUDGE: {"temperature": 0.2, "max_tokens": 1024},

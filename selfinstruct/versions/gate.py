@@ -14,7 +14,7 @@ from selfinstruct.similarity.tokens import tokenize
 
 Figures = Mapping[str, float | None]
 LAST_ROUNDS = 20
-"""The judged rounds that count for the recent acceptance."""
+"""The screened rounds that count for the recent acceptance."""
 SHORT_TOKENS = 2
 """An output of at most this many words is short."""
 LONG_TOKENS = 12
@@ -52,7 +52,7 @@ class _Counts:
 def measure(pool: Reader) -> tuple[dict[str, float | None], list[str]]:
     """(figures by name, ids of the tasks in order) of the rows that would be exported now."""
     counts = _Counts()
-    judged = [one for one in pool.rounds() if one.state != "planned"]
+    screened = [one for one in pool.rounds() if one.state != "planned"]
     varied = diversity(evenly(_instructions(pool, counts))).to_json()
     del varied["instructions"]  # the number of tasks
     return {
@@ -61,14 +61,14 @@ def measure(pool: Reader) -> tuple[dict[str, float | None], list[str]]:
         "duplicate_share": _share(counts.duplicates, counts.rows),
         "short_share": _share(counts.short, counts.generations),
         "cut_share": _share(counts.cut, counts.rows),
-        "acceptance": _acceptance(judged),
-        "recent_acceptance": _acceptance(judged[-LAST_ROUNDS:]),
+        "acceptance": _acceptance(screened),
+        "recent_acceptance": _acceptance(screened[-LAST_ROUNDS:]),
         **varied,
     }, counts.tasks
 
 
 def _acceptance(rounds: Sequence[RoundFigures]) -> float | None:
-    """Accepted of judged instructions; None before anything is judged."""
+    """Accepted of screened instructions; None before there is one."""
     accepted = sum(one.accepted for one in rounds)
     return _share(accepted, accepted + sum(sum(one.rejected["instruction"].values()) for one in rounds))
 

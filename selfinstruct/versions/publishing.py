@@ -71,7 +71,7 @@ def _publish(pool: Path, reader: Reader, bounds: PublishSection, options: Option
         "export": {"formats": list(bounds.formats), **options.to_json()},
         "gate": bounds.model_dump(mode="json", exclude={"formats", "split"}),
     }
-    if known:  # a rejected version is judged again by other bounds
+    if known:  # a rejected version is looked at again by other bounds
         names = ("position", "export") if known[-1].is_published else tuple(about)
         if all(known[-1].manifest[name] == about[name] for name in names):
             return Published(known[-1], is_new=False)

@@ -57,7 +57,7 @@ class VllmServer:
     log_path: Path
     tell: Callable[[str], None]
     in_flight: Callable[[], int] = lambda: 0
-    """Counts the requests that are waited for now."""
+    """Counts the requests that have no answer yet."""
     gave_up: Callable[[str], None] = lambda _: None
     """Called with the reason when the server is not started again, repeatedly until the block is left, since whom it
     concerns may not be there yet."""

@@ -24,11 +24,11 @@ function growth(pools) {
         rows: () => bins.map((bin, place) => [bin.name, accepted[place], rejected[place], pool.growth.waiting[place]]),
       }),
       figure({
-        title: titled("Acceptance rate", name), note: "Accepted of all judged instructions. When it falls, the model repeats itself or what is left is hard to add to.",
-        alt: rated.length ? `From ${rated[0].toFixed(0)}% at first to ${rated.at(-1).toFixed(0)}% at last.` : "Nothing was judged yet.",
-        draw: lines({ bins, series: [{ name: "acceptance", style: sideStyle(side), values: rate }], x: "round", y: "accepted of judged", most: 100, format: (value) => `${value.toFixed(0)}%` }),
+        title: titled("Acceptance rate", name), note: "Accepted of all instructions decided. When it falls, the model repeats itself or what is left is hard to add to.",
+        alt: rated.length ? `From ${rated[0].toFixed(0)}% at first to ${rated.at(-1).toFixed(0)}% at last.` : "Nothing was decided yet.",
+        draw: lines({ bins, series: [{ name: "acceptance", style: sideStyle(side), values: rate }], x: "round", y: "accepted of decided", most: 100, format: (value) => `${value.toFixed(0)}%` }),
         columns: ["rounds", "acceptance"],
-        rows: () => bins.map((bin, place) => [bin.name, known(rate[place]) ? `${rate[place].toFixed(1)}%` : "none judged"]),
+        rows: () => bins.map((bin, place) => [bin.name, known(rate[place]) ? `${rate[place].toFixed(1)}%` : "none decided"]),
       })), monitor(pool, name, side)];
   }));
 }

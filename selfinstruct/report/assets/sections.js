@@ -32,7 +32,7 @@ function about(pools) {
 const FIGURES = [
   ["Finished tasks", (pool) => number(pool.status.tasks), (pool) => `grown from ${plural(pool.status.seeds, "seed")}`, (pool) => pool.status.tasks],
   ["Instances", (pool) => number(pool.status.instances), (pool) => (pool.status.tasks ? `${(pool.status.instances / pool.status.tasks).toFixed(2)} a task` : null), (pool) => pool.status.instances],
-  ["Accepted", (pool) => (known(pool.status.acceptance_rate) ? share(pool.status.acceptance_rate, 1, 1) : "none yet"), () => "of judged instructions", (pool) => pool.status.acceptance_rate],
+  ["Accepted", (pool) => (known(pool.status.acceptance_rate) ? share(pool.status.acceptance_rate, 1, 1) : "none yet"), () => "of all instructions decided", (pool) => pool.status.acceptance_rate],
   ["Candidates", (pool) => number(pool.status.candidates), (pool) => `${number(sum(Object.values(pool.status.rejections)))} rejected`, (pool) => pool.status.candidates],
   ["On their way", (pool) => number(pool.status.tasks_pending), (pool) => `${plural(pool.status.waiting, "candidate")} waiting`, (pool) => pool.status.tasks_pending],
   ["Removed", (pool) => number(pool.status.removed), () => "tasks taken out by hand or rule", (pool) => pool.status.removed],

@@ -15,6 +15,8 @@ from collections.abc import Hashable, Sequence
 from rapidfuzz.distance import LCSseq
 
 from selfinstruct.ask import Ask
+from selfinstruct.checks.faults import Fault
+from selfinstruct.checks.screening import InstructionRules
 from selfinstruct.recipes.templates import fill
 from selfinstruct.settings import Settings
 from selfinstruct.similarity.scores import f1_in_floats
@@ -103,6 +105,18 @@ def fault_of_instruction(text: str) -> tuple[str, str] | None:  # noqa: PLR0911 
     return None
 
 
+def instruction_rules(settings: Settings) -> InstructionRules:
+    """The original's rules; settings and demonstrations play no part."""
+    del settings
+
+    def fault(text: str, shown: Sequence[str]) -> Fault | None:
+        del shown
+        found = fault_of_instruction(text)
+        return Fault(*found) if found else None
+
+    return fault
+
+
 async def write_instances(task: Task, ask: Ask, settings: Settings, examples: Sequence[Task]) -> Written:
     """The instances of a task, after it was said whether it is a classification.
 
@@ -164,15 +178,20 @@ def _labelled_pairs(text: str) -> list[tuple[str, str]]:
     return pairs
 
 
-def judge_instances(
-    task: Task, candidates: Sequence[InstanceCandidate], settings: Settings, labels: tuple[str, ...] = ()
+def screen_instances(
+    task: Task,
+    candidates: Sequence[InstanceCandidate],
+    settings: Settings,
+    labels: tuple[str, ...] = (),
+    seeds: Sequence[Task] = (),
 ) -> tuple[tuple[InstanceCandidate, ...], tuple[Rejection, ...]]:
     """The instances that are kept, in the order they were read, and the others with the rule they break.
 
     The original draws its at most 5 instances with a generator seeded once a file and out of a set whose order differs
     from run to run, so its choice cannot be had again. Here it is a uniform draw of `max_instances` that depends on the
-    pool's seed and the task only.
+    pool's seed and the task only. Labels and seeds play no part.
     """
+    del labels, seeds
     kept: list[InstanceCandidate] = []
     rejections: list[Rejection] = []
 

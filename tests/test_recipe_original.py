@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rouge_score import rouge_scorer, tokenize
 
 from selfinstruct.pool.originals import Recording, instruction_key, read_originals
-from selfinstruct.recipes import compat
+from selfinstruct.recipes import original
 from selfinstruct.settings import RecipeSettings, Settings
 from selfinstruct.types import (
     Candidate,
@@ -29,7 +29,7 @@ from selfinstruct.types import (
 )
 from tests.builders import changed, settle
 
-PROMPTS = Path(compat.__file__).parent / "prompts" / "paper"
+PROMPTS = Path(original.__file__).parent / "prompts" / "paper"
 PARITY = Path(__file__).resolve().parents[2] / "shared" / "parity"
 needs_parity = pytest.mark.skipif(
     not PARITY.is_dir(), reason=f"PARITY NOT TESTED: the recorded runs of the original are not at {PARITY}"
@@ -43,7 +43,7 @@ LOOSE = st.lists(
 
 def settings(**values: Any) -> Settings:
     prompts = {path.stem: path.read_text(encoding="utf-8") for path in PROMPTS.glob("*.txt")}
-    recipe = RecipeSettings(name="paper", tasks_per_request=7, compat=True)
+    recipe = RecipeSettings(name="original", tasks_per_request=7)
     return changed(Settings(seed=1, recipe=recipe, prompts=prompts, stages={}), **values)
 
 
@@ -60,17 +60,17 @@ def answer(text: str, finish_reason: str = "stop", name: str = "r") -> Completio
 
 
 def proposals(text: str, finish_reason: str = "stop") -> list[Candidate | Rejection]:
-    return compat.read_proposals(request(), answer(text, finish_reason), SETTINGS)
+    return original.read_proposals(request(), answer(text, finish_reason), SETTINGS)
 
 
 def pairs(text: str, *, is_classification: bool = False) -> list[tuple[str, str]]:
-    read = compat.read_instances(answer(text), is_classification=is_classification)
+    read = original.read_instances(answer(text), is_classification=is_classification)
     return [(one.input, one.output) for one in read]
 
 
-def judged(*instances: tuple[str, str], **values: Any) -> tuple[list[tuple[str, str]], list[str]]:
+def screened(*instances: tuple[str, str], **values: Any) -> tuple[list[tuple[str, str]], list[str]]:
     candidates = [InstanceCandidate("r", place, *pair) for place, pair in enumerate(instances)]
-    kept, rejected = compat.judge_instances(TASK, candidates, settings(**values))
+    kept, rejected = original.screen_instances(TASK, candidates, settings(**values))
     assert len(kept) + len(rejected) == len(candidates)
     return [(one.input, one.output) for one in kept], [one.reason for one in rejected]
 
@@ -99,7 +99,7 @@ def test_a_cut_list_is_lost_whole() -> None:
 
 @pytest.mark.parametrize("completion", [answer(" \n"), Completion("r", "failed", "", "too_long")])
 def test_nothing_to_read_is_one_rejection(completion: Completion) -> None:
-    [lost] = compat.read_proposals(request(), completion, SETTINGS)
+    [lost] = original.read_proposals(request(), completion, SETTINGS)
     assert isinstance(lost, Rejection)
     assert lost.reason == "unreadable"
 
@@ -125,7 +125,7 @@ def test_nothing_to_read_is_one_rejection(completion: Completion) -> None:
     ],
 )
 def test_instructions_are_judged_by_the_original_rules_in_their_order(text: str, reason: str | None) -> None:
-    fault = compat.fault_of_instruction(text)
+    fault = original.fault_of_instruction(text)
     assert (fault and fault[0]) == reason
 
 
@@ -176,23 +176,23 @@ def test_instances_of_classification_are_read_label_first(text: str, read: list[
 def test_instances_are_judged_by_the_original_rules(
     instances: list[tuple[str, str]], kept: list[tuple[str, str]], reasons: list[str]
 ) -> None:
-    assert judged(*instances) == (kept, reasons)
+    assert screened(*instances) == (kept, reasons)
 
 
 def test_at_most_five_are_drawn_and_always_the_same() -> None:
     many = [(str(place), "x") for place in range(20)]
-    kept, reasons = judged(*many)
+    kept, reasons = screened(*many)
     assert (len(kept), reasons) == (5, ["too_many"] * 15)
     assert kept == [one for one in many if one in kept]
-    assert judged(*many) == (kept, reasons)
-    assert judged(*many, seed=2)[0] != kept
+    assert screened(*many) == (kept, reasons)
+    assert screened(*many, seed=2)[0] != kept
 
 
 def test_the_last_instance_of_a_cut_answer_is_not_kept() -> None:
-    read = compat.read_instances(
+    read = original.read_instances(
         answer("Example 1\nInput: a\nOutput: b\nExample 2\nInput: c\nOutput: d", "length"), is_classification=False
     )
-    kept, rejected = compat.judge_instances(TASK, read, SETTINGS)
+    kept, rejected = original.screen_instances(TASK, read, SETTINGS)
     assert [one.output for one in kept] == ["b"]
     assert [one.reason for one in rejected] == ["cut_off"]
 
@@ -200,7 +200,7 @@ def test_the_last_instance_of_a_cut_answer_is_not_kept() -> None:
 def write(task: Task, seeds: tuple[Task, ...] = (), **answers: Completion) -> Written | list[Prompt]:
     """What is written after these answers by stage, or the questions that are asked next."""
     given = {(stage, 0): completion for stage, completion in answers.items()}
-    return settle(lambda ask: compat.write_instances(task, ask, SETTINGS, seeds), given)
+    return settle(lambda ask: original.write_instances(task, ask, SETTINGS, seeds), given)
 
 
 @pytest.mark.parametrize(
@@ -252,7 +252,7 @@ def test_any_list_is_read(text: str, reason: str) -> None:
     assert items
     for item in items:
         if isinstance(item, Candidate):
-            compat.fault_of_instruction(item.instruction)
+            original.fault_of_instruction(item.instruction)
 
 
 @given(st.one_of(ANY_TEXT, LOOSE), st.one_of(ANY_TEXT, LOOSE), st.sampled_from(["answer", "failed"]))
@@ -261,19 +261,19 @@ def test_every_follow_up_ends_and_counts_add_up(label: str, text: str, kind: Any
     end = write(TASK, classify=classify, instances=instances)
     assert isinstance(end, Written)
     assert end.candidates or end.rejections
-    kept, rejected = compat.judge_instances(TASK, end.candidates, SETTINGS)
+    kept, rejected = original.screen_instances(TASK, end.candidates, SETTINGS)
     assert len(kept) + len(rejected) == len(end.candidates)
 
 
 @given(ANY_TEXT)
 def test_tokens_are_those_of_the_reference(text: str) -> None:
-    assert list(compat.tokens(text)) == tokenize.tokenize(text, None)
+    assert list(original.tokens(text)) == tokenize.tokenize(text, None)
 
 
 @given(*[st.lists(st.sampled_from("abcd 1é"), max_size=40).map("".join)] * 2)
 def test_the_score_is_that_of_the_reference_to_the_last_bit(left: str, right: str) -> None:
     reference = rouge_scorer.RougeScorer(["rougeL"]).score(left, right)["rougeL"].fmeasure
-    assert compat.rouge_l_f1(compat.tokens(left), compat.tokens(right)) == reference
+    assert original.rouge_l_f1(original.tokens(left), original.tokens(right)) == reference
 
 
 # --- against recorded runs of the original --------------------------------------------------------------------------
@@ -284,7 +284,7 @@ def rows(path: Path) -> list[dict[str, Any]]:
 
 
 def seed_tokens() -> list[tuple[str, ...]]:
-    return [compat.tokens(row["instruction"]) for row in rows(PARITY / "seed_tasks.jsonl")]
+    return [original.tokens(row["instruction"]) for row in rows(PARITY / "seed_tasks.jsonl")]
 
 
 def all_instances(recording: Recording, instructions: list[str]) -> set[tuple[str, str, str]]:
@@ -296,7 +296,7 @@ def all_instances(recording: Recording, instructions: list[str]) -> set[tuple[st
             task = Task(f"t{place}", text, None)
             end = write(task, **answers)
             assert isinstance(end, Written)
-            kept, _ = compat.judge_instances(task, end.candidates, SETTINGS)
+            kept, _ = original.screen_instances(task, end.candidates, SETTINGS)
             found |= {(text, one.input, one.output) for one in kept}
     return found
 
@@ -314,11 +314,11 @@ def test_the_first_recorded_run_is_judged_exactly_as_the_original_judged_it() ->
     scores_of: list[list[float]] = []
     reasons: Counter[str] = Counter()
     for asked, done in (exchange for exchanges in recording.rounds for exchange in exchanges):
-        for candidate in compat.read_proposals(asked, done, SETTINGS):
+        for candidate in original.read_proposals(asked, done, SETTINGS):
             assert isinstance(candidate, Candidate)
-            fault = compat.fault_of_instruction(candidate.instruction)
-            words = compat.tokens(candidate.instruction)
-            scores = [compat.rouge_l_f1(known, words) for known in pool]
+            fault = original.fault_of_instruction(candidate.instruction)
+            words = original.tokens(candidate.instruction)
+            scores = [original.rouge_l_f1(known, words) for known in pool]
             if fault or max(scores) > 0.7:
                 reasons[fault[0] if fault else "near_duplicate"] += 1
                 continue
@@ -355,9 +355,9 @@ def test_the_second_recorded_run_gives_the_same_instances_and_averages() -> None
     pool = seed_tokens()
     compared = 0
     for text in instructions:
-        words = compat.tokens(text)
+        words = original.tokens(text)
         if text in averages:
-            mean = sum(compat.rouge_l_f1(known, words) for known in pool) / len(pool)
+            mean = sum(original.rouge_l_f1(known, words) for known in pool) / len(pool)
             assert mean == pytest.approx(averages[text], rel=0, abs=1e-12)
             compared += 1
         pool.append(words)
