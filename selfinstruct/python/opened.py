@@ -28,7 +28,7 @@ from selfinstruct.pool.removal import Kind, change, selected
 from selfinstruct.python import frames
 from selfinstruct.python.ended import Ended, ended
 from selfinstruct.python.functions import form_name
-from selfinstruct.python.shown import TEXTS, Explanations, table_of_figures, table_of_rows
+from selfinstruct.python.shown import TEXTS, Explanations, page, table_of_figures, table_of_rows
 from selfinstruct.seeds.benchmarks import read_exclusions
 
 if TYPE_CHECKING:
@@ -235,7 +235,7 @@ class Pool:
             **({"ended": self.outcome.why} if self.outcome else {}),
         }
         shown = (dict(zip(TEXTS, (row.instruction, row.input, row.output), strict=True)) for row in rows)
-        return table_of_figures(figures) + table_of_rows(shown)
+        return page(table_of_figures(figures), table_of_rows(shown))
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:

@@ -14,8 +14,12 @@ from selfinstruct.pool.explain import Explanation
 from selfinstruct.python.ended import Ended
 
 TEXTS = ("instruction", "input", "output")
-_CELL = "text-align:left;vertical-align:top"
-_TEXT = "white-space:pre-wrap;margin:0;max-width:60em;font-family:inherit;unicode-bidi:isolate"
+_STYLE = """\
+<style>
+.selfinstruct th, .selfinstruct td { text-align: left; vertical-align: top; }
+.selfinstruct pre { white-space: pre-wrap; margin: 0; max-width: 60em; font-family: inherit; unicode-bidi: isolate; }
+</style>
+"""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -31,7 +35,7 @@ class Preview:
         return "\n\n".join([*rows, *self._shortfall()])
 
     def _repr_html_(self) -> str:
-        return table_of_rows(self._rows()) + "".join(f"<p>{_escaped(one)}</p>" for one in self._shortfall())
+        return page(table_of_rows(self._rows()), *(f"<p>{_escaped(one)}</p>" for one in self._shortfall()))
 
     def _rows(self) -> Iterator[Mapping[str, Any]]:
         return (dict(row) for _, row in self.rows[[*TEXTS]].iterrows())
@@ -52,13 +56,18 @@ class Explanations(tuple[Explanation, ...]):
         )
 
     def _repr_html_(self) -> str:
-        return "".join(f"<h4>{_escaped(one.title)}</h4>{_table(one.lines)}" for one in self)
+        return page(*(f"<h4>{_escaped(one.title)}</h4>{_table(one.lines)}" for one in self))
+
+
+def page(*parts: str) -> str:
+    """Parts in HTML as a notebook shows them."""
+    return f'<div class="selfinstruct">{_STYLE}{"".join(parts)}</div>'
 
 
 def table_of_rows(rows: Iterable[Mapping[str, Any]]) -> str:
     """Rows as a table in HTML, their texts as they are."""
     body = "".join(f"<tr>{''.join(_cell(row[name]) for name in TEXTS)}</tr>" for row in rows)
-    head = "".join(f'<th style="{_CELL}">{name}</th>' for name in TEXTS)
+    head = "".join(f"<th>{name}</th>" for name in TEXTS)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
@@ -68,13 +77,13 @@ def table_of_figures(figures: Mapping[str, object]) -> str:
 
 
 def _table(pairs: Iterable[tuple[str, str]]) -> str:
-    body = "".join(f'<tr><th style="{_CELL}">{_escaped(name)}</th>{_cell(text)}</tr>' for name, text in pairs)
+    body = "".join(f"<tr><th>{_escaped(name)}</th>{_cell(text)}</tr>" for name, text in pairs)
     return f"<table><tbody>{body}</tbody></table>"
 
 
 def _cell(text: str) -> str:
     # In <pre> a notebook looks for no mathematics, which may hold links.
-    return f'<td style="{_CELL}"><pre style="{_TEXT}">{_escaped(text)}</pre></td>'
+    return f"<td><pre>{_escaped(text)}</pre></td>"
 
 
 def _escaped(text: str) -> str:
