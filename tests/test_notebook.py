@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -77,6 +78,23 @@ def notebook() -> Iterator[Notebook]:
 def errors(outputs: list[Output]) -> list[str]:
     """The errors among outputs."""
     return [f"{one['ename']}: {one['evalue']}" for one in outputs if one["kind"] == "error"]
+
+
+def test_the_blocks_of_the_page_run_as_a_notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nbclient, nbformat = pytest.importorskip("nbclient"), pytest.importorskip("nbformat")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    blocks = re.findall(
+        r"^```python\n(.*?)^```$", (ROOT / "docs" / "python.md").read_text("utf-8"), re.MULTILINE | re.DOTALL
+    )
+    assert len(blocks) == 3
+    given = {'model="gpt-4o-mini", ': "", "target=500, max_usd=2": "target=30", "more=100": "more=2"}
+    for old, new in given.items():
+        assert any(old in block for block in blocks)
+        blocks = [block.replace(old, new) for block in blocks]
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(block) for block in blocks])
+    done = nbclient.NotebookClient(book, timeout=100, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    assert not [one for cell in done.cells for one in cell.outputs if one.output_type == "error"]
+    assert {path.name for path in (tmp_path / "outputs").iterdir()} == {"mine", "mine-split", "own", "own-gemini"}
 
 
 def grow_slowly(pool: Path, server: OfflineServer, start: str = "si.generate") -> str:

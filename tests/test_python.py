@@ -158,17 +158,25 @@ def test_trouble_with_access_is_raised_with_the_words_of_the_command_line(
 
 
 SCRIPT = """
-import sys, selfinstruct as si
-try:
-    print(si.generate(sys.argv[1], base_url=sys.argv[2], model="offline", target=40, concurrency=4).outcome.how)
-except KeyboardInterrupt as stopped:
-    print(stopped)
+import asyncio, sys, selfinstruct as si
+
+def work():
+    try:
+        print(si.generate(sys.argv[1], base_url=sys.argv[2], model="offline", target=40, concurrency=4).outcome.how)
+    except KeyboardInterrupt as stopped:
+        print(stopped)
+
+async def in_a_loop():
+    work()
+
+work() if sys.argv[3] == "script" else asyncio.run(in_a_loop())
 """
 
 
-def test_an_interrupted_script_keeps_what_it_has_and_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", ["script", "loop"])
+def test_an_interrupted_program_keeps_what_it_has_and_goes_on_to_the_same_bytes(tmp_path: Path, place: str) -> None:
     with OfflineServer(latency="fixed:0.05") as server:
-        command = [sys.executable, "-c", SCRIPT, str(tmp_path / "p"), server.base_url]
+        command = [sys.executable, "-c", SCRIPT, str(tmp_path / "p"), server.base_url, place]
         with running(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
             wait_until(lambda: counted(tmp_path / "p") > 20, process)
             process.send_signal(signal.SIGINT)

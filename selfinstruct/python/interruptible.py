@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import signal
 import threading
+from collections.abc import Iterator
 from concurrent.futures import Future
 
 from selfinstruct.config.sections import Config
@@ -29,15 +31,36 @@ def run_in_a_thread(config: Config, show: Shown) -> Outcome:
     # What a thread prints goes to the cell of a notebook whose context it has.
     thread = threading.Thread(target=contextvars.copy_context().run, args=(working.run,), name="selfinstruct")
     thread.start()
-    while not working.has_ended.is_set():
-        try:
-            working.has_ended.wait()
-        except KeyboardInterrupt:
-            working.interrupt()
+    with _hearing():
+        while not working.has_ended.is_set():
+            try:
+                working.has_ended.wait()
+            except KeyboardInterrupt:
+                working.interrupt()
     outcome = working.end.result()
     if working.interruptions:
         raise KeyboardInterrupt(f"{outcome.reason}; what was answered is kept, and the same call goes on")
     return outcome
+
+
+@contextlib.contextmanager
+def _hearing() -> Iterator[None]:
+    """Within, Ctrl-C raises KeyboardInterrupt, also where a loop runs that would tell its own tasks and cannot."""
+    is_deaf = threading.current_thread() is threading.main_thread() and _is_in_a_loop()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler) if is_deaf else None
+    try:
+        yield
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGINT, before)
+
+
+def _is_in_a_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 class _Work:
