@@ -38,6 +38,11 @@ def no_questions(instruction: str) -> str | None:
     return "is_question: it asks" if instruction.rstrip().endswith("?") else None
 
 
+async def waits(messages: Any) -> str:
+    """A model, and no check."""
+    return str(messages)
+
+
 # --- what is imported -----------------------------------------------------------------------------------------------
 
 
@@ -102,6 +107,8 @@ def test_the_default_checks_are_those_of_the_configuration() -> None:
         ({"guidance": "\ud800"}, "guidance: this is no text in UTF-8"),
         ({"target": 3, "more": 3}, "target and more: give one of them"),
         ({"model": len}, "model: len is no async function of messages"),
+        ({"model": waits, "base_url": "http://localhost:1/v1"}, "model: waits answers itself; leave out base_url"),
+        ({"judge": True}, "judge: wants a table of keys"),
     ],
 )
 def test_a_wrong_setting_is_one_line(tmp_path: Path, given: dict[str, Any], said: str) -> None:
@@ -191,6 +198,20 @@ def test_an_interrupted_program_keeps_what_it_has_and_goes_on_to_the_same_bytes(
     assert counted(tmp_path / "p") > kept_before
     grow(tmp_path / "q", target=40)
     assert exported(tmp_path / "p") == exported(tmp_path / "q")
+
+
+def test_a_second_interruption_stops_at_once(tmp_path: Path) -> None:
+    with OfflineServer(latency="fixed:90") as server:
+        command = [sys.executable, "-c", SCRIPT, str(tmp_path / "p"), server.base_url, "script"]
+        with running(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            wait_until(lambda: counted(tmp_path / "p", "SELECT COUNT(*) FROM attempts") > 0, process)
+            process.send_signal(signal.SIGINT)
+            assert process.stderr is not None
+            while "stopping" not in process.stderr.readline():
+                pass
+            process.send_signal(signal.SIGINT)
+            said, _ = process.communicate(timeout=30)
+        assert said.startswith("interrupted")
 
 
 def test_a_cancelled_coroutine_keeps_what_it_has(tmp_path: Path) -> None:
@@ -464,10 +485,6 @@ def _made_of_text() -> Callable[..., Any]:
     return check
 
 
-async def _waits(instruction: str) -> str | None:
-    return instruction
-
-
 @staticmethod
 def _decorated(instruction: str) -> str | None:
     return instruction
@@ -479,7 +496,7 @@ def _decorated(instruction: str) -> str | None:
         (lambda text: None, "source of this function cannot be had"),
         (_made_of_text(), "typed: the source of this function cannot be had"),
         (_closure(), "inner uses words from outside of it"),
-        (_waits, "_waits: a check is no async function"),
+        (waits, "waits: a check is no async function"),
         (_decorated.__func__, "the decorator @staticmethod would be lost"),
         (len, "len is no function that was written by `def`"),
     ],

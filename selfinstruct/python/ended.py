@@ -15,7 +15,8 @@ class Ended:
 
     how: How
     """`target`: reached. `budget`: a bound on money, tokens, requests or minutes. `little_new`: almost nothing new
-    came. `access`: the model could not be reached. `interrupted`: also after a crash. `error`: any other."""
+    came. `access`: the model could not be reached. `interrupted`: by a person or an unexpected error. `error`: other.
+    """
     why: str
     """The sentence with which the command line ends."""
 

@@ -66,6 +66,8 @@ def _own(tree: dict[str, Any]) -> dict[str, OwnCode]:
     filters, model = tree.get("filters", {}), tree.get("model", {})
     if callable(model.get("name")):
         name, own_model = asked(model.pop("name"))
+        if beside := model.keys() & {"backend", "base_url"}:
+            raise ConfigError(f"model: {name.rpartition(':')[2]} answers itself; leave out {min(beside)}")
         own[name] = own_model
         model["backend"] = name
     checks = filters.get("checks")

@@ -35,7 +35,7 @@ class Preview:
         return "\n\n".join([*rows, *self._shortfall()])
 
     def _repr_html_(self) -> str:
-        return page(table_of_rows(self._rows()), *(f"<p>{_escaped(one)}</p>" for one in self._shortfall()))
+        return page(table_of_rows(self._rows()), *(f"<pre>{_escaped(one)}</pre>" for one in self._shortfall()))
 
     def _rows(self) -> Iterator[Mapping[str, Any]]:
         return (dict(row) for _, row in self.rows[[*TEXTS]].iterrows())
