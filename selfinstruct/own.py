@@ -21,6 +21,8 @@ from selfinstruct.given_files import read_text
 from selfinstruct.types import digest
 
 OWN = "own"
+_GIVEN: dict[tuple[str, str], Any] = {}
+"""What this program gave, by kind and name."""
 _FILE = regex.compile(r"(?P<path>.+\.py):(?P<name>[^\W\d]\w*)")
 
 
@@ -51,6 +53,11 @@ def stored(name: str, sources: Mapping[str, str]) -> Any:
     return defined(sources.get(key, ""), attribute, "the stored code")
 
 
+def give(kind: str, name: str, value: Any) -> None:
+    """Let a name stand for a value of this program as long as it runs; the last one given counts."""
+    _GIVEN[kind, name] = value
+
+
 @lru_cache(maxsize=64)
 def installed(kind: str, name: str) -> Any:
     """What an installed package gives under a name, by an entry point of the group `selfinstruct.KIND`; None: nothing.
@@ -67,14 +74,14 @@ def installed(kind: str, name: str) -> Any:
 
 
 def named(kind: str, text: str) -> Any:
-    """What `FILE.py:NAME`, or a name that a package brings, stands for; None: it is neither.
+    """What `FILE.py:NAME`, or a name that this program or a package brings, stands for; None: it is neither.
 
     Raises:
         ConfigError: it cannot be read or loaded.
     """
     found = file_and_name(text)
     if found is None:
-        return installed(kind, text)
+        return _GIVEN.get((kind, text)) or installed(kind, text)
     return defined(read_text(Path(found[0]), "a file of Python"), found[1], found[0])
 
 

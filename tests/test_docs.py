@@ -26,6 +26,7 @@ from selfinstruct.config.shaping import pool_settings
 from selfinstruct.errors import SelfInstructError
 from selfinstruct.pool.reader import snapshot, status
 from selfinstruct.pool.schema import TABLES
+from selfinstruct.python import frames
 from selfinstruct.recipes import RECIPES
 from selfinstruct.settings import PoolSettings, Settings
 from selfinstruct.steps import judging
@@ -273,6 +274,15 @@ def test_every_stored_setting_is_named() -> None:
     text = section(POOL, "## Settings")
     for name in Settings.model_fields:
         assert f"`{name}`" in text, name
+
+
+# --- python ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["tasks", "rows", "rejections", "answers", "rounds", "lineage"])
+def test_every_column_of_a_table_of_pandas_is_described_with_its_type(name: str) -> None:
+    described = {row[0]: row[1] for row in cells(section(WRITTEN["python"], f"### {name}()"))}
+    assert described == getattr(frames, name.upper())
 
 
 # --- configuration --------------------------------------------------------------------------------------------------

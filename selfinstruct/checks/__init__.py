@@ -117,6 +117,8 @@ CHECKS: Mapping[str, tuple[OfInstructions | None, OfInstances | None]] = {
 """By name, in the order of `default`: of instructions, of instances."""
 DEFAULT = "default"
 """In a configuration: all of these."""
+default = (*CHECKS,)
+"""The same for a program, to be put into a list with others."""
 CAREFUL = "language_match:lingua"
 """A check that needs the extra `languages`."""
 WITH_PATTERN: Mapping[str, Callable[[str], Validator]] = {"regex": wanted_pattern, "no_regex": forbidden_pattern}

@@ -345,14 +345,10 @@ def remove(
 ) -> None:
     """Leave tasks out of exports and of what the model is shown; `restore` puts them back. Nothing is deleted."""
     from selfinstruct.cli.curation import change_tasks
-    from selfinstruct.pool.removal import Selection
+    from selfinstruct.pool.removal import selected
 
     folder, chosen = _pool_and_more(pool, pool_option, *(ids or ()))
-    if bool(chosen) == (where is not None):
-        raise ConfigError("name the tasks to remove: by ID..., or by --where EXPR")
-    if not reason.strip():
-        raise ConfigError("say why by --reason; whoever looks at the pool later will want to know")
-    selection = Selection(tuple(chosen), where)
+    selection = selected("remove", chosen, reason, where=where)
     change_tasks(folder, "remove", selection, reason, descendants=descendants, dry_run=dry_run)
 
 
@@ -369,12 +365,10 @@ def restore(
 ) -> None:
     """Put removed tasks back."""
     from selfinstruct.cli.curation import change_tasks
-    from selfinstruct.pool.removal import Selection
+    from selfinstruct.pool.removal import selected
 
     folder, chosen = _pool_and_more(pool, pool_option, *(ids or ()))
-    if [bool(chosen), where is not None, event is not None, everything].count(True) != 1:
-        raise ConfigError("name the tasks to put back: by ID..., --where EXPR, --event N, or --all")
-    selection = Selection(tuple(chosen), where, event, everything)
+    selection = selected("restore", chosen, reason, where=where, event=event, everything=everything)
     change_tasks(folder, "restore", selection, reason, dry_run=dry_run)
 
 

@@ -50,7 +50,6 @@ def generate(config: Config, *, as_json: bool, quiet: bool = False) -> int:
             def begin(growth: Growth) -> None:
                 begun(growth)
                 if view is not None:
-                    growth.tells_rounds = False
                     view.watch(growth)
 
             return run(config, _hush if quiet else say, started=begin)

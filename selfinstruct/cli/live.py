@@ -9,6 +9,7 @@ import asyncio
 import sys
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -121,30 +122,23 @@ def can_redraw(console: Console) -> bool:
     return sys.stderr.isatty() and console.is_terminal and not console.is_dumb_terminal
 
 
-class LiveView:
-    """Shows a run in a terminal while the block runs; messages scroll by above it."""
+class Viewer:
+    """Looks at a run again and again, and hands what there is to be seen to `show`, as lines of at most `width`."""
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._live = Live(console=console, auto_refresh=False, transient=True)
+    def __init__(self, show: Callable[[str], None], width: Callable[[], int], every_s: float = DRAWN_EVERY_S) -> None:
+        self._show, self._width, self._every_s = show, width, every_s
         self._looks: deque[Look] = deque()
         self._first: Look | None = None
         self._drawing: asyncio.Task[None] | None = None
 
-    def __enter__(self) -> Self:
-        self._live.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._drawing is not None:
-            self._drawing.cancel()
-        self._live.stop()
-
-    def watch(self, growth: Growth) -> None:
+    def begin(self, growth: Growth) -> None:
         """Begin to show this run. To be called within the event loop that grows it."""
         self._drawing = asyncio.create_task(self._draw(growth))
+
+    def end(self) -> None:
+        """Show nothing more."""
+        if self._drawing is not None:
+            self._drawing.cancel()
 
     async def _draw(self, growth: Growth) -> None:
         while True:
@@ -153,6 +147,31 @@ class LiveView:
             self._looks.append(now)
             while self._looks[0].at_s < now.at_s - RATES_OVER_S:
                 self._looks.popleft()
-            shown = lines(now, self._looks[0], self._first, self._console.width)
-            self._live.update(Text("\n".join(shown)), refresh=True)
-            await asyncio.sleep(DRAWN_EVERY_S)
+            self._show("\n".join(lines(now, self._looks[0], self._first, self._width())))
+            await asyncio.sleep(self._every_s)
+
+
+class LiveView:
+    """Shows a run in a terminal while the block runs; messages scroll by above it."""
+
+    def __init__(self, console: Console) -> None:
+        self._live = Live(console=console, auto_refresh=False, transient=True)
+        self._viewer = Viewer(self._show, lambda: console.width)
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._viewer.end()
+        self._live.stop()
+
+    def watch(self, growth: Growth) -> None:
+        """Begin to show this run instead of a line for each round. To be called within the event loop that grows it."""
+        growth.tells_rounds = False
+        self._viewer.begin(growth)
+
+    def _show(self, text: str) -> None:
+        self._live.update(Text(text), refresh=True)

@@ -42,7 +42,15 @@ def load(path: Path | None, options: Mapping[str, Any], tell: Callable[[str], No
         if isinstance(value, str) and storable(value) != value:
             raise ConfigError(f"{OPTIONS[name].flag}: this is no text in UTF-8: {value!r}")
         if value is not None and value not in ((), []):
-            _put(given, OPTIONS[name].place, value)
+            put(given, OPTIONS[name].place, value)
+    return configured(path, given, tell)
+
+
+def configured(path: Path | None, given: Tree, tell: Callable[[str], None] | None = None) -> Config:
+    """The configuration from settings as a config file has them, over environment, config file and defaults.
+
+    `given` holds single keys and tables. `tell` and errors are those of `load`.
+    """
     file = {} if path is None else _read(path)
     for line in _unheard_variables():
         if tell is not None:
@@ -50,7 +58,7 @@ def load(path: Path | None, options: Mapping[str, Any], tell: Callable[[str], No
     environment: Tree = {}
     for one in OPTIONS.values():
         if value := os.environ.get(one.variable):
-            _put(environment, one.place, value.split() if one.is_list else value)
+            put(environment, one.place, value.split() if one.is_list else value)
     # Of these two, an option wins over the other one in the environment or the file.
     other = {"target": None} if "more" in given else {"more": None} if "target" in given else {}
 
@@ -58,7 +66,7 @@ def load(path: Path | None, options: Mapping[str, Any], tell: Callable[[str], No
         return _named(place, given, path)
 
     try:
-        config = Config.model_validate(_over(_over(file, environment), other | given))
+        config = Config.model_validate(over(over(file, environment), other | given))
     except ValidationError as error:
         raise ConfigError(_fault(error, named, path)) from error
     if config.recipe.name not in RECIPES and not is_own("recipes", config.recipe.name):
@@ -68,17 +76,18 @@ def load(path: Path | None, options: Mapping[str, Any], tell: Callable[[str], No
     return config
 
 
-def _put(tree: Tree, place: str, value: Any) -> None:
+def put(tree: Tree, place: str, value: Any) -> None:
+    """Set what stands at a place such as `budget.max_usd`."""
     section, _, key = place.rpartition(".")
     (tree.setdefault(section, {}) if section else tree)[key] = value
 
 
-def _over(low: Tree, high: Tree) -> Tree:
+def over(low: Tree, high: Tree) -> Tree:
     """One tree of settings over another: single keys replace, tables are merged."""
     merged = {**low, **high}
     for key in low.keys() & high.keys():
         if isinstance(low[key], dict) and isinstance(high[key], dict):
-            merged[key] = _over(low[key], high[key])
+            merged[key] = over(low[key], high[key])
     return merged
 
 

@@ -263,6 +263,11 @@ class Config(PoolSettings):
     publish: PublishSection = PublishSection()
     finetune: FinetuneSection = FinetuneSection()
     _sources: dict[str, str] = PrivateAttr(default_factory=dict)
+    _given: dict[str, OwnCode] = PrivateAttr(default_factory=dict)
+
+    def give(self, own: Mapping[str, OwnCode]) -> None:
+        """Let texts such as `FILE.py:NAME` stand for values of this program, whether or not there is such a file."""
+        self._given.update(own)
 
     def own_code(self, text: str, place: str) -> OwnCode | None:
         """What `FILE.py:NAME` stands for, each file read once; None where the text is something else.
@@ -270,6 +275,8 @@ class Config(PoolSettings):
         Raises:
             ConfigError: the file cannot be read or loaded, or defines no such name.
         """
+        if text in self._given:
+            return self._given[text]
         found = file_and_name(text)
         if found is None:
             return None

@@ -28,6 +28,7 @@ from selfinstruct.pool.records import (
     Position,
     RoundFigures,
     Row,
+    StoredAnswer,
     StoredInstance,
     StoredRejection,
     StoredTask,
@@ -165,6 +166,16 @@ class Reader:
             values,
         )
         return (StoredRejection(row[0], row[1], Rejection(*row[2:])) for row in found)
+
+    def answers(self) -> Iterator[StoredAnswer]:
+        """What came back for requests, in the order of arrival."""
+        found = self.connection.execute(
+            "SELECT c.request_id, c.source, r.stage, r.round, r.task_id, r.position, r.model, c.kind, c.text, "
+            "c.reasoning, c.finish_reason, c.prompt_tokens, c.completion_tokens, c.cached_tokens, c.latency_s, "
+            "c.endpoint, r.candidates, c.received_at "
+            "FROM completions c JOIN requests r ON r.source = c.source AND r.id = c.request_id ORDER BY c.number"
+        )
+        return (StoredAnswer(*row) for row in found)
 
     def verdict_on(self, item: Rejection) -> JudgeVerdict | None:
         """What the judge said of a rejected instance; None where it was not asked."""

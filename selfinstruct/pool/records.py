@@ -98,6 +98,34 @@ class StoredRejection(NamedTuple):
     of: Rejection
 
 
+class StoredAnswer(NamedTuple):
+    """The final answer to a request, or the failure that it ended with."""
+
+    request_id: str
+    source: int
+    stage: str
+    round: int | None
+    task_id: str | None
+    """None where new instructions were asked for."""
+    position: int
+    """Of the request in its round or task, from 0."""
+    model: str
+    kind: str
+    """`answer` or `failed`."""
+    text: str
+    reasoning: str
+    finish_reason: str
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int
+    latency_s: float
+    endpoint: str
+    candidates: int | None
+    """Candidates read out of it; None until it is read."""
+    received_at: str
+    """ISO 8601, UTC."""
+
+
 class RoundFigures(NamedTuple):
     """One round and what became of its candidates."""
 

@@ -32,6 +32,30 @@ class Selection:
     everything: bool = False
 
 
+def selected(
+    kind: Kind,
+    ids: Sequence[str],
+    reason: str,
+    *,
+    where: str | None = None,
+    event: int | None = None,
+    everything: bool = False,
+) -> Selection:
+    """The selection that a user made.
+
+    Raises:
+        ConfigError: tasks are named in no way or in several, or a removal has no reason.
+    """
+    ways = [bool(ids), where is not None, event is not None, everything].count(True)
+    if kind == "remove" and ways != 1:
+        raise ConfigError("name the tasks to remove: by ID..., or by --where EXPR")
+    if kind == "restore" and ways != 1:
+        raise ConfigError("name the tasks to put back: by ID..., --where EXPR, --event N, or --all")
+    if kind == "remove" and not reason.strip():
+        raise ConfigError("say why by --reason; whoever looks at the pool later will want to know")
+    return Selection(tuple(ids), where, event, everything)
+
+
 @dataclass(frozen=True, slots=True)
 class Touched:
     """A task that an event takes."""

@@ -1,0 +1,564 @@
+"""The package as programs import it: growing a pool in a script and in a running loop, tables, own functions."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import selfinstruct as si
+from selfinstruct.cli import commands as cli
+from selfinstruct.config.loading import load
+from selfinstruct.config.sections import FIELDS, OPTIONS
+from selfinstruct.config.shaping import pool_settings
+from selfinstruct.exports.row_files import COLUMNS
+from selfinstruct.models.offline.server import OfflineServer
+from selfinstruct.python import frames
+from selfinstruct.python.functions import kept
+from selfinstruct.python.keywords import KEYWORDS, TABLES, read
+from selfinstruct.types import Instance
+from tests.builders import ROOT, exported, grow, rows
+from tests.pools import SMALL_SEEDS, Asked, Proposed, small_pool, task_of, write_pool
+from tests.processes import counted, running, wait_until
+
+
+def no_questions(instruction: str) -> str | None:
+    """A check, as somebody writes it in a script."""
+    return "is_question: it asks" if instruction.rstrip().endswith("?") else None
+
+
+async def waits(messages: Any) -> str:
+    """A model, and no check."""
+    return str(messages)
+
+
+# --- what is imported -----------------------------------------------------------------------------------------------
+
+
+def test_the_import_alone_brings_nothing_heavy() -> None:
+    code = "import sys, selfinstruct; print({'pydantic', 'pandas', 'typer', 'openai'} & {*sys.modules})"
+    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True)
+    assert found.stdout == "set()\n"
+
+
+def test_every_public_name_is_there_and_no_other() -> None:
+    assert all(getattr(si, name) is not None for name in si.__all__)
+    assert dir(si) == sorted(si.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'grow'"):
+        si.grow  # noqa: B018
+    assert (ROOT / "selfinstruct" / "py.typed").exists()
+
+
+# --- settings -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("function", [si.generate, si.agenerate])
+def test_every_setting_is_a_keyword_with_its_default(function: Callable[..., Any]) -> None:
+    shown = inspect.signature(function).parameters
+    assert {*OPTIONS, *TABLES} <= shown.keys()
+    for place, field in FIELDS.items():
+        table, _, key = place.rpartition(".")
+        if table not in {"publish", "finetune"} and KEYWORDS.get(key) == place and key not in {"pool", *TABLES}:
+            assert shown[key].default == field.get_default(), place
+    for name, one in OPTIONS.items():
+        assert KEYWORDS[name] == one.place
+
+
+def test_keywords_tables_and_a_config_file_come_to_what_the_command_line_reads(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text('[recipe]\nguidance = "short"\n[model]\nname = "a"\ntop_p = 0.5\n', encoding="utf-8")
+    options = {"pool": tmp_path / "p", "model": "b", "max_usd": 2, "base_url": "http://localhost:1/v1"}
+    wanted = load(path, {**options, "base_url": ["http://localhost:1/v1"]})
+    assert read(tmp_path / "p", path, {"model": "b", "max_usd": 2, "base_url": options["base_url"]}) == wanted
+    given = {"model": {"name": "b", "top_p": 0.5}, "budget": {"max_usd": 2}, "guidance": "short"}
+    assert read(tmp_path / "p", None, {**given, "base_url": options["base_url"], "target": None}) == wanted
+
+
+def test_the_default_checks_are_those_of_the_configuration() -> None:
+    listed = read(None, None, {"checks": [*si.checks.default]})
+    assert pool_settings(listed, "m").filters.checks == pool_settings(load(None, {}), "m").filters.checks
+    assert pool_settings(read(None, None, {"checks": []}), "m").filters.checks == ()
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"tempratur": 1}, "unknown setting 'tempratur'; did you mean temperature?"),
+        ({"num_tasks": 3}, "unknown setting 'num_tasks'; did you mean target?"),
+        ({"Max_USD": 3}, "did you mean max_usd?"),
+        ({"command": "x", "vllm_model": "y"}, "unknown setting 'vllm_model'"),
+        ({"name": "x"}, "give its table: model={'name': ...} or recipe={'name': ...}"),
+        ({"formats": ["alpaca"]}, "give its table: publish={'formats': ...}"),
+        ({"api_key": "sk-1"}, "a key itself is never written here"),
+        ({"qqqq": 1}, "unknown setting 'qqqq'; docs/configuration.md lists them"),
+        ({"judge": {"enabeld": True}}, "unknown key 'judge.enabeld'; did you mean enabled?"),
+        ({"target": "x"}, "--target: wants a whole number, such as 1000 or 1k, found 'x'"),
+        ({"guidance": "\ud800"}, "guidance: this is no text in UTF-8"),
+        ({"target": 3, "more": 3}, "target and more: give one of them"),
+        ({"model": len}, "model: len is no async function of messages"),
+        ({"model": waits, "base_url": "http://localhost:1/v1"}, "model: waits answers itself; leave out base_url"),
+        ({"judge": True}, "judge: wants a table of keys"),
+    ],
+)
+def test_a_wrong_setting_is_one_line(tmp_path: Path, given: dict[str, Any], said: str) -> None:
+    with pytest.raises(si.errors.ConfigError) as caught:
+        si.generate(tmp_path / "p", **given)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "p").exists()
+
+
+# --- growing --------------------------------------------------------------------------------------------------------
+
+
+def test_a_script_a_running_loop_and_the_command_line_give_the_same_bytes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def in_a_loop() -> tuple[si.Pool, si.Pool]:
+        blocking = si.generate(tmp_path / "b", target=20, seed=7, quiet=True)
+        return blocking, await si.agenerate(tmp_path / "c", target=20, seed=7, quiet=True)
+
+    in_script = si.generate(str(tmp_path / "a"), target=20, seed=7)
+    assert "from 0 to 20 tasks" in capsys.readouterr().err
+    pools = [in_script, *asyncio.run(in_a_loop())]
+    assert capsys.readouterr() == ("", "")
+    assert cli.run(["generate", str(tmp_path / "d"), "--target", "20", "--seed", "7", "--quiet"]) == 0
+    assert {exported(tmp_path / name) for name in "abcd"} == {exported(tmp_path / "a")}
+    assert [one.outcome for one in pools] == [si.Pool(tmp_path / "d").outcome] * 3
+    again = si.generate(tmp_path / "a", target=20, quiet=True)
+    assert again.outcome is not None
+    assert again.outcome.why == "the target of 20 tasks was reached before"
+
+
+def test_a_run_that_ends_before_its_target_says_how(tmp_path: Path) -> None:
+    pool = si.generate(tmp_path / "p", target=50, max_requests=3, quiet=True)
+    assert pool.outcome is not None
+    assert (pool.outcome.how, "--max-requests" in pool.outcome.why) == ("budget", True)
+    assert si.Pool(tmp_path / "p").outcome == pool.outcome
+    assert len(pool.answers()) == 3
+
+
+def test_trouble_with_access_is_raised_with_the_words_of_the_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    with pytest.raises(si.errors.AccessError, match="wants a key: set OPENAI_API_KEY"):
+        si.generate(tmp_path / "p", model="gpt-4o-mini", quiet=True)
+    with OfflineServer(api_key="right") as server:
+        monkeypatch.setenv("OPENAI_API_KEY", "wrong")
+        with pytest.raises(si.errors.AccessError, match="OPENAI_API_KEY"):
+            asyncio.run(si.agenerate(tmp_path / "p", base_url=server.base_url, model="offline", quiet=True))
+    with pytest.raises(si.errors.PoolError, match="no such pool"):
+        si.Pool(tmp_path / "p")
+
+
+SCRIPT = """
+import asyncio, sys, selfinstruct as si
+
+def work():
+    try:
+        print(si.generate(sys.argv[1], base_url=sys.argv[2], model="offline", target=40, concurrency=4).outcome.how)
+    except KeyboardInterrupt as stopped:
+        print(stopped)
+
+async def in_a_loop():
+    work()
+
+work() if sys.argv[3] == "script" else asyncio.run(in_a_loop())
+"""
+
+
+@pytest.mark.parametrize("place", ["script", "loop"])
+def test_an_interrupted_program_keeps_what_it_has_and_goes_on_to_the_same_bytes(tmp_path: Path, place: str) -> None:
+    with OfflineServer(latency="fixed:0.05") as server:
+        command = [sys.executable, "-c", SCRIPT, str(tmp_path / "p"), server.base_url, place]
+        with running(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            wait_until(lambda: counted(tmp_path / "p") > 20, process)
+            process.send_signal(signal.SIGINT)
+            said, told = process.communicate(timeout=60)
+        assert (said, process.returncode) == ("interrupted; what was answered is kept, and the same call goes on\n", 0)
+        assert "stopping: nothing more is sent" in told
+        kept_before = counted(tmp_path / "p")
+        stopped = si.Pool(tmp_path / "p")
+        assert stopped.outcome is not None
+        assert stopped.outcome.how == "interrupted"
+        subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    assert counted(tmp_path / "p") > kept_before
+    grow(tmp_path / "q", target=40)
+    assert exported(tmp_path / "p") == exported(tmp_path / "q")
+
+
+def test_a_second_interruption_stops_at_once(tmp_path: Path) -> None:
+    with OfflineServer(latency="fixed:90") as server:
+        command = [sys.executable, "-c", SCRIPT, str(tmp_path / "p"), server.base_url, "script"]
+        with running(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            wait_until(lambda: counted(tmp_path / "p", "SELECT COUNT(*) FROM attempts") > 0, process)
+            process.send_signal(signal.SIGINT)
+            assert process.stderr is not None
+            while "stopping" not in process.stderr.readline():
+                pass
+            process.send_signal(signal.SIGINT)
+            said, _ = process.communicate(timeout=30)
+        assert said.startswith("interrupted")
+
+
+def test_a_cancelled_coroutine_keeps_what_it_has(tmp_path: Path) -> None:
+    async def cancelled() -> None:
+        with OfflineServer(latency="fixed:0.05") as server:
+            work = si.agenerate(tmp_path / "p", base_url=server.base_url, model="offline", target=60, quiet=True)
+            task = asyncio.create_task(work)
+            while counted(tmp_path / "p") < 10:  # noqa: ASYNC110 - nothing tells
+                await asyncio.sleep(0.01)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+    asyncio.run(cancelled())
+    pool = si.Pool(tmp_path / "p")
+    assert pool.outcome is not None
+    assert (pool.outcome.how, len(pool.answers()) >= 10) == ("interrupted", True)
+
+
+def test_a_preview_shows_rows_and_keeps_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    found = si.preview(2, guidance="short")
+    assert found.rows.task_id.nunique() == 2
+    assert found.outcome.how == "target"
+    assert all(text in repr(found) for text in found.rows.instruction)
+    assert not [*tmp_path.iterdir()]
+    with pytest.raises(si.errors.ConfigError, match="there is no target"):
+        si.preview(2, target=5)
+
+
+# --- tables ---------------------------------------------------------------------------------------------------------
+
+TABLES_OF = {
+    "tasks": frames.TASKS,
+    "rows": frames.ROWS,
+    "rejections": frames.REJECTIONS,
+    "answers": frames.ANSWERS,
+    "rounds": frames.ROUNDS,
+}
+
+
+def types_of(frame: pd.DataFrame) -> dict[str, str]:
+    """The types of the columns by name, as a user sees them."""
+    return {str(name): str(kind) for name, kind in frame.dtypes.items()}
+
+
+def test_the_types_of_all_tables_are_the_same_whatever_is_in_them(tmp_path: Path) -> None:
+    empty, judged = write_pool(tmp_path / "empty", SMALL_SEEDS, []), tmp_path / "judged"
+    grow(judged, target=12)
+    for folder in (empty, small_pool(tmp_path / "small"), judged):
+        pool = si.Pool(folder)
+        for name, columns in TABLES_OF.items():
+            assert types_of(getattr(pool, name)()) == columns, (folder.name, name)
+        assert types_of(pool.lineage(pool.tasks().id.iloc[-1])) == frames.LINEAGE
+    pool = si.Pool(empty)
+    assert [len(getattr(pool, name)()) for name in TABLES_OF] == [2, 0, 0, 0, 0]
+    assert pool.outcome is not None
+    assert pool.metrics()["tasks"] == 0
+    assert "<table>" in pool._repr_html_()
+
+
+def test_the_tables_hold_what_the_pool_holds(tmp_path: Path) -> None:
+    pool = si.Pool(small_pool(tmp_path / "p"))
+    tasks, found, lost, asked, rounds = (getattr(pool, name)() for name in TABLES_OF)
+    assert tasks.origin.tolist() == ["seed"] * 2 + ["generated"] * 3
+    assert tasks.instances.tolist() == [1, 1, 1, 2, 0]
+    assert tasks.parents.iloc[2] == ["s0", "s1"]
+    assert pd.isna(tasks["round"].iloc[0])
+    assert [*found.columns[: len(COLUMNS)]] == [*COLUMNS]
+    assert found.output.tolist() == ["Once upon a time.", "good", "bad"]
+    assert pool.rows(include_seeds=True).origin.tolist() == ["seed"] * 2 + ["generated"] * 3
+    assert lost.reason.tolist() == ["near_duplicate", "too_short", "refusal", "too_short"]
+    assert lost.score.iloc[0] == 1.0
+    assert (len(asked), asked.kind.unique().tolist()) == (7, ["answer"])
+    assert asked.received_at.iloc[0] == pd.Timestamp("2026-01-01T00:00:00Z")
+    assert rounds[["number", "accepted", "rejected", "rejected_instances"]].values.tolist() == [
+        [0, 2, 2, 0],
+        [1, 1, 1, 1],
+    ]
+    assert rounds.reasons.iloc[0]["instruction"] == {"near_duplicate": 1, "too_short": 1}
+
+
+def test_lineage_goes_back_to_the_seeds(tmp_path: Path) -> None:
+    pool = si.Pool(small_pool(tmp_path / "p"))
+    sea = task_of(0, 0, 0)
+    found = pool.lineage(task_of(1, 0, 0))
+    assert [*zip(found.generation, found.id, strict=True)] == [(0, task_of(1, 0, 0)), (1, "s0"), (1, sea), (2, "s1")]
+    with pytest.raises(si.errors.PoolError, match="no such task"):
+        pool.lineage("nothing")
+
+
+def test_why_tells_what_explain_tells(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pool = si.Pool(small_pool(tmp_path / "p"))
+    found = pool.why("near_duplicate")
+    assert [one.title for one in found] == [f"rejected instruction {found[0].title.split()[-1]}"]
+    assert cli.run(["explain", str(tmp_path / "p"), "near_duplicate"]) == 0
+    assert capsys.readouterr().out.strip() == repr(found).strip()
+    with pytest.raises(si.errors.PoolError):
+        pool.why("no such thing anywhere")
+
+
+def test_figures_are_those_of_status_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pool = si.Pool(small_pool(tmp_path / "p"))
+    assert cli.run(["status", str(tmp_path / "p"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == json.loads(json.dumps(pool.metrics()))
+
+
+def test_tasks_are_removed_and_put_back(tmp_path: Path) -> None:
+    pool = si.Pool(small_pool(tmp_path / "p"))
+    sea, old = task_of(0, 0, 0), task_of(1, 0, 0)
+    assert pool.remove(pool.tasks().id[2:3], reason="too many seas", descendants=True) == [sea, old]
+    assert pool.tasks().is_removed.tolist() == [False, False, True, False, True]
+    assert sea not in pool.rows().task_id.tolist()
+    assert pool.remove(sea, reason="again") == []
+    assert pool.restore([sea]) == [sea]
+    assert pool.restore(everything=True) == [old]
+    assert pool.remove(where="instruction LIKE '%sea%'", reason="x") == [sea, old]
+    assert pool.restore(event=1) == [sea, old]
+    for refused in (
+        lambda: pool.remove([sea], reason=" "),
+        lambda: pool.remove(reason="x"),
+        pool.restore,
+        lambda: pool.restore(sea, everything=True),
+        lambda: pool.remove("nothing", reason="x"),
+    ):
+        with pytest.raises(si.errors.ConfigError):
+            refused()
+
+
+EVIL = "<script>alert(1)</script> \x1b[31m $\\href{javascript:alert(1)}{x}$"
+
+
+def test_a_models_text_is_escaped_wherever_it_is_shown(tmp_path: Path) -> None:
+    one = Proposed(EVIL + " a", (Instance(EVIL, EVIL),), nearest=("s1", 0.5))
+    lost = Proposed(EVIL + " b", reason="too_short", evidence=EVIL)
+    pool = si.Pool(write_pool(tmp_path / "p", SMALL_SEEDS, [[Asked(("s0",), (one, lost))]]))
+    shown = [pool._repr_html_(), pool.why("too_short")._repr_html_()]
+    for html in shown:
+        assert "<script" not in html
+        assert "&lt;script&gt;" in html
+        assert "\x1b" not in html
+        assert html.count("<pre>") == html.count("</pre>")
+        assert "$" not in "".join(
+            part.partition("</pre>")[2] for part in html.split("<pre>")
+        )  # no math outside of <pre>
+    assert "\x1b" not in repr(pool.why("too_short"))
+
+
+# --- exports --------------------------------------------------------------------------------------------------------
+
+
+def test_an_export_is_that_of_the_command_line(tmp_path: Path) -> None:
+    grow(tmp_path / "p", target=40)
+    pool = si.Pool(tmp_path / "p")
+    done = pool.export(tmp_path / "a", formats=["messages"], split={"train": 0.95, "test": 0.05}, system="Be kind.")
+    command = ["export", str(tmp_path / "p"), "--format", "messages", "--split", "train=0.95,test=0.05"]
+    assert cli.run([*command, "--system", "Be kind.", "--out", str(tmp_path / "b")]) == 0
+    read_all = [{one.name: one.read_bytes() for one in (tmp_path / name).iterdir()} for name in "ab"]
+    assert read_all[0] == read_all[1]
+    assert {one.name for one in done.paths} == {"messages-train.jsonl", "messages-test.jsonl"}
+    assert {one.parent for one in pool.export().paths} == {tmp_path / "p" / "export"}
+    thirds = pool.export(tmp_path / "c", formats="alpaca", split={"a": Fraction(1, 3), "b": "2/3"})
+    assert len(thirds.paths) == 2
+    with pytest.raises(si.errors.ConfigError, match="did you mean messages"):
+        pool.export(tmp_path / "d", formats=["message"])
+    with pytest.raises(si.errors.ConfigError, match="wanted two or more names with shares"):
+        pool.export(tmp_path / "d", split={"train": 0.5})
+
+
+def test_a_function_of_a_row_is_a_form_of_export(tmp_path: Path) -> None:
+    @si.export_format("gemini")
+    def gemini(row: Any) -> dict[str, Any] | None:
+        return {"contents": [{"parts": [{"text": row.instruction}]}]} if not row.input else None
+
+    def plain(row: Any) -> dict[str, Any]:
+        return {"text": row.output}
+
+    pool = si.Pool(small_pool(tmp_path / "p"))
+    done = pool.export(tmp_path / "out", formats=["gemini", plain])
+    assert {path.name: count for path, count in done.counts.items()} == {"gemini.jsonl": 1, "plain.jsonl": 3}
+    assert done.unfit == {"gemini": {"gemini": 2}}
+    for name, said in (
+        ("messages", "built-in form"),
+        ("all", "built-in form"),
+        ("../x", "name becomes that of a file"),
+    ):
+        with pytest.raises(si.errors.ConfigError, match=said):
+            si.export_format(name)
+
+
+def test_rows_become_a_dataset(tmp_path: Path) -> None:
+    pytest.importorskip("datasets")
+    grow(tmp_path / "p", target=30)
+    pool = si.Pool(tmp_path / "p")
+    whole = pool.to_dataset("messages")
+    assert whole[0]["messages"][0] == {"role": "user", "content": whole[0]["messages"][0]["content"]}
+    assert len(whole) == len(pool.rows())
+    sides = pool.to_dataset("alpaca", split={"train": 0.8, "test": 0.2})
+    assert sorted(sides) == ["test", "train"]
+    assert sides["train"].column_names == ["instruction", "input", "output"]
+    assert len(pool.to_dataset("messages", limit=5)) == 5
+    with pytest.raises(si.errors.ConfigError, match="wanted one form of JSON"):
+        pool.to_dataset("parquet")
+
+
+# --- own functions --------------------------------------------------------------------------------------------------
+
+
+def test_a_check_is_kept_by_its_source_and_holds_without_the_program(tmp_path: Path) -> None:
+    assert si.check(no_questions) is no_questions
+    si.generate(tmp_path / "p", target=40, checks=[*si.checks.default, no_questions], quiet=True)
+    assert rows(tmp_path / "p", "SELECT DISTINCT kind, evidence FROM rejections WHERE reason = 'is_question'") == [
+        ("instruction", "it asks")
+    ]
+    ((stored,),) = rows(tmp_path / "p", "SELECT settings FROM configurations")
+    settings = json.loads(stored)
+    (name,) = (one for one in settings["filters"]["checks"] if one.startswith("own:"))
+    assert name.endswith(":no_questions")
+    (source,) = settings["own_code"].values()
+    assert 'endswith("?")' in source
+    own = tmp_path / "own.py"
+    own.write_text(source, encoding="utf-8")
+    by_file = read(None, None, {"checks": [f"{own}:no_questions"]})
+    assert pool_settings(by_file, "m").filters.checks == (name,)
+    assert cli.run(["replay", str(tmp_path / "p"), "--pool", str(tmp_path / "r")]) == 0
+
+
+IMPORTED = """
+import re
+
+import selfinstruct as si
+
+LETTERS = re.compile("[a-z]")
+
+@si.check
+def has_letters(instruction):
+    return None if LETTERS.search(instruction) else "no_letters"
+"""
+
+
+def test_a_check_of_a_file_that_was_imported_is_kept_with_what_it_uses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "checks_of_mine.py").write_text(IMPORTED, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    import checks_of_mine  # type: ignore[import-not-found]
+
+    _, own = kept(checks_of_mine.has_letters)
+    assert own.source == IMPORTED
+    assert own.value("42") == "no_letters"
+    pool = si.generate(tmp_path / "p", target=10, checks=[checks_of_mine.has_letters], quiet=True)
+    assert "validator_error" not in pool.rejections().reason.tolist()
+    by_name = read(None, None, {"checks": f"{tmp_path / 'checks_of_mine.py'}:has_letters"})
+    assert pool_settings(by_name, "m").own_code == {own.stored.split(":")[1]: IMPORTED}
+
+
+def _closure() -> Callable[..., Any]:
+    words = {"never"}
+
+    def inner(instruction: str) -> str | None:
+        return "word" if instruction in words else None
+
+    return inner
+
+
+def _made_of_text() -> Callable[..., Any]:
+    found: dict[str, Any] = {"__name__": "__main__"}
+    exec("def typed(instruction):\n    return None\n", found)
+    check: Callable[..., Any] = found["typed"]
+    return check
+
+
+@staticmethod
+def _decorated(instruction: str) -> str | None:
+    return instruction
+
+
+@pytest.mark.parametrize(
+    ("function", "said"),
+    [
+        (lambda text: None, "source of this function cannot be had"),
+        (_made_of_text(), "typed: the source of this function cannot be had"),
+        (_closure(), "inner uses words from outside of it"),
+        (waits, "waits: a check is no async function"),
+        (_decorated.__func__, "the decorator @staticmethod would be lost"),
+        (len, "len is no function that was written by `def`"),
+    ],
+)
+def test_a_check_that_cannot_be_kept_is_refused_in_one_line(function: Callable[..., Any], said: str) -> None:
+    with pytest.raises(si.errors.ConfigError) as caught:
+        si.check(function)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_check_may_be_annotated_and_import_what_it_needs() -> None:
+    def has_digits(instruction: Instance) -> None:
+        import re
+
+        class Found:
+            name = "digits"
+            again = name
+
+        return Found.again if re.search(r"\d", str(instruction)) else None  # type: ignore[return-value]
+
+    _, own = kept(has_digits)
+    assert (own.value("a1"), own.value("a")) == ("digits", None)
+
+
+class CountingModel:
+    """A model that is an object with something of its own, which no source could hold."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def __call__(self, messages: list[dict[str, str]], options: dict[str, Any]) -> dict[str, Any]:
+        self.asked += 1
+        form = options.get("response_format", {}).get("json_schema", {}).get("name")
+        text = "It helps people plan their days."
+        if form == "new_tasks":
+            words = ("harbour", "violin", "orchard", "desert", "engine", "poetry")
+            texts = [f"Explain why number {self.asked} {word} matters to {word} people." for word in words]
+            text = json.dumps({"tasks": [{"instruction": one, "is_classification": False} for one in texts]})
+        elif form:
+            text = json.dumps({"missing": "nothing", "inputs": []})
+        return {"text": text, "prompt_tokens": 9, "completion_tokens": 6}
+
+
+def test_a_model_is_any_async_function_of_messages(tmp_path: Path) -> None:
+    model = CountingModel()
+    pool = si.generate(tmp_path / "p", model=model, target=8, rouge_threshold=0.95, quiet=True)
+    assert pool.outcome is not None
+    assert pool.outcome.how == "target"
+    assert model.asked >= len(pool.answers()) > 0
+    assert pool.answers().model.unique().tolist() == ["CountingModel"]
+
+    async def answer(messages: list[dict[str, str]], options: dict[str, Any]) -> Any:
+        return await model(messages, options)
+
+    again = si.generate(tmp_path / "p", model=answer, target=10, rouge_threshold=0.95, quiet=True)
+    assert set(again.answers().model) == {"CountingModel", "answer"}
+
+
+def test_a_key_of_a_model_stays_in_the_environment(tmp_path: Path) -> None:
+    del tmp_path
+    assert "SELFINSTRUCT_API_KEY" not in os.environ
+    with pytest.raises(si.errors.ConfigError, match="not the key itself") as caught:
+        si.generate(api_key_env="sk-abc123def456ghi789")
+    assert "abc123" not in str(caught.value)
