@@ -183,7 +183,7 @@ def _of_instructions(name: str, settings: Settings) -> InstructionCheck | None:
         bind = CHECKS[name][0]
         return bind(settings) if bind else None
     function = _own(name, settings)
-    return of_instruction(name, function) if function and asks_for_instruction(function) else None
+    return of_instruction(name, function) if function and asks_for_instruction(name, function) else None
 
 
 def _of_instances(name: str, settings: Settings, seeds: Sequence[Task]) -> InstanceCheck | None:
@@ -193,7 +193,7 @@ def _of_instances(name: str, settings: Settings, seeds: Sequence[Task]) -> Insta
     function = _own(name, settings)
     if function is None:
         return _as_written(_given(name))
-    return None if asks_for_instruction(function) else _as_written(of_instance(name, function))
+    return None if asks_for_instruction(name, function) else _as_written(of_instance(name, function))
 
 
 def _own(name: str, settings: Settings) -> Callable[..., object] | None:

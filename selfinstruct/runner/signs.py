@@ -183,10 +183,8 @@ class Endings:
         if len(self._last) < most or (kept and kept >= least * most):
             return ""
         said = mostly(sum((rejected for _, rejected in self._last), Counter[str]()))
-        return (
-            f"almost no task keeps an instance: {kept:,} of the last {most:,} {said}; "
-            "`explain` with such a reason shows some"
-        )
+        said = f"{said}; `explain` with such a reason shows some" if said else "(the recipe wrote none)"
+        return f"almost no task keeps an instance: {kept:,} of the last {most:,} {said}"
 
 
 def ran_dry(rounds: Sequence[tuple[int, Counter[str]]], least: float) -> str:
