@@ -178,6 +178,12 @@ def instance_checks(
     return tuple(check for check in found if check is not None)
 
 
+def has_own_check(settings: Settings) -> bool:
+    """Whether settings name a check of instructions that is code of the user's own, or of a package's."""
+    own = ((name, _own(name, settings)) for name in settings.filters.checks if name not in CHECKS)
+    return any(function is not None and asks_for_instruction(name, function) for name, function in own)
+
+
 def _of_instructions(name: str, settings: Settings) -> InstructionCheck | None:
     if name in CHECKS:
         bind = CHECKS[name][0]

@@ -17,6 +17,8 @@ from selfinstruct.own import in_words
 
 _REASON = regex.compile(r"\s*(?P<reason>[a-z][a-z0-9_]{0,63})\s*(?::\s*(?P<evidence>.*))?", regex.DOTALL)
 LONGEST_EVIDENCE = 300
+FAILED = "validator_error"
+"""The reason where a check fails itself; its evidence begins with the name of the check."""
 
 
 def asks_for_instruction(name: str, function: Callable[..., Any]) -> bool:
@@ -59,9 +61,7 @@ def of_instance(name: str, function: Callable[..., Any]) -> Validator:
 
 def failed(function: str, error: BaseException) -> Fault:
     """`validator_error` for an error that a check of this name ran into."""
-    return reject(
-        "validator_error", excerpt(f"{function}: {type(error).__name__}: {in_words(error)}", LONGEST_EVIDENCE)
-    )
+    return reject(FAILED, excerpt(f"{function}: {type(error).__name__}: {in_words(error)}", LONGEST_EVIDENCE))
 
 
 def _said(name: str, function: Callable[..., Any], *given: Any) -> Fault | None:
@@ -75,7 +75,7 @@ def _said(name: str, function: Callable[..., Any], *given: Any) -> Fault | None:
     if said is None:
         return None
     if not isinstance(said, str):
-        return reject("validator_error", f"{short} gave {excerpt(in_words(said))}; wanted a text, the reason, or None")
+        return reject(FAILED, f"{short} gave {excerpt(in_words(said))}; wanted a text, the reason, or None")
     named = _REASON.fullmatch(said)
     if named is None:
         return reject(short.lower(), excerpt(said, LONGEST_EVIDENCE))

@@ -111,20 +111,19 @@ class Rounds:
         self._watch.unread(rejections)
         return statements.read_round(round_.number, candidates, rejections, round_.requests)
 
-    def screen(self, round_: Round, texts: Mapping[str, str], room: float = math.inf) -> list[algorithm.Verdict]:
-        """The verdicts on the next candidates, until there are as many tasks as there is room for.
+    def screen(self, round_: Round, texts: Mapping[str, str], room: float = math.inf) -> Iterator[algorithm.Verdict]:
+        """The verdicts on the next candidates, one after the other, until there are as many tasks as there is room for.
 
         `texts` has the instructions of the round's demonstrations by id.
         """
         shown = {request.id: request.demonstrations for request in round_.requests}
-        verdicts: list[algorithm.Verdict] = []
         for candidate in round_.waiting:
             if room <= 0:
                 break
             examples = [texts[one] for one in shown.get(candidate.request_id, ()) if one in texts]
-            verdicts.append(self.judge.verdict(candidate, examples, round_.settings))
-            room -= isinstance(verdicts[-1], algorithm.Accepted)
-        return verdicts
+            verdict = self.judge.verdict(candidate, examples, round_.settings)
+            room -= isinstance(verdict, algorithm.Accepted)
+            yield verdict
 
     def decide(
         self, round_: Round, verdicts: Sequence[algorithm.Verdict]
