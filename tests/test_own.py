@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +22,8 @@ from selfinstruct.errors import Halted
 from selfinstruct.exports.writing import export
 from selfinstruct.recipes import recipe_of
 from selfinstruct.types import Completion, InstanceCandidate, Prompt, Task
-from tests.builders import exported, grow, rows
+from tests.builders import assert_it_adds_up, exported, grow, rows
+from tests.processes import running, wait_until
 
 CHECK = """
 def no_questions(instruction):
@@ -389,3 +393,64 @@ def test_what_a_recipe_makes_of_a_missing_answer_is_never_decided(tmp_path: Path
 
     with pytest.raises(Halted):
         at_once(recipe_of(of).write_instances(Task("t", "Say it.", False), nobody, of, (), lambda *_: None))
+
+
+@pytest.mark.parametrize("given", ["instruction", "task, instance"])
+def test_a_check_that_always_fails_ends_the_run_soon_and_is_named(tmp_path: Path, given: str) -> None:
+    own = written(tmp_path, f"def mine({given}):\n    raise TypeError('no luck')\n")
+    chosen = config(tmp_path, f'[filters]\nchecks = ["default", "{own}:mine"]\n')
+    outcome = grow(tmp_path / "p", target=100, config=chosen, concurrency=8)
+    assert outcome.exit_code == 4
+    assert "the check mine failed on " in outcome.reason
+    assert "TypeError: no luck; mend it; rounds that are planned keep the code" in outcome.reason
+    assert_it_adds_up(tmp_path / "p")
+    ((asked,),) = rows(tmp_path / "p", "SELECT COUNT(*) FROM completions")
+    assert asked < 80
+    own.write_text("def mine(instruction):\n    return None\n", encoding="utf-8")
+    assert grow(tmp_path / "p", target=3, config=chosen).exit_code == 0
+
+
+HANGS = """
+import time
+from pathlib import Path
+
+def mine(instruction):
+    Path({begun!r}).touch()
+    {does}
+"""
+
+
+def test_a_mended_check_judges_the_answers_of_a_pool_that_it_held_up(tmp_path: Path) -> None:
+    begun = tmp_path / "begun"
+    own = written(tmp_path, HANGS.format(begun=str(begun), does="time.sleep(1000)"))
+    chosen = config(tmp_path, f'[filters]\nchecks = ["default", "{own}:mine"]\n')
+    command = [sys.executable, "-m", "selfinstruct", "generate", "--config", str(chosen), "--target", "3"]
+    held, mended = tmp_path / "held", tmp_path / "mended"
+    with running([*command, "--pool", str(held)], stderr=subprocess.PIPE, text=True) as process:
+        wait_until(begun.exists, process)
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    (line,) = [line for line in said.splitlines() if line.startswith("ended in the check mine")]
+    assert f"replay {held} --pool NEW" in line
+    assert assert_it_adds_up(held)["waiting"] > 0
+    own.write_text(HANGS.format(begun=str(begun), does="return None"), encoding="utf-8")
+    assert cli.run(["replay", str(held), "--pool", str(mended), "--config", str(chosen)]) == 0
+    answers = "SELECT COUNT(*) FROM completions"
+    asked = rows(mended, answers)
+    assert asked == rows(held, answers)
+    assert grow(mended, target=3, config=chosen).exit_code == 0
+
+
+def test_a_mended_recipe_reads_the_answers_of_a_pool_that_it_failed_in(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = RECIPE.replace("    return Written", "    assert task.id == 'check', 'no luck'\n    return Written")
+    own, held, mended = written(tmp_path, broken), tmp_path / "held", tmp_path / "mended"
+    line = refused(["generate", "--pool", held, "--recipe", f"{own}:outputs_alone", "--target", 2], capsys)
+    assert "recipe outputs_alone: write_instances raised AssertionError: no luck (line 10); mend it; " in line
+    assert f"replay {held} --pool NEW" in line
+    written(tmp_path, RECIPE)
+    assert cli.run(["replay", str(held), "--pool", str(mended), "--recipe", f"{own}:outputs_alone"]) == 0
+    assert rows(mended, "SELECT COUNT(*) > 0 FROM tasks WHERE origin = 'generated'") == [(1,)]
+    assert grow(mended, target=2, recipe=f"{own}:outputs_alone").exit_code == 0

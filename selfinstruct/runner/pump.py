@@ -382,7 +382,8 @@ class Growth:
         verdicts: list[algorithm.Verdict] = []
         try:  # in this thread, the only one in which a signal can end code of the user's
             for verdict in screened:
-                verdicts.append(verdict)  # noqa: PERF402 - what is decided stays when the next one is ended
+                verdicts.append(verdict)
+                await asyncio.sleep(0)  # for answers that have come, and for signals
         except KeyboardInterrupt as held:
             self._is_held_up = True
             for one in round_.waiting[len(verdicts) :][:1]:
