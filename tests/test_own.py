@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -20,11 +21,14 @@ from selfinstruct.config.loading import load
 from selfinstruct.config.shaping import pool_settings
 from selfinstruct.errors import Halted
 from selfinstruct.exports.writing import export
+from selfinstruct.models.offline.server import OfflineServer
 from selfinstruct.recipes import recipe_of
 from selfinstruct.types import Completion, InstanceCandidate, Prompt, Task
-from tests.builders import assert_it_adds_up, exported, grow, rows
+from tests.builders import ROOT, assert_it_adds_up, exported, grow, rows
 from tests.processes import running, wait_until
+from tests.test_docs import fenced
 
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 CHECK = """
 def no_questions(instruction):
     return "is_question: it asks" if instruction.rstrip().endswith("?") else None
@@ -454,3 +458,26 @@ def test_a_mended_recipe_reads_the_answers_of_a_pool_that_it_failed_in(
     assert cli.run(["replay", str(held), "--pool", str(mended), "--recipe", f"{own}:outputs_alone"]) == 0
     assert rows(mended, "SELECT COUNT(*) > 0 FROM tasks WHERE origin = 'generated'") == [(1,)]
     assert grow(mended, target=2, recipe=f"{own}:outputs_alone").exit_code == 0
+
+
+def test_the_examples_of_the_page_work_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (ROOT / "docs" / "own.md").read_text(encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    (snippet,) = fenced(page, "toml")
+    with OfflineServer() as server:
+        source = "\n".join(fenced(page, "python"))
+        assert "http://localhost:11434/v1" in source
+        written(tmp_path, source.replace("http://localhost:11434/v1", server.base_url))
+        chosen = config(tmp_path, snippet.replace("qwen3:8b", "offline"))
+        assert load(chosen, {}).recipe.name == "own.py:outputs_alone"
+        command = [sys.executable, "-m", "selfinstruct", "generate", "--config", str(chosen), "--target", "12"]
+        for more in (["--pool", "chat", "--recipe", "chat"], ["--pool", "own"]):
+            done = subprocess.run([*command, *more], env=ENVIRONMENT, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr
+    for pool in ("chat", "own"):
+        (path,) = export(tmp_path / pool, ["own.py:question_and_answer"], tmp_path / f"of_{pool}").paths
+        assert path.name == "question_and_answer.jsonl"
+        assert path.read_text(encoding="utf-8").strip()
+        texts = rows(tmp_path / pool, "SELECT instruction FROM tasks WHERE origin = 'generated'")
+        assert texts
+        assert not any(text.endswith("?") for (text,) in texts)
