@@ -16,6 +16,10 @@ class ConfigError(SelfInstructError):
     """Wrong use or configuration."""
 
 
+class OwnCodeError(ConfigError):
+    """Code of the user's own that does not do what is wanted of it."""
+
+
 class SeedError(SelfInstructError):
     """A seed file that cannot be used; the text names file, line, what was found and what is wanted."""
 

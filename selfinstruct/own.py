@@ -7,6 +7,7 @@ this process, with all that it may do. Nothing that a model wrote is ever run. P
 from __future__ import annotations
 
 import sys
+import traceback
 import types
 from collections.abc import Mapping
 from functools import lru_cache
@@ -23,6 +24,7 @@ from selfinstruct.types import digest
 OWN = "own"
 _GIVEN: dict[tuple[str, str], Any] = {}
 """What this program gave, by kind and name."""
+_MODULE = "own_"
 _FILE = regex.compile(r"(?P<path>.+\.py):(?P<name>[^\W\d]\w*)")
 
 
@@ -106,9 +108,20 @@ def in_words(value: object) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
+def raised(error: BaseException) -> str:
+    """The kind and text of an error, and the line of the user's file in which it came up."""
+    lines = [
+        line
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if str(frame.f_globals.get("__name__", "")).startswith(_MODULE)
+    ]
+    at = f" (line {lines[-1]})" if lines else ""
+    return f"{type(error).__name__}: {in_words(error)}".rstrip(": ") + at
+
+
 @lru_cache(maxsize=16)
 def _module(source: str, file: str) -> dict[str, Any]:
-    module = types.ModuleType(f"own_{digest(source)[:12]}")
+    module = types.ModuleType(f"{_MODULE}{digest(source)[:12]}")
     sys.modules[module.__name__] = module  # dataclasses and pickling look a module up by its name
     try:
         exec(compile(source, file, "exec"), module.__dict__)  # noqa: S102 - the user's own program, see above

@@ -106,6 +106,16 @@ def test_generate_and_status_print_one_json_object(tmp_path: Path, capsys: pytes
     assert (grown["tasks"], grown["recipe"], grown["models"]) == (5, "chat", ["offline"])
 
 
+def test_status_says_how_many_requests_have_no_answer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("generate", "--pool", tmp_path / "p", "--target", "40", "--max-requests", "10", "--quiet") == 3
+    capsys.readouterr()
+    assert run("status", tmp_path / "p", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["requests_open"] == found["requests"] - found["completions"] > 0
+    assert run("status", tmp_path / "p") == 0
+    assert f"{found['requests_open']} planned and not answered" in capsys.readouterr().out
+
+
 def test_explain_tells_where_a_task_came_from_and_why_a_candidate_was_rejected(
     demo: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -519,6 +529,8 @@ def test_no_run_turns_to_the_built_in_model_where_another_is_named(
     assert (pool / "pool.db").read_bytes() == before
     assert run("generate", "--pool", tmp_path / "q", "--config", one_stage) == 5
     assert "https://api.openai.com/v1 wants a key" in capsys.readouterr().err
+    assert run("generate", "--pool", tmp_path / "q", "--config", one_stage, "--dry-run") == 5
+    assert "--dry-run sends nothing, but needs what the run needs" in capsys.readouterr().err
     assert not (tmp_path / "q").exists()
     monkeypatch.setenv("SELFINSTRUCT_MODEL", "")
     assert run("generate", "--pool", tmp_path / "r", "--model", "", "--target", "3") == 2

@@ -233,19 +233,30 @@ OWN_CHECK = """
 import contextlib, re, time
 from pathlib import Path
 
-def check(task, instance):
-    if Path({hangs!r}).exists() and (task.id != "check" or {from_the_start}):
+def check({given}):
+    if Path({hangs!r}).exists() and {now}:
         Path({begun!r}).touch()
         {what}
 """
 
 
-@pytest.mark.parametrize(("way", "from_the_start"), [*((way, False) for way in NEVER_ENDS), ("a loop", True)])
-def test_ctrl_c_ends_a_check_that_never_ends_and_the_pool_is_whole(
-    tmp_path: Path, way: str, from_the_start: bool
+INSTANCES = ("task, instance", "task.id != 'rehearsal'")
+
+
+@pytest.mark.parametrize(
+    ("way", "given", "now", "number"),
+    [
+        *((way, *INSTANCES, signal.SIGINT) for way in NEVER_ENDS),
+        ("a loop", "task, instance", "True", signal.SIGINT),
+        ("a loop", "instruction", "'a' in instruction", signal.SIGTERM),
+        ("a pattern", "instruction", "True", signal.SIGINT),
+    ],
+)
+def test_a_signal_ends_a_check_that_never_ends_and_the_pool_is_whole(
+    tmp_path: Path, way: str, given: str, now: str, number: signal.Signals
 ) -> None:
     hangs, begun, config = tmp_path / "hangs", tmp_path / "begun", tmp_path / "c.toml"
-    source = OWN_CHECK.format(hangs=str(hangs), begun=str(begun), what=NEVER_ENDS[way], from_the_start=from_the_start)
+    source = OWN_CHECK.format(hangs=str(hangs), begun=str(begun), what=NEVER_ENDS[way], given=given, now=now)
     (tmp_path / "own.py").write_text(source, encoding="utf-8")
     config.write_text(f'[filters]\nchecks = ["default", "{tmp_path}/own.py:check"]\n', encoding="utf-8")
     grow(tmp_path / "calm", config=config, target=4)
@@ -253,7 +264,7 @@ def test_ctrl_c_ends_a_check_that_never_ends_and_the_pool_is_whole(
     command = [sys.executable, "-m", "selfinstruct", "generate", "--config", str(config), "--target", "4"]
     with running([*command, "--pool", str(tmp_path / "pool")]) as process:
         wait_until(begun.exists, process)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         assert process.wait(30) == 130
     hangs.unlink()
     grow(tmp_path / "pool", config=config, target=4)

@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from selfinstruct.ask import at_once
+from selfinstruct.checks import instance_checks, instruction_checks
 from selfinstruct.checks.screening import screen_instances
 from selfinstruct.cli import commands as cli
 from selfinstruct.config.loading import load
 from selfinstruct.config.shaping import pool_settings
+from selfinstruct.errors import Halted
 from selfinstruct.exports.writing import export
-from selfinstruct.types import InstanceCandidate, Task
-from tests.builders import exported, grow, rows
+from selfinstruct.models.offline.server import OfflineServer
+from selfinstruct.recipes import recipe_of
+from selfinstruct.types import Completion, InstanceCandidate, Prompt, Task
+from tests.builders import ROOT, assert_it_adds_up, exported, grow, rows
+from tests.processes import running, wait_until
+from tests.test_docs import fenced
 
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 CHECK = """
 def no_questions(instruction):
     return "is_question: it asks" if instruction.rstrip().endswith("?") else None
@@ -56,6 +69,25 @@ async def answer(messages, options):
     return {"text": text, "prompt_tokens": 9, "completion_tokens": 6}
 
 WORDS = ("harbour", "violin", "orchard", "desert", "engine", "poetry")
+"""
+
+
+MISTAKEN = """number = 3
+
+async def fails(messages):
+    raise KeyError('a key')
+
+async def leaves(messages, **more):
+    raise SystemExit(3)
+
+async def gives_none(messages):
+    return None
+
+async def gives_a_number(messages):
+    return 7
+
+async def gives_no_text(messages):
+    return {"content": "well"}
 """
 
 
@@ -180,6 +212,24 @@ def test_a_model_of_ones_own_is_asked_journaled_and_bounded(tmp_path: Path) -> N
     assert rows(tmp_path / "q", "SELECT COUNT(*) FROM attempts") == [(3,)]
 
 
+def test_a_model_of_ones_own_that_loses_its_connection_is_asked_again(tmp_path: Path) -> None:
+    lost = """
+LOST = iter(range(8))
+
+async def loses(messages, options):
+    if next(LOST, None) is not None:
+        try:
+            raise OSError("net down")
+        except OSError as error:
+            raise RuntimeError("no connection") from error
+    return await answer(messages, options)
+"""
+    own = written(tmp_path, MODEL + lost)
+    told: list[str] = []
+    assert grow(tmp_path / "p", target=2, backend=f"{own}:loses", tell=told).exit_code == 0
+    assert any("does not answer (RuntimeError: no connection" in line for line in told), told
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -189,13 +239,245 @@ def test_a_model_of_ones_own_is_asked_journaled_and_bounded(tmp_path: Path) -> N
         (["--backend", "{own}:fails"], "KeyError: 'a key'"),
         (["--backend", "{own}:number"], "is no async function"),
         (["--backend", "offlin"], "did you mean offline?"),
+        (["--backend", "{own}:leaves"], "SystemExit: 3 (line 7)"),
+        (["--backend", "{own}:gives_none"], "gave None; wanted a text"),
+        (["--backend", "{own}:gives_a_number"], "gave 7; wanted a text"),
+        (["--backend", "{own}:gives_no_text"], "wanted a text, or a mapping with `text`"),
     ],
 )
 def test_what_cannot_be_used_is_one_line_before_anything_is_asked(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
 ) -> None:
-    own = written(tmp_path, "number = 3\n\nasync def fails(messages):\n    raise KeyError('a key')\n")
+    own = written(tmp_path, MISTAKEN)
     given = [one.format(own=own) for one in arguments]
     assert cli.run(["generate", str(tmp_path / "p"), *given, "--target", "3"]) in {2, 5}
     lines = [line for line in capsys.readouterr().err.splitlines() if said in line]
     assert len(lines) == 1, lines
+
+
+def refused(arguments: Sequence[object], capsys: pytest.CaptureFixture[str]) -> str:
+    """The last line of a command that ends with exit code 2."""
+    capsys.readouterr()
+    assert cli.run(list(map(str, arguments))) == 2
+    return capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (("alpaca", "{own}:alpaca"), "alpaca.jsonl is also the file of alpaca"),
+        (("{own}:Alpaca", "alpaca"), "Alpaca.jsonl is also the file of alpaca"),
+        (("{own}:mine", "{other}:mine"), "mine.jsonl is also the file of {own}:mine"),
+        (("{own}:left_out",), "left_out.jsonl is also the file of the list of rows left out"),
+        (("{own}:number",), "is no function"),
+    ],
+)
+def test_no_two_forms_of_export_share_a_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], names: Sequence[str], said: str
+) -> None:
+    own, other = tmp_path / "own.py", tmp_path / "other.py"
+    for path in (own, other):
+        path.write_text(
+            "def alpaca(row):\n    return {}\n\nAlpaca = mine = left_out = alpaca\nnumber = 3\n", encoding="utf-8"
+        )
+    grow(tmp_path / "p", target=3)
+    formats = [part for name in names for part in ("--format", name.format(own=own, other=other))]
+    line = refused(["export", tmp_path / "p", *formats, "--out", tmp_path / "out"], capsys)
+    assert said.format(own=own) in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_export_names_a_form_of_ones_own_without_its_path(tmp_path: Path) -> None:
+    own = written(tmp_path, FORM)
+    grow(tmp_path / "p", target=30)
+    export(tmp_path / "p", [f"{own}:question_and_answer"], tmp_path / "out")
+    assert "config_name: question_and_answer\n" in (tmp_path / "out" / "README.md").read_text("utf-8")
+    for path in (tmp_path / "out").iterdir():
+        assert str(tmp_path) not in path.read_text("utf-8"), path
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("return {'a': {1, 2}}", "which JSON cannot hold"),
+        ("return {3: 'a'}", "wanted texts as keys"),
+        ("raise SystemExit(3)", "SystemExit: 3 (line 2); mend the function"),
+    ],
+)
+def test_a_form_that_cannot_be_written_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], body: str, said: str
+) -> None:
+    own = written(tmp_path, f"def form(row):\n    {body}\n")
+    grow(tmp_path / "p", target=3)
+    line = refused(["export", tmp_path / "p", "--format", f"{own}:form", "--out", tmp_path / "out"], capsys)
+    assert f"--format {own}:form: row " in line
+    assert said in line
+
+
+@pytest.mark.parametrize(
+    ("parameters", "kind"),
+    [
+        ("text", "instruction"), ("text, limit=3", "instruction"), ("text='', *more", "instruction"),
+        ("task, instance", "instance"), ("task, instance, **more", "instance"),
+        ("", None), ("a, b, c", None), ("*given", None), ("task, instance, *, limit", None),
+    ],
+)  # fmt: skip
+def test_the_number_of_parameters_says_what_a_check_is_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], parameters: str, kind: str | None
+) -> None:
+    own = written(tmp_path, f"def check({parameters}):\n    return 'found'\n")
+    chosen = config(tmp_path, f'[filters]\nchecks = ["{own}:check"]\n')
+    if kind is None:
+        line = refused(["generate", tmp_path / "p", "--config", chosen, "--target", 2], capsys)
+        assert f"filters.checks: {own}:check" in line
+        assert "wanted is a plain function of one (instruction) or of two (task, instance)" in line
+    else:
+        found = pool_settings(load(chosen, {}), "m")
+        assert (len(instruction_checks(found)), len(instance_checks(found))) == (
+            (1, 0) if kind == "instruction" else (0, 1)
+        )
+
+
+RECIPES_OF_ONES_OWN = """
+from dataclasses import replace
+
+from selfinstruct.recipes import RECIPES
+from selfinstruct.types import InstanceCandidate, Message, Prompt, Written
+
+QUESTION = Prompt("respond", 0, (Message("user", "Say it."),))
+
+async def step(task, ask, settings, seeds, fault):
+    {body}
+
+recipe = replace(RECIPES["chat"], {changes})
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "changes", "said"),
+    [
+        ("raise ValueError('no luck')", "write_instances=step", "raised ValueError: no luck (line 10); mend it"),
+        ("raise SystemExit(2)", "write_instances=step", "raised SystemExit: 2"),
+        ("return None", "write_instances=step", "gave None; wanted is a `selfinstruct.types.Written`"),
+        ("await 3", "write_instances=step", "raised TypeError"),
+        ("await ask(replace(QUESTION, stage='other'))", "write_instances=step", "is none of the recipe's"),
+        ("await ask(replace(QUESTION, messages='Say it.'))", "write_instances=step", "a tuple of"),
+        ("await ask('Say it.')", "write_instances=step", "wanted is a `selfinstruct.types.Prompt`"),
+        ("return Written(False, (InstanceCandidate('r', 0, '', 'a'),))", "write_instances=step", "the request_id of"),
+        ("return Written(None, ())", "write_instances=step", "is_classification has to be"),
+        ("pass", "stages='propose'", "has the stages 'propose'; wanted is a tuple"),
+        ("pass", "stages=('respond',)", "begins with 'propose'"),
+        ("pass", "stages=('propose', 'other')", "has no sampling for its stage 'other'"),
+        ("pass", "propose=lambda *given: 3", "propose gave 3; wanted"),
+        ("pass", "api='chats'", "has the api 'chats'"),
+    ],
+)
+def test_a_mistake_in_a_recipe_is_one_line_before_anything_is_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], body: str, changes: str, said: str
+) -> None:
+    own = written(tmp_path, RECIPES_OF_ONES_OWN.format(body=body, changes=changes))
+    line = refused(["generate", tmp_path / "p", "--recipe", f"{own}:recipe", "--target", 2], capsys)
+    assert line.startswith("error: recipe")
+    assert said in line
+    assert not (tmp_path / "p" / "pool.db").exists()
+
+
+def test_what_a_recipe_makes_of_a_missing_answer_is_never_decided(tmp_path: Path) -> None:
+    body = """
+    try:
+        answer = await ask(QUESTION)
+    except Exception:
+        return Written(False, ())
+    return Written(False, (InstanceCandidate(answer.request_id, 0, "", answer.text),))"""
+    own = written(tmp_path, RECIPES_OF_ONES_OWN.format(body=body, changes="write_instances=step"))
+    of = pool_settings(load(None, {"recipe": f"{own}:recipe"}), "m")
+
+    async def nobody(_: Prompt) -> Completion:
+        raise Halted
+
+    with pytest.raises(Halted):
+        at_once(recipe_of(of).write_instances(Task("t", "Say it.", False), nobody, of, (), lambda *_: None))
+
+
+@pytest.mark.parametrize("given", ["instruction", "task, instance"])
+def test_a_check_that_always_fails_ends_the_run_soon_and_is_named(tmp_path: Path, given: str) -> None:
+    own = written(tmp_path, f"def mine({given}):\n    raise TypeError('no luck')\n")
+    chosen = config(tmp_path, f'[filters]\nchecks = ["default", "{own}:mine"]\n')
+    outcome = grow(tmp_path / "p", target=100, config=chosen, concurrency=8)
+    assert outcome.exit_code == 4
+    assert "the check mine failed on " in outcome.reason
+    assert "TypeError: no luck; mend it; rounds that are planned keep the code" in outcome.reason
+    assert_it_adds_up(tmp_path / "p")
+    ((asked,),) = rows(tmp_path / "p", "SELECT COUNT(*) FROM completions")
+    assert asked < 80
+    own.write_text("def mine(instruction):\n    return None\n", encoding="utf-8")
+    assert grow(tmp_path / "p", target=3, config=chosen).exit_code == 0
+
+
+HANGS = """
+import time
+from pathlib import Path
+
+def mine(instruction):
+    Path({begun!r}).touch()
+    {does}
+"""
+
+
+def test_a_mended_check_judges_the_answers_of_a_pool_that_it_held_up(tmp_path: Path) -> None:
+    begun = tmp_path / "begun"
+    own = written(tmp_path, HANGS.format(begun=str(begun), does="time.sleep(1000)"))
+    chosen = config(tmp_path, f'[filters]\nchecks = ["default", "{own}:mine"]\n')
+    command = [sys.executable, "-m", "selfinstruct", "generate", "--config", str(chosen), "--target", "3"]
+    held, mended = tmp_path / "held", tmp_path / "mended"
+    with running([*command, "--pool", str(held)], stderr=subprocess.PIPE, text=True) as process:
+        wait_until(begun.exists, process)
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    (line,) = [line for line in said.splitlines() if line.startswith("ended in the check mine")]
+    assert f"replay {held} --pool NEW" in line
+    assert assert_it_adds_up(held)["waiting"] > 0
+    own.write_text(HANGS.format(begun=str(begun), does="return None"), encoding="utf-8")
+    assert cli.run(["replay", str(held), "--pool", str(mended), "--config", str(chosen)]) == 0
+    answers = "SELECT COUNT(*) FROM completions"
+    asked = rows(mended, answers)
+    assert asked == rows(held, answers)
+    assert grow(mended, target=3, config=chosen).exit_code == 0
+
+
+def test_a_mended_recipe_reads_the_answers_of_a_pool_that_it_failed_in(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = RECIPE.replace("    return Written", "    assert task.id == 'check', 'no luck'\n    return Written")
+    own, held, mended = written(tmp_path, broken), tmp_path / "held", tmp_path / "mended"
+    line = refused(["generate", "--pool", held, "--recipe", f"{own}:outputs_alone", "--target", 2], capsys)
+    assert "recipe outputs_alone: write_instances raised AssertionError: no luck (line 10); mend it; " in line
+    assert f"replay {held} --pool NEW" in line
+    written(tmp_path, RECIPE)
+    assert cli.run(["replay", str(held), "--pool", str(mended), "--recipe", f"{own}:outputs_alone"]) == 0
+    assert rows(mended, "SELECT COUNT(*) > 0 FROM tasks WHERE origin = 'generated'") == [(1,)]
+    assert grow(mended, target=2, recipe=f"{own}:outputs_alone").exit_code == 0
+
+
+def test_the_examples_of_the_page_work_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (ROOT / "docs" / "own.md").read_text(encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    (snippet,) = fenced(page, "toml")
+    with OfflineServer() as server:
+        source = "\n".join(fenced(page, "python"))
+        assert "http://localhost:11434/v1" in source
+        written(tmp_path, source.replace("http://localhost:11434/v1", server.base_url))
+        chosen = config(tmp_path, snippet.replace("qwen3:8b", "offline"))
+        assert load(chosen, {}).recipe.name == "own.py:outputs_alone"
+        command = [sys.executable, "-m", "selfinstruct", "generate", "--config", str(chosen), "--target", "12"]
+        for more in (["--pool", "chat", "--recipe", "chat"], ["--pool", "own"]):
+            done = subprocess.run([*command, *more], env=ENVIRONMENT, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr
+    for pool in ("chat", "own"):
+        (path,) = export(tmp_path / pool, ["own.py:question_and_answer"], tmp_path / f"of_{pool}").paths
+        assert path.name == "question_and_answer.jsonl"
+        assert path.read_text(encoding="utf-8").strip()
+        texts = rows(tmp_path / pool, "SELECT instruction FROM tasks WHERE origin = 'generated'")
+        assert texts
+        assert not any(text.endswith("?") for (text,) in texts)

@@ -180,12 +180,18 @@ def instance_checks(
     return tuple(check for check in found if check is not None)
 
 
+def has_own_check(settings: Settings) -> bool:
+    """Whether settings name a check of instructions that is code of the user's own, or of a package's."""
+    own = ((name, _own(name, settings)) for name in settings.filters.checks if name not in CHECKS)
+    return any(function is not None and asks_for_instruction(name, function) for name, function in own)
+
+
 def _of_instructions(name: str, settings: Settings) -> InstructionCheck | None:
     if name in CHECKS:
         bind = CHECKS[name][0]
         return bind(settings) if bind else None
     function = _own(name, settings)
-    return of_instruction(name, function) if function and asks_for_instruction(function) else None
+    return of_instruction(name, function) if function and asks_for_instruction(name, function) else None
 
 
 def _of_instances(name: str, settings: Settings, seeds: Sequence[Task]) -> InstanceCheck | None:
@@ -195,7 +201,7 @@ def _of_instances(name: str, settings: Settings, seeds: Sequence[Task]) -> Insta
     function = _own(name, settings)
     if function is None:
         return _as_written(_given(name))
-    return None if asks_for_instruction(function) else _as_written(of_instance(name, function))
+    return None if asks_for_instruction(name, function) else _as_written(of_instance(name, function))
 
 
 def _own(name: str, settings: Settings) -> Callable[..., object] | None:

@@ -47,7 +47,8 @@ def _asked(status: dict[str, Any]) -> Iterator[Line]:
     gone = status["seeds_removed"]
     yield "seeds", status["seeds"], f"{gone:,} of them removed" if gone else ""
     yield "rounds", status["rounds"], ""
-    yield "requests", status["requests"], f"{status['completions']:,} completions, {status['failed']:,} failed"
+    open_ = f", {status['requests_open']:,} planned and not answered" if status["requests_open"] else ""
+    yield "requests", status["requests"], f"{status['completions']:,} completions, {status['failed']:,} failed{open_}"
     if status["prompts_shortened"]:
         yield "  shortened", status["prompts_shortened"], "with fewer demonstrations, to fit what the model takes"
     prompt, completion = status["prompt_tokens"], status["completion_tokens"]

@@ -13,7 +13,7 @@ from selfinstruct.models.budget import Limits
 from selfinstruct.models.prices import Price, listed_price
 from selfinstruct.models.urls import as_base_url
 from selfinstruct.own import installed
-from selfinstruct.recipes import RECIPES, Recipe
+from selfinstruct.recipes import RECIPES, Recipe, own_recipe
 from selfinstruct.settings import Settings
 from selfinstruct.steps import judging
 from selfinstruct.types import StageModel
@@ -34,12 +34,10 @@ def recipe_of(config: Config) -> Recipe:
     if name in RECIPES:
         return RECIPES[name]
     own = config.own_code(name, "recipe.name")
-    recipe = own.value if own else installed("recipes", name)
-    if not isinstance(recipe, Recipe):
-        raise ConfigError(f"recipe.name: {name} is no recipe; it has to be a `selfinstruct.recipes.Recipe`")
-    if recipe.name not in RECIPES:
-        raise ConfigError(f"recipe.name: {name} has the name {recipe.name!r}; wanted is {' or '.join(RECIPES)}")
-    return recipe
+    try:
+        return own_recipe(own.value if own else installed("recipes", name), name)
+    except ConfigError as error:
+        raise ConfigError(f"recipe.name: {error}") from error
 
 
 def stages_in_use(config: Config) -> tuple[str, ...]:
@@ -153,7 +151,8 @@ def sampling_of(config: Config, recipe: Recipe, stage: str, context_length: int 
     """
     sampling = dict({**recipe.sampling, **judging.DEFAULT_SAMPLING}[stage])
     if context_length is not None:
-        sampling["max_tokens"] = min(sampling["max_tokens"], max(1, context_length // 2))
+        most = max(1, context_length // 2)
+        sampling["max_tokens"] = min(sampling.get("max_tokens", most), most)
     role = role_of(config, stage)
     for name in Sampling.model_fields:
         value = getattr(role, name)

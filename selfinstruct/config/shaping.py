@@ -9,6 +9,7 @@ from pathlib import Path
 
 from selfinstruct.checks import chosen
 from selfinstruct.checks.instruction_language import language_names
+from selfinstruct.checks.own_checks import asks_for_instruction
 from selfinstruct.config.roles import recipe_of, stage_models, stages_in_use
 from selfinstruct.config.sections import Config
 from selfinstruct.errors import ConfigError
@@ -64,8 +65,7 @@ def _checks(config: Config) -> tuple[tuple[str, ...], dict[str, str]]:
             raise ConfigError(f"filters.checks: {entry!r} is the form of stored settings; give FILE.py:FUNCTION")
         own = None if entry.startswith(("regex:", "no_regex:")) else config.own_code(entry, "filters.checks")
         if own is not None:
-            if not callable(own.value):
-                raise ConfigError(f"filters.checks: {entry} is no function")
+            asks_for_instruction(f"filters.checks: {entry}", own.value)
             sources[key_of(own.source)] = own.source
         names.append(own.stored if own else entry)
     return chosen(names), sources

@@ -44,6 +44,7 @@ _MEANINGS: tuple[tuple[tuple[str, ...], str], ...] = (
         ("personal_data",),
         'texts hold personal data: filters.personal_data = "mask" puts placeholders in its place',
     ),
+    (("validator_error",), "a check fails with an error: `explain validator_error` shows it; mend the check"),
     (("refusal",), "the model declines to answer: try guidance that leads elsewhere, or another model"),
     (
         ("judged_invalid", "judged_input", "judged_output", "no_agreement"),

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from selfinstruct.exports.chat_template import FAULTS
+from selfinstruct.exports.formats import title
 from selfinstruct.exports.row_files import COLUMNS, TABLES, file_name
 from selfinstruct.types import BEST
 
@@ -101,7 +102,7 @@ def _head(
         filled = [(split, file) for split, file in files if rows[file]]  # a file without rows cannot be loaded
         if not filled:
             continue
-        configs += [f"- config_name: {name}", "  data_files:"]
+        configs += [f"- config_name: {title(name)}", "  data_files:"]
         for split, file in filled:
             configs += [f"  - split: {split}", f"    path: {file}"]
         if name == "csv":  # pandas reads texts such as NA or null as missing ones

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from selfinstruct.errors import ConfigError
-from selfinstruct.own import in_words, named
+from selfinstruct.own import in_words, named, raised
 from selfinstruct.pool.records import Row
 
 END = "<|endoftext|>"
@@ -137,6 +137,11 @@ FORMATS: Mapping[str, Callable[[Wording], Form]] = {
 """By name of a form: the function that makes it for a wording."""
 
 
+def title(name: str) -> str:
+    """What a form is called in an export: its name, or NAME of `FILE.py:NAME`."""
+    return name.rpartition(":")[2]
+
+
 def form_named(name: str) -> Callable[[Wording], Form]:
     """A form by its name, or the user's own: a function of a row that gives one JSON object.
 
@@ -145,15 +150,15 @@ def form_named(name: str) -> Callable[[Wording], Form]:
     """
     if name in FORMATS:
         return FORMATS[name]
-    function, short = named("exports", name), name.rpartition(":")[2]
+    function = named("exports", name)
 
     def form(row: Row) -> dict[str, Any] | Unfit:
         try:
             found = function(row)
-        except Exception as error:
-            raise ConfigError(f"--format {name}: row {row.id}: {type(error).__name__}: {in_words(error)}") from error
+        except (Exception, SystemExit) as error:
+            raise ConfigError(f"--format {name}: row {row.id}: {raised(error)}; mend the function") from error
         if found is None:
-            return Unfit(short.lower())
+            return Unfit(title(name).lower())
         if not isinstance(found, dict):
             raise ConfigError(f"--format {name}: row {row.id} gave {in_words(found)[:60]}; wanted a dict, or None")
         return found

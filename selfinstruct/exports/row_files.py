@@ -11,7 +11,9 @@ from typing import Any
 
 import orjson
 
-from selfinstruct.exports.formats import FORMATS, Unfit, Wording, form_named
+from selfinstruct.errors import ConfigError
+from selfinstruct.exports.formats import FORMATS, Unfit, Wording, form_named, title
+from selfinstruct.own import in_words
 from selfinstruct.pool.records import Row
 
 Write = Callable[[Row], Unfit | None]
@@ -37,7 +39,7 @@ _LINE_ENDS = {character.encode(): b"\\u%04x" % ord(character) for character in "
 
 def file_name(name: str, split: str | None) -> str:
     """The name of the file of a format, or of one side of a split."""
-    stem, _, ending = TABLES.get(name, f"{name.rpartition(':')[2]}.jsonl").rpartition(".")
+    stem, _, ending = TABLES.get(name, f"{title(name)}.jsonl").rpartition(".")
     return f"{stem}-{split}.{ending}" if split else f"{stem}.{ending}"
 
 
@@ -59,7 +61,11 @@ def _lines(path: Path, name: str, wording: Wording) -> Iterator[Write]:
             found = form(row)
             if isinstance(found, Unfit):
                 return found
-            line = orjson.dumps(found)
+            try:
+                line = orjson.dumps(found)
+            except TypeError as error:
+                said = f"row {row.id} gave {in_words(found)[:60]}, which JSON cannot hold ({error})"
+                raise ConfigError(f"--format {name}: {said}; wanted texts as keys, and values of JSON") from error
             if b"\xc2\x85" in line or b"\xe2\x80" in line:
                 for character, escape in _LINE_ENDS.items():
                     line = line.replace(character, escape)

@@ -17,7 +17,7 @@ from selfinstruct.exports.card import card
 from selfinstruct.exports.choice import CONTAMINATED, Choice, Places, Screen, places_of
 from selfinstruct.exports.companions import axolotl, dataset_info
 from selfinstruct.exports.folder import MANIFEST, whole_folder
-from selfinstruct.exports.formats import Wording
+from selfinstruct.exports.formats import Wording, title
 from selfinstruct.exports.manifest import Figures, describe, software
 from selfinstruct.exports.row_files import NAMES, Write, file_name, opened
 from selfinstruct.exports.splits import BRIDGES, Sides, Split, walk
@@ -126,14 +126,29 @@ def formats_wanted(names: Sequence[str], setting: str = "--format") -> tuple[str
     """The formats by their names or `all`, each once, in the order of `NAMES`; then the user's own.
 
     Raises:
-        ConfigError: a name is unknown, or the user's own cannot be loaded.
+        ConfigError: a name is unknown, the user's own cannot be loaded, or two would be written into one file.
     """
     for name in names:
-        if name not in (*NAMES, ALL) and named("exports", name) is None:
+        if name in (*NAMES, ALL):
+            continue
+        function = named("exports", name)
+        if function is None:
             known = f"{', '.join(NAMES)}, or {ALL}"
             raise ConfigError(f"{setting} {name}: unknown format; {unknown(name, (*NAMES, ALL), known)}")
+        if not callable(function):
+            raise ConfigError(f"{setting} {name} is no function; wanted one of a row that gives a dict, or None")
     own = dict.fromkeys(name for name in names if name not in (*NAMES, ALL))
-    return (*(name for name in NAMES if name in names or ALL in names), *own)
+    wanted = (*(name for name in NAMES if name in names or ALL in names), *own)
+    files = {LEFT_OUT: "the list of rows left out"}
+    for name in wanted:
+        file = file_name(name, None).casefold()  # some file systems take Alpaca and alpaca for one name
+        if file in files:
+            raise ConfigError(
+                f"{setting} {name}: {file_name(name, None)} is also the file of {files[file]}; "
+                "give the function another name, or export the two apart"
+            )
+        files[file] = name
+    return wanted
 
 
 def _export(pool: Reader, names: Sequence[str], out: Path, options: Options, temporary: Path) -> Exported:
@@ -153,10 +168,12 @@ def _export(pool: Reader, names: Sequence[str], out: Path, options: Options, tem
     about: dict[str, Any] = {
         "left_out": {
             "rows": left_out,
-            "by_format": {one: dict(sorted(written.unfit[one].items())) for one in names if one in written.unfit},
+            "by_format": {
+                title(one): dict(sorted(written.unfit[one].items())) for one in names if one in written.unfit
+            },
         },
         "excluded": screen.to_json(clear_of),
-        "export": {"formats": list(names), **options.to_json()},
+        "export": {"formats": [title(one) for one in names], **options.to_json()},
         "configuration": list(configuration),
         **({"chat_template": figures} if figures else {}),
     }
@@ -242,7 +259,7 @@ def _write_rows(
                         written.counts[file] += 1
                     else:
                         written.unfit.setdefault(name, Counter())[unfit.reason] += 1
-                        left_out.append((name, unfit.reason))
+                        left_out.append((title(name), unfit.reason))
             for format_, why in left_out:
                 report = report or stack.enter_context((folder / LEFT_OUT).open("w", encoding="utf-8"))
                 about = {"task_id": row.task_id, "instance": row.number, "format": format_, "reason": why}

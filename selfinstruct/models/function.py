@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any
 
+from selfinstruct.checks.wording import excerpt
 from selfinstruct.models.endpoint import Endpoint, EndpointConfig
 from selfinstruct.models.limits import Clock
 from selfinstruct.models.wire import Reply, Trouble
-from selfinstruct.own import in_words
+from selfinstruct.own import in_words, raised
 
+_COUNTS = ("prompt_tokens", "completion_tokens")
 ModelFunction = Callable[..., Awaitable[str | Mapping[str, Any]]]
 """Of the messages (dicts with role and content) and, where it takes a second value, of the rest of a server's body
 (model, temperature, response_format, ...). It gives the text, or a mapping with `text` and, where they are known,
@@ -20,7 +22,11 @@ ModelFunction = Callable[..., Awaitable[str | Mapping[str, Any]]]
 
 
 class FunctionEndpoint(Endpoint):
-    """Answers by a function. An exception with a `status_code` counts as that status, another one as a 400."""
+    """Answers by a function.
+
+    An exception with a `status_code` counts as that status, one that an `OSError` caused as a lost connection, another
+    one as a 400.
+    """
 
     def __init__(
         self, config: EndpointConfig, slots: int, clock: Clock, tell: Callable[[str], None] = lambda _: None
@@ -30,7 +36,7 @@ class FunctionEndpoint(Endpoint):
         self.url = config.key_name
         self._function = config.function
         self._timeout_s = config.timeout_s
-        self._takes_options = len(inspect.signature(config.function).parameters) > 1
+        self._takes_options = _positions(config.function) > 1
 
     async def ask(self, path: str, body: Mapping[str, Any]) -> Reply | Trouble:
         """What the function gives, in the form of a server's response."""
@@ -39,26 +45,62 @@ class FunctionEndpoint(Endpoint):
         messages = body.get("messages") or [{"role": "prompt", "content": body.get("prompt", "")}]
         given = (messages, options) if self._takes_options else (messages,)
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout(self._timeout_s) as limit:
                 said = await self._function(*given)
-        except TimeoutError:
-            return Trouble("late", f"no answer within {self._timeout_s:g} s")
-        except OSError as error:
-            return Trouble("failed", in_words(error))
-        except Exception as error:  # noqa: BLE001 - whatever a user's function does must not end a run without a word
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - nothing a user's function does ends a run unsaid
+            if limit.expired():
+                return Trouble("late", f"no answer within {self._timeout_s:g} s")
             status = getattr(error, "status_code", None)
-            said_by = {"error": {"message": f"{type(error).__name__}: {in_words(error)}"}}
-            return Reply(status if isinstance(status, int) and status >= 400 else 400, {}, json.dumps(said_by).encode())
+            if isinstance(status, int) and status >= 400:
+                return _refusal(status, raised(error))
+            if any(isinstance(one, OSError) for one in _causes(error)):  # a TimeoutError is one
+                return Trouble("failed", raised(error))
+            return _refusal(400, raised(error))
+        if fault := _fault(said):
+            return _refusal(400, f"the function gave {fault}")
         return Reply(200, {}, json.dumps(_as_body(said)).encode())
 
     async def models(self) -> Reply | Trouble:
-        """It lists none."""
-        return Reply(200, {}, b'{"data": []}')
+        """It lists the function, by which an outage that is over is seen."""
+        return Reply(200, {}, json.dumps({"data": [{"id": getattr(self._function, "__name__", "own")}]}).encode())
+
+
+def _positions(function: ModelFunction) -> int:
+    """How many values it takes by position."""
+    found = inspect.signature(function).parameters.values()
+    return sum(one.kind in {one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD} for one in found)
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error and what it was raised from: clients put their own over the one of the connection."""
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
+def _refusal(status: int, message: str) -> Reply:
+    return Reply(status, {}, json.dumps({"error": {"message": message}}).encode())
+
+
+def _fault(said: object) -> str:
+    """What is wrong with what a function gave; empty where it can be used."""
+    if isinstance(said, str):
+        return ""
+    wanted = "; wanted a text, or a mapping with `text`"
+    if not isinstance(said, Mapping) or "text" not in said or not isinstance(said["text"], str | None):
+        return excerpt(in_words(said)) + wanted
+    if not isinstance(said.get("finish_reason"), str | None):
+        return f"the finish_reason {excerpt(in_words(said['finish_reason']))}{wanted}, and a text as finish_reason"
+    for name in _COUNTS:
+        count = said.get(name)
+        if count is not None and not (isinstance(count, int) and count >= 0):
+            return f"{excerpt(in_words(count))} as {name}; wanted a whole number, or no such key"
+    return ""
 
 
 def _as_body(said: str | Mapping[str, Any]) -> dict[str, Any]:
     answer = {"text": said} if isinstance(said, str) else dict(said)
     text = answer.get("text")
-    choice = {"message": {"content": text}, "text": text, "finish_reason": answer.get("finish_reason", "stop")}
-    usage = {name: answer[name] for name in ("prompt_tokens", "completion_tokens") if name in answer}
+    choice = {"message": {"content": text}, "text": text, "finish_reason": answer.get("finish_reason") or "stop"}
+    usage = {name: answer[name] for name in _COUNTS if answer.get(name) is not None}
     return {"choices": [choice], "usage": usage or None}

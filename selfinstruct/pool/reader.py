@@ -81,7 +81,8 @@ _COUNTS = (
     FROM tasks
     """,
     """
-    SELECT COUNT(*) FILTER (WHERE state != 'superseded') AS requests, COALESCE(SUM(candidates), 0) AS candidates,
+    SELECT COUNT(*) FILTER (WHERE state != 'superseded') AS requests,
+      COUNT(*) FILTER (WHERE state = 'open') AS requests_open, COALESCE(SUM(candidates), 0) AS candidates,
       COUNT(*) FILTER (WHERE left_out > 0 AND state != 'superseded') AS prompts_shortened
     FROM requests
     """,

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from selfinstruct.errors import ConfigError
+from selfinstruct.own import OWN
 from selfinstruct.pool.contents import OF_ROUND, OF_TASK, asked_of
 from selfinstruct.pool.originals import instruction_key, read_originals
 from selfinstruct.recipes import ORIGINAL, recipe_of
@@ -111,17 +112,16 @@ class PoolSource:
         return [(request, completions[request.id]) for request in requests if request.id in completions]
 
     def _recorded(self, recorded: Settings) -> Settings:
-        name = recorded.recipe.name
-        if self._recipe is not None:
-            if self._recipe != name and not {self._recipe, name} <= {*OF_ORIGINALS}:
-                raise ConfigError(
-                    f"{self._folder} was asked by the recipe {name}; {self._recipe} cannot read its answers"
-                )
-            name = self._recipe
+        name, today = recorded.recipe.name, self._settings.recipe.name
+        is_edited = self._recipe is not None and _own_name(name) == _own_name(today) is not None
+        can_read = self._recipe in {None, name} or is_edited or {self._recipe, name} <= {*OF_ORIGINALS}
+        if not can_read:
+            raise ConfigError(f"{self._folder} was asked by the recipe {name}; {self._recipe} cannot read its answers")
         prompts = {**self._settings.prompts, **recorded.prompts}  # of the judge only one of the two may know
-        recipe = self._settings.recipe.model_copy(update={"name": name})
+        recipe = self._settings.recipe.model_copy(update={"name": today if is_edited else self._recipe or name})
+        stages = {**self._settings.stages, **recorded.stages} if is_edited else recorded.stages
         sources = {**self._settings.own_code, **recorded.own_code}
-        update = {"recipe": recipe, "stages": recorded.stages, "prompts": prompts, "own_code": sources}
+        update = {"recipe": recipe, "stages": stages, "prompts": prompts, "own_code": sources}
         found = self._settings.model_copy(update=update)
         filters = found.filters.model_copy(update=recipe_of(found).filters)
         return found.model_copy(update={"filters": filters})
@@ -140,6 +140,11 @@ class PoolSource:
                 new = identity if source is None else task_id(source, row["request_id"], row["request_position"])
                 found[identity] = (new, row["instruction"])
         return found
+
+
+def _own_name(recipe: str) -> str | None:
+    """NAME of a recipe of the user's own, which stays while the code is edited; None: it is another one."""
+    return recipe.rpartition(":")[2] if recipe.startswith(f"{OWN}:") else None
 
 
 def _renamed(request: Request, known: Mapping[str, tuple[str, str]]) -> Request:

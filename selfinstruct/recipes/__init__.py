@@ -8,8 +8,10 @@ from typing import Any
 
 from selfinstruct.ask import Ask
 from selfinstruct.checks.screening import InstructionRules, ScreenInstances, instruction_rules, screen_instances
+from selfinstruct.errors import ConfigError
 from selfinstruct.own import OWN, installed, stored
 from selfinstruct.recipes import chat, original, paper
+from selfinstruct.recipes.own_recipes import fault_of, guarded
 from selfinstruct.settings import Settings
 from selfinstruct.types import Api, Candidate, Completion, Prompt, Rejection, Request, Task, Written
 
@@ -98,5 +100,20 @@ def recipe_of(settings: Settings) -> Recipe:
     name = settings.recipe.name
     if name in RECIPES:
         return RECIPES[name]
-    found: Recipe = stored(name, settings.own_code) if name.startswith(OWN) else installed("recipes", name)
-    return found
+    return own_recipe(stored(name, settings.own_code) if name.startswith(OWN) else installed("recipes", name), name)
+
+
+def own_recipe(found: object, name: str) -> Recipe:
+    """The recipe of the user's own that was found under a name.
+
+    Raises:
+        ConfigError: it is none, or cannot be used.
+    """
+    if not isinstance(found, Recipe):
+        raise ConfigError(f"{name} is no recipe; it has to be a `selfinstruct.recipes.Recipe`")
+    prompts = dict.fromkeys(one.name for one in RECIPES.values())
+    if found.name not in [*prompts]:
+        raise ConfigError(f"{name} has the name {found.name!r}; wanted is {' or '.join(prompts)}")
+    if fault := fault_of(found):
+        raise ConfigError(f"{name} {fault}")
+    return guarded(found, name)

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from selfinstruct import algorithm
 from selfinstruct.ask import answer_to, gather
+from selfinstruct.checks import has_own_check
 from selfinstruct.checks.wording import excerpt
 from selfinstruct.config.roles import stage_models
 from selfinstruct.diversity.diagnosis import first_signs
@@ -34,11 +35,11 @@ from selfinstruct.pool.saved_index import save_index
 from selfinstruct.pool.statements import Statement
 from selfinstruct.recipes import recipe_of
 from selfinstruct.runner.rounds import Generated, Round, Rounds
-from selfinstruct.runner.signs import Endings, Heard, Pace, ran_dry
+from selfinstruct.runner.signs import Endings, Failing, Heard, Pace, keeps_code, ran_dry
 from selfinstruct.runner.watch import Tell, Watch
 from selfinstruct.settings import Settings
 from selfinstruct.steps import judging
-from selfinstruct.types import Completion, Prompt, Request
+from selfinstruct.types import Completion, InstanceCandidate, Prompt, Request
 
 if TYPE_CHECKING:  # brings the HTTP client, which takes a second to import
     from selfinstruct.config.sections import Config
@@ -113,8 +114,7 @@ class Growth:
         self._pool, self._config, self._served, self._tell = pool, config, models, tell
         self._budget, self._excluded, self._around = budget, excluded, around
         self._watch = Watch(self.seeds, pool.past(algorithm.known_to(contents.screening, settings)), tell)
-        tokenizer = settings.filters.tokenizer
-        self._all = Rounds(self.seeds, self.generated, self._watch, tokenizer, excluded, pool.folder)
+        self._all = Rounds(self.seeds, self.generated, self._watch, settings.filters.tokenizer, excluded, pool.folder)
         self.rejected = self._all.rejected
         """How often each reason has rejected an instruction, or an instance of a finished task."""
         self._removed = Removed()
@@ -129,11 +129,12 @@ class Growth:
         self._ended = 0
         """Tasks that this run finished, those without an instance too."""
         self._heard, self._endings, self._pace = Heard(settings.round_size, tell), Endings(), Pace()
+        self._failing = (Failing("instructions"), Failing("instances"))
         self._halted: Outcome | None = None
         """Nothing more is sent, and how the run will end."""
         self._dry: Outcome | None = None
         """No further round is screened, and how the run will end once accepted tasks are finished."""
-        self._is_sending = True
+        self._is_sending, self._is_held_up = True, False
         self._children: set[asyncio.Future[None]] = set()
         self._failed: BaseException | None = None
         self._changed = asyncio.Event()
@@ -183,7 +184,8 @@ class Growth:
             looking.cancel()
             await self._cancel_children()
             await asyncio.to_thread(self.journal.close)
-            await asyncio.to_thread(save_index, self._pool.folder, self._all.screening.index)
+            if not self._is_held_up:  # the index may hold half of an instruction
+                await asyncio.to_thread(save_index, self._pool.folder, self._all.screening.index)
 
     async def _grow(self) -> Outcome:
         while True:
@@ -213,7 +215,7 @@ class Growth:
     @property
     def _can_screen(self) -> bool:
         round_ = self.rounds.get(self.screening)
-        return round_ is not None and round_.is_answered and self.room > 0
+        return round_ is not None and round_.is_answered and self.room > 0 and not self._is_held_up
 
     def halt(self, outcome: Outcome) -> None:
         """Send nothing more, let what is in flight finish, then end with this outcome."""
@@ -373,12 +375,22 @@ class Growth:
             await self.journal.write(self._all.read(round_))
         ids = {one for request in round_.requests for one in request.demonstrations}
         room = self.room  # its parts change meanwhile in the event loop, one after the other
-
-        def screen() -> Sequence[algorithm.Decision]:
-            texts = {one: task.instruction for one, task in self._pool.tasks(ids).items()}
-            return self._all.screen(round_, texts, room)
-
-        return await asyncio.to_thread(screen)
+        shown = await asyncio.to_thread(self._pool.tasks, ids)
+        screened = self._all.screen(round_, {one: task.instruction for one, task in shown.items()}, room)
+        if not has_own_check(round_.settings):
+            return await asyncio.to_thread(list, screened)
+        decisions: list[algorithm.Decision] = []
+        try:  # in this thread, the only one in which a signal can end code of the user's
+            for decision in screened:
+                decisions.append(decision)
+                await asyncio.sleep(0)  # for answers that have come, and for signals
+        except KeyboardInterrupt as held:
+            self._is_held_up = True
+            for one in round_.waiting[len(decisions) :][:1]:
+                self._tell_of_halt(held, one.instruction)
+            self.halt(Outcome(130, "interrupted"))
+        self._note_failures(0, decisions, round_.settings)
+        return decisions
 
     async def grow(self, round_: Round, decisions: Sequence[algorithm.Decision]) -> Sequence[OpenTask]:
         """Store what was decided; the accepted tasks, whose follow-ups are now to be asked."""
@@ -440,7 +452,8 @@ class Growth:
 
         try:
             end = await algorithm.finish(task, ask, settings, self.seeds, excluded)
-        except KeyboardInterrupt:  # in a check of the user's that would not end; the next run asks it again
+        except KeyboardInterrupt as held:  # in code of the user's that would not end; the next run asks it again
+            self._tell_of_halt(held, task.instruction)
             raise Halted from None
         answered = [request for request in asked.values() if request.id in completions]
         await self.journal.write(statements.finish_task(end, opened.round, answered))
@@ -449,6 +462,7 @@ class Growth:
         self._taken_up -= not end.instances
         self._ended += 1
         self.rejected.update(rejection.reason for rejection in end.rejections)
+        self._note_failures(1, (*end.instances, *end.rejections), opened.settings)
         if warning := self._endings.note(end):
             self._tell(warning)
         self._changed.set()
@@ -546,6 +560,20 @@ class Growth:
     def _waiting(self) -> int:
         """How many candidates are read and not decided yet."""
         return sum(len(one.waiting) for one in self.rounds.values())
+
+    # What is said where code of the user's own does not do what it should
+
+    def _tell_of_halt(self, held: KeyboardInterrupt, text: str) -> None:
+        where = f"in {held} " if held.args else ""
+        said = f"ended {where}what held up the run, at: {excerpt(text)}; the next run begins there again"
+        self._tell(f"{said}; {keeps_code(self._pool.folder)}")
+
+    def _note_failures(
+        self, place: int, found: Sequence[algorithm.Decision | InstanceCandidate], settings: Settings
+    ) -> None:
+        """Stop where a check of the user's fails on all that it sees; rounds planned with other code say nothing."""
+        if settings.own_code == self.settings.own_code and (fault := self._failing[place].fault(found)):
+            self.halt(Outcome(4, f"{fault}; {keeps_code(self._pool.folder)}"))
 
     # What is said while nothing seems to happen
 

@@ -153,7 +153,7 @@ def _decide_round(
     for _, completion in exchanges:
         yield from statements.journal(completion, RUN, now())
     yield from rounds.read(round_)
-    decisions = rounds.screen(round_, recording.shown)
+    decisions = list(rounds.screen(round_, recording.shown))
     for place, candidate in enumerate(replace(one, source=recording.source) for one in recording.taken):
         # A request stands for each instruction whose completion is not recorded, so that counts add up.
         request = Request(

@@ -111,20 +111,19 @@ class Rounds:
         self._watch.unread(rejections)
         return statements.read_round(round_.number, candidates, rejections, round_.requests)
 
-    def screen(self, round_: Round, texts: Mapping[str, str], room: float = math.inf) -> list[algorithm.Decision]:
-        """The decisions on the next candidates, until there are as many tasks as there is room for.
+    def screen(self, round_: Round, texts: Mapping[str, str], room: float = math.inf) -> Iterator[algorithm.Decision]:
+        """The decisions on the next candidates, one by one, until there are as many tasks as there is room for.
 
         `texts` has the instructions of the round's demonstrations by id.
         """
         shown = {request.id: request.demonstrations for request in round_.requests}
-        decisions: list[algorithm.Decision] = []
         for candidate in round_.waiting:
             if room <= 0:
                 break
             examples = [texts[one] for one in shown.get(candidate.request_id, ()) if one in texts]
-            decisions.append(self.screening.decide(candidate, examples, round_.settings))
-            room -= isinstance(decisions[-1], algorithm.Accepted)
-        return decisions
+            decision = self.screening.decide(candidate, examples, round_.settings)
+            room -= isinstance(decision, algorithm.Accepted)
+            yield decision
 
     def record(
         self, round_: Round, decisions: Sequence[algorithm.Decision]

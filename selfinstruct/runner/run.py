@@ -14,7 +14,7 @@ from selfinstruct.checks.instruction_language import language_names, strangers
 from selfinstruct.config.roles import limits_of, prices_of, recipe_of, role_of
 from selfinstruct.config.sections import DEFAULT_TARGET, OFFLINE_MODEL, Config
 from selfinstruct.config.shaping import pool_settings
-from selfinstruct.errors import AccessError, ConfigError, PoolError, SelfInstructError
+from selfinstruct.errors import AccessError, ConfigError, OwnCodeError, PoolError, SelfInstructError
 from selfinstruct.models.budget import Budget, Limits
 from selfinstruct.models.prices import Price
 from selfinstruct.pool.contents import Contents
@@ -24,6 +24,7 @@ from selfinstruct.pool.opening import Pool, seeds_digest
 from selfinstruct.runner.clients import serve
 from selfinstruct.runner.pump import Around, Growth, Outcome, plainly
 from selfinstruct.runner.rehearsal import rehearse
+from selfinstruct.runner.signs import keeps_code
 from selfinstruct.runner.watch import Tell
 from selfinstruct.seeds import default_seeds, read_seeds
 from selfinstruct.seeds.benchmarks import read_exclusions
@@ -105,6 +106,8 @@ async def _run(pool: Pool, config: Config, tell: Tell, around: Around, started: 
         try:
             outcome = await growth.run()
         except SelfInstructError as error:
+            if isinstance(error, OwnCodeError):
+                error.args = (f"{error}; {keeps_code(pool.folder)}",)
             outcome = Outcome(error.exit_code, str(error))
             raise
         finally:

@@ -7,12 +7,14 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from statistics import median
 from typing import Any
 
+from selfinstruct.checks.own_checks import FAILED
 from selfinstruct.checks.wording import excerpt
 from selfinstruct.diversity.diagnosis import mostly
-from selfinstruct.types import Completion, Finished, Request
+from selfinstruct.types import Completion, Finished, Rejection, Request
 
 FEWEST, MOST = 8, 16
 """After two rounds' worth of answers of nothing to a stage, within these bounds, a run goes on no longer."""
@@ -183,10 +185,48 @@ class Endings:
         if len(self._last) < most or (kept and kept >= least * most):
             return ""
         said = mostly(sum((rejected for _, rejected in self._last), Counter[str]()))
-        return (
-            f"almost no task keeps an instance: {kept:,} of the last {most:,} {said}; "
-            "`explain` with such a reason shows some"
-        )
+        said = f"{said}; `explain` with such a reason shows some" if said else "(the recipe wrote none)"
+        return f"almost no task keeps an instance: {kept:,} of the last {most:,} {said}"
+
+
+class Failing:
+    """Counts what checks could not judge, so that one is seen that fails on all that it is shown.
+
+    `kind` are the candidates, for people.
+    """
+
+    def __init__(self, kind: str) -> None:
+        self._kind = kind
+        self._seen = 0
+        self._passed = False
+        self._failures: Counter[str] = Counter()
+        self._last: dict[str, str] = {}
+
+    def fault(self, found: Sequence[object]) -> str:
+        """What is wrong once these were judged as well: nothing has passed, and most failed in one check; else empty.
+
+        What is no `Rejection` has passed.
+        """
+        self._seen += len(found)
+        for one in found:
+            self._passed = self._passed or not isinstance(one, Rejection)
+            if isinstance(one, Rejection) and one.reason == FAILED:
+                name, _, said = one.evidence.partition(" ")
+                self._failures[name.rstrip(":")] += 1
+                self._last[name.rstrip(":")] = said
+        name, count = max(self._failures.items(), key=lambda one: one[1], default=("", 0))
+        if self._passed or count < max(FEWEST, self._seen / 2):
+            return ""
+        failed = f"the check {name} failed on {count:,} of {self._seen:,} {self._kind}, and none passed"
+        return f"{failed}: {self._last[name]}; mend it"
+
+
+def keeps_code(pool: Path) -> str:
+    """What becomes of rounds that were planned with code of the user's which is then mended."""
+    return (
+        "rounds that are planned keep the code stored with them; to judge their answers by a mended file, "
+        f"replay {pool} --pool NEW with the same options"
+    )
 
 
 def ran_dry(rounds: Sequence[tuple[int, Counter[str]]], least: float) -> str:
