@@ -449,7 +449,7 @@ def test_a_mended_check_judges_the_answers_of_a_pool_that_it_held_up(tmp_path: P
 def test_a_mended_recipe_reads_the_answers_of_a_pool_that_it_failed_in(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    broken = RECIPE.replace("    return Written", "    assert task.id == 'check', 'no luck'\n    return Written")
+    broken = RECIPE.replace("    return Written", "    assert task.id == 'rehearsal', 'no luck'\n    return Written")
     own, held, mended = written(tmp_path, broken), tmp_path / "held", tmp_path / "mended"
     line = refused(["generate", "--pool", held, "--recipe", f"{own}:outputs_alone", "--target", 2], capsys)
     assert "recipe outputs_alone: write_instances raised AssertionError: no luck (line 10); mend it; " in line
