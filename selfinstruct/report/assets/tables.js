@@ -85,11 +85,11 @@ class RowTable {
     this.draw(true);
   }
 
-  draw(all = false) {
+  draw(always = false) {
     const height = this.height, all = this.order.length;
     const first = Math.max(0, Math.floor(this.view.scrollTop / height) - SPARE);
     const last = Math.min(all, first + Math.ceil((this.view.clientHeight || 600) / height) + 2 * SPARE);
-    if (!all && first === this.first && last === this.last && height === this.drawn) return;
+    if (!always && first === this.first && last === this.last && height === this.drawn) return;
     const focused = this.body.contains(document.activeElement) ? Number(document.activeElement.dataset.at) : null;
     Object.assign(this, { first, last, drawn: height });
     this.table.setAttribute("aria-rowcount", String(all + 1));
