@@ -44,6 +44,15 @@ class Small:
         texts = self._known()[first:] if first else self._known()
         return [self._best(_letters(query), texts, cutoff, first) for query in queries]
 
+    def nearest(self, query: Sequence[int]) -> Match | None:
+        """The nearest text whatever its score, the earliest among equals; None without texts."""
+        letters, texts = _letters(query), self._known()
+        if not letters:
+            return Match(0, 0, len(texts[0])) if texts else None
+        # A limit of 1 would raise a cutoff from one text to the next: see _SLACK.
+        found = process.extract(letters, texts, scorer=Indel.normalized_similarity, limit=2)
+        return next((_match(letters, texts[place], place, similarity) for _, similarity, place in found), None)
+
     def commons(self, query: Sequence[int]) -> NDArray[np.int32]:
         """The length of the longest common subsequence with each text."""
         texts = self._known()
@@ -61,11 +70,14 @@ class Small:
         least = max(0.0, float(cutoff.value) - _SLACK)
         found = process.extract(query, texts, scorer=Indel.normalized_similarity, limit=None, score_cutoff=least)
         for _, similarity, place in found:
-            length = len(texts[place])
-            common = round(similarity * (length + len(query)) / 2)
-            if cutoff.passes(common, length, len(query)):
-                return Match(place + first, common, length)
+            match = _match(query, texts[place], place + first, similarity)
+            if cutoff.passes(match.common, match.length, len(query)):
+                return match
         return None
+
+
+def _match(query: str | list[int], text: str | list[int], place: int, similarity: float) -> Match:
+    return Match(place, round(similarity * (len(text) + len(query)) / 2), len(text))
 
 
 def _letters(tokens: Sequence[int]) -> str | list[int]:
