@@ -20,6 +20,8 @@ BEST = 5
 """The highest score of a judge; 1 is the lowest."""
 QUESTIONS: Mapping[str, str] = {"valid": "valid_task", "input": "suitable_input", "output": "correct_output"}
 """What a judge is asked: by the name of each question its key in an answer."""
+BY_JUDGE = ("judged_invalid", "judged_input", "judged_output", "judge_unreadable", "revised")
+"""The reasons for which the judge rejects instances."""
 PROPOSE = "propose"
 """The stage that every recipe begins with: it asks for new instructions and belongs to a round, not to a task."""
 

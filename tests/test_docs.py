@@ -30,6 +30,7 @@ from selfinstruct.python import frames
 from selfinstruct.recipes import RECIPES
 from selfinstruct.settings import PoolSettings, Settings
 from selfinstruct.steps import judging
+from selfinstruct.types import BY_JUDGE
 from tests.builders import ROOT, grow
 
 DOCS, PACKAGE = ROOT / "docs", ROOT / "selfinstruct"
@@ -257,7 +258,7 @@ def test_the_reasons_are_those_of_the_code() -> None:
     described = [row[0].strip("`") for row in cells(section(POOL, "## Reasons"))]
     assert described == sorted(set(described))
     paths = [*PACKAGE.glob("checks/*.py"), *PACKAGE.glob("recipes/*.py"), PACKAGE / "algorithm.py"]
-    assert set(described) == set(judging.REASONS).union(*map(reasons_in, paths))
+    assert set(described) == set(BY_JUDGE).union(*map(reasons_in, paths))
     original = PACKAGE / "recipes/original.py"
     elsewhere = set().union(*(reasons_in(path) for path in paths if path != original))
     marked = {row[0].strip("`") for row in cells(section(POOL, "## Reasons")) if "*original*" in row[2]}

@@ -19,7 +19,7 @@ from selfinstruct.models.offline.server import OfflineServer
 from selfinstruct.pool.explain import explain
 from selfinstruct.pool.reader import status
 from selfinstruct.runner.forecast import forecast
-from selfinstruct.steps import judging
+from selfinstruct.types import BY_JUDGE
 from tests.builders import assert_it_adds_up, book_says, exported, grow, rows
 from tests.processes import counted, generate, kills, running
 from tests.servers import GatedServer
@@ -114,7 +114,7 @@ def test_the_yield_of_each_stage_is_what_its_reasons_left(reference: Path) -> No
     assert list(instances) == ["read", "rules", "decontamination", "judge"]
     assert tasks["novelty"]["seen"] - tasks["novelty"]["left"] == lost["instruction near_duplicate"]
     assert tasks["decontamination"]["seen"] == tasks["decontamination"]["left"]
-    by_judge = [f"instance {reason}" for reason in judging.REASONS]
+    by_judge = [f"instance {reason}" for reason in BY_JUDGE]
     assert instances["judge"]["seen"] - instances["judge"]["left"] == sum(lost.get(one, 0) for one in by_judge) > 0
     assert instances["read"]["seen"] - instances["read"]["left"] >= lost["instance no_agreement"]
 

@@ -6,8 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from selfinstruct.steps import judging
-from selfinstruct.types import APART
+from selfinstruct.types import APART, BY_JUDGE
 
 if TYPE_CHECKING:
     from selfinstruct.pool.reader import Reader
@@ -52,7 +51,7 @@ def _stage(kind: str, reason: str) -> str:
     if reason in UNREAD or (kind == "instruction" and reason == "cut_off"):
         return READ
     return {"near_duplicate": "novelty", "contaminated": "decontamination"}.get(
-        reason, "judge" if reason in judging.REASONS else "rules"
+        reason, "judge" if reason in BY_JUDGE else "rules"
     )
 
 

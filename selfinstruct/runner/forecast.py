@@ -12,7 +12,6 @@ from selfinstruct.ask import at_once
 from selfinstruct.config.roles import DEFAULT_CONCURRENCY, limits_of
 from selfinstruct.config.sections import Config
 from selfinstruct.config.shaping import pool_settings
-from selfinstruct.errors import AccessError
 from selfinstruct.models.prices import Price, in_dollars
 from selfinstruct.pool.opening import is_pool
 from selfinstruct.pool.reader import history, watched
@@ -86,10 +85,7 @@ def forecast(config: Config, tell: Tell = lambda _: None) -> Forecast:
     )
     wanted = goal_of(config, past.done, past.last_goal).tasks
     exclusions = read_exclusions(config.filters.exclude)
-    try:
-        check_access(config)
-    except AccessError as error:
-        raise AccessError(f"{error}; --dry-run sends nothing, but needs what the run needs") from error
+    check_access(config)
     settings = pool_settings(config, config.model_name or "the server's model", exclusions=exclusions)
     at_once(rehearse(settings, seeds))
     prices = known_prices(limits_of(config), config, settings)

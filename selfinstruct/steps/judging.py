@@ -57,8 +57,6 @@ UNREADABLE = "judge_unreadable"
 REVISED = "revised"
 _CURABLE = {"judged_input", "judged_output"}
 _REASONS = {"valid": INVALID, "input": "judged_input", "output": "judged_output"}
-REASONS = (*_REASONS.values(), UNREADABLE, REVISED)
-"""For which instances are rejected here."""
 _SCORES = range(1, 6)
 _SPELLED = re.compile(r"\s*([1-5])(?:\.0+)?\s*(?:(?:/|of|out of)\s*5)?\s*")
 _SCORE = {
