@@ -24,7 +24,7 @@ from selfinstruct.models.offline.protocol import Model, answer_chat
 from selfinstruct.models.offline.server import OfflineServer
 from selfinstruct.pool.reader import status
 from selfinstruct.pool.records import Position
-from selfinstruct.report.page import Source, write_report
+from selfinstruct.report.page import ShownPool, write_report
 from tests.builders import ROOT, assert_it_adds_up, exported, grow, rows
 from tests.processes import counted, generate, killed_once, kills, running, wait_until
 from tests.servers import GatedServer, ScriptedServer
@@ -197,7 +197,7 @@ def test_every_finished_row_is_exported_published_and_shown_while_earlier_tasks_
     grow(undisturbed, target=TARGET)
     assert exported(pool) == exported(undisturbed)
 
-    write_report([Source(pool, Position(**version["position"]), 1)], tmp_path / "then.html")
+    write_report([ShownPool(pool, Position(**version["position"]), 1)], tmp_path / "then.html")
     shown = json.loads(re.findall(r'id="figures">([^<]*)<', (tmp_path / "then.html").read_text("utf-8"))[0])
     assert (shown[0]["status"]["tasks"], shown[0]["status"]["instances"]) == (now["tasks"], now["instances"])
 

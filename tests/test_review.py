@@ -23,7 +23,7 @@ import pytest
 from selfinstruct.cli import commands as cli
 from selfinstruct.review import page_server as server
 from selfinstruct.review.page_server import HEADERS
-from selfinstruct.review.session import Labels, Place, places
+from selfinstruct.review.session import Labels, RowPlace, places
 from tests.builders import ROOT, exported, grow, rows
 from tests.reviewing import client_of
 
@@ -284,8 +284,8 @@ def test_marks_are_kept_and_rows_are_found_by_what_was_said_of_them(client: http
     assert shown[gone]["task_id"] == shown[2]["task_id"]
     assert (find(-5, 1, "all"), find(10**9, -1, "all"), find(10**9, 1, "all")) == (0, len(places(pool)) - 1, None)
     assert client.get("/api/rows/4").json()["marked"] is True
-    assert Labels(pool).is_marked(Place(shown[4]["task_id"], shown[4]["instance"]))
-    assert not Labels(pool).is_marked(Place(shown[5]["task_id"], shown[5]["instance"]))
+    assert Labels(pool).is_marked(RowPlace(shown[4]["task_id"], shown[4]["instance"]))
+    assert not Labels(pool).is_marked(RowPlace(shown[5]["task_id"], shown[5]["instance"]))
 
 
 def test_labels_of_earlier_sessions_are_known_and_foreign_lines_stay(pool: Path) -> None:
@@ -305,7 +305,7 @@ def test_labels_of_earlier_sessions_are_known_and_foreign_lines_stay(pool: Path)
 def test_labels_of_two_readers_at_once_are_whole_lines(pool: Path) -> None:
     said = Labels(pool)
     work = [
-        threading.Thread(target=lambda: [said.label(Place(f"t{i}", 0), ("r", 0), "keep", None) for i in range(40)])
+        threading.Thread(target=lambda: [said.label(RowPlace(f"t{i}", 0), ("r", 0), "keep", None) for i in range(40)])
         for _ in range(4)
     ]
     for one in work:

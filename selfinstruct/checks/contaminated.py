@@ -24,7 +24,7 @@ MOST = 0.8
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class NearExcluded:
     """A row of an exclusion that a text is near."""
 
     exclusion: Exclusion
@@ -66,7 +66,7 @@ class Excluded:
         self._index.add_tokens(str(len(self._texts)), tokens)
         self._texts.append((exclusion, row, text))
 
-    def near(self, text: str, least_words: float = LEAST_WORDS) -> Found | None:
+    def near(self, text: str, least_words: float = LEAST_WORDS) -> NearExcluded | None:
         """The row that a text is near, the nearest by ROUGE-L if there is one; None too for a text of fewer words."""
         tokens = tokenize(text)
         if not self._texts or words(tokens) < least_words:
@@ -83,13 +83,13 @@ class Excluded:
         shared = excerpt(" ".join(tokens[passage.start : passage.end]), 60)
         return self._found(passage.place, score, f'{WORDS} words in common ("{shared}"), ROUGE-L {score:.4f}')
 
-    def near_instance(self, instruction: str, given: str, output: str = "") -> Found | None:
+    def near_instance(self, instruction: str, given: str, output: str = "") -> NearExcluded | None:
         """The row that an instance is near: by its input, alone or after the instruction, or by a long output."""
         asked = f"{instruction} {given}"
         found = (self.near(given) or self.near(asked)) if given.strip() else None
         return found or self.near(output, WORDS)
 
-    def _found(self, place: int, score: float, how: str) -> Found:
+    def _found(self, place: int, score: float, how: str) -> NearExcluded:
         exclusion, row, text = self._texts[place]
         fault = reject("contaminated", f"{exclusion.name} row {row}: {how}: {quoted(text)}")
-        return Found(exclusion, row, score, fault)
+        return NearExcluded(exclusion, row, score, fault)

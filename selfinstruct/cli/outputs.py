@@ -16,7 +16,7 @@ from selfinstruct.cli.text import OUT, counted, say, show_json
 if TYPE_CHECKING:
     from selfinstruct.config.sections import Config
     from selfinstruct.exports.writing import Exported, Options
-    from selfinstruct.report.page import Source
+    from selfinstruct.report.page import ShownPool
 
 
 def export_files(
@@ -112,19 +112,19 @@ def write_report(
     OUT.print(Text(f"{path}   {path.stat().st_size / 1e6:.1f} MB; open it in a browser"))
 
 
-def _source(folder: Path) -> Source:
+def _source(folder: Path) -> ShownPool:
     """What a report shows of this folder, which is a pool or a version of one."""
     from selfinstruct.pool.records import Position  # noqa: PLC0415
-    from selfinstruct.report.page import Source  # noqa: PLC0415
+    from selfinstruct.report.page import ShownPool  # noqa: PLC0415
     from selfinstruct.versions.shelf import version_in  # noqa: PLC0415
 
     one = version_in(folder)
     if one is None:
-        return Source(folder)
-    return Source(one.folder.parents[1], Position(**one.manifest["position"]), one.number)
+        return ShownPool(folder)
+    return ShownPool(one.folder.parents[1], Position(**one.manifest["position"]), one.number)
 
 
-def _told(sources: Sequence[Source]) -> Iterator[str]:
+def _told(sources: Sequence[ShownPool]) -> Iterator[str]:
     """What tells the name of a report's file from that of the first pool as it is."""
     for place, one in enumerate(sources):
         if place:

@@ -14,14 +14,14 @@ from selfinstruct.config.shaping import pool_settings
 from selfinstruct.errors import ConfigError, PoolError
 from selfinstruct.pool.whole_files import whole_file
 from selfinstruct.seeds import SeedReport, check_seeds, seed_file
-from selfinstruct.seeds.rows import Row, listed
+from selfinstruct.seeds.rows import FileObject, listed
 
 
 def show_seed_check(path: Path, write_good: Path | None = None) -> int:
     """The report on a seed file; 2 if it has errors, unless its good rows are written to a file of their own."""
     path = seed_file(path)
     settings = pool_settings(load(None, {}), "")
-    good: list[Row] = []
+    good: list[FileObject] = []
     if write_good is not None:
         _check_place(path, write_good)
     report = check_seeds(
@@ -64,7 +64,7 @@ def _check_place(path: Path, write_good: Path) -> None:
         raise ConfigError(f"--write-good {write_good}: this is the file that is checked; name another one")
 
 
-def _write(rows: list[Row], path: Path) -> None:
+def _write(rows: list[FileObject], path: Path) -> None:
     """The rows as they were, a line each."""
     try:
         with whole_file(path) as file:

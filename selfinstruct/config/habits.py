@@ -91,7 +91,7 @@ def server_meant(backend: str) -> str | None:
     return by_name[name] if name else None
 
 
-class Places:
+class ConfigPlaces:
     """The places of the config file, found by words for them."""
 
     def __init__(self, options: Mapping[str, str], places: Iterable[str]) -> None:

@@ -19,7 +19,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr,
 from pydantic.fields import FieldInfo
 
 from selfinstruct.config import DEFAULT_POOL
-from selfinstruct.config.habits import Places, server_meant
+from selfinstruct.config.habits import ConfigPlaces, server_meant
 from selfinstruct.errors import ConfigError, nearest, unknown
 from selfinstruct.given_files import read_text
 from selfinstruct.models.urls import as_base_url
@@ -390,4 +390,4 @@ OPTIONS: Mapping[str, Option] = {
     one.name: one for place, field in FIELDS.items() if (one := _option(place, field)) is not None
 }
 """The settings that have an option, by its name with underscores."""
-PLACES = Places({one.name: one.place for one in OPTIONS.values()}, FIELDS)
+PLACES = ConfigPlaces({one.name: one.place for one in OPTIONS.values()}, FIELDS)

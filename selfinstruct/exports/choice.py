@@ -17,7 +17,7 @@ from selfinstruct.similarity.index import Index
 from selfinstruct.types import Exclusion, Origin
 
 if TYPE_CHECKING:
-    from selfinstruct.checks.contaminated import Excluded, Found
+    from selfinstruct.checks.contaminated import Excluded, NearExcluded
 
 CONTAMINATED = "contaminated"
 THRESHOLD = "0.7"
@@ -86,9 +86,9 @@ class Screen:
             from selfinstruct.checks.contaminated import Excluded  # noqa: PLC0415 - most exports do not need it
 
             self._excluded = Excluded(exclusions, THRESHOLD)
-        self._last: tuple[str, Found | None] = ("", None)
+        self._last: tuple[str, NearExcluded | None] = ("", None)
 
-    def near(self, row: Row) -> Found | None:
+    def near(self, row: Row) -> NearExcluded | None:
         """What the instruction, input or output of a row is near; None if the row can stay."""
         if self._excluded is None:
             return None

@@ -20,7 +20,7 @@ from selfinstruct.pool.reader import Reader, snapshot
 from selfinstruct.pool.records import Position
 from selfinstruct.pool.whole_files import whole_file
 from selfinstruct.report.page_figures import Embed, figures
-from selfinstruct.report.tables import Tasks, rejection_rows, task_rows
+from selfinstruct.report.tables import TaskSummary, rejection_rows, task_rows
 
 SCRIPTS = ("elements.js", "charts.js", "sunburst.js", "tables.js", "sections.js", "growth.js", "page.js")
 """In the order in which they run, as one script."""
@@ -28,7 +28,7 @@ _JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class ShownPool:
     """What is shown: a pool as it is, or as it was at the position of a version."""
 
     pool: Path
@@ -36,7 +36,7 @@ class Source:
     version: int | None = None
 
 
-def write_report(sources: Sequence[Path | Source], out: Path, embed: Embed | None = None) -> None:
+def write_report(sources: Sequence[Path | ShownPool], out: Path, embed: Embed | None = None) -> None:
     """Write the report of a pool, or of two side by side, each as it is at one moment.
 
     `embed` returns embeddings of instructions, for one more figure.
@@ -44,7 +44,7 @@ def write_report(sources: Sequence[Path | Source], out: Path, embed: Embed | Non
     Raises:
         PoolError: a folder holds no pool, both are the same, or the file cannot be written.
     """
-    shown = [one if isinstance(one, Source) else Source(one) for one in sources]
+    shown = [one if isinstance(one, ShownPool) else ShownPool(one) for one in sources]
     if len({(one.pool.resolve(), one.version) for one in shown}) < len(shown):
         raise PoolError(f"{shown[0].pool}: a pool cannot be compared with itself; name another one, or a version")
     with ExitStack() as stack:
@@ -72,7 +72,7 @@ def _write(file: IO[str], pools: Mapping[str, Reader], embed: Embed | None) -> N
     file.write(page)
     all_figures = []
     for number, (name, pool) in enumerate(pools.items()):
-        found = Tasks()
+        found = TaskSummary()
         with _element(file, f"tasks-{number}"):
             write_packed(file, task_rows(pool, found))
         with _element(file, f"details-{number}"):
@@ -110,7 +110,7 @@ def write_packed(file: IO[str], rows: Iterable[Any]) -> None:
     file.write(base64.b64encode(packed).decode("ascii"))
 
 
-def _names(sources: Sequence[Source]) -> list[str]:
+def _names(sources: Sequence[ShownPool]) -> list[str]:
     """The names of the pools: those of their folders, with more of the path if two are the same."""
     paths = [Path(os.fsencode(one.pool.resolve()).decode("utf-8", "replace")) for one in sources]
     of = ["" if one.version is None else f"/versions/{one.version}" for one in sources]

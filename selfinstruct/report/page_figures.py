@@ -15,7 +15,7 @@ from selfinstruct.diversity.vendi import vendi_of_embeddings, vendi_sample
 from selfinstruct.errors import ConfigError
 from selfinstruct.pool.reader import Reader
 from selfinstruct.pool.records import RoundFigures
-from selfinstruct.report.tables import Figures, Tasks, shortened
+from selfinstruct.report.tables import TaskFigures, TaskSummary, shortened
 from selfinstruct.similarity.common import common_pieces
 
 BINS = 50
@@ -37,9 +37,9 @@ Embed = Callable[[Sequence[str]], list[list[float]]]
 """Returns the vector of each text."""
 
 
-def figures(pool: Reader, name: str, tasks: Tasks, embed: Embed | None = None) -> dict[str, Any]:
+def figures(pool: Reader, name: str, tasks: TaskSummary, embed: Embed | None = None) -> dict[str, Any]:
     """All figures of a pool whose tasks were read; with `embed` also the Vendi score by embeddings."""
-    frame = pd.DataFrame(tasks.figures, columns=Figures._fields)
+    frame = pd.DataFrame(tasks.figures, columns=TaskFigures._fields)
     scored = evenly(tasks.scored)
     instructions = [instruction for instruction, _ in scored]
     nearest = pd.Series([score for _, score in scored], dtype=float)

@@ -26,7 +26,7 @@ COMPARISONS = 20_000_000
 """With more pairs of a seed and a task, only evenly spaced tasks are compared with the seeds."""
 
 
-class Figures(NamedTuple):
+class TaskFigures(NamedTuple):
     """The figures of one generated task; None where one is not known."""
 
     round: int | None
@@ -41,10 +41,10 @@ class Figures(NamedTuple):
 
 
 @dataclass(slots=True)
-class Tasks:
+class TaskSummary:
     """What one pass finds; it fills while `task_rows` is read."""
 
-    figures: list[Figures] = field(default_factory=list)
+    figures: list[TaskFigures] = field(default_factory=list)
     """One for each generated task that is not removed, in order."""
     scored: list[tuple[str, str, float | None]] = field(default_factory=list)
     """Their (id, instruction, score to the nearest earlier instruction)."""
@@ -59,7 +59,7 @@ class Tasks:
     """[position, [[input, output], ...], positions of the tasks shown] of each task with full texts in the page."""
 
 
-def task_rows(pool: Reader, found: Tasks) -> Iterator[list[Any]]:
+def task_rows(pool: Reader, found: TaskSummary) -> Iterator[list[Any]]:
     """The rows of the table of tasks in the order of the pool; `found` fills meanwhile.
 
     A row is [position, id, state, instruction, classification, round, nearest score, its position, score to the nearest
@@ -84,7 +84,7 @@ def task_rows(pool: Reader, found: Tasks) -> Iterator[list[Any]]:
         near = index.nearest(instruction) if is_compared else None
         state = "removed" if task.id in removed else "seed" if task.origin == "seed" else task.state
         reading = read(instruction)
-        figures = Figures(
+        figures = TaskFigures(
             round=task.round,
             nearest=task.nearest_score,
             nearest_seed=near.score if near else None,

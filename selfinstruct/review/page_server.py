@@ -22,7 +22,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from selfinstruct.errors import PoolError, SelfInstructError
-from selfinstruct.review.session import Decision, Labels, Place, Session, Show
+from selfinstruct.review.session import Decision, Labels, RowPlace, Session, Show
 
 _ASSETS = {"review.js": "text/javascript", "review.css": "text/css"}
 LONGEST_BODY = 64 * 1024
@@ -174,7 +174,7 @@ def configuration(app: ASGIApp) -> uvicorn.Config:
     )
 
 
-def serve(folder: Path, rows: tuple[Place, ...], port: int, tell: Callable[[str], None], *, blind: bool) -> None:
+def serve(folder: Path, rows: tuple[RowPlace, ...], port: int, tell: Callable[[str], None], *, blind: bool) -> None:
     """Serve the page until Ctrl-C. `tell` gets its address."""
     token = secrets.token_urlsafe(24)
     with listen(port) as opened:

@@ -28,14 +28,14 @@ Label = Literal["keep", "remove"]
 Show = Literal["all", "unlabelled", "marked", "removed"]
 
 
-class Place(NamedTuple):
+class RowPlace(NamedTuple):
     """Where a row is."""
 
     task_id: str
     instance: int
 
 
-def places(folder: Path, condition: str | None = None, sample: int | None = None) -> tuple[Place, ...]:
+def places(folder: Path, condition: str | None = None, sample: int | None = None) -> tuple[RowPlace, ...]:
     """The rows of generated tasks in the order of the pool, those of removed tasks too.
 
     With a condition only those of the tasks for which it holds; with a sample this many of them, the same ones each
@@ -48,7 +48,7 @@ def places(folder: Path, condition: str | None = None, sample: int | None = None
     wanted = None if condition is None else set(matching(folder, condition, "origin = 'generated'"))
     with snapshot(folder) as pool:
         tasks = (one for one in pool.tasks("t.origin = 'generated'") if wanted is None or one.id in wanted)
-        found = [Place(task.id, one.number) for task in tasks for one in task.instances]
+        found = [RowPlace(task.id, one.number) for task in tasks for one in task.instances]
     if sample is None or sample >= len(found):
         return tuple(found)
     drawn = set(sorted(found, key=lambda place: hashlib.sha256(f"{place[0]}/{place[1]}".encode()).digest())[:sample])
@@ -61,20 +61,20 @@ class Labels:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._lock = threading.Lock()
-        self._labels: dict[Place, Label] = {
+        self._labels: dict[RowPlace, Label] = {
             place: line["label"] for place, line in _lines(folder / LABELS) if line.get("label") in {"keep", "remove"}
         }
         self._marked = {place: line.get("marked") is True for place, line in _lines(folder / MARKS)}
 
-    def of(self, place: Place) -> Label | None:
+    def of(self, place: RowPlace) -> Label | None:
         """The label of a row; None if it has none."""
         return self._labels.get(place)
 
-    def is_marked(self, place: Place) -> bool:
+    def is_marked(self, place: RowPlace) -> bool:
         """Is the row marked?"""
         return self._marked.get(place, False)
 
-    def is_task_to_go(self, place: Place) -> bool:
+    def is_task_to_go(self, place: RowPlace) -> bool:
         """Has another row of this row's task the label "remove"?"""
         with self._lock:
             return any(
@@ -82,7 +82,9 @@ class Labels:
                 for one, label in self._labels.items()
             )
 
-    def label(self, place: Place, candidate: tuple[str | None, int | None], label: Label, question: str | None) -> None:
+    def label(
+        self, place: RowPlace, candidate: tuple[str | None, int | None], label: Label, question: str | None
+    ) -> None:
         """Label a row, with the question of the judge that it fails.
 
         `candidate`, the request that brought the row and the place in its answer, names the row also after a replay,
@@ -97,7 +99,7 @@ class Labels:
             self._append(LABELS, line)
             self._labels[place] = label
 
-    def mark(self, place: Place, *, marked: bool) -> None:
+    def mark(self, place: RowPlace, *, marked: bool) -> None:
         """Mark a row to come back to, or remove the mark."""
         with self._lock:
             self._append(MARKS, {"task_id": place.task_id, "instance": place.instance, "marked": marked})
@@ -118,7 +120,7 @@ class Labels:
             raise PoolError(f"{path}: cannot be written ({error.strerror})") from error
 
 
-def _lines(path: Path) -> Iterator[tuple[Place, dict[str, Any]]]:
+def _lines(path: Path) -> Iterator[tuple[RowPlace, dict[str, Any]]]:
     """The lines of a file that are about a row; other lines are ignored."""
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
@@ -132,7 +134,7 @@ def _lines(path: Path) -> Iterator[tuple[Place, dict[str, Any]]]:
             if isinstance(said, dict) and isinstance(said.get("task_id"), str):
                 instance = said.get("instance", 0)
                 if isinstance(instance, int):
-                    yield Place(said["task_id"], instance), said
+                    yield RowPlace(said["task_id"], instance), said
 
 
 class Decision(BaseModel):
@@ -153,7 +155,7 @@ class Session:
     """The rows of a pool that are reviewed, in order, and their labels."""
 
     folder: Path
-    rows: tuple[Place, ...]
+    rows: tuple[RowPlace, ...]
     labels: Labels
     blind: bool
     """Show the judge's verdict on a row only after the row has a label."""
@@ -174,7 +176,7 @@ class Session:
         """The index of the first such row from `start` on, forward or backward; None if there is none."""
         with snapshot(self.folder) as pool:
             gone = pool.removed()
-        tests: dict[Show, Callable[[Place], bool]] = {
+        tests: dict[Show, Callable[[RowPlace], bool]] = {
             "all": lambda _: True,
             "unlabelled": lambda place: self.labels.of(place) is None,
             "marked": self.labels.is_marked,
@@ -188,7 +190,7 @@ class Session:
 
         `stays_out` says that the task of a row to keep stays removed, because another of its rows is to be removed.
         """
-        place = Place(said.task_id, said.instance)
+        place = RowPlace(said.task_id, said.instance)
         if place not in self.rows:
             return None
         if said.decision in {"mark", "unmark"}:
@@ -209,7 +211,7 @@ class Session:
         return {"noted": True, "stays_out": stays_out}
 
 
-def _about(pool: Reader, place: Place, *, with_verdict: bool) -> dict[str, Any]:
+def _about(pool: Reader, place: RowPlace, *, with_verdict: bool) -> dict[str, Any]:
     """A row with its lineage, its nearest neighbour and what the judge said of it; `verdict` is None without one."""
     task = _task(pool, place.task_id)
     instance, events = task.instances[place.instance], pool.events_of(task.id)

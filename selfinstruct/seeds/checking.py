@@ -17,7 +17,7 @@ from rapidfuzz.process import cdist
 from selfinstruct.checks.instruction_language import languages_of
 from selfinstruct.errors import ConfigError
 from selfinstruct.seeds.reading import fill_sheet
-from selfinstruct.seeds.rows import Place, Row, SeedFault, Severity
+from selfinstruct.seeds.rows import FileObject, Place, SeedFault, Severity
 from selfinstruct.similarity.tokens import tokenize
 from selfinstruct.types import Task
 
@@ -82,7 +82,7 @@ def check_seeds(
     path: Path,
     faults_of: Callable[[Task], list[str]] = lambda _: [],
     threshold: float = 0.7,
-    keep: Callable[[Row], object] | None = None,
+    keep: Callable[[FileObject], object] | None = None,
 ) -> SeedReport:
     """The report on a seed file; it never raises for what the file holds or lacks.
 

@@ -17,7 +17,7 @@ from selfinstruct.errors import ConfigError
 from selfinstruct.given_files import Unreadable, read_data
 from selfinstruct.seeds.columns import TURNS, columns_of, plain
 from selfinstruct.seeds.forms import recognise
-from selfinstruct.seeds.rows import Place, Row, Rows, SeedFault, kind, listed, quoted
+from selfinstruct.seeds.rows import FileObject, Place, Rows, SeedFault, kind, listed, quoted
 
 if TYPE_CHECKING:
     from pyarrow import RecordBatch
@@ -164,12 +164,12 @@ def _is_json(line: bytes) -> bool:
     return True
 
 
-def _as_row(read: tuple[Place, object] | SeedFault) -> Row | SeedFault:
+def _as_row(read: tuple[Place, object] | SeedFault) -> FileObject | SeedFault:
     if isinstance(read, SeedFault):
         return read
     place, value = read
     if isinstance(value, dict):
-        return Row(place, value)
+        return FileObject(place, value)
     return SeedFault(place, "", f"{kind(value)} where an object belongs", _OBJECT)
 
 
@@ -322,7 +322,7 @@ def _csv_rows(columns: list[str], records: Sequence[tuple[Place, list[str]] | Se
         yield _with_nested(dict(zip(columns, cells, strict=True)), nested, place)
 
 
-def _with_nested(fields: dict[str, object], nested: Sequence[str], place: Place) -> Row | SeedFault:
+def _with_nested(fields: dict[str, object], nested: Sequence[str], place: Place) -> FileObject | SeedFault:
     for name in nested:
         cell = str(fields[name]).strip()
         if plain(name) in TURNS[3:] and not cell.startswith("["):
@@ -332,7 +332,7 @@ def _with_nested(fields: dict[str, object], nested: Sequence[str], place: Place)
         except (ValueError, RecursionError):
             remedy = 'write the cell as JSON, such as [{"input": "", "output": "Paris"}]'
             return SeedFault(place, name, f'"{name}" is not JSON: {quoted(cell)}', remedy)
-    return Row(place, fields)
+    return FileObject(place, fields)
 
 
 def _parquet(raw: bytes) -> Source:

@@ -9,13 +9,13 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from selfinstruct.seeds.columns import FLAG, Columns, chosen, columns_of, is_about, is_text, known, plain
-from selfinstruct.seeds.rows import Place, Row, SeedFault, Severity, kind, listed, quoted
-from selfinstruct.seeds.talk import Said, has_turns, read_text, turns_of, unframed
+from selfinstruct.seeds.rows import FileObject, Place, SeedFault, Severity, kind, listed, quoted
+from selfinstruct.seeds.talk import TalkText, has_turns, read_text, turns_of, unframed
 from selfinstruct.types import Instance
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class TaskPart:
     """A task, or part of one, read from one row."""
 
     place: Place
@@ -84,7 +84,7 @@ def unrecognised(fields: Collection[str], place: Place) -> SeedFault:
     return SeedFault(place, missing[0], found, remedy)
 
 
-def parse(row: Row, *, empty_outputs: bool = False) -> Entry | list[SeedFault]:
+def parse(row: FileObject, *, empty_outputs: bool = False) -> TaskPart | list[SeedFault]:
     """The entry of a row, or all its faults."""
     form = recognise(row.fields)
     if form is None:
@@ -96,7 +96,7 @@ def parse(row: Row, *, empty_outputs: bool = False) -> Entry | list[SeedFault]:
     if reader.faults:
         return reader.faults
     doubts = (*reader.doubts, *reader.unread(instruction, instances))
-    return Entry(row.place, form, task_id, name, instruction.strip(), is_classification, tuple(instances), doubts)
+    return TaskPart(row.place, form, task_id, name, instruction.strip(), is_classification, tuple(instances), doubts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,7 @@ class _Reader:
         value, name, label = known(fields.get(key)), within + key, f'"{key}"{of}'
         if isinstance(value, list | dict):
             said = read_text(value)
-            if isinstance(said, Said) and (not said.others or key in columns_of(tuple(fields)).answers):
+            if isinstance(said, TalkText) and (not said.others or key in columns_of(tuple(fields)).answers):
                 value = said.text
                 if said.others:
                     found = f"{said.others + 1} texts in {label}, of which the first is read"

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from selfinstruct.errors import SeedError
 from selfinstruct.seeds.containers import open_source, seed_file
-from selfinstruct.seeds.forms import Entry, parse, recognise, unrecognised
-from selfinstruct.seeds.rows import Faults, Place, Row, SeedFault, quoted
+from selfinstruct.seeds.forms import TaskPart, parse, recognise, unrecognised
+from selfinstruct.seeds.rows import Faults, FileObject, Place, SeedFault, quoted
 from selfinstruct.types import Task, digest
 
 SHOWN = 5
@@ -56,19 +56,19 @@ class Sheet:
     """The entries of a file in order, with rows of one task merged, and what is wrong."""
 
     container: str = ""
-    entries: list[Entry] = field(default_factory=list)
+    entries: list[TaskPart] = field(default_factory=list)
     faults: Faults = field(default_factory=Faults)
     doubts: Faults = field(default_factory=Faults)
     forms: Counter[str] = field(default_factory=Counter)
     rows: int = 0
     """Rows that could be read."""
     faulty_rows: int = 0
-    _more: dict[int, list[Entry]] = field(default_factory=dict)
+    _more: dict[int, list[TaskPart]] = field(default_factory=dict)
     """Entries merged into an earlier one, by its index."""
     _by_instruction: dict[str, int] = field(default_factory=dict)
     _by_id: dict[str, Place] = field(default_factory=dict)
 
-    def add(self, entry: Entry) -> bool:
+    def add(self, entry: TaskPart) -> bool:
         """Add a row as a task or as a further instance of one; False if its id is taken, which is a fault."""
         self.forms[entry.form] += 1
         index = None if entry.form == "own" else self._by_instruction.get(entry.instruction)
@@ -89,7 +89,7 @@ class Sheet:
         self.rows += 1
         return True
 
-    def _merge(self, index: int, entry: Entry) -> None:
+    def _merge(self, index: int, entry: TaskPart) -> None:
         first = self.entries[index]
         further = self._more.setdefault(index, [])
         if entry.is_classification != first.is_classification:
@@ -113,7 +113,7 @@ class Sheet:
             yield Task(task_id, entry.instruction, entry.is_classification, instances, origin="seed", name=entry.name)
 
 
-def fill_sheet(path: Path, keep: Callable[[Row], object] | None = None, *, empty_outputs: bool = False) -> Sheet:
+def fill_sheet(path: Path, keep: Callable[[FileObject], object] | None = None, *, empty_outputs: bool = False) -> Sheet:
     """The tasks of a file, all its faults, and the doubts about rows that could be read; `keep` gets each of these."""
     source = open_source(seed_file(path))
     sheet = Sheet(source.container)
@@ -121,12 +121,12 @@ def fill_sheet(path: Path, keep: Callable[[Row], object] | None = None, *, empty
         sheet.faults.add(unrecognised(source.columns, source.header))
         return sheet
     for row in source.rows:
-        read = parse(row, empty_outputs=empty_outputs) if isinstance(row, Row) else [row]
+        read = parse(row, empty_outputs=empty_outputs) if isinstance(row, FileObject) else [row]
         if isinstance(read, list):
             sheet.faulty_rows += 1
             for fault in read:
                 sheet.faults.add(fault)
-        elif isinstance(row, Row):
+        elif isinstance(row, FileObject):
             if sheet.add(read) and keep:
                 keep(row)
             for doubt in read.doubts:

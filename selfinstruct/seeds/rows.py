@@ -73,14 +73,14 @@ class Faults:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class FileObject:
     """One object of a file, not yet read as a task."""
 
     place: Place
     fields: Mapping[str, object]
 
 
-Rows = Iterator[Row | SeedFault]
+Rows = Iterator[FileObject | SeedFault]
 
 
 def quoted(text: str, limit: int = 40) -> str:

@@ -34,7 +34,7 @@ _AFTER = ("Output:", "Answer:", "Result:", "What is the answer?", "---")
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class TalkText:
     """A text read from a list of parts or of texts."""
 
     text: str
@@ -42,7 +42,7 @@ class Said:
     """Further texts in the list, which are other answers."""
 
 
-def read_text(value: list[object] | dict[str, object]) -> Said | str | None:
+def read_text(value: list[object] | dict[str, object]) -> TalkText | str | None:
     """The text in a list of parts, or the first of a list of texts.
 
     A str names a part that is no text; None means that this is no list of parts.
@@ -50,12 +50,12 @@ def read_text(value: list[object] | dict[str, object]) -> Said | str | None:
     if isinstance(value, dict):
         parts = value.get("parts", value.get("text", value.get("content")))
         if isinstance(parts, str):
-            return Said(parts)
+            return TalkText(parts)
         value = parts if isinstance(parts, list) else []
     if not value:
         return None
     if all(isinstance(one, str) for one in value):
-        return Said(str(value[0]), len(value) - 1)
+        return TalkText(str(value[0]), len(value) - 1)
     found = []
     for part in value:
         named = part.get("type") if isinstance(part, dict) else None
@@ -67,7 +67,7 @@ def read_text(value: list[object] | dict[str, object]) -> Said | str | None:
             found.append(text)
         elif named not in _UNREAD_PARTS:
             return f'a part of type "{plain(named)}"' if isinstance(named, str) else None
-    return Said("\n".join(found))
+    return TalkText("\n".join(found))
 
 
 def turns_of(value: object) -> list[tuple[str, object]]:

@@ -66,7 +66,7 @@ class Minute:
             self._total -= self._came.popleft()[1]
 
 
-class Ledger:
+class BodyCounts:
     """Which bodies came how often, by the digest of their bytes, and what became of them."""
 
     def __init__(self) -> None:

@@ -23,7 +23,7 @@ Quirks = Mapping[str, float]
 PHRASES: Mapping[str, Sequence[str]] = json.loads(Path(__file__).with_name("phrases.json").read_text(encoding="utf-8"))
 
 
-class Said(NamedTuple):
+class ModelAnswer(NamedTuple):
     """An answer: its text, what was thought before it in a field of its own, and whether the text breaks off."""
 
     text: str
@@ -104,22 +104,22 @@ def _with(spot: re.Match[str], new: str) -> str:
     return spot.string[: spot.start()] + new + spot.string[spot.end() :]
 
 
-def json_answer(text: str, rng: Random, *, free: bool) -> Said:
+def json_answer(text: str, rng: Random, *, free: bool) -> ModelAnswer:
     """JSON as models give it: in about 2 of 100 cases none or cut off; in a fence or after words if no form is set."""
     if rng.random() < 0.005 and text.startswith('{"tasks"'):
-        return Said('{"tasks": []}')
+        return ModelAnswer('{"tasks": []}')
     roll = rng.random()
     if roll < 0.008:
-        return Said(draw("no_json", rng))
+        return ModelAnswer(draw("no_json", rng))
     if roll < 0.018:
-        return Said(text[: int(len(text) * rng.uniform(0.2, 0.9))], is_cut=True)
+        return ModelAnswer(text[: int(len(text) * rng.uniform(0.2, 0.9))], is_cut=True)
     roll = rng.random() if free else 1.0
     if roll < 0.25:
-        return Said(f"```json\n{text}\n```")
-    return Said(draw("prefaces", rng) + text if roll < 0.35 else text)
+        return ModelAnswer(f"```json\n{text}\n```")
+    return ModelAnswer(draw("prefaces", rng) + text if roll < 0.35 else text)
 
 
-def with_quirks(text: str, quirks: Quirks, rng: Random, max_tokens: int | None) -> Said:
+def with_quirks(text: str, quirks: Quirks, rng: Random, max_tokens: int | None) -> ModelAnswer:
     """The text as a model with these quirks gives it."""
     is_json, drawn = text.lstrip().startswith(("{", "[")), rng.random()
     totals = accumulate(quirks.get(kind, 0.0) for kind in SPOILS)
@@ -145,7 +145,7 @@ def with_quirks(text: str, quirks: Quirks, rng: Random, max_tokens: int | None) 
     if rng.random() < quirks.get("think", 0.0):
         text = f"<think>\n{_thought(rng)}\n</think>\n\n{text}"
     reasoning = _thought(rng) if rng.random() < quirks.get("reasoning", 0.0) else ""
-    return Said(text, reasoning, spoil == "length")
+    return ModelAnswer(text, reasoning, spoil == "length")
 
 
 def _thought(rng: Random) -> str:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, InstanceOf, PositiveInt, ValidationError
 
 from selfinstruct.models.offline import reply
-from selfinstruct.models.offline.flaws import Quirks, Said, with_quirks
+from selfinstruct.models.offline.flaws import ModelAnswer, Quirks, with_quirks
 from selfinstruct.models.offline.reply import MODEL, Body, Style, text_of
 from selfinstruct.types import digest
 
@@ -93,12 +93,14 @@ def clip(text: str, max_tokens: int | None) -> tuple[str, bool]:
     return text[: ends[max_tokens - 1] if max_tokens else 0], True
 
 
-def _said(body: Body, prompt: str, written: Said, model: Model, *, thinks: bool) -> tuple[Said, dict[str, int]]:
+def _said(
+    body: Body, prompt: str, written: ModelAnswer, model: Model, *, thinks: bool
+) -> tuple[ModelAnswer, dict[str, int]]:
     """The answer within its limits and before its stop strings, and the tokens used."""
     most = body.get("max_completion_tokens") or body.get("max_tokens")
     stops = [body["stop"]] if isinstance(body.get("stop"), str) else body.get("stop") or []
     found = [at for stop in stops if stop and (at := written.text.find(stop)) >= 0]
-    said = Said(written.text[: min(found)]) if found else written
+    said = ModelAnswer(written.text[: min(found)]) if found else written
     if model.quirks is not None:
         said = with_quirks(said.text, model.quirks, reply.generator(body, "quirks"), most)
     reasoning, is_clipped = clip(said.reasoning if thinks else "", most)
@@ -106,10 +108,10 @@ def _said(body: Body, prompt: str, written: Said, model: Model, *, thinks: bool)
     text, is_short = clip(said.text, None if most is None else most - thought)
     asked, answered = count_tokens(prompt), thought + count_tokens(text)
     usage = {"prompt_tokens": asked, "completion_tokens": answered, "total_tokens": asked + answered}
-    return Said(text, reasoning, said.is_cut or is_clipped or is_short), usage
+    return ModelAnswer(text, reasoning, said.is_cut or is_clipped or is_short), usage
 
 
-def _envelope(kind: str, body: Body, text: dict[str, Any], said: Said, usage: dict[str, int]) -> dict[str, Any]:
+def _envelope(kind: str, body: Body, text: dict[str, Any], said: ModelAnswer, usage: dict[str, int]) -> dict[str, Any]:
     choice = {"index": 0, **text, "logprobs": None, "finish_reason": "length" if said.is_cut else "stop"}
     return {
         "id": _PREFIXES[kind] + digest(body)[:24], "object": kind, "created": 0, "model": MODEL, "choices": [choice],
@@ -122,7 +124,7 @@ class _Message(BaseModel):
     content: _Text | list[dict[str, Any]]
 
 
-class _Form(BaseModel):
+class _ResponseFormat(BaseModel):
     type: Literal["text", "json_object", "json_schema"]
     json_schema: dict[str, Any] = {}
 
@@ -140,7 +142,7 @@ class _Request(BaseModel, strict=True):
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     top_p: Annotated[float, Field(ge=0, le=1)] | None = None
     stop: _Text | list[_Text] | None = None
-    response_format: _Form | None = None
+    response_format: _ResponseFormat | None = None
 
 
 def _check(body: Body, needed: str) -> None:

@@ -12,7 +12,7 @@ from random import Random
 from typing import Any, Literal
 
 from selfinstruct.models.offline import flaws
-from selfinstruct.models.offline.flaws import Quirks, Said
+from selfinstruct.models.offline.flaws import ModelAnswer, Quirks
 from selfinstruct.models.offline.voices import VOICES, Tasks
 from selfinstruct.types import digest
 
@@ -37,14 +37,14 @@ _STAGES = {
 """How a chat request shows its stage: the name of its schema, and how its answers begin."""
 
 
-def chat(body: Body, style: Style = "tasks", quirks: Quirks | None = None) -> Said:
+def chat(body: Body, style: Style = "tasks", quirks: Quirks | None = None) -> ModelAnswer:
     """The answer to the body of a chat request. With quirks it has no other flaws; they are put in later, but `dup`."""
     rng, voice, messages = generator(body), VOICES[style](quirks), body["messages"]
     message = _texts(messages, "user")[-1]
     form = body.get("response_format") or {"type": "text"}
     stage = _stage(messages, form.get("json_schema", {}).get("name"))
     if stage == "respond":
-        return Said(voice.respond(*_instruction_and_input(message), rng))
+        return ModelAnswer(voice.respond(*_instruction_and_input(message), rng))
     answer: dict[str, Any]
     if stage == "propose":
         count = _number(r"Write (\d{1,4}) (?:new |more )?tasks", message, 6)
@@ -64,11 +64,11 @@ def chat(body: Body, style: Style = "tasks", quirks: Quirks | None = None) -> Sa
             answer = {"labels": list(labels), "inputs": [{"label": label, "input": text} for label, text in pairs]}
     written = json.dumps(answer, ensure_ascii=False)
     if style == "words" or quirks is not None:
-        return Said(written)
+        return ModelAnswer(written)
     return flaws.json_answer(written, rng, free=form.get("type") == "text")
 
 
-def complete(body: Body, style: Style = "tasks", quirks: Quirks | None = None) -> Said:
+def complete(body: Body, style: Style = "tasks", quirks: Quirks | None = None) -> ModelAnswer:
     """The continuation of the prompt of a completions request, as a base model would go on."""
     rng, voice = generator(body), VOICES[style](quirks)
     prompt = body["prompt"] if isinstance(body["prompt"], str) else body["prompt"][0]
@@ -77,19 +77,19 @@ def complete(body: Body, style: Style = "tasks", quirks: Quirks | None = None) -
         shown = [found[1] for found in re.finditer(r"(?m)^\d{1,4}\. (\S.*)$", prompt)]
         tasks = voice.propose(shown, max(17 - first, 8), rng, _begin_with(prompt))
         lines = [f"{number}. {_one_line(task)}" for number, task in enumerate(tasks, first)]
-        return Said("\n".join(lines).removeprefix(f"{first}."))
+        return ModelAnswer("\n".join(lines).removeprefix(f"{first}."))
     asked: list[str] = re.findall(r"(?m)^Task: *(.+)$", prompt)
     task = asked[-1].strip() if asked else ""
     if prompt.rstrip().endswith("Fixed labels:"):
         word = "yes" if voice.is_classification(task) else "no"
         if style == "tasks" and quirks is None and rng.random() < 0.01:
             word = rng.choice(("maybe", "labels", ""))
-        return Said(f" {word}\n\nTask: {_one_line(*voice.propose((), 1, rng))}\nFixed labels: no")
+        return ModelAnswer(f" {word}\n\nTask: {_one_line(*voice.propose((), 1, rng))}\nFixed labels: no")
     if task:
-        return Said(
+        return ModelAnswer(
             f"{_instances(voice, task, 'Class label:' in prompt, rng)}\n\nTask: {_one_line(*voice.propose((), 1, rng))}"
         )
-    return Said(voice.respond(*_instruction_and_input(prompt), rng))
+    return ModelAnswer(voice.respond(*_instruction_and_input(prompt), rng))
 
 
 def generator(body: Body, purpose: str = MODEL) -> Random:

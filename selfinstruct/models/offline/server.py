@@ -23,7 +23,7 @@ from typing import Any
 from aiohttp import web
 
 from selfinstruct.models.offline import options, protocol
-from selfinstruct.models.offline.counts import TURNED_AWAY, Ledger, Meter, Minute
+from selfinstruct.models.offline.counts import TURNED_AWAY, BodyCounts, Meter, Minute
 from selfinstruct.models.offline.protocol import Model, RequestError
 from selfinstruct.models.offline.reply import MODEL, Style
 
@@ -67,7 +67,7 @@ class OfflineServer:
         self._tokens: Counter[str] = Counter()
         self._let_in, self._tokens_let_in, self._tokens_asked = Minute(), Minute(), Minute()
         self._start, self._end = time.monotonic(), math.inf
-        self._ledger, self._meter = Ledger(), Meter(self._start)
+        self._ledger, self._meter = BodyCounts(), Meter(self._start)
 
     def __enter__(self) -> OfflineServer:
         self._socket = socket.create_server((HOST, self._port), backlog=_BACKLOG)
