@@ -10,11 +10,11 @@ from selfinstruct.config.sections import Config
 from selfinstruct.errors import AccessError, ConfigError
 from selfinstruct.pool import reader
 from selfinstruct.python import frames
+from selfinstruct.python.bar import shown
 from selfinstruct.python.ended import ended
 from selfinstruct.python.interruptible import run_in_a_thread
 from selfinstruct.python.keywords import read, with_settings
 from selfinstruct.python.opened import Pool
-from selfinstruct.python.progress import shown
 from selfinstruct.python.shown import Preview
 from selfinstruct.runner.pump import Outcome
 from selfinstruct.runner.run import run

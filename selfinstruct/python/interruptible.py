@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 
 from selfinstruct.config.sections import Config
-from selfinstruct.python.progress import Shown
+from selfinstruct.python.bar import Shown
 from selfinstruct.runner.pump import Growth, Outcome
 from selfinstruct.runner.run import run
 
