@@ -702,7 +702,7 @@ def test_nothing_of_a_model_or_server_reaches_the_terminal_but_words(
         arguments = ["--pool", tmp_path / "p", "--base-url", server.base_url, "--target", "500"]
         assert run("generate", *arguments) == 5
         shown += capsys.readouterr()
-        assert run("generate", *arguments, "--dry-run") == 0
+        assert run("generate", *arguments, "--dry-run", "--show-prompts") == 0
         shown += capsys.readouterr()
     assert run("explain", tmp_path / "p", "harbour") == 0
     shown += capsys.readouterr()

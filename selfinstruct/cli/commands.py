@@ -229,7 +229,10 @@ def generate(
     *,
     given: Given,
     config: ConfigOption = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be sent, and send nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what a run would cost, and send nothing.")] = False,
+    show_prompts: Annotated[
+        bool, typer.Option("--show-prompts", help="With --dry-run: the prompts of the next round too.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing until the end, except errors.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the pool's status, or the forecast, as JSON.")] = False,
 ) -> None:
@@ -237,9 +240,11 @@ def generate(
     from selfinstruct.cli import generate as terminal
     from selfinstruct.config.loading import load
 
+    if show_prompts and not dry_run:
+        raise ConfigError("--show-prompts goes with --dry-run")
     loaded = load(config, given, say)
     if dry_run:
-        terminal.show_forecast(loaded, as_json=as_json, quiet=quiet)
+        terminal.show_forecast(loaded, as_json=as_json, quiet=quiet, show_prompts=show_prompts)
         return
     raise typer.Exit(terminal.generate(loaded, as_json=as_json, quiet=quiet))
 
