@@ -236,14 +236,16 @@ def test_a_dry_run_says_what_would_be_sent_and_sends_nothing(
         assert cli.run([*arguments, "--dry-run"]) == 0
         assert not server.seen
         out = capsys.readouterr().out
-        assert out.count("--- propose request") == 8
         assert all(wanted in out for wanted in ("assumed, as the pool has no history", "respond", " USD, "))
-        assert cli.run([*arguments, "--dry-run", "--quiet"]) == 0
-        assert capsys.readouterr() == (out[out.index("from 0 to 50 tasks") :], "")
-        for more, prompts in (([], 8), (["--quiet"], 0)):
+        assert cli.run([*arguments, "--dry-run", "--show-prompts"]) == 0
+        figures, *prompts = capsys.readouterr().out.split("\n--- propose request ")
+        assert (figures, len(prompts)) == (out, 8)
+        assert cli.run([*arguments, "--show-prompts"]) == 2
+        assert "goes with --dry-run" in capsys.readouterr().err
+        for more, shown in ((["--show-prompts"], 8), ([], 0)):
             assert cli.run([*arguments, "--dry-run", "--json", *more]) == 0
             found = json.loads(capsys.readouterr().out)
-            assert (found["tasks"], found["target"], len(found.get("first_round", ()))) == (0, 50, prompts)
+            assert (found["tasks"], found["target"], len(found.get("first_round", ()))) == (0, 50, shown)
             assert [stage["stage"] for stage in found["stages"]] == ["propose", "inputs", "respond"]
             assert found["usd"] == pytest.approx(sum(stage["usd"] for stage in found["stages"]))
         assert not (tmp_path / "p").exists()

@@ -160,6 +160,23 @@ def test_help_answers_quickly_and_names_every_command() -> None:
         assert command in found
 
 
+def test_the_help_of_generate_is_grouped_and_fits_80_columns(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert cli.run(["generate", "--help"], "python -m selfinstruct") == 0
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines())) <= 80
+    assert "  python -m selfinstruct generate --model " in out
+    places = [out.index(f"\n{one}") for one in (
+        "Pool:", "  --seeds ", "Model:", "  --base-url ", "What is asked for:", "  --target ", "  --config ",
+        "Limits and pace:", "  --max-usd ", "  --dry-run ", "Output:", "  --json ", "Exit codes:", "  130 ",
+    )]  # fmt: skip
+    assert places == sorted(places)
+    for option in cli.commands()["generate"].params:
+        assert option.opts[0] in out
+
+
 def test_status_imports_neither_prefect_nor_openai_nor_pandas(demo: Path) -> None:
     code = (
         "import sys; from selfinstruct.cli.commands import run; run(['status', sys.argv[1]]);"
@@ -702,7 +719,7 @@ def test_nothing_of_a_model_or_server_reaches_the_terminal_but_words(
         arguments = ["--pool", tmp_path / "p", "--base-url", server.base_url, "--target", "500"]
         assert run("generate", *arguments) == 5
         shown += capsys.readouterr()
-        assert run("generate", *arguments, "--dry-run") == 0
+        assert run("generate", *arguments, "--dry-run", "--show-prompts") == 0
         shown += capsys.readouterr()
     assert run("explain", tmp_path / "p", "harbour") == 0
     shown += capsys.readouterr()

@@ -38,7 +38,7 @@ NOW = Look(
 
 def test_the_figures_are_those_of_the_last_minute_and_of_the_whole_run() -> None:
     assert lines(NOW, SINCE, FIRST, 200) == [
-        "█" * 17 + "░" * 13 + " 140 of 240 tasks, 7 on their way, 2 min 00 s, about 1 min 40 s left",
+        "about 1 min 40 s left, 140 of 240 tasks, 7 on their way, 2 min 00 s so far " + "█" * 17 + "░" * 13,
         "accepted  10% of the candidates of the last 5 rounds, 25% in the rounds before",
         "asking    32 requests in flight, 9 waiting; 500 tokens a second",
         "cost      0.0025 USD, about 0.01 USD in the end",
@@ -49,7 +49,7 @@ def test_the_figures_are_those_of_the_last_minute_and_of_the_whole_run() -> None
 
 def test_at_the_beginning_nothing_is_made_up() -> None:
     assert lines(FIRST, FIRST, FIRST, 200) == [
-        "█" * 5 + "░" * 25 + " 40 of 240 tasks, 0 on their way, 0 s",
+        "40 of 240 tasks, 0 on their way, 0 s so far " + "█" * 5 + "░" * 25,
         "accepted  no round settled yet",
         "asking    0 requests in flight, 0 waiting; 0 tokens a second",
     ]
@@ -58,6 +58,7 @@ def test_at_the_beginning_nothing_is_made_up() -> None:
 @pytest.mark.parametrize("width", [20, 40, 80])
 def test_no_line_is_wider_than_the_terminal(width: int) -> None:
     assert max(map(cell_len, lines(NOW, SINCE, FIRST, width))) <= width
+    assert width < 40 or lines(NOW, SINCE, FIRST, width)[0].startswith("about 1 min 40 s left, ")
     for text in ("请把下面的句子翻译成英文，并解释每个词的意思。" * 4, "강의 이름을 말해 보세요. " * 9, "🌊🏔️ " * 60):
         shown = lines(replace(NOW, newest=text), SINCE, FIRST, width)[-1]
         assert width - 1 <= cell_len(shown) <= width

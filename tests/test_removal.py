@@ -289,7 +289,7 @@ def test_a_removal_while_a_run_is_going_holds_from_its_next_round(tmp_path: Path
 def test_a_forecast_shows_what_the_next_round_would_show(pool: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert remove(pool, "--where", "1") == 0
     capsys.readouterr()
-    assert run("generate", "--pool", pool, "--target", "200", "--dry-run") == 0
+    assert run("generate", "--pool", pool, "--target", "200", "--dry-run", "--show-prompts") == 0
     out = capsys.readouterr().out
     assert "--- propose request 1" in out
     for (text,) in rows(pool, "SELECT instruction FROM tasks WHERE origin = 'generated'"):

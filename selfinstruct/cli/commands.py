@@ -48,6 +48,28 @@ class _Commands(typer.core.TyperGroup):
         return found
 
 
+class _Grouped(typer.core.TyperCommand):
+    """A command whose `--help` lists its options in groups, in plain text as all help is."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write each group; what belongs to none comes last."""
+        groups: dict[str, list[tuple[str, str]]] = {group: [] for group in _GROUPS_SHOWN}
+        for param in self.get_params(ctx):
+            if (record := param.get_help_record(ctx)) is not None:
+                groups[getattr(param, "rich_help_panel", None) or _GROUPS_SHOWN[-1]].append(record)
+        for group, records in groups.items():
+            with formatter.section(group):
+                formatter.write_dl(records)
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        """Write what follows the options, with the command as it was called."""
+        formatter.write("\n" + str(self.epilog).replace("COMMAND", ctx.command_path))
+
+
+_LIMITS = "Limits and pace"
+_GROUPS_SHOWN = ("Pool", "Model", "What is asked for", _LIMITS, "Output")
+
+
 def _refuse_empty(command: Any, args: Sequence[str]) -> None:
     """Raises: ConfigError, where an argument is empty, as of a variable that is not set; a path would be the folder."""
     may_be_empty = {option for one in command.params if one.default == "" for option in one.opts}
@@ -134,9 +156,12 @@ def everywhere(
 
 
 PoolArgument = Annotated[
-    Path | None, typer.Argument(help=f"The pool's folder.  [default: {DEFAULT_POOL}]", metavar="POOL")
+    Path | None,
+    typer.Argument(help=f"The pool's folder.  [default: {DEFAULT_POOL}]", metavar="POOL", rich_help_panel="Pool"),
 ]
-PoolOption = Annotated[Path | None, typer.Option("--pool", help="The same by an option.", metavar="POOL")]
+PoolOption = Annotated[
+    Path | None, typer.Option("--pool", help="The same by an option.", metavar="POOL", rich_help_panel="Pool")
+]
 
 
 def _one_pool(pool: Path | None, named: Path | None) -> Path | None:
@@ -177,6 +202,7 @@ def _parameters(option: Option) -> Iterator[inspect.Parameter]:
         metavar=None if annotation is bool else option.shown,
         autocompletion=(lambda: choices) if len(choices) > 1 else None,
         help=option.help,
+        rich_help_panel=option.group,
     )
     kind: Any = bool if annotation is bool else Path if is_path else str
     kind = list[kind] if option.is_list else kind
@@ -219,17 +245,48 @@ def _with_settings(*names: str) -> Callable[[Command], Command]:
 
 
 ConfigOption = Annotated[
-    Path | None, typer.Option("--config", metavar="FILE", help="A TOML file with any of these settings and more.")
+    Path | None,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        help="A TOML file with any of these settings and more.",
+        rich_help_panel="What is asked for",
+    ),
 ]
 
 
-@app.command()
+_AFTER_GENERATE = """\
+Example:
+  COMMAND --model gpt-4o-mini --more 500 --max-usd 2
+
+Exit codes:
+  0    the target is reached
+  1    what was printed could not be written
+  2    wrong use
+  3    a bound of the budget is reached
+  4    almost nothing new comes
+  5    no access to a model
+  130  interrupted
+`finetune` ends with 1 if your command failed, `publish` with 6 if the gate
+refused.
+"""
+
+
+@app.command(cls=_Grouped, epilog=_AFTER_GENERATE)
 @_with_settings()
 def generate(
     *,
     given: Given,
     config: ConfigOption = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be sent, and send nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what a run would cost, and send nothing.", rich_help_panel=_LIMITS)
+    ] = False,
+    show_prompts: Annotated[
+        bool,
+        typer.Option(
+            "--show-prompts", help="With --dry-run: the prompts of the next round too.", rich_help_panel=_LIMITS
+        ),
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing until the end, except errors.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the pool's status, or the forecast, as JSON.")] = False,
 ) -> None:
@@ -237,9 +294,11 @@ def generate(
     from selfinstruct.cli import generate as terminal
     from selfinstruct.config.loading import load
 
+    if show_prompts and not dry_run:
+        raise ConfigError("--show-prompts goes with --dry-run")
     loaded = load(config, given, say)
     if dry_run:
-        terminal.show_forecast(loaded, as_json=as_json, quiet=quiet)
+        terminal.show_forecast(loaded, as_json=as_json, quiet=quiet, show_prompts=show_prompts)
         return
     raise typer.Exit(terminal.generate(loaded, as_json=as_json, quiet=quiet))
 

@@ -144,16 +144,13 @@ def _summary(pool: Path, outcome: Outcome, seconds: float, *, as_json: bool) -> 
         OUT.print(Text("\n" + REAL_MODELS))
 
 
-def show_forecast(config: Config, *, as_json: bool, quiet: bool = False) -> None:
-    """What a run would send: the prompts of its first round in full, then requests, tokens, cost and time.
-
-    `quiet` leaves out the prompts.
-    """
+def show_forecast(config: Config, *, as_json: bool, quiet: bool, show_prompts: bool) -> None:
+    """What a run would send: requests, tokens, cost and time, then the prompts of its first round if asked for."""
     from selfinstruct.runner.forecast import forecast  # noqa: PLC0415 - as in `generate`
 
     check_place(config.pool)
     found = forecast(config, _hush if quiet else say)
-    prompts = () if quiet else found.first_round
+    prompts = found.first_round if show_prompts else ()
     stages = [
         {
             "stage": stage.name,
@@ -178,14 +175,8 @@ def show_forecast(config: Config, *, as_json: bool, quiet: bool = False) -> None
             {"model": one.model, "messages": [{"role": each.role, "content": each.content} for each in one.messages]}
             for one in prompts
         ]
-        show_json(figures if quiet else {**figures, "first_round": asked})
+        show_json({**figures, "first_round": asked} if show_prompts else figures)
         return
-    for request in prompts:
-        OUT.print(harmless(f"--- propose request {request.index + 1} of {len(prompts)} to {request.model}"))
-        for message in request.messages:
-            OUT.print(harmless(f"[{message.role}]\n{message.content}"))
-    if not quiet:
-        OUT.print()
     OUT.print(Text(f"from {found.done:,} to {found.goal:,} tasks, expected ({found.basis}):"))
     for one in stages:
         cost = "" if one["usd"] is None else f"   {one['usd']:.4f} USD"
@@ -198,3 +189,7 @@ def show_forecast(config: Config, *, as_json: bool, quiet: bool = False) -> None
     total = "no price is known for every model" if found.usd is None else f"{found.usd:.2f} USD"
     at_once = config.concurrency or DEFAULT_CONCURRENCY
     OUT.print(Text(f"  in all: {total}, {found.seconds / 60:,.1f} minutes at {at_once} requests at once"))
+    for request in prompts:
+        OUT.print(harmless(f"\n--- propose request {request.index + 1} of {len(prompts)} to {request.model}"))
+        for message in request.messages:
+            OUT.print(harmless(f"[{message.role}]\n{message.content}"))

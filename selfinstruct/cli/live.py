@@ -67,15 +67,16 @@ def lines(now: Look, since: Look, first: Look, width: int) -> list[str]:
     """The lines that show a run now. Rates are those since `since`; `first` is how it was when it began."""
     passed_s = max(1e-9, now.at_s - since.at_s)
     tasks_per_s = (now.done - since.done) / passed_s
-    filled = min(_BAR, _BAR * now.done // max(1, now.goal))
     left = ""
     if tasks_per_s > 0 and now.done < now.goal:
-        left = f", about {duration((now.goal - now.done) / tasks_per_s)} left"
-    bar = "█" * filled + "░" * (_BAR - filled)
+        left = f"about {duration((now.goal - now.done) / tasks_per_s)} left, "
     speed = f"{(now.tokens - since.tokens) / passed_s:,.0f} tokens a second"
     took = duration(now.at_s - first.at_s)
+    reached = f"{left}{now.done:,} of {now.goal:,} tasks, {now.pending:,} on their way, {took} so far "
+    room = max(0, min(_BAR, width - len(reached)))
+    filled = min(room, room * now.done // max(1, now.goal))
     shown = [
-        f"{bar} {now.done:,} of {now.goal:,} tasks, {now.pending:,} on their way, {took}{left}",
+        (reached + "█" * filled + "░" * (room - filled)).rstrip(),
         f"accepted  {_acceptance(now.rounds)}",
         f"asking    {now.in_flight:,} requests in flight, {now.waiting:,} waiting; {speed}",
     ]

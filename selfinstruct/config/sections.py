@@ -357,6 +357,12 @@ class Option:
         return f"SELFINSTRUCT_{self.name.upper()}"
 
     @property
+    def group(self) -> str:
+        """Where `--help` lists it; follows from its table, and at the top of the file from this list."""
+        table, _, key = self.place.rpartition(".")
+        return _GROUPS.get(table or key, "Limits and pace")
+
+    @property
     def is_list(self) -> bool:
         """May it have several values?"""
         return get_origin(self.field.annotation) is tuple
@@ -371,6 +377,13 @@ class Option:
     def of(self, config: Config) -> Any:
         """Its value in a configuration."""
         return functools.reduce(getattr, self.place.split("."), config)
+
+
+_GROUPS: Mapping[str, str] = {
+    **dict.fromkeys(("pool", "seeds", "skip_faulty_seeds", "seed"), "Pool"),
+    "model": "Model",
+    **dict.fromkeys(("target", "more", "recipe", "filters", "diversify"), "What is asked for"),
+}
 
 
 def option_name(name: str) -> str:
