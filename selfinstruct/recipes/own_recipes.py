@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from selfinstruct.ask import Ask
 from selfinstruct.checks.wording import excerpt
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from selfinstruct.recipes import Recipe
     from selfinstruct.recipes.chat import InputFault
     from selfinstruct.settings import Settings
-
-Result = TypeVar("Result")
 
 
 def fault_of(recipe: Recipe) -> str:

@@ -43,12 +43,6 @@ DEFAULT_SAMPLING: Mapping[str, Mapping[str, Any]] = {
     REVISE: {"temperature": 0.3, "max_tokens": 2048},
 }
 """Not 0, so that asking again after an answer that cannot be read may give another one."""
-DEFAULT_PRINCIPLES = (
-    "The output does exactly what the instruction asks, all of it and nothing else.",
-    "Every fact, figure and step in it is right; what can be computed has been computed again.",
-    "Limits of form, length and language are kept to the letter.",
-    "The input is complete, fits the instruction and does not give the answer away.",
-)
 ATTEMPTS = 3
 """How often the judge is asked about one form of an instance until its answer can be read."""
 PASSED = "passed"
