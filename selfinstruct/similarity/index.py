@@ -97,14 +97,9 @@ class Index:
 
     def nearest(self, text: str) -> Neighbour | None:
         """The nearest known instruction whatever its score, the earliest among equals; None in an empty index."""
-        query, search = self._numbers(self.tokenize(text)), self._ready()
-        if isinstance(search, Small):
-            match = search.nearest(query)
-            return self._neighbour(match, len(query)) if match else None
-        for threshold in ("0.4", "0.25"):  # high thresholds cost least
-            if match := search.best([query], _cutoff(threshold, floats=False))[0]:
-                return self._neighbour(match, len(query))
-        return next(iter(self.top(text, 1)), None)
+        query = self._numbers(self.tokenize(text))
+        match = self._ready().nearest(query)
+        return self._neighbour(match, len(query)) if match else None
 
     def top(self, text: str, k: int) -> list[Neighbour]:
         """The k nearest known instructions, best first, earlier ones first among equals."""

@@ -15,6 +15,8 @@ from selfinstruct.similarity.small import Match
 
 _LEAST = Cutoff("0.25", floats=True)
 """Postings serve cutoffs from here on; below, every text is looked at."""
+_DESCENDING = tuple(Cutoff(threshold, floats=False) for threshold in ("0.4", "0.25", "0"))
+"""High ones cost least."""
 _MIN_TAIL = 2048
 _TAIL_SHARE = 16
 """Texts added since the index was built are searched one by one; at a sixteenth of the others it is built again."""
@@ -59,6 +61,12 @@ class Large:
             None if place < 0 else Match(place, common, total - len(query))
             for query, place, common, total in zip(queries, numbers, numbers, numbers, strict=False)
         ]
+
+    def nearest(self, query: Sequence[int]) -> Match | None:
+        """The nearest text whatever its score, the earliest among equals; None without texts."""
+        found = (self.best([query], cutoff)[0] for cutoff in _DESCENDING)
+        first = Match(0, 0, self._starts[1]) if len(self._starts) > 1 else None
+        return next((match for match in found if match), first)
 
     def commons(self, query: Sequence[int]) -> NDArray[np.int32]:
         """The length of the longest common subsequence with each text."""
