@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 from selfinstruct.ask import Ask
@@ -98,9 +99,13 @@ RECIPES: Mapping[str, Recipe] = {
 def recipe_of(settings: Settings) -> Recipe:
     """The recipe by which a round is asked and read: a built-in one, or the user's own. Raises: ConfigError."""
     name = settings.recipe.name
-    if name in RECIPES:
-        return RECIPES[name]
-    return own_recipe(stored(name, settings.own_code) if name.startswith(OWN) else installed("recipes", name), name)
+    return RECIPES.get(name) or _own_recipe(name, tuple(settings.own_code.items()))
+
+
+@lru_cache(maxsize=16)
+def _own_recipe(name: str, sources: tuple[tuple[str, str], ...]) -> Recipe:
+    found = stored(name, dict(sources)) if name.startswith(OWN) else installed("recipes", name)
+    return own_recipe(found, name)
 
 
 def own_recipe(found: object, name: str) -> Recipe:
