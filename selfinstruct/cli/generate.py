@@ -13,7 +13,7 @@ from typing import Any
 from rich.text import Text
 
 from selfinstruct.cli.outputs import show_export, write_export
-from selfinstruct.cli.status import print_json, show_samples, show_table
+from selfinstruct.cli.status import all_figures, show_samples, show_table
 from selfinstruct.cli.text import ERR, OUT, harmless, say, show_json
 from selfinstruct.config.roles import DEFAULT_CONCURRENCY
 from selfinstruct.config.sections import Config
@@ -21,6 +21,7 @@ from selfinstruct.models.prices import in_dollars
 from selfinstruct.pool import reader
 from selfinstruct.pool.opening import check_place, is_pool
 from selfinstruct.runner.pump import Growth, Outcome
+from selfinstruct.runner.stopping import INTERRUPTED, Start, Stopping
 
 PATIENCE_S = 2.0
 """How long a run that is to end may be held up by what cannot be awaited."""
@@ -57,7 +58,7 @@ def generate(config: Config, *, as_json: bool, quiet: bool = False) -> int:
         try:
             outcome = asyncio.run(_interruptible(grow))
         except KeyboardInterrupt:  # in what held up the loop
-            outcome = Outcome(130, "interrupted")
+            outcome = INTERRUPTED
     if outcome.exit_code == 5:
         say(f"error: {outcome.reason}")
     _summary(config.pool, outcome, time.monotonic() - started, as_json=as_json)
@@ -68,27 +69,11 @@ def _hush(line: str) -> None:
     """Say nothing."""
 
 
-async def _interruptible(start: Callable[[Callable[[Growth], None]], Coroutine[Any, Any, Outcome]]) -> Outcome:
-    """Run, minding Ctrl-C and SIGTERM: the first lets what is in flight finish, the second stops now."""
-    loop = asyncio.get_running_loop()
-    task: asyncio.Future[Outcome]
-    growths: list[Growth] = []
-
-    def interrupt() -> None:
-        if growths and not halted:
-            halted.append(True)
-            say("stopping: nothing more is sent; waiting for what is in flight (again to stop now)")
-            growths[0].halt(Outcome(130, "interrupted"))
-        else:
-            task.cancel()
-
-    halted: list[bool] = []
-    with _heard(loop, interrupt):
-        task = asyncio.ensure_future(start(growths.append))
-        try:
-            return await task
-        except asyncio.CancelledError:
-            return Outcome(130, "interrupted")
+async def _interruptible(start: Start) -> Outcome:
+    """Run, minding Ctrl-C and SIGTERM."""
+    stopping = Stopping(say)
+    with _heard(asyncio.get_running_loop(), stopping.interrupt):
+        return await stopping.run(start)
 
 
 @contextlib.contextmanager
@@ -134,7 +119,7 @@ def _summary(pool: Path, outcome: Outcome, seconds: float, *, as_json: bool) -> 
         if not as_json:
             say(f"\n{outcome.reason} ({seconds:.1f} s)")
     if as_json:
-        print_json(pool, status)
+        show_json(all_figures(pool, status))
         return
     show_table(status)
     if exported is not None:

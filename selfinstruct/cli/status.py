@@ -23,15 +23,14 @@ def show_status(pool: Path, *, as_json: bool) -> None:
     """Show the pool in figures."""
     status = reader.status(pool)
     if as_json:
-        print_json(pool, status)
+        show_json(all_figures(pool, status))
     else:
         show_table(status)
 
 
-def print_json(pool: Path, status: dict[str, Any]) -> None:
-    """The figures as one JSON object, those of diversity among them, which plain `status` does without."""
-    found = diversity(reader.scored_instructions(pool)).to_json()
-    show_json({**status, "diversity": found})
+def all_figures(pool: Path, status: dict[str, Any]) -> dict[str, Any]:
+    """A pool's status with the figures of diversity, which plain `status` does without."""
+    return {**status, "diversity": diversity(reader.scored_instructions(pool)).to_json()}
 
 
 def show_table(status: dict[str, Any]) -> None:

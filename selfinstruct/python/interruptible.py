@@ -7,15 +7,15 @@ import contextlib
 import contextvars
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future
+from typing import Any
 
 from selfinstruct.config.sections import Config
 from selfinstruct.python.bar import Shown
 from selfinstruct.runner.pump import Growth, Outcome
 from selfinstruct.runner.run import run
-
-_INTERRUPTED = Outcome(130, "interrupted")
+from selfinstruct.runner.stopping import Stopping
 
 
 def run_in_a_thread(config: Config, show: Shown) -> Outcome:
@@ -38,7 +38,7 @@ def run_in_a_thread(config: Config, show: Shown) -> Outcome:
             except KeyboardInterrupt:
                 working.interrupt()
     outcome = working.end.result()
-    if working.interruptions:
+    if working.is_interrupted:
         raise KeyboardInterrupt(f"{outcome.reason}; what was answered is kept, and the same call goes on")
     return outcome
 
@@ -67,19 +67,18 @@ class _Work:
     """A run under way, for the two threads that have to do with it."""
 
     def __init__(self, config: Config, show: Shown) -> None:
-        self.interruptions = 0
+        self.is_interrupted = False
         self.has_ended = threading.Event()
         self.end: Future[Outcome] = Future()
         self._config, self._show = config, show
         self._loop = asyncio.new_event_loop()
-        self._task: asyncio.Future[Outcome] | None = None
-        self._growth: Growth | None = None
+        self._stopping = Stopping(show.tell)
 
     def run(self) -> None:
         """Grow the pool, in a thread of its own."""
         try:
             with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
-                self.end.set_result(runner.run(self._grow()))
+                self.end.set_result(runner.run(self._stopping.run(self._grow)))
         except BaseException as error:  # noqa: BLE001 - raised where the run was begun
             self.end.set_exception(error)
         finally:
@@ -87,26 +86,13 @@ class _Work:
 
     def interrupt(self) -> None:
         """Begin to end the run, from another thread."""
-        self.interruptions += 1
+        self.is_interrupted = True
         with contextlib.suppress(RuntimeError):  # the loop has just been closed
-            self._loop.call_soon_threadsafe(self._stop, self.interruptions)
+            self._loop.call_soon_threadsafe(self._stopping.interrupt)
 
-    async def _grow(self) -> Outcome:
-        if self.interruptions:
-            return _INTERRUPTED
-        self._task = asyncio.ensure_future(run(self._config, self._show.tell, started=self._begin))
-        try:
-            return await self._task
-        except asyncio.CancelledError:
-            return _INTERRUPTED
+    def _grow(self, begun: Callable[[Growth], None]) -> Coroutine[Any, Any, Outcome]:
+        def begin(growth: Growth) -> None:
+            begun(growth)
+            self._show.watch(growth)
 
-    def _begin(self, growth: Growth) -> None:
-        self._growth = growth
-        self._show.watch(growth)
-
-    def _stop(self, interruptions: int) -> None:
-        if self._growth is not None and interruptions == 1:
-            self._show.tell("stopping: nothing more is sent; waiting for what is in flight (again to stop now)")
-            self._growth.halt(_INTERRUPTED)
-        elif self._task is not None:
-            self._task.cancel()
+        return run(self._config, self._show.tell, started=begin)

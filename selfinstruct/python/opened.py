@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
+from selfinstruct.cli.status import all_figures
 from selfinstruct.config import DEFAULT_POOL
-from selfinstruct.diversity.figures import diversity
 from selfinstruct.errors import ConfigError
 from selfinstruct.exports.choice import Choice
 from selfinstruct.exports.formats import FORMATS, Wording
@@ -86,10 +86,7 @@ class Pool:
 
     def metrics(self) -> dict[str, Any]:
         """The figures of `status --json`."""
-        return {
-            **reader.status(self.folder),
-            "diversity": diversity(reader.scored_instructions(self.folder)).to_json(),
-        }
+        return all_figures(self.folder, reader.status(self.folder))
 
     def why(self, what: str) -> Explanations:
         """What became of a task or candidate, as `explain` tells it.
