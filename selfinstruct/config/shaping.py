@@ -15,7 +15,6 @@ from selfinstruct.config.sections import Config
 from selfinstruct.errors import ConfigError
 from selfinstruct.given_files import read_text
 from selfinstruct.own import OWN, key_of
-from selfinstruct.recipes import RECIPES
 from selfinstruct.recipes.languages import in_languages, speaks_of_language
 from selfinstruct.settings import STANDARD, PoolSettings, Settings
 from selfinstruct.steps import judging
@@ -74,7 +73,7 @@ def _checks(config: Config) -> tuple[tuple[str, ...], dict[str, str]]:
 def _prompts(config: Config) -> dict[str, str]:
     """The prompts in use by name: those of the recipe and, where it is on, of the judge; the chosen ones among them."""
     packaged = resources.files("selfinstruct.recipes") / "prompts"
-    section, of_recipe = config.recipe, packaged / RECIPES[recipe_of(config).name].name
+    section, of_recipe = config.recipe, packaged / recipe_of(config).name
     sets = sorted(entry.name for entry in of_recipe.iterdir() if entry.is_dir())
     prompts = _texts(of_recipe / STANDARD if sets else of_recipe) | _texts(packaged / judging.JUDGE)
     if section.prompts != STANDARD:
