@@ -28,7 +28,7 @@ from selfinstruct.config.loading import load
 from selfinstruct.config.shaping import pool_settings
 from selfinstruct.exports.formats import FORMATS
 from selfinstruct.pool import statements
-from selfinstruct.pool.opening import Pool
+from selfinstruct.pool.opening import Writer
 from selfinstruct.types import Instance, Task
 
 TASKS_A_ROUND = 40
@@ -42,7 +42,7 @@ def make_pool(folder: Path, rows: int) -> None:
     """A pool with this many rows of generated tasks."""
     seed = Task("s0", "Name a river.", False, (Instance("", "The Rhine."),), "seed")
     configuration = pool_settings(load(None, {}), "offline")
-    pool = Pool.open(folder)
+    pool = Writer.open(folder)
     run = statements.insert("runs", {"id": 1, "started_at": "2026-01-01T00:00:00.000Z", "host": "", "pid": 0})
     pool.create([seed], 42, offline=True, more=[run, statements.add_configuration(configuration)])
     pool.close()

@@ -102,7 +102,7 @@ def busy(requests: int) -> float:
         assert process.stdout is not None
         begun = share = 0.0
         for line in process.stdout:
-            found = re.search(r"round (\d+): .*?(\d+) of \d+ finished", line)
+            found = re.search(r"round (\d+): .*?(\d+) of [\d,]+ tasks finished", line)
             if found and int(found[1]) == 1:
                 begun = time.time()
             if found and begun and int(found[2]) < 0.8 * target and time.time() - begun > 1:
@@ -154,7 +154,7 @@ def memory(requests: int) -> tuple[float, int, float]:
         assert process.stderr is not None
         seen: list[tuple[int, int]] = []
         for line in process.stderr:
-            found = re.search(r"(\d+) of \d+ finished", line)
+            found = re.search(r"(\d+) of [\d,]+ tasks finished", line)
             if found:
                 pages = Path(f"/proc/{process.pid}/statm").read_text().split()[1]
                 seen.append((int(found[1]), int(pages) * resource.getpagesize()))

@@ -63,6 +63,11 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     return forms[found[0]] if len(found) == 1 else None
 
 
+def option_name(name: str) -> str:
+    """An option as it is written on the command line; `python/keywords.py` makes a keyword of it again."""
+    return f"--{name.replace('_', '-')}"
+
+
 def unknown(what: str, known: Iterable[str], shown: str = "") -> str:
     """Words for an unknown word: the known one that was probably meant, or all of them."""
     known = [*known]

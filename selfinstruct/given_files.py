@@ -44,7 +44,7 @@ def read_data(path: Path, wanted: str) -> tuple[bytes, str]:
     Raises:
         Unreadable: there is no such file, it is too large, or it is plainly something else.
     """
-    raw, name = _read(path, wanted), path.name
+    raw, name = read_bytes(path, wanted), path.name
     for _ in range(2):  # a packed file in a ZIP archive is the deepest that people have
         unpack = next((unpack for magic, unpack in _PACKED.items() if raw.startswith(magic)), None)
         if unpack is None:
@@ -60,7 +60,7 @@ def read_text(path: Path, wanted: str) -> str:
         ConfigError: one line that names the file and what is wrong with it.
     """
     try:
-        raw = _as_utf8(_read(path, wanted))
+        raw = _as_utf8(read_bytes(path, wanted))
         return raw.decode("utf-8-sig")
     except Unreadable as error:
         raise ConfigError(f"{path}: {error}") from None
@@ -70,8 +70,12 @@ def read_text(path: Path, wanted: str) -> str:
         raise ConfigError(f"{path}:{line}: this is not UTF-8 text ({found}); save the file as UTF-8") from None
 
 
-def _read(path: Path, wanted: str) -> bytes:
-    """All bytes of a regular file."""
+def read_bytes(path: Path, wanted: str) -> bytes:
+    """All bytes of a regular file.
+
+    Raises:
+        Unreadable: there is none that can be read, or it is too large.
+    """
     try:
         _check_regular(path.stat(), wanted)
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # whatever lies there now, it cannot block
@@ -201,3 +205,16 @@ def _as_utf8(raw: bytes) -> bytes:
         return raw.decode(encoding).removeprefix("\ufeff").encode()
     except UnicodeError:
         raise Unreadable(f"{encoding[:6].upper()} text that is broken", "save the file as UTF-8") from None
+
+
+def read_list(path: Path, what: str) -> tuple[str, ...]:
+    """The lines of a text file, without empty ones and those that begin with #.
+
+    Raises:
+        ConfigError: it cannot be read, or holds none.
+    """
+    lines = tuple(line.strip() for line in read_text(path, f"a text file with a {what} a line").splitlines())
+    found = tuple(line for line in lines if line and not line.startswith("#"))
+    if not found:
+        raise ConfigError(f"{path} holds no {what}; give one a line")
+    return found

@@ -1,4 +1,4 @@
-"""What users write themselves: a check, a recipe, an export form or a model, as `NAME` of a Python file of theirs.
+"""What users write themselves: a check, a step, a recipe, a form of export or a model, as `NAME` of a Python file.
 
 The file is kept by content, so that the pool stays what it is when it changes. It is the user's own program and runs in
 this process, with all that it may do. Nothing that a model wrote is ever run. Packages may bring such things as well.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import traceback
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -17,11 +17,13 @@ from typing import Any
 
 import regex
 
-from selfinstruct.errors import ConfigError
+from selfinstruct.errors import ConfigError, unknown
 from selfinstruct.given_files import read_text
 from selfinstruct.types import digest
 
 OWN = "own"
+DEFAULT = "default"
+"""In a list of a configuration: all that is built in."""
 _GIVEN: dict[tuple[str, str], Any] = {}
 """What this program gave, by kind and name."""
 _MODULE = "own_"
@@ -44,20 +46,78 @@ def key_of(source: str) -> str:
     return digest(source)[:16]
 
 
-def stored_name(source: str, name: str) -> str:
-    """What stored settings call it: `own:DIGEST:NAME`."""
-    return f"{OWN}:{key_of(source)}:{name}"
+def stored_name(source: str, name: str, path: str = "") -> str:
+    """What stored settings call it: `own:DIGEST:FILE.py:NAME`, or `own:DIGEST:NAME` where it is of no file."""
+    return ":".join(filter(None, (OWN, key_of(source), Path(path).name, name)))
 
 
 def stored(name: str, sources: Mapping[str, str]) -> Any:
-    """What `own:DIGEST:NAME` stands for, with the sources by digest. Raises: ConfigError."""
-    _, key, attribute = name.split(":")
-    return defined(sources.get(key, ""), attribute, "the stored code")
+    """What a name of stored settings stands for, with the sources by digest. Raises: ConfigError."""
+    _, key, called = name.split(":", 2)
+    file, _, attribute = called.rpartition(":")
+    return defined(sources.get(key, ""), attribute, file or "the stored code")
+
+
+def short(name: str) -> str:
+    """NAME of `FILE.py:NAME` or of a name of stored settings; any other name as it is."""
+    return name.rpartition(":")[2]
+
+
+def function_of(kind: str, name: str, sources: Mapping[str, str]) -> Callable[..., Any]:
+    """What a name in a list of stored settings stands for: the user's own, or a package's. Raises: ConfigError."""
+    found: Callable[..., Any] = stored(name, sources) if name.startswith(f"{OWN}:") else installed(kind, name)
+    if found is None:
+        raise ConfigError(f"{name} was one of the {kind} of an installed package, which is not there any more")
+    return found
+
+
+def chosen(
+    kind: str,
+    entries: Iterable[str],
+    known: Iterable[str],
+    place: str,
+    more: Sequence[str] = (),
+    is_more: Callable[[str], bool] = lambda _: False,
+) -> list[str]:
+    """The names that a list of a configuration gives: `default` in full, and without what `-NAME` takes out.
+
+    `known` are the built-in ones, `more` the forms of others, for which `is_more` is true.
+
+    Raises:
+        ConfigError: a name is unknown.
+    """
+    built_in = [*known]
+
+    def is_one(name: str) -> bool:
+        is_known = name in built_in or name.startswith(f"{OWN}:") or is_more(name)
+        return is_known or installed(kind, name) is not None
+
+    names: list[str] = []
+    for entry in entries:
+        if entry == DEFAULT:
+            names += built_in
+        elif entry.startswith("-") and is_one(entry[1:]):
+            if entry[1:] not in names:
+                raise ConfigError(f"{place}: {entry!r} takes nothing out, since {entry[1:]} is not listed before it")
+            names = [name for name in names if name != entry[1:]]
+        elif is_one(entry):
+            names.append(entry)
+        else:
+            words = [DEFAULT, *built_in, *more]
+            words = [f"-{word}" for word in words[1:]] if entry.startswith("-") else words
+            said = unknown(entry, words, ", ".join([*words, "FILE.py:NAME", "-NAME"]))
+            raise ConfigError(f"{place}: unknown {kind.removesuffix('s')} {entry!r}; {said}")
+    return names
 
 
 def give(kind: str, name: str, value: Any) -> None:
     """Let a name stand for a value of this program as long as it runs; the last one given counts."""
     _GIVEN[kind, name] = value
+
+
+def given_name(kind: str, value: object) -> str | None:
+    """The name that stands for a value of this program; None: none does."""
+    return next((name for (of, name), given in _GIVEN.items() if of == kind and given is value), None)
 
 
 @lru_cache(maxsize=64)
@@ -109,14 +169,31 @@ def in_words(value: object) -> str:
 
 
 def raised(error: BaseException) -> str:
-    """The kind and text of an error, and the line of the user's file in which it came up."""
-    lines = [
-        line
-        for frame, line in traceback.walk_tb(error.__traceback__)
-        if str(frame.f_globals.get("__name__", "")).startswith(_MODULE)
-    ]
-    at = f" (line {lines[-1]})" if lines else ""
+    """The kind and text of an error, and the last line of the user's file on the way to it, as `own.py:12`.
+
+    Of a function that a program gave, the line in the source that is kept.
+    """
+    places = [_place(frame, line) for frame, line in traceback.walk_tb(error.__traceback__) if _is_users(frame)]
+    at = f" ({places[-1]})" if places else ""
     return f"{type(error).__name__}: {in_words(error)}".rstrip(": ") + at
+
+
+def waits_at(work: object) -> str:
+    """The function of the user's in which a coroutine waits and the line, as `shorter (own.py:12)`; empty: in none."""
+    frames: list[types.FrameType] = []
+    while isinstance(work, types.CoroutineType):
+        frames += [frame] if (frame := work.cr_frame) and _is_users(frame) else []
+        work = work.cr_await
+    return f"{frames[0].f_code.co_name} ({_place(frames[-1], frames[-1].f_lineno)})" if frames else ""
+
+
+def _is_users(frame: types.FrameType) -> bool:
+    return str(frame.f_globals.get("__name__", "")).startswith(_MODULE)
+
+
+def _place(frame: types.FrameType, line: int) -> str:
+    file = Path(frame.f_code.co_filename).name
+    return f"{file}:{line}" if file.endswith(".py") else f"line {line}"
 
 
 @lru_cache(maxsize=16)

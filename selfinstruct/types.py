@@ -22,8 +22,26 @@ QUESTIONS: Mapping[str, str] = {"valid": "valid_task", "input": "suitable_input"
 """What a judge is asked: by the name of each question its key in an answer."""
 BY_JUDGE = ("judged_invalid", "judged_input", "judged_output", "judge_unreadable", "revised")
 """The reasons for which the judge rejects instances."""
+BY_STEPS = ("changed", "step_error", "too_easy", "too_hard", "no_gap")
+"""The reasons for which other steps do, besides those that the user's own give themselves."""
+DOCUMENT, PASSAGE, USE = "document", "passage", "passage_as"
+"""In what was drawn for a request about a passage: its file, its id, and what it is to the tasks (`Use`)."""
+Use = Literal["input", "closed_book", "output"]
+"""A passage is the input of its tasks, only shown to the one who answers them, or the output."""
 PROPOSE = "propose"
 """The stage that every recipe begins with: it asks for new instructions and belongs to a round, not to a task."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What a user says after an answer, and what is answered to that."""
+
+    user: str
+    assistant: str
+    kind: str = ""
+    """What the user does, such as `follow_up`; empty where nobody drew it."""
+    score: int | None = None
+    """What the judge gives the answer, from 1 to 5; None: it was not asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +50,45 @@ class Instance:
 
     input: str
     output: str
+    turns: tuple[Turn, ...] = ()
+    """How the conversation goes on after the output."""
 
     @property
     def texts(self) -> tuple[str, str]:
-        """Both."""
+        """The input and the output."""
         return self.input, self.output
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A piece of a document that tasks are written about."""
+
+    id: str
+    """By document, number and texts."""
+    document: str
+    """The path of the file within its folder."""
+    number: int
+    """Its place in the document, from 1."""
+    heading: str
+    """The headings that it stands under, the outer before the inner; empty where there are none."""
+    text: str
+    given: str = ""
+    """The input that the text is the answer to, where the document has it."""
+
+    @property
+    def titled(self) -> str:
+        """The text below its headings."""
+        return f"{self.heading}\n\n{self.text}" if self.heading else self.text
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """A demand on an answer that a program can check."""
+
+    name: str
+    arguments: Mapping[str, Any]
+    words: str
+    """How it is said to the one who answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +101,21 @@ class Task:
     instances: tuple[Instance, ...] = ()
     origin: Origin = "generated"
     name: str = ""
+    system: str = ""
+    """The system text that it was written for; empty for generated tasks."""
+    answer: str = ""
+    """The answer that was written with it, where that was asked for."""
+    constraints: tuple[Constraint, ...] = ()
+    drawn: Mapping[str, str] = field(default_factory=dict)
+    """What the request for it was made of, by name: a value of each list of `draw`, and what its source took."""
+
+    passage: Passage | None = None
+    """The passage of a document that it was written about."""
+
+    @property
+    def asked(self) -> str:
+        """The instruction with its constraints."""
+        return " ".join((self.instruction, *(one.words for one in self.constraints)))
 
 
 Role = Literal["system", "user", "assistant", "prompt"]
@@ -86,6 +153,10 @@ class Prompt:
     """What new tasks are asked to be about, if anything."""
     verbs: tuple[str, ...] = ()
     """Words that new tasks are asked to begin with."""
+    source_name: str | None = None
+    """What gave the words, where new tasks are asked for."""
+    drawn: Mapping[str, str] = field(default_factory=dict)
+    """What else the words were made of, by name: a value of each list of `draw`, and what the source took."""
     is_exact: bool = False
     """Only an answer to these very words counts, since they show a text that other rules may have changed."""
 
@@ -119,6 +190,9 @@ class Request:
     """Demonstrations and examples that there was no room for."""
     topic: str | None = None
     verbs: tuple[str, ...] = ()
+    source_name: str | None = None
+    drawn: Mapping[str, str] = field(default_factory=dict)
+    """What else the words were made of, by name."""
     source: int = 0
     """0 for the pool's own requests; replayed sources are numbered from 0 as well, in the order given."""
 
@@ -161,6 +235,8 @@ class Candidate:
     instruction: str
     is_classification: bool | None = None
     source: int = 0
+    answer: str = ""
+    """The answer that was written with it, where that was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +249,32 @@ class InstanceCandidate:
     input: str
     output: str
     finish_reason: str = "stop"
+    source: int = 0
+    reasoning: str = ""
+    """What was thought before the output, where that is kept apart from it."""
+    turns: tuple[Turn, ...] = ()
+    """How the conversation goes on after the output."""
+    ended: str = ""
+    """Why it does not go on, as `REASON: what was found`; empty where nobody tried."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Another answer to the question of an instance: one that is not its output."""
+
+    request_id: str
+    """With `position` and `source` what it is as a candidate."""
+    position: int
+    of_request: str
+    """With `of_position` the candidate whose question it answers; both are of one source."""
+    of_position: int
+    output: str
+    step: str
+    """What asked for it: `agreement`, `sample`, `weak` or `strong`."""
+    is_right: bool | None = None
+    """Whether it says what the output says, or the judge took it for right; None: nobody looked."""
+    margin: float | None = None
+    """By how much the output scored higher: in points of the judge, or in comparisons won less lost."""
     source: int = 0
 
 
@@ -227,16 +329,21 @@ class Written:
     rejections: tuple[Rejection, ...] = ()
     labels: tuple[str, ...] = ()
     """The closed set of outputs that a classification states; empty when none is stated."""
+    samples: tuple[Sample, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A task with its kind, the instances it keeps, the rejections of the others, and what the judge said."""
+    """A task with its kind, the instances it keeps, the rejections of the others, and what the judge said.
+
+    Each step makes another one of it.
+    """
 
     task: Task
     instances: tuple[InstanceCandidate, ...]
     rejections: tuple[Rejection, ...]
     verdicts: tuple[JudgeVerdict, ...] = ()
+    samples: tuple[Sample, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,9 +358,12 @@ class Exclusion:
     """The number of each row that holds text, from 1, with its texts."""
 
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
 def canonical_json(value: Any) -> str:
     """JSON with sorted keys and no spaces, so that equal values give equal text."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return _CANONICAL.encode(value)
 
 
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")

@@ -15,7 +15,7 @@ from selfinstruct.config.shaping import pool_settings
 from selfinstruct.exports.writing import export
 from selfinstruct.models.offline.book import find
 from selfinstruct.pool import statements
-from selfinstruct.pool.opening import Pool
+from selfinstruct.pool.opening import Writer
 from selfinstruct.pool.reader import status
 from selfinstruct.pool.statements import Statement
 from selfinstruct.runner.pump import Outcome
@@ -103,7 +103,8 @@ def grow(pool: Path, *, tell: list[str] | None = None, config: Path | None = Non
 def assert_it_adds_up(pool: Path) -> dict[str, Any]:
     """What `status` says, in which each candidate has ended in one way (law 1)."""
     now = status(pool)
-    ended = now["tasks"] + now["tasks_pending"] + now["tasks_without_instances"] + now["instances"] + now["waiting"]
+    tasks = now["tasks"] + now["tasks_pending"] + now["tasks_without_instances"]
+    ended = tasks + now["instances"] + now["samples"] + now["waiting"]
     assert now["candidates"] == ended + sum(now["rejections"].values())
     return now
 
@@ -146,7 +147,7 @@ def made_pool(folder: Path, tasks: Iterable[Task], seeds: Sequence[Task] = (), *
     Only what an export reads is filled in. Tasks without instances are stored as such.
     """
     configuration = settings(model=model)
-    pool = Pool.open(folder)
+    pool = Writer.open(folder)
     pool.create(seeds, 42, offline=True, more=_statements(tasks, len(seeds), configuration, model))
     pool.close()
     return folder

@@ -1,12 +1,13 @@
-"""A server that speaks what huggingface_hub wants of the Hub to make a dataset repository and commit files to it."""
+"""A server that speaks what huggingface_hub wants of the Hub to read datasets, make repositories and commit to them."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import json
+import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -27,6 +28,8 @@ class Hub:
     """What each was made with."""
     commits: list[dict[str, bytes]] = field(default_factory=list)
     """The files of each commit by name."""
+    datasets: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    """Datasets to read: the files of each; those of the owner `private` want the token."""
     large: dict[str, bytes] = field(default_factory=dict)
     """What was uploaded beside a commit, by SHA-256."""
     asked: list[str] = field(default_factory=list)
@@ -62,13 +65,15 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
         pass
 
-    def answer(self, body: Any, status: int = 200) -> None:
-        data = json.dumps(body).encode()
+    def answer(self, body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> None:
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
         self.send_response(status)
-        self.send_header("Content-Type", "application/json")
+        for name, value in {"Content-Type": "application/json", **(headers or {})}.items():
+            self.send_header(name, value)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
-        self.wfile.write(data)
+        if self.command != "HEAD":
+            self.wfile.write(data)
 
     def do_PUT(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
@@ -114,7 +119,28 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self.answer({"error": "no such place"}, 404)
 
-    do_GET = do_POST  # noqa: N815 - as http.server wants it
+    def do_GET(self) -> None:
+        read = re.fullmatch(r"(/api)?/datasets/([^/]+/[^/]+)(?:/(?:revision|resolve)/([^/]+)(?:/(.+))?)?", self.path)
+        if read is None:
+            return self.do_POST()
+        self.hub.asked.append(f"{self.command} {self.path}")
+        about, name, revision, file = read.groups()
+        files = self.hub.datasets.get(name)
+        allowed = not name.startswith("private/") or self.headers["Authorization"] == f"Bearer {self.hub.token}"
+        if self.hub.fails_at and self.hub.fails_at in self.path:
+            return self.answer({"error": f"{self.hub.fault}, {self.headers['Authorization']}"}, 403)
+        if files is None or not allowed:
+            return self.answer({"error": "Repository not found"}, 401, {"X-Error-Code": "RepoNotFound"})
+        if revision not in {None, "main", HEAD}:
+            return self.answer({"error": "Invalid rev id"}, 404, {"X-Error-Code": "RevisionNotFound"})
+        if about:
+            siblings = [{"rfilename": one} for one in files]
+            return self.answer({"id": name, "sha": HEAD, "siblings": siblings, "tags": [], "private": False})
+        body = files[file]
+        headers = {"ETag": f'"{hashlib.sha256(body).hexdigest()}"', "X-Repo-Commit": HEAD}
+        return self.answer(body, 200, headers)
+
+    do_HEAD = do_GET  # noqa: N815 - as http.server wants it
 
     def chunks(self) -> bytes:
         """A body that comes in pieces."""

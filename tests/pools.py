@@ -11,7 +11,8 @@ from pathlib import Path
 from selfinstruct.algorithm import Accepted, Similarity
 from selfinstruct.diversity.figures import FULL, is_sampled
 from selfinstruct.pool import statements
-from selfinstruct.pool.opening import Pool, connect
+from selfinstruct.pool.opening import Writer, connect
+from selfinstruct.pool.records import StoredGoal
 from selfinstruct.pool.statements import Statement
 from selfinstruct.seeds import read_seeds
 from selfinstruct.similarity.index import Neighbour
@@ -68,10 +69,10 @@ def task_of(number: int, place: int, position: int) -> str:
 
 def write_pool(folder: Path, seeds: Sequence[Task], rounds: Iterable[Sequence[Asked]], model: str = "a-model") -> Path:
     """A pool with these seeds and rounds, as a run that ended would have left it."""
-    pool = Pool.open(folder)
+    pool = Writer.open(folder)
     try:
         pool.create(seeds, 42, offline=False)
-        run = pool.start_run(NOW, None, None)
+        run = pool.start_run(NOW, StoredGoal())
         with contextlib.closing(connect(folder / "pool.db")) as connection:
             connection.execute("PRAGMA synchronous=OFF")
             connection.execute("BEGIN IMMEDIATE")

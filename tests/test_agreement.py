@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from selfinstruct.settings import AgreementSettings
-from selfinstruct.steps.self_consistency import agreed, final_answer, is_definite, is_enough, same_answer
+from selfinstruct.short_answers import final_answer, is_definite, same_answer
+from selfinstruct.steps.self_consistency import agreed, is_enough
 from selfinstruct.types import Completion, Prompt, Task
 from tests.builders import changed, settings
 from tests.test_judging import follow, outcome
@@ -195,10 +196,13 @@ def test_a_task_by_agreement(keeps_steps: bool, texts: list[str], kept: list[str
             return json.dumps({"missing": "nothing", "inputs": []})
         return texts[prompt.index // 1_000_000]
 
-    chosen = changed(settings(), agreement=AgreementSettings(answers=3, steps="keep" if keeps_steps else "strip"))
+    recipe = settings().recipe.model_copy(update={"before_answer": "keep" if keeps_steps else "strip"})
+    chosen = changed(settings(), agreement=AgreementSettings(answers=3), recipe=recipe)
     end, prompts = follow(says, chosen, Task("t", "How much is two and three?", False))
     assert outcome(end) == (kept, reasons)
     definite = len(texts[0]) < 12
+    others = [(texts[0] if keeps_steps else "4", False), (texts[2] if keeps_steps else "5", True)]
+    assert [(one.output, one.is_right) for one in end.samples] == (others if definite and kept else [])
     assert [prompt.index for prompt in prompts[1:]] == ([0, 1_000_000, 2_000_000] if definite else [0])
     if reasons:
         assert end.rejections[0].evidence == '1 of 3 answers agree; given were: "4" 1, "5" 1, "6" 1'

@@ -22,7 +22,7 @@ from selfinstruct.models.completions import finish_reason
 from selfinstruct.models.offline.protocol import Model, answer_chat
 from selfinstruct.models.thinking import without_thinking
 from selfinstruct.pool.journal import Journal
-from selfinstruct.pool.opening import Pool
+from selfinstruct.pool.opening import Writer
 from tests.asking import FINE
 from tests.builders import ROOT, rows
 from tests.processes import generate
@@ -432,7 +432,7 @@ def test_thinking_is_kept_apart_in_all_its_forms(said: str, text: str, thought: 
 
 @pytest.mark.parametrize("value", [2**80, "\ud800", object()])
 def test_a_value_that_no_database_holds_fails_its_transaction_and_all_later_ones(tmp_path: Path, value: object) -> None:
-    async def written(pool: Pool) -> list[BaseException | None]:
+    async def written(pool: Writer) -> list[BaseException | None]:
         journal = Journal(pool, 1)
         found = [await journal.write([("CREATE TABLE t (x)", ())])]
         for one in (value, 1):
@@ -440,7 +440,7 @@ def test_a_value_that_no_database_holds_fails_its_transaction_and_all_later_ones
         journal.close()
         return found
 
-    pool = Pool.open(tmp_path)
+    pool = Writer.open(tmp_path)
     made, failed, later = asyncio.run(written(pool))
     pool.close()
     assert made is None

@@ -260,8 +260,6 @@ def test_a_dry_run_says_what_would_be_sent_and_sends_nothing(
 @pytest.mark.parametrize(
     ("options", "config"),
     [
-        (["--model", "gpt-4o-mini"], ""),
-        (["--base-url", "SERVER", "--model", "offline"], '[stages.respond]\nname = "gpt-4o"\nbase_url = "https://api.openai.com/v1"'),
         (["--backend", "vllm", "--model", "m"], '[vllm]\ncommand = "/nowhere/vllm"'),
         (["--exclude", "/nowhere/test.jsonl"], ""),
         (["--seeds", "/nowhere/seeds.jsonl"], ""),
@@ -269,7 +267,7 @@ def test_a_dry_run_says_what_would_be_sent_and_sends_nothing(
         ([], '[filters]\nvalidators = ["nothing_of_this_name"]'),
         (["--pool", "REAL"], ""),
     ],
-    ids=["key", "key of a stage", "vllm", "exclusion", "seeds", "price", "validator", "pool"],
+    ids=["vllm", "exclusion", "seeds", "price", "validator", "pool"],
 )  # fmt: skip
 def test_a_dry_run_refuses_what_the_run_refuses_in_the_same_words(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, options: list[str], config: str
@@ -296,6 +294,32 @@ def test_a_dry_run_refuses_what_the_run_refuses_in_the_same_words(
         assert not server.seen
     assert found[0] == found[1]
     assert found[0][0] in {2, 5}
+
+
+def test_a_dry_run_with_a_base_model_counts_the_question_for_the_kind_of_task(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["generate", "--pool", str(tmp_path / "p"), "--recipe", "paper", "--target", "10", "--dry-run", "--json"]
+    assert cli.run(command) == 0
+    stages = {one["stage"]: one for one in json.loads(capsys.readouterr().out)["stages"]}
+    assert (stages["classify"]["requests"], stages["instances"]["requests"]) == (10, 10)
+    assert stages["classify"]["completion_tokens"] == 30  # of at most three each
+
+
+def test_a_dry_run_needs_no_key_and_says_that_the_run_does(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    command = ["generate", "--pool", str(tmp_path / "p"), "--model", "gpt-4o-mini", "--target", "5"]
+    assert cli.run(command) == 5
+    fault = capsys.readouterr().err.splitlines()[-1].removeprefix("error: ")
+    assert "wants a key: set OPENAI_API_KEY" in fault
+    assert cli.run([*command, "--dry-run"]) == 0
+    said = capsys.readouterr()
+    assert f"warning: for the run, {fault}" in said.err
+    assert "USD" in said.out
+    assert not (tmp_path / "p").exists()
 
 
 def test_a_dry_run_has_the_goal_of_the_run_and_proposes_nothing_for_accepted_tasks(

@@ -57,7 +57,7 @@ def test_default_stands_for_all_and_an_empty_list_for_none(tmp_path: Path) -> No
         ("FOLDER/broken.py:f", "broken.py:2 cannot be loaded: SyntaxError"),
         ("FOLDER/raises.py:f", "ZeroDivisionError"),
         ("FOLDER/leaves.py:f", "SystemExit"),
-        ("own:0123:f", "give FILE.py:FUNCTION"),
+        ("own:0123:f", "give FILE.py:NAME"),
     ],
 )
 def test_what_cannot_be_used_is_one_clear_line_at_the_start(
@@ -118,8 +118,8 @@ def test_a_check_of_the_users_gives_reasons_and_its_errors_are_rejections(tmp_pa
     (tmp_path / "my_checks.py").write_text(OWN, encoding="utf-8")
     chosen = of_file(tmp_path, f"{tmp_path}/my_checks.py:is_ok")
     for output, reason, evidence in (
-        ("fail", "validator_error", "is_ok: ValueError: no {luck} %s"),
-        ("leave", "validator_error", "is_ok: SystemExit: 3"),
+        ("fail", "validator_error", "is_ok: ValueError: no {luck} %s (my_checks.py:12)"),
+        ("leave", "validator_error", "is_ok: SystemExit: 3 (my_checks.py:14)"),
         ("deep", "validator_error", "is_ok: RecursionError"),
         ("true", "validator_error", "is_ok gave True; wanted a text, the reason, or None"),
         ("list", "validator_error", "is_ok gave ['a']; wanted a text, the reason, or None"),
@@ -135,13 +135,13 @@ def test_a_check_of_the_users_gives_reasons_and_its_errors_are_rejections(tmp_pa
     assert instance_fault(chosen, "Say something short.", "well") is None
 
 
-def test_a_check_is_known_and_kept_by_its_content_not_by_its_path(tmp_path: Path) -> None:
+def test_a_check_is_known_and_kept_by_its_content_and_the_name_of_its_file_not_by_its_folder(tmp_path: Path) -> None:
     source = tmp_path / "a.py"
     source.write_text(OWN, encoding="utf-8")
     (tmp_path / "elsewhere").mkdir()
-    (tmp_path / "elsewhere" / "b.py").write_text(OWN, encoding="utf-8")
+    (tmp_path / "elsewhere" / "a.py").write_text(OWN, encoding="utf-8")
     one = of_file(tmp_path, f"{source}:is_ok")
-    assert one == of_file(tmp_path, f"{tmp_path}/elsewhere/b.py:is_ok")
+    assert one == of_file(tmp_path, f"{tmp_path}/elsewhere/a.py:is_ok")
     source.write_text(OWN + "\n# changed\n", encoding="utf-8")
     assert one != of_file(tmp_path, f"{source}:is_ok")
     source.unlink()

@@ -50,7 +50,7 @@ FAULTY = {
     ],
     "placeholder": [
         "Write a poem about [insert topic].", "Translate <your text> into French.",
-        "Who is the author? ________",
+        "Who is the author? ________", "Implement a [tool] with [tool_type] and [tool_name].",
         "写一篇关于【请填写主题】的文章。",
     ],
     "merged_tasks": [
@@ -64,7 +64,8 @@ FAULTY = {
         "Create a visual representation of the data using charts or graphs", "Draw a picture of a cat on a mat.",
         "Design a simple infographic to illustrate a complex concept", "Review the attached document for errors.",
         "Write a short story inspired by a photograph provided", "How would you change the given picture?",
-        "Describe what the picture shows.",
+        "Describe what the picture shows.", "Do you really love reading books or art?",
+        "How do you feel about having roommates?", "What’s your favourite colour?",
     ],
     "no_request": [
         "The best part of patience is that it never turns around.", "This is a challenge task.",
@@ -72,6 +73,7 @@ FAULTY = {
     ],
 }  # fmt: skip
 GOOD = [
+    'Ask a new neighbour three questions that begin with "Do you like".', "How would you calm a nervous passenger?",
     # Marks, signs and letters that belong to texts.
     "tab\tand\nnewline: which is which?", "What does an emoji 😀 say?", "¿Qué es esto?", "《红楼梦》的作者是谁？",
     "“Go” in French?", '"The data is" or "the data are": which of them should I write in a thesis?',

@@ -54,6 +54,7 @@ FAULTY = [
     ("Sort the following list of names by length.", "*", "Ann, Bert, Clara", "letterless_input"),
     ("Name a river in Peru.", "", "...", "letterless"),
     ("Filter the entries of a database by a condition.", "", "Sure, please provide the database.", "asks_for_input"),
+    ("Create a plan for a new tool.", "", "Sure, I can. What kind of tool are you referring to?", "asks_for_input"),
     ("Add two items to a cart.", "", "I'm ready to help. Which ones?", "asks_for_input"),
     ("Write the antonym for the following words.", "", "Word: Happy\nAntonym: Sad", "no_material"),
     (
@@ -65,6 +66,9 @@ FAULTY = [
     ("Say what the caller lost.", "Mrs Vo rang about the lost blue umbrella.", "Her umbrella.", "copied_instance"),
     ("Say goodbye in two words to a guest.", "", "Thank you for ringing us.", "copied_instance"),
     ("Name an author of the last century whose book is considered to be", "", "Proust.", "unfinished"),
+    ("Does it make sense to consider a", "", "Yes.", "unfinished"),
+    ("Write a map of a city in words.", "", "I apologize, but I can't assist with that request.", "refusal"),
+    ("Translate the paragraph into plain English.", "", "It is plain.", "no_material"),
     ("Name the animal that is usually called", "", "A dog.", "unfinished"),
 ]
 GOOD = [

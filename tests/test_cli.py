@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -16,10 +17,15 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from rich.cells import cell_len
 
+import selfinstruct as si
 from selfinstruct.cli import commands as cli
+from selfinstruct.cli.options import GROUPS
+from selfinstruct.diversity.reasons import MEANINGS
 from selfinstruct.models.offline.server import OfflineServer
 from selfinstruct.pool.reader import status
 from tests.builders import ROOT, grow, jsonl, rows, seed_row
@@ -47,6 +53,63 @@ def test_generate_ends_with_a_summary_samples_files_and_the_way_to_real_models(
     assert "the target of 12 tasks is reached" in err
     rows = [json.loads(line) for line in (tmp_path / "p/export/alpaca.jsonl").read_text("utf-8").splitlines()]
     assert len({row["instruction"] for row in rows}) == 12
+
+
+@pytest.mark.parametrize("width", [80, 40])
+def test_the_summary_fits_the_terminal_and_says_how_it_went_and_what_each_reason_means(
+    tmp_path: Path, width: int
+) -> None:
+    command = [sys.executable, "-m", "selfinstruct", "generate", "--pool", "p", "--target", "40", "--seeds", "en"]
+    environment = {**os.environ, "COLUMNS": str(width), "PYTHONPATH": str(ROOT)}
+    found = subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True, text=True)
+    lines = found.stdout.splitlines()
+    figures = lines[: next(place for place, line in enumerate(lines) if line.startswith("The built-in"))]
+    assert max(map(cell_len, figures if width == 40 else lines)) <= width
+    said = " ".join(found.stdout.split())
+    reasons = status(tmp_path / "p")["rejections"]
+    assert len(reasons) > 3
+    for reason, count in reasons.items():
+        assert f" {reason} {count} {MEANINGS[reason]} " in said
+    (verdict,) = [line for line in found.stderr.splitlines() if "went well" in line]
+    assert "the target of 40 tasks is reached" in verdict
+    assert " Next: " in verdict
+
+
+def test_a_run_that_does_not_end_well_says_so_and_what_to_do_next(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("generate", "--pool", tmp_path / "p", "--target", "40", "--max-requests", "10") == 3
+    shown = capsys.readouterr()
+    verdict = next(line for line in shown.err.splitlines() if " Next: " in line)
+    assert "--model" not in shown.out, "a real model is not the way on from here"
+    assert "--max-requests" in verdict
+    assert "well" not in verdict
+    with OfflineServer(quirk="rut=95%") as server:
+        arguments = ["--base-url", server.base_url, "--model", "offline", "--target", "130", "--round-size", "4"]
+        assert run("generate", "--pool", tmp_path / "q", *arguments) == 0
+    verdict = next(line for line in capsys.readouterr().err.splitlines() if "is reached" in line)
+    assert "not without trouble" in verdict
+    assert f" explain {tmp_path / 'q'} near_duplicate" in verdict
+
+
+def test_a_preview_shows_rows_and_keeps_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    wanted = [*si.preview(2).rows[["instruction", "input", "output"]].to_dict("records")]
+    # what else the command says of pool and goal does not matter
+    assert run("generate", "--preview", "2", "--pool", "p", "--target", "90", "--json", "--quiet") == 0
+    out, err = capsys.readouterr()
+    assert (json.loads(out), err) == (wanted, "")
+    assert run("generate", "--preview", "2") == 0
+    out, err = capsys.readouterr()
+    assert out.count("instruction  ") == out.count("output       ") == len(wanted)
+    assert "nothing is kept" in err
+    assert not [*tmp_path.iterdir()]
+    assert run("generate", "--preview", "2", "--dry-run") == 2
+    assert run("generate", "--preview", "2", "--max-requests", "1") == 3
+    assert "--max-requests" in capsys.readouterr().err
 
 
 BROKEN = {"2>&-": 1, ">&-": 1, ">/dev/full": 1, "| true": 141}
@@ -113,7 +176,7 @@ def test_status_says_how_many_requests_have_no_answer(tmp_path: Path, capsys: py
     found = json.loads(capsys.readouterr().out)
     assert found["requests_open"] == found["requests"] - found["completions"] > 0
     assert run("status", tmp_path / "p") == 0
-    assert f"{found['requests_open']} planned and not answered" in capsys.readouterr().out
+    assert f"{found['requests_open']} planned and not answered" in " ".join(capsys.readouterr().out.split())
 
 
 def test_explain_tells_where_a_task_came_from_and_why_a_candidate_was_rejected(
@@ -137,11 +200,8 @@ def test_what_waits_to_be_judged_is_explained_in_plain_words(demo: Path, capsys:
     waiting = rows(demo, "SELECT text FROM waiting")
     assert waiting
     assert run("status", demo) == 0
-    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("  waiting")]
-    assert line.split(maxsplit=2)[1:] == [
-        str(len(waiting)),
-        "read, not decided yet; no loss: the next run begins with them",
-    ]
+    said = " ".join(capsys.readouterr().out.split())
+    assert f" waiting {len(waiting)} read, not decided yet; no loss: the next run begins with them " in said
     assert run("explain", demo, waiting[0][0]) == 0
     out = capsys.readouterr().out
     assert out.startswith("waiting candidate ")
@@ -160,21 +220,53 @@ def test_help_answers_quickly_and_names_every_command() -> None:
         assert command in found
 
 
-def test_the_help_of_generate_is_grouped_and_fits_80_columns(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("COLUMNS", "80")
+def test_the_help_of_generate_is_grouped_and_names_how_it_ends(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["generate", "--help"], "python -m selfinstruct") == 0
     out = capsys.readouterr().out
-    assert max(map(len, out.splitlines())) <= 80
-    assert "  python -m selfinstruct generate --model " in out
     places = [out.index(f"\n{one}") for one in (
         "Pool:", "  --seeds ", "Model:", "  --base-url ", "What is asked for:", "  --target ", "  --config ",
         "Limits and pace:", "  --max-usd ", "  --dry-run ", "Output:", "  --json ", "Exit codes:", "  130 ",
     )]  # fmt: skip
     assert places == sorted(places)
-    for option in cli.commands()["generate"].params:
-        assert option.opts[0] in out
+
+
+def every_command() -> Iterator[tuple[list[str], Any]]:
+    """Each command with the words that call it."""
+    for name, command in cli.commands().items():
+        for more, inner in getattr(command, "commands", {"": command}).items():
+            yield [name, *filter(None, [more])], inner
+
+
+@pytest.mark.parametrize("program", ["selfinstruct", "python -m selfinstruct"])
+def test_every_help_is_in_groups_fits_80_columns_and_ends_with_an_example_that_holds(
+    program: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    for words, command in every_command():
+        assert cli.run([*words, "--help"], program) == 0
+        out = capsys.readouterr().out
+        assert max(map(len, out.splitlines())) <= 80, out
+        titles = re.findall(r"^(\w.*):$", out, re.MULTILINE)
+        assert [one for one in titles if one not in GROUPS] == ["Example", *(["Exit codes"] * ("Exit codes" in titles))]
+        for option in command.params:
+            assert option.opts[0] in out or option.param_type_name == "argument"
+        assert not re.search(r"<\w|\bint\b|\bstr\b|\bfloat\b|list\[|Literal|None", out), out
+        (example,) = re.findall(rf"^  {program} {' '.join(words)} (.+)$", out, re.MULTILINE)
+        command.make_context(words[-1], shlex.split(example))
+
+
+def test_help_says_what_holds_for_the_command_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    """`replay` keeps seeds and recipe of its sources; `publish` and `finetune` read other tables of the file."""
+    shown = {}
+    for command in ("replay", "publish", "finetune"):
+        assert run(command, "--help") == 0
+        shown[command] = " ".join(capsys.readouterr().out.split())
+    assert "[default: chat]" not in shown["replay"]
+    assert "175" not in shown["replay"]
+    assert "[publish]" in shown["publish"]
+    assert "[finetune]" in shown["finetune"]
+    assert "Exit codes: 6 " in shown["publish"]
+    assert "Exit codes: 1 " in shown["finetune"]
 
 
 def test_status_imports_neither_prefect_nor_openai_nor_pandas(demo: Path) -> None:
@@ -314,6 +406,8 @@ def test_each_bad_config_file_is_one_clear_line(
         ("explain x", "name the pool and X"),
         ("replay x", "--pool"),
         ("offline-server --quirk duup=3%", "did you mean dup?"),
+        ("offline-server --tasks none.jsonl", "none.jsonl"),
+        ("offline-server --tasks none.jsonl --style words", "--tasks"),
         ("offline-server --port 99999", "--port"),
         ("offline-server --port -1", "--port"),
     ],
@@ -394,12 +488,10 @@ def test_a_shell_completes_commands_options_and_choices() -> None:
     assert "python -m" not in script
 
 
-def test_help_speaks_of_no_types_of_python_and_names_files_of_ones_own(capsys: pytest.CaptureFixture[str]) -> None:
-    for command in ("generate", "export", "report", "schedule"):
+def test_help_names_files_of_ones_own(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in ("generate", "export", "schedule"):
         assert run(command, "-h") == 0
-        shown = capsys.readouterr().out
-        assert not [word for word in ("list[", "typing", "Literal", "Annotated", "None") if word in shown], shown
-        assert ("FILE.py:NAME" in shown) == (command != "report")
+        assert "FILE.py:NAME" in capsys.readouterr().out
 
 
 def test_options_win_over_the_environment_and_that_over_the_file(
@@ -537,7 +629,7 @@ def test_no_run_turns_to_the_built_in_model_where_another_is_named(
         arguments = ["generate", "--pool", pool, "--max-requests", "8"]
         run(*arguments, "--model", "m", "--base-url", server.base_url)
         first = capsys.readouterr().err.splitlines()[0]
-        assert first == f"growing {pool} from 0 to 200 tasks with m at {server.base_url}"
+        assert first.partition("  ")[2] == f"growing {pool} from 0 to 200 tasks with m at {server.base_url}"
         one_stage.write_text(f'[stages.propose]\nname = "m"\nbase_url = "{server.base_url}"\n')
     before = (pool / "pool.db").read_bytes()
     for more in ([], ["--backend", "offline"], ["--model", "offline"]):
@@ -546,8 +638,8 @@ def test_no_run_turns_to_the_built_in_model_where_another_is_named(
     assert (pool / "pool.db").read_bytes() == before
     assert run("generate", "--pool", tmp_path / "q", "--config", one_stage) == 5
     assert "https://api.openai.com/v1 wants a key" in capsys.readouterr().err
-    assert run("generate", "--pool", tmp_path / "q", "--config", one_stage, "--dry-run") == 5
-    assert "https://api.openai.com/v1 wants a key" in capsys.readouterr().err
+    assert run("generate", "--pool", tmp_path / "q", "--config", one_stage, "--dry-run") == 0
+    assert "warning: for the run, https://api.openai.com/v1 wants a key" in capsys.readouterr().err
     assert not (tmp_path / "q").exists()
     monkeypatch.setenv("SELFINSTRUCT_MODEL", "")
     assert run("generate", "--pool", tmp_path / "r", "--model", "", "--target", "3") == 2

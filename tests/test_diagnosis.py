@@ -37,7 +37,7 @@ def ended(pool: Path, answers: Any, capsys: pytest.CaptureFixture[str]) -> str:
     with ScriptedServer(answer) as server:
         arguments = ["--pool", str(pool), "--base-url", server.base_url, "--target", "400"]
         assert cli.run(["generate", *arguments, "--round-size", "2", "--concurrency", "2"]) == 4
-    return next(line for line in capsys.readouterr().err.splitlines() if line.startswith("almost n"))
+    return next(line for line in capsys.readouterr().err.splitlines() if "almost n" in line)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_the_last_tasks_that_kept_nothing_say_why(tmp_path: Path, capsys: pytest
         return completion(canonical_json({"tasks": [{"instruction": text} for text in texts]}))
 
     line = ended(tmp_path / "p", fresh, capsys)
-    assert line.startswith("almost no task keeps an instance: 0 of the last 100")
+    assert "almost no task keeps an instance: 0 of the last 100" in line
     assert "the model declines to answer" in line
 
 
@@ -105,7 +105,7 @@ def test_what_is_likely_wrong_is_said_after_the_first_round(
     with ScriptedServer(says) as server:
         arguments = ["--pool", str(tmp_path / "p"), "--base-url", server.base_url, "--max-requests", "10"]
         cli.run(["generate", *arguments, "--round-size", "4", "--concurrency", "2", "--target", "9"])
-    assert said in next(line for line in capsys.readouterr().err.splitlines() if line.startswith("of the first"))
+    assert said in next(line for line in capsys.readouterr().err.splitlines() if "of the first" in line)
 
 
 def test_a_judge_that_gives_all_the_same_scores_is_told_once() -> None:
@@ -149,7 +149,7 @@ def test_what_waits_for_a_straggler_is_read_and_shown(tmp_path: Path) -> None:
         command = generate(tmp_path / "p", server.base_url, 60)
         with running(command, stderr=subprocess.PIPE, text=True) as process:
             assert process.stderr is not None
-            told = next(line for line in process.stderr if line.startswith("propose request: no answer for"))
+            told = next(line for line in process.stderr if "propose request: no answer for" in line)
             is_free.set()
             process.communicate()
             assert process.returncode == 0

@@ -18,19 +18,21 @@ import pytest
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+from selfinstruct import steps
 from selfinstruct.cli import commands as cli
 from selfinstruct.cli.streams import BROKEN_PIPE, UNWRITABLE
 from selfinstruct.config.loading import load
 from selfinstruct.config.sections import FIELDS, OPTIONS, SECTIONS, BudgetSection, ModelSection, PriceSection, Role
 from selfinstruct.config.shaping import pool_settings
+from selfinstruct.diversity.reasons import MEANINGS
 from selfinstruct.errors import SelfInstructError
 from selfinstruct.pool.reader import snapshot, status
 from selfinstruct.pool.schema import TABLES
 from selfinstruct.python import frames
 from selfinstruct.recipes import RECIPES
 from selfinstruct.settings import PoolSettings, Settings
-from selfinstruct.steps import judging
-from selfinstruct.types import BY_JUDGE
+from selfinstruct.steps import judging, turns
+from selfinstruct.types import BY_JUDGE, BY_STEPS
 from tests.builders import ROOT, grow
 
 DOCS, PACKAGE = ROOT / "docs", ROOT / "selfinstruct"
@@ -41,8 +43,10 @@ BUDGETS = (DOCS / "budgets.md").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 WRITTEN = {
-    **{path.stem: path.read_text(encoding="utf-8") for path in DOCS.glob("*.md")},
-    "readme": README, "contributing": CONTRIBUTING, "changelog": (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"),
+    **{str(path.relative_to(DOCS).with_suffix("")): path.read_text(encoding="utf-8") for path in DOCS.rglob("*.md")},
+    "readme": README, "contributing": CONTRIBUTING, "agents": (ROOT / "AGENTS.md").read_text(encoding="utf-8"),
+    "llms": (DOCS / "llms.txt").read_text(encoding="utf-8"),
+    "changelog": (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"),
 }  # fmt: skip
 
 
@@ -95,10 +99,17 @@ def anchors(text: str) -> set[str]:
     return {re.sub(r"[^\w -]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
 
 
+SOURCE = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"]["Source"]
+OURS = re.compile(rf"(?:{SOURCE}/(?:blob|tree)|{SOURCE.replace('github.com', 'raw.githubusercontent.com')})/main/")
+"""How an address of a file of this project begins; a package index shows the README without its neighbours."""
+
+
 @pytest.mark.parametrize("name", sorted(WRITTEN))
 def test_links_lead_to_headings_or_files(name: str) -> None:
-    folder = DOCS if (DOCS / f"{name}.md").exists() else ROOT
-    for target in re.findall(r"\]\(([^)\s]+)\)", WRITTEN[name]):
+    folder = (DOCS / name).parent if (DOCS / f"{name}.md").exists() else ROOT
+    for link in re.findall(r"\]\(([^)\s]+)\)", WRITTEN[name]):
+        assert name != "readme" or link.startswith("https://"), link
+        target = OURS.sub(f"{ROOT}/", link)
         if target.startswith("https://"):
             continue
         file, _, anchor = target.partition("#")
@@ -106,6 +117,14 @@ def test_links_lead_to_headings_or_files(name: str) -> None:
         if anchor:
             text = (folder / file).read_text(encoding="utf-8") if file else WRITTEN[name]
             assert anchor in anchors(text), target
+
+
+def test_the_site_and_its_list_for_programs_have_every_page() -> None:
+    pages = {f"{name}.md" for name in WRITTEN if (DOCS / f"{name}.md").exists()}
+    assert set(re.findall(r"[\w/-]+\.md$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE)) == pages
+    assert {
+        OURS.sub("", link).removeprefix("docs/") for link in re.findall(r"\((https[^)]+)\)", WRITTEN["llms"])
+    } == pages
 
 
 @pytest.mark.parametrize("name", sorted(WRITTEN))
@@ -123,7 +142,7 @@ def test_every_command_has_the_options_it_is_shown_with(name: str) -> None:
             assert {word.partition("=")[0] for word in words if word.startswith("--")} <= known, line
 
 
-@pytest.mark.parametrize("name", ["architecture", "contributing"])
+@pytest.mark.parametrize("name", ["architecture", "agents"])
 def test_every_file_and_test_that_is_named_exists(name: str) -> None:
     text = WRITTEN[name]
     paths = [path for path in re.findall(r"`([\w./-]+(?:/|\.(?:py|md|toml)))`", text) if "NAME" not in path]
@@ -257,12 +276,20 @@ def reasons_in(path: Path) -> set[str]:
 def test_the_reasons_are_those_of_the_code() -> None:
     described = [row[0].strip("`") for row in cells(section(POOL, "## Reasons"))]
     assert described == sorted(set(described))
-    paths = [*PACKAGE.glob("checks/*.py"), *PACKAGE.glob("recipes/*.py"), PACKAGE / "algorithm.py"]
-    assert set(described) == set(BY_JUDGE).union(*map(reasons_in, paths))
+    paths = [path for part in ("checks", "recipes", "sources") for path in PACKAGE.glob(f"{part}/*.py")]
+    paths.append(PACKAGE / "algorithm.py")
+    assert set(described) == {*BY_JUDGE, *BY_STEPS}.union(*map(reasons_in, paths))
     original = PACKAGE / "recipes/original.py"
     elsewhere = set().union(*(reasons_in(path) for path in paths if path != original))
     marked = {row[0].strip("`") for row in cells(section(POOL, "## Reasons")) if "*original*" in row[2]}
     assert marked == reasons_in(original) - elsewhere
+
+
+def test_the_meaning_of_each_reason_is_the_one_that_commands_print() -> None:
+    def plain(cell: str) -> str:
+        return re.sub(r" \((?:†|\*original\*)\)|`|\[(.*?)\]\(.*?\)", lambda found: found[1] or "", cell)
+
+    assert {row[0].strip("`"): plain(row[2]) for row in cells(section(POOL, "## Reasons"))} == MEANINGS
 
 
 def test_the_reasons_found_in_a_pool_are_described_for_their_kind(connection: sqlite3.Connection) -> None:
@@ -291,7 +318,7 @@ def test_every_column_of_a_table_of_pandas_is_described_with_its_type(name: str)
 MODELS: dict[str, type[BaseModel]] = {**SECTIONS, 'prices."MODEL"': PriceSection}
 WRITTEN_KEYS = settings_in(CONFIGURATION)
 FIELDS_OF_FILES = {
-    **{key: field for key, field in FIELDS.items() if key not in SECTIONS and key not in {"stages", "prices"}},
+    **{key: field for key, field in FIELDS.items() if key not in SECTIONS and key not in {"stages", "prices", "draw"}},
     **{f'prices."MODEL".{name}': field for name, field in PriceSection.model_fields.items()},
 }
 
@@ -345,7 +372,7 @@ def test_the_variable_of_every_option_is_heard(monkeypatch: pytest.MonkeyPatch) 
               "backend": "openai", "base_url": "http://a/v1 http://b/v1", "model": "m", "language": "en zh",
               "min_acceptance": "0.5", "max_usd": "1.25", "diversify": "off"}  # fmt: skip
     for name, one in OPTIONS.items():
-        if name != "more":
+        if name not in {"target_rows", "more"}:
             monkeypatch.setenv(one.variable, values.get(name, "7"))
     found = load(None, {})
     assert found.skip_faulty_seeds
@@ -381,13 +408,18 @@ def test_the_bounds_described_are_kept(key: str) -> None:
 def test_the_example_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for one in OPTIONS.values():
         monkeypatch.delenv(one.variable, raising=False)
-    (example,) = fenced(CONFIGURATION, "toml")
+    example, *more = fenced(CONFIGURATION, "toml")
     (tmp_path / "c.toml").write_text(example, encoding="utf-8")
+    (tmp_path / "personas.txt").write_text("a nurse\n", encoding="utf-8")
+    for number, text in enumerate(more):
+        (tmp_path / f"{number}.toml").write_text(text, encoding="utf-8")
     (tmp_path / "topics.txt").write_text("# wards\nnight shifts\n", encoding="utf-8")
     (tmp_path / "prompts").mkdir()
     (tmp_path / "prompts" / "respond.txt").write_text("[system]\nBe kind.", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     settings = pool_settings(load(Path("c.toml"), {}), "m")
+    drawn, mixed = (pool_settings(load(Path(f"{number}.toml"), {}), "m") for number in range(len(more)))
+    assert (len(drawn.draw), mixed.recipe.sources) == (3, ("demonstrations", "demonstrations", "evolve"))
     assert (settings.topics, settings.prompts["respond"]) == (("night shifts",), "[system]\nBe kind.")
     assert settings.stages["respond"].model == "gpt-4o"
     assert "extra_body" in settings.stages["propose"].sampling
@@ -410,7 +442,9 @@ def test_stages_and_their_sampling_are_those_of_the_recipes() -> None:
     }
     assert found == {
         (recipe.name, stage): dict(recipe.sampling[stage]) for recipe in RECIPES.values() for stage in recipe.stages
-    } | {("both", stage): dict(judging.DEFAULT_SAMPLING[stage]) for stage in judging.STAGES}
+    } | {("both", stage): dict(steps.sampling_at(stage, PoolSettings())) for stage in steps.BUILT_IN} | {
+        ("both", "the name of a [step](own.md#steps) of yours"): dict(steps.DEFAULT_SAMPLING)
+    }
 
 
 def test_prompts_and_their_placeholders_are_those_of_the_recipes() -> None:
@@ -420,13 +454,14 @@ def test_prompts_and_their_placeholders_are_those_of_the_recipes() -> None:
         for file in re.findall(r"`([^`]+)`", row[1])
     }
     prompts = ROOT / "selfinstruct/recipes/prompts"
+    both = {judging.JUDGE: "both", turns.TURNS: "both"}
     files = {
-        (path.relative_to(prompts).parts[0].replace(judging.JUDGE, "both"), path.name): path
+        (both.get(of := path.relative_to(prompts).parts[0], of), path.name): path
         for pattern in ("*/*.txt", "*/standard/*.txt")
         for path in prompts.glob(pattern)
     }
     assert set(found) == set(files)
-    for recipe in (*RECIPES, "both"):
+    for recipe in (*RECIPES, "both", "sources"):
         for names in {frozenset(names) for (of, _), names in found.items() if of == recipe}:
             group = [files[key] for key, value in found.items() if key[0] == recipe and value == names]
             used = {
@@ -481,8 +516,6 @@ def test_the_settings_of_fine_tuning_are_those_of_the_job(tmp_path: Path, monkey
                 one.name
             )
         assert about.replace("`", "") == one.metadata["help"].replace("`", ""), one.name
-    versions, example = fenced(text, "toml")
-    (tmp_path / "mine.toml").write_text(versions, encoding="utf-8")
-    load(tmp_path / "mine.toml", {})
+    (example,) = fenced(text, "toml")
     (tmp_path / "job.toml").write_text(example, encoding="utf-8")
     assert job.read_job(["--config", str(tmp_path / "job.toml")]).epochs == 3

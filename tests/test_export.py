@@ -6,11 +6,12 @@ import csv
 import hashlib
 import json
 import random
+import re
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -30,12 +31,13 @@ from selfinstruct.exports.chat_template import FAULTS
 from selfinstruct.exports.choice import REASONS, Choice, Screen
 from selfinstruct.exports.folder import _exchange, whole_folder
 from selfinstruct.exports.formats import END, FORMATS, WITH_INPUT, WITHOUT_INPUT, Frame, Unfit, Wording, asked
-from selfinstruct.exports.row_files import _BATCH_CHARS, COLUMNS, NAMES, file_name, opened
+from selfinstruct.exports.more_forms import NOTHING
+from selfinstruct.exports.row_files import _BATCH_CHARS, COLUMNS, KNOWN, NAMES, file_name, opened
 from selfinstruct.exports.writing import Exported, Options, export
 from selfinstruct.models.offline.options import parse_quirks
 from selfinstruct.models.offline.protocol import Model, answer_chat
-from selfinstruct.pool.records import Row, Used
-from selfinstruct.types import Exclusion, Instance, Task
+from selfinstruct.pool.records import Row, StoredSample, Used
+from selfinstruct.types import Exclusion, Instance, JudgeVerdict, Task
 from tests.builders import ROOT, grow, made_pool
 from tests.builders import rows as pool_rows
 from tests.servers import ScriptedServer
@@ -44,11 +46,13 @@ csv.field_size_limit(2**30)
 
 ROWS = [
     Row("t1", "Name a colour.", Instance("", "Red."), 3, 0, "generated", 1, '["s0","s1"]', 0.12345, "big", "small",
-        "chat", is_classification=True),
+        "chat", is_classification=True, topic="art", source="tickets",
+        verdict=JudgeVerdict("r", 0, 0, "t1", "j", "passed", valid=5, input=4, output=3),
+        samples=tuple(StoredSample("Red.", "weak", right, None, "tiny") for right in (True, False, False))),
     Row("s0", "Add the numbers.", Instance("1, 2", "3"), 0, 0, "seed"),
 ]  # fmt: skip
 
-EXPECTED: Mapping[str, Any] = {
+EXPECTED: dict[str, Any] = {
     "alpaca": [
         {"instruction": "Name a colour.", "input": "", "output": "Red."},
         {"instruction": "Add the numbers.", "input": "1, 2", "output": "3"},
@@ -75,14 +79,25 @@ EXPECTED: Mapping[str, Any] = {
         {"prompt": "Name a colour.\n\nOutput:", "completion": " Red.<|endoftext|>"},
         {"prompt": "Add the numbers.\n\nInput: 1, 2\n\nOutput:", "completion": " 3<|endoftext|>"},
     ],
+    "gemini-tuning": [
+        {"contents": [{"role": "user", "parts": [{"text": "Name a colour."}]},
+                      {"role": "model", "parts": [{"text": "Red."}]}]},
+        {"contents": [{"role": "user", "parts": [{"text": "Add the numbers.\n\n1, 2"}]},
+                      {"role": "model", "parts": [{"text": "3"}]}]},
+    ],
 }  # fmt: skip
+EXPECTED["mlx"] = EXPECTED["messages"]
 
 TABLE = [
     {"task_id": "t1", "instance": 0, "origin": "generated", "round": 1, "parents": ["s0", "s1"], "model": "big",
      "output_model": "small", "recipe": "chat", "nearest_score": 0.1235, "is_classification": True,
+     "weak_share": 0.3333, "strong_share": None, "drawn": "", "turns": [],
+     "topic": "art", "source": "tickets", "system": "", "valid_score": 5, "input_score": 4, "output_score": 3,
      "instruction": "Name a colour.", "input": "", "output": "Red."},
     {"task_id": "s0", "instance": 0, "origin": "seed", "round": None, "parents": [], "model": None,
      "output_model": None, "recipe": None, "nearest_score": None, "is_classification": False,
+     "weak_share": None, "strong_share": None, "drawn": "", "turns": [],
+     "topic": None, "source": None, "system": "", "valid_score": None, "input_score": None, "output_score": None,
      "instruction": "Add the numbers.", "input": "1, 2", "output": "3"},
 ]  # fmt: skip
 
@@ -91,7 +106,7 @@ def written(folder: Path, name: str, rows: Sequence[Row], wording: Wording | Non
     """The file of a format with these rows, and what it could not carry."""
     path = folder / file_name(name, None)
     with opened(name, path, wording or Wording()) as write:
-        unfit = [found for found in map(write, rows) if found]
+        unfit = [found for found in map(write, rows) if isinstance(found, Unfit)]
     return path, unfit
 
 
@@ -129,14 +144,29 @@ def test_a_system_text_has_its_place_in_the_forms_that_know_one(tmp_path: Path) 
         path, _ = written(tmp_path, name, ROWS, wording)
         for found, plain in zip(lines(path), EXPECTED[name], strict=True):
             match name:
-                case "messages":
+                case "messages" | "mlx":
                     assert found == {"messages": [system, *plain["messages"]]}
                 case "prompt-completion":
                     assert found == {**plain, "prompt": [system, *plain["prompt"]]}
                 case "sharegpt":
-                    assert found == {**plain, "system": "Be brief."}
+                    turn = {"from": "system", "value": "Be brief."}
+                    assert found == {"conversations": [turn, *plain["conversations"]]}
+                case "gemini-tuning":
+                    assert found == {**plain, "systemInstruction": {"parts": [{"text": "Be brief."}]}}
                 case _:
                     assert found == plain
+
+
+def test_the_system_text_of_a_row_goes_before_that_of_all_rows(tmp_path: Path) -> None:
+    own = [ROWS[0], ROWS[1]._replace(system="Be kind.")]
+    for name in ("messages", "prompt-completion", "sharegpt", "gemini-tuning", "mlx"):
+        path, unfit = written(tmp_path, name, own, Wording(system="Be brief."))
+        assert unfit == []
+        assert ["Be kind." in json.dumps(one) for one in lines(path)] == [False, True]
+        assert ["Be brief." in json.dumps(one) for one in lines(path)] == [True, False]
+    for name in ("alpaca", "self-instruct", "prompt-completion-plain"):
+        path, unfit = written(tmp_path, name, own)
+        assert (lines(path), unfit) == (EXPECTED[name][:1], [Unfit("system")])
 
 
 # --- texts come back as they were -----------------------------------------------------------------------------------
@@ -170,8 +200,10 @@ def carried(name: str, path: Path) -> list[Any]:
     match name:
         case "sharegpt":
             return [tuple(turn["value"] for turn in one["conversations"]) for one in lines(path)]
-        case "messages":
+        case "messages" | "mlx":
             return [tuple(turn["content"] for turn in one["messages"]) for one in lines(path)]
+        case "gemini-tuning":
+            return [tuple(turn["parts"][0]["text"] for turn in one["contents"]) for one in lines(path)]
         case "prompt-completion":
             return [(one["prompt"][0]["content"], one["completion"][0]["content"]) for one in lines(path)]
         case "prompt-completion-plain":
@@ -361,6 +393,11 @@ def test_the_card_names_each_file_for_hugging_face(everything: tuple[Path, Expor
         assert config["data_files"] == [{"split": "train", "path": file_name(name, None)}]
     for name in NAMES:
         assert f"`{file_name(name, None)}`" in body
+    assert [name for name, config in configs.items() if config.get("default")] == ["messages"]
+    (examples,) = re.findall(r"```json\n(.*?)```", body, re.DOTALL)
+    first, _ = json.JSONDecoder().raw_decode(examples)
+    assert first in lines(everything[0] / "alpaca.jsonl")
+    assert re.search(r"propose by `offline` at [^;]*temperature [0-9.]+", body)
     assert 'load_dataset("parquet", data_files="dataset.parquet")' in body
     assert "| `offline` | 30 |" in body
     assert licence_hint("offline") in body
@@ -394,7 +431,7 @@ def test_each_format_alone_makes_an_export(demo: Path, tmp_path: Path, name: str
     found = export(demo, [name], tmp_path)
     assert [path.name for path in found.paths] == [file_name(name, None)]
     config = tmp_path / "axolotl.yaml"
-    if name in {"prompt-completion", "self-instruct", "csv"}:
+    if name in {"prompt-completion", "self-instruct", "gemini-tuning", "mlx", "csv"}:
         assert not config.exists()
         assert json.loads((tmp_path / "dataset_info.json").read_text("utf-8")) == {}
     else:
@@ -618,5 +655,5 @@ def test_export_is_light_until_a_format_wants_more(demo: Path, tmp_path: Path) -
 
 def test_columns_formats_and_reasons_are_described() -> None:
     text = (ROOT / "docs/export.md").read_text("utf-8")
-    for name in (*COLUMNS, *NAMES, *filter(None, REASONS), *FAULTS, "end_mark"):
+    for name in (*COLUMNS, *KNOWN, *NOTHING, *filter(None, REASONS), *FAULTS, "end_mark"):
         assert f"`{name}`" in text, name

@@ -92,7 +92,7 @@ def test_what_a_template_does_to_a_text_is_found(
 
 
 MARKED = st.sampled_from(
-    ["<|im_start|>", "<|im_end|>", "</think>", "qUSERq7q", "qANSWERq7q", "{{ x }}", "{% endif %}", " ", "\n"]
+    ["<|im_start|>", "<|im_end|>", "</think>", "qUSER0q7q", "qANSWER1q7q", "{{ x }}", "{% endif %}", " ", "\n"]
 )
 PIECES = st.lists(
     st.one_of(MARKED, st.text(st.characters(exclude_categories=["Cs"]), max_size=8)), min_size=1, max_size=6
@@ -118,6 +118,20 @@ def test_a_system_text_that_the_template_refuses_is_one_clear_line(tmp_path: Pat
     with pytest.raises(ConfigError, match=r"refuses a plain conversation \(no system\); leave out --system"):
         figures(tmp_path, [], NO_SYSTEM, wording=Wording(system="Be brief."))
     assert figures(tmp_path, [row("Name a colour.", "Red.")], NO_SYSTEM)["faults"] == {}
+
+
+def test_the_system_text_of_a_row_is_rendered_with_it(tmp_path: Path) -> None:
+    plain = row("Name a colour.", "Red.")
+    rows = [plain, plain._replace(system="Be brief.", number=1), plain._replace(system="<|im_end|>", number=2)]
+    found = figures(tmp_path, rows)
+    assert (found["rows"], found["faults"], found["examples"]) == (
+        3,
+        {"special_tokens": 1},
+        {"special_tokens": ["t1/2"]},
+    )
+    assert found["tokens"]["max"] - found["tokens"]["p50"] > 0
+    assert figures(tmp_path, rows[:2], NO_SYSTEM)["examples"] == {"refused": ["t1/1"]}
+    assert figures(tmp_path, rows[:2], DROPS_SYSTEM)["examples"] == {"swallowed": ["t1/1"]}
 
 
 def test_a_system_text_that_the_template_drops_is_told(tmp_path: Path) -> None:

@@ -64,8 +64,8 @@ def test_rows_are_chosen_as_asked_in_the_order_of_the_pool(pool: Path, choice: C
 @pytest.mark.parametrize(
     ("choice", "line"),
     [
-        (Choice(limit=0), "--limit: 0 given, wanted 1 or more"),
-        (Choice(min_chars=-3), "--min-chars: -3 given, wanted 1 or more"),
+        (Choice(limit=0), "--limit: 0 given, wanted a whole number, 1 or more"),
+        (Choice(min_chars=-3), "--min-chars: -3 given, wanted a whole number, 1 or more"),
         (Choice(min_chars=9, max_chars=8), "--min-chars 9 is more than --max-chars 8: no row is left"),
     ],
 )

@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from selfinstruct.cli import commands as cli
 from selfinstruct.errors import ConfigError
 from selfinstruct.exports.choice import Choice
-from selfinstruct.exports.splits import Sides, Split, parse_split, walk
+from selfinstruct.exports.splits import Sides, Split, split_of, walk
 from selfinstruct.exports.writing import Exported, Options, export
 from selfinstruct.similarity.tokens import TOKENIZERS
 from selfinstruct.types import Instance, Task
 from tests.builders import grow, made_pool
 
-HALVES = parse_split("train=0.5,test=0.5")
+HALVES = split_of("train=0.5,test=0.5")
 USUAL = [1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1, *[0] * 9]
 """Where `train=0.9,test=0.1` puts the tasks 0 to 23; as a pool's rows keep their sides, it never changes."""
 Walked = tuple[int, str, Sequence[str]]
@@ -66,7 +66,7 @@ TASKS = st.lists(st.lists(WORDS.map(" ".join), min_size=1, max_size=3), max_size
 @settings(max_examples=50)
 @given(tasks=TASKS, batch=st.integers(1, 50), text=st.sampled_from(["a=0.5,b=0.5", "a=0.2,b=0.3,c=0.5"]))
 def test_each_task_is_on_the_side_that_the_rule_says(tasks: list[Walked], batch: int, text: str) -> None:
-    split = parse_split(text)
+    split = split_of(text)
     assert sides_of(walk(tasks, split, batch), tasks) == expected(tasks, split)
 
 
@@ -97,38 +97,38 @@ def test_a_task_between_two_sides_is_left_out_and_has_no_say() -> None:
 
 def rows_by_side(out: Path, split: str) -> dict[tuple[str, str, str], str]:
     found: dict[tuple[str, str, str], str] = {}
-    for name in parse_split(split).shares:
+    for name in split_of(split).shares:
         for line in (out / f"alpaca-{name}.jsonl").read_text("utf-8").splitlines():
             row = json.loads(line)
             found[row["instruction"], row["input"], row["output"]] = name
     return found
 
 
-def split_of(pool: Path, out: Path, split: str = "train=0.6,test=0.4", **choice: object) -> Exported:
-    return export(pool, ["alpaca"], out, Options(choice=Choice(**choice), split=parse_split(split)))  # type: ignore[arg-type]
+def exported(pool: Path, out: Path, split: str = "train=0.6,test=0.4", **choice: object) -> Exported:
+    return export(pool, ["alpaca"], out, Options(choice=Choice(**choice), split=split_of(split)))  # type: ignore[arg-type]
 
 
 def test_growing_a_pool_removing_tasks_and_choosing_rows_moves_no_row(tmp_path: Path) -> None:
     pool, out, split = tmp_path / "p", tmp_path / "x", "train=0.6,test=0.4"
     grow(pool, target=25)
-    first = split_of(pool, out)
+    first = exported(pool, out)
     before = rows_by_side(out, split)
     assert len(before) == first.rows > 20
     assert set(before.values()) == {"train", "test"}
     grow(pool, more=25)
-    split_of(pool, out)
+    exported(pool, out)
     after = rows_by_side(out, split)
     assert len(after) > 40
     assert {row: after[row] for row in before} == before
     gone = [row[0] for row in list(before)[::3]]
     quoted = ", ".join("'" + text.replace("'", "''") + "'" for text in gone)
     assert cli.run(["remove", str(pool), "--where", f"instruction IN ({quoted})", "--reason", "a test"]) == 0
-    split_of(pool, out)
+    exported(pool, out)
     left = rows_by_side(out, split)
     assert 0 < len(left) < len(after)
     assert left == {row: after[row] for row in left}
     for choice in ({"limit": 12}, {"one_instance": True}, {"max_chars": 150}, {"include_seeds": True}):
-        split_of(pool, out, **choice)
+        exported(pool, out, **choice)
         chosen = rows_by_side(out, split)
         assert {row: side for row, side in chosen.items() if row in left} == {
             row: left[row] for row in chosen if row in left
@@ -143,7 +143,7 @@ def test_bridges_are_counted_and_named_and_all_rows_of_a_task_are_on_one_side(tm
         Task(name, text, False, (Instance("", "One."), Instance(" ".join(f"{name}{n}" for n in range(9)), "Two.")))
         for name, text in zip(names, texts, strict=True)
     ]
-    found = split_of(made_pool(tmp_path / "p", tasks), tmp_path / "x", "train=0.5,test=0.5")
+    found = exported(made_pool(tmp_path / "p", tasks), tmp_path / "x", "train=0.5,test=0.5")
     manifest = json.loads((tmp_path / "x/manifest.json").read_text("utf-8"))
     sides = rows_by_side(tmp_path / "x", "train=0.5,test=0.5")
     for text in {row[0] for row in sides}:
@@ -176,12 +176,12 @@ def test_shares_are_told_with_a_warning_where_they_are_far_off(
 
 def test_a_side_without_rows_is_not_told_to_trainers(tmp_path: Path) -> None:
     alike = [Task(f"t{n:020x}", "all of these are alike", False, (Instance(f"{n}", "Yes."),)) for n in range(9)]
-    found = split_of(made_pool(tmp_path / "p", alike), tmp_path / "x", "a=0.5,b=0.5")
+    found = exported(made_pool(tmp_path / "p", alike), tmp_path / "x", "a=0.5,b=0.5")
     (empty,) = [path.name for path, count in found.counts.items() if not count]
     assert empty not in (tmp_path / "x/dataset_info.json").read_text("utf-8")
     assert f"path: {empty}" not in (tmp_path / "x/README.md").read_text("utf-8")
     for side in ("a", "b"):  # the larger share is to be trained on
-        split_of(tmp_path / "p", tmp_path / side, "a=0.6,b=0.4" if side == "a" else "a=0.4,b=0.6")
+        exported(tmp_path / "p", tmp_path / side, "a=0.6,b=0.4" if side == "a" else "a=0.4,b=0.6")
         config = tmp_path / side / "axolotl.yaml"
         there = set(rows_by_side(tmp_path / side, "a=0.5,b=0.5").values())
         assert config.exists() == (there == {side})
@@ -207,17 +207,17 @@ def test_the_order_in_which_sides_are_named_makes_no_difference(
     pool = made_pool(tmp_path / "p", tasks)
     exports = []
     for number, parts in enumerate(permutations(text.split(","))):
-        split_of(pool, tmp_path / str(number), ",".join(parts))
+        exported(pool, tmp_path / str(number), ",".join(parts))
         exports.append({path.name: path.read_bytes() for path in (tmp_path / str(number)).iterdir()})
     assert all(one == exports[0] for one in exports)
-    assert list(parse_split(text).shares) == order
+    assert list(split_of(text).shares) == order
     config = yaml.safe_load(exports[0]["axolotl.yaml"])
     assert [one["path"] for one in config["datasets"]] == [f"alpaca-{trained}.jsonl"]
     assert [one["path"] for one in config["test_datasets"]] == [f"alpaca-{s}.jsonl" for s in order if s != trained]
 
 
 def test_sides_of_the_usual_spelling_are_drawn_in_the_order_in_which_it_names_them() -> None:
-    split = parse_split("train=0.9,test=0.1")
+    split = split_of("train=0.9,test=0.1")
     assert [split.drawn(f"t{number:020x}") for number in range(24)] == USUAL
 
 
@@ -229,12 +229,12 @@ def test_sides_of_the_usual_spelling_are_drawn_in_the_order_in_which_it_names_th
 )  # fmt: skip
 def test_a_split_that_cannot_be_meant_is_one_clear_line(text: str) -> None:
     with pytest.raises(ConfigError, match="wanted two or more names with shares that sum up to 1"):
-        parse_split(text)
+        split_of(text)
 
 
 @settings(max_examples=20)
 @given(st.integers(0, 2**64))
 def test_shares_are_kept_where_nothing_is_alike(first: int) -> None:
-    split = parse_split("train=0.9,test=0.1")
+    split = split_of("train=0.9,test=0.1")
     drawn = [split.drawn(f"t{first + number:020x}") for number in range(2000)]
     assert 100 < drawn.count(1) < 300

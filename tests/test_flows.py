@@ -281,7 +281,7 @@ OFFLINE = ["--backend", "offline", "--more", "5"]
         ([*NIGHTLY, *OFFLINE], "http://127.0.0.1:9/api", "no Prefect server answers at", 5),
         (["--cron", "0 2 * *", *OFFLINE], None, "--cron: '0 2 * *' is no cron expression", 2),
         ([*NIGHTLY, *OFFLINE, "--timezone", "Mars"], None, "'Mars' is no time zone", 2),
-        ([*NIGHTLY, "--backend", "offline"], None, "give one of --more and --target", 2),
+        ([*NIGHTLY, "--backend", "offline"], None, "give one of --more, --target and --target-rows", 2),
         ([*NIGHTLY, *OFFLINE, "--config", "none.toml"], None, "none.toml: no such file", 2),
         ([*NIGHTLY, "--more", "5"], None, "no model is named; give --model", 2),
         ([*NIGHTLY, "--more", "5", "--model", ""], None, "--model: ", 2),
@@ -324,7 +324,7 @@ def test_a_flow_says_what_generate_would_and_nothing_else(prefect: str, tmp_path
     )  # fmt: skip
     lines = found.stderr.splitlines()
     assert found.stdout == ""
-    assert any(" of 100 finished" in line for line in lines), found.stderr
+    assert any(" of 100 tasks finished" in line for line in lines), found.stderr
     for line in lines:
         assert " | INFO    | Flow run " in line, found.stderr
         if line is lines[0]:

@@ -111,7 +111,7 @@ def test_the_yield_of_each_stage_is_what_its_reasons_left(reference: Path) -> No
         assert seen[1] == left[0] - waiting.get(kind, 0)
     tasks, instances = now["yield"]["instructions"], now["yield"]["instances"]
     assert list(tasks) == ["read", "rules", "novelty", "decontamination"]
-    assert list(instances) == ["read", "rules", "decontamination", "judge"]
+    assert list(instances) == ["read", "rules", "decontamination", "judge", "steps"]
     assert tasks["novelty"]["seen"] - tasks["novelty"]["left"] == lost["instruction near_duplicate"]
     assert tasks["decontamination"]["seen"] == tasks["decontamination"]["left"]
     by_judge = [f"instance {reason}" for reason in BY_JUDGE]

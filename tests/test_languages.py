@@ -13,10 +13,12 @@ import pytest
 from aiohttp import web
 
 from selfinstruct.checks.instruction_language import language_names, wrong_language
+from selfinstruct.checks.output_language import plain_language
 from selfinstruct.cli import commands as cli
 from selfinstruct.config.loading import load
 from selfinstruct.config.shaping import pool_settings
 from selfinstruct.errors import ConfigError
+from selfinstruct.exports.manifest import languages_of_rows
 from selfinstruct.pool.reader import status
 from selfinstruct.runner.run import grow_blocking
 from selfinstruct.seeds import read_seeds
@@ -271,8 +273,11 @@ def test_seeds_check_tells_the_language(tmp_path: Path, capsys: pytest.CaptureFi
     for code, said in (("en", "language: English 9"), ("zh", "language: Chinese 100%")):
         assert cli.run(["seeds", "check", str(ROOT / "seeds" / f"{code}.jsonl")]) == 0
         assert said in capsys.readouterr().out
-    both = [seed_row(", ".join((FRAMES[at][1], SUBJECTS[at][1])), at) for at in range(5)]
-    both += [seed_row(" ".join((FRAMES[at][0], SUBJECTS[at][0])), 10 + at) for at in range(5)]
+    both = []
+    for at in range(10):
+        for language in (1, 0):
+            text = " ".join((FRAMES[at % 5][language], SUBJECTS[(at + at // 5) % 5][language]))
+            both.append(seed_row(text, 2 * at + language))
     assert cli.run(["seeds", "check", str(jsonl(tmp_path / "s.jsonl", both))]) == 0
     assert "language: German 50%, English 50%" in capsys.readouterr().out
 
@@ -296,3 +301,71 @@ def test_without_the_detector_a_dry_run_is_refused_as_the_run_is(tmp_path: Path)
     checked = ran("seeds", "check", ROOT / "seeds" / "en.jsonl")
     assert (checked.returncode, checked.stderr) == (0, "")
     assert 'language: not told (pip install "selfinstruct[languages]")' in checked.stdout
+
+
+# --- the language of a card -----------------------------------------------------------------------------------------
+
+SPOKEN = [
+    ("en", "The lighthouse stood at the edge of the world, and nobody there knew who had built it."),
+    ("de", "Der Leuchtturm stand am Rand der Welt, und niemand wusste, wer ihn gebaut hatte. Er war nicht hoch."),
+    ("fr", "Le phare se dressait au bord du monde et les gens ne savaient pas qui avait construit cette tour."),
+    (
+        "es",
+        "El faro estaba al borde del mundo y los pescadores no sabían quién lo había construido, pero era muy alto.",
+    ),
+    (
+        "it",
+        "Il faro si trovava sul bordo del mondo e gli abitanti non sapevano chi lo avesse costruito, ma era più alto.",
+    ),
+    ("nl", "Het was niet bekend wie de vuurtoren van het dorp had gebouwd, maar hij werd met zorg bewaard."),
+    ("pt", "Os pescadores não sabiam quem tinha feito o farol, mas era muito alto e uma luz brilhava."),
+    ("zh", "用三句话介绍一座古老的灯塔。"),
+    ("ja", "古い灯台について短い物語を書いてください。"),
+    ("ko", "오래된 등대에 대한 짧은 이야기를 써 주세요."),
+    ("el", "Γράψε μια σύντομη ιστορία για έναν παλιό φάρο."),
+    (None, "Det var ikke kendt, hvem der har bygget tårnet af røde sten, som vi har med på kortet den dag."),
+    (None, "Nikt nie wiedział, kto ją zbudował na końcu świata, ale jest dla ludzi tak samo ważna jak dom."),
+    (None, "Mercusuar itu berdiri di ujung dunia dan tidak ada yang tahu siapa yang membangunnya di sana."),
+    (
+        None,
+        "El far era a la vora del món i els pescadors no sabien qui l'havia construït, però era molt alt amb una llum.",
+    ),
+    (None, "Напиши короткую историю о старом маяке у моря."),
+    (None, "print(x)\nfor i in range(3): pass"),
+    (None, "12 + 30\n\n42"),
+]
+"""Rows, each with the language that it is plainly in; None where only a detector would tell."""
+
+
+@pytest.mark.parametrize(("code", "text"), SPOKEN)
+def test_a_language_is_told_by_its_script_or_small_words_and_never_guessed(code: str | None, text: str) -> None:
+    assert plain_language(text) == code
+
+
+def test_a_card_names_the_languages_that_a_tenth_of_the_rows_are_in() -> None:
+    text = {code: text for code, text in SPOKEN if code}
+    numbers = "12 + 30\n\n42"
+    assert languages_of_rows([text["de"]] * 8 + [text["en"]] * 2) == ["de", "en"]
+    assert languages_of_rows([text["en"]] * 2 + [text["de"]] * 8) == ["de", "en"]
+    assert languages_of_rows([text["de"]] * 30 + [text["en"]] * 3) == ["de"]
+    assert languages_of_rows([text["de"]] * 9 + [text["en"]]) == ["de"]  # one row may be a mistake
+    assert languages_of_rows([text["de"]] * 5 + [numbers] * 5) == ["de"]
+    assert languages_of_rows([text["de"]]) == languages_of_rows([]) == languages_of_rows(["1"] * 9) == []
+
+
+def test_the_detector_tells_what_small_words_do_not() -> None:
+    pytest.importorskip("lingua", reason="DANISH NOT TESTED: the extra languages is not installed")
+    danish = next(text for _, text in SPOKEN if "ikke" in text)
+    assert languages_of_rows([danish] * 3) == ["da"]
+
+
+def test_the_language_of_a_card_follows_from_its_rows(tmp_path: Path) -> None:
+    text = {code: text for code, text in SPOKEN if code}
+    seeds = [seed_row(f"{text[code]} {n}", n) for n, code in enumerate(["de"] * 6 + ["fr"] * 4)]
+    command = ["generate", "--pool", str(tmp_path / "p"), "--seeds", str(jsonl(tmp_path / "s.jsonl", seeds))]
+    assert cli.run([*command, "--target", "10"]) == 0
+    for more, wanted in ((["--origin", "seed"], 'language:\n- "de"\n- "fr"\n'), ([], 'language:\n- "en"\n')):
+        command = ["export", str(tmp_path / "p"), "--format", "messages", "--out", str(tmp_path / "out"), *more]
+        assert cli.run(command) == 0
+        head = (tmp_path / "out" / "README.md").read_text(encoding="utf-8").split("---\n")[1]
+        assert wanted + "task_categories:" in head

@@ -9,6 +9,7 @@ import json
 import os
 import pty
 import re
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -20,19 +21,22 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from selfinstruct.cli.live import Look, duration, lines, look
-from selfinstruct.cli.text import show_json
+from selfinstruct.cli import commands as cli
+from selfinstruct.cli.live import Look, lines, look
+from selfinstruct.cli.text import duration, show_json
 from selfinstruct.config.loading import load
 from selfinstruct.models.offline.server import OfflineServer
 from selfinstruct.runner.pump import Growth
 from selfinstruct.runner.run import run
 from tests.builders import ROOT, rows
+from tests.processes import counted, generate, running, wait_until
 
-FIRST = Look(100.0, 40, 240, 0, (), 0, 0, 0, 0, (), "")
+FIRST = Look(100.0, 40, 240, "tasks", 0, (), 0, 0, 0, 0, 0, 0, (), "")
 SINCE = replace(FIRST, at_s=160.0, done=80, tokens=10_000)
 NOW = Look(
-    220.0, 140, 240, 7, ((10, 40),) * 3 + ((5, 50),) * 5, 32, 9, 40_000, 2_500_000_000,
-    (("near_duplicate", 1_200), ("too_long", 3)), "Name\x1b[31m three\nrivers.",
+    220.0, 140, 240, "tasks", 7, ((10, 40),) * 3 + ((5, 50),) * 5, 32, 9, 12, 4, 40_000, 2_500_000_000,
+    (("near_duplicate", 1_200), ("too_long", 3)), "Name\x1b[31m three\nrivers.", 100.0,
+    (("requests", 90, 200), ("usd", 2_500_000_000, 2 * 10**12)),
 )  # fmt: skip
 
 
@@ -41,7 +45,8 @@ def test_the_figures_are_those_of_the_last_minute_and_of_the_whole_run() -> None
         "about 1 min 40 s left, 140 of 240 tasks, 7 on their way, 2 min 00 s so far " + "█" * 17 + "░" * 13,
         "accepted  10% of the candidates of the last 5 rounds, 25% in the rounds before",
         "asking    32 requests in flight, 9 waiting; 500 tokens a second",
-        "cost      0.0025 USD, about 0.01 USD in the end",
+        "again     12 requests sent again, 4 of them refused as too many (429)",
+        "cost      0.0025 of 2 USD, about 0.01 USD in the end, 90 of 200 requests",
         "rejected  near_duplicate 1,200, too_long 3",
         "newest    Name [31m three rivers.",
     ]
@@ -84,13 +89,13 @@ def environment(**more: str) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in of_terminals} | more
 
 
-def in_a_terminal(*arguments: object, term: str = "xterm-256color") -> tuple[int, str, str]:
-    """(exit code, what stderr showed on a terminal, stdout) of a command."""
+def in_a_terminal(*arguments: object, **more: str) -> tuple[int, str, str]:
+    """(exit code, all that came to stderr on a terminal, stdout) of a command; `more` says what terminal it is."""
     ours, theirs = pty.openpty()
+    terminal = {"TERM": "xterm-256color", "COLUMNS": "120", "LINES": "40", **more}
     process = subprocess.Popen(
         [sys.executable, "-m", "selfinstruct", *map(str, arguments)],
-        cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=theirs,
-        env=environment(TERM=term, COLUMNS="120", LINES="40"),
+        cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=theirs, env=environment(**terminal),
     )  # fmt: skip
     os.close(theirs)
     shown = b""
@@ -104,27 +109,44 @@ def in_a_terminal(*arguments: object, term: str = "xterm-256color") -> tuple[int
         shown += some
     os.close(ours)
     out = process.communicate()[0].decode()
-    return process.wait(), re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown.decode()), out
+    return process.wait(), shown.decode(), out
 
 
-def test_a_terminal_sees_the_run_and_then_the_summary(tmp_path: Path) -> None:
-    with OfflineServer(latency="fixed:0.3") as server:
+def plainly(shown: str) -> str:
+    """What a terminal was sent, without what it obeys."""
+    return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown)
+
+
+COLOURED = re.compile(r"\x1b\[(?:\d+;)*3\d(?:;\d+)*m")
+
+
+@pytest.mark.parametrize(("columns", "more"), [(120, {}), (80, {"NO_COLOR": "1"}), (40, {})])
+def test_a_terminal_sees_the_run_and_then_the_summary(tmp_path: Path, columns: int, more: dict[str, str]) -> None:
+    with OfflineServer(latency="fixed:0.2", fault="500=20%") as server:
         code, shown, out = in_a_terminal(
-            "generate", "--pool", tmp_path / "p", "--target", 60, "--base-url", server.base_url, "--model", "offline",
-            "--concurrency", 8,
+            "generate", "--pool", tmp_path / "p", "--target", 40, "--base-url", server.base_url, "--model", "offline",
+            "--concurrency", 8, "--max-requests", 900, COLUMNS=str(columns), **more,
         )  # fmt: skip
     assert code == 0
-    frames = re.findall(r"(\d+) of 60 tasks", shown)
-    assert len(set(frames)) >= 3
-    assert [int(frame) for frame in frames] == sorted(int(frame) for frame in frames)
-    for wanted in ("accepted  ", "requests in flight", "tokens a second", "rejected  ", "newest  ", " left"):
-        assert wanted in shown
+    assert bool(COLOURED.search(shown)) == (not more)
+    lines = [line for line in re.split(r"[\r\n]+", plainly(shown)) if not re.match("growing|.*changed|http", line)]
+    assert max(map(cell_len, lines)) <= columns
+    frames = [line for line in lines if re.match(r"(about [^,]* left, )?\d+ of 40", line)]
+    assert sum(line.startswith("about ") for line in frames) > len(frames) / 2
+    done = [int(found[1]) for line in frames if (found := re.search(r"(\d+) of 40", line))]
+    assert done == sorted(done)
+    assert len(set(done)) >= 3
+    for wanted in ("accepted  ", "requests in flight", "again     ", " of 900 requests", "rejected  ", "newest  "):
+        assert any(line.startswith(wanted) or wanted in line for line in lines), wanted
     assert "round 0:" not in shown
-    assert "the target of 60 tasks is reached" in shown
+    assert "the target of 40 tasks is reached" in " ".join(" ".join(lines).split())
     assert "accepted tasks" in out
 
 
-def test_without_a_terminal_each_round_is_a_line_and_quiet_says_nothing(tmp_path: Path) -> None:
+TIMED = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d  \S")
+
+
+def test_without_a_terminal_each_round_is_a_line_with_its_time_and_quiet_says_nothing(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "selfinstruct", "generate", "--target", "90", "--json", "--pool"]
 
     def into_a_file(name: str, *options: str, **more: str) -> str:
@@ -133,14 +155,47 @@ def test_without_a_terminal_each_round_is_a_line_and_quiet_says_nothing(tmp_path
         return subprocess.run(whole, cwd=ROOT, capture_output=True, text=True, check=True, env=env).stderr
 
     loud = into_a_file("coloured", FORCE_COLOR="1", TERM="xterm")
-    assert "round 0:" in loud
+    assert "  round 0:" in loud
+    assert all(TIMED.match(line) for line in loud.splitlines())
     assert "█" not in loud
     assert "\x1b[" not in loud
     assert into_a_file("q", "--quiet") == ""
     code, shown, out = in_a_terminal("generate", "--target", 20, "--json", "--quiet", "--pool", tmp_path / "r")
     assert (code, shown, out[:1]) == (0, "", "{")
-    code, shown, _ = in_a_terminal("generate", "--target", 60, "--json", "--pool", tmp_path / "dumb", term="dumb")
+    code, shown, _ = in_a_terminal("generate", "--target", 60, "--json", "--pool", tmp_path / "dumb", TERM="dumb")
     assert (code, "round 0:" in shown, "█" in shown) == (0, True, False)  # no line can be drawn over
+
+
+def test_a_log_has_a_line_a_minute_with_progress_cost_and_time_left(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("selfinstruct.cli.live.LOGGED_EVERY_S", 0.5)
+    (tmp_path / "c.toml").write_text("[prices.offline]\ninput = 1\noutput = 1\n")
+    with OfflineServer(latency="fixed:0.2") as server:
+        arguments = ["--pool", tmp_path / "p", "--target", 40, "--base-url", server.base_url, "--model", "offline",
+                     "--concurrency", 8, "--max-usd", 5, "--config", tmp_path / "c.toml"]  # fmt: skip
+        assert cli.run(["generate", *map(str, arguments)]) == 0
+    lines = [line for line in capsys.readouterr().err.splitlines() if " of 5 USD" in line]
+    assert len(lines) >= 3
+    assert all(TIMED.match(line) for line in lines)
+    assert all(re.search(r"\d+ of 40 tasks, \d\.\d{4} of 5 USD", line) for line in lines)
+    assert any("  about " in line and " s left, " in line for line in lines)
+
+
+def test_under_nohup_a_run_outlives_its_terminal_and_leaves_a_log_with_times(tmp_path: Path) -> None:
+    log = tmp_path / "nohup.out"
+    with OfflineServer(latency="fixed:0.2") as server, log.open("wb") as file:
+        command = ["nohup", *generate(tmp_path / "p", server.base_url, 40, "--concurrency", 8)]
+        with running(command, stdout=file, stderr=file, stdin=subprocess.DEVNULL, env=environment()) as process:
+            wait_until(lambda: counted(tmp_path / "p") > 10, process)
+            process.send_signal(signal.SIGHUP)
+            assert process.wait(timeout=120) == 0
+    lines = log.read_text("utf-8").splitlines()
+    assert "  growing " in lines[0]
+    (verdict,) = [line for line in lines if "the target of 40 tasks is reached" in line]
+    assert all(TIMED.match(line) for line in lines[: lines.index(verdict)] if line)
+    assert " Next: " in verdict
+    assert max(map(cell_len, lines[lines.index(verdict) + 1 :])) <= 80 + len(str(tmp_path))
 
 
 def test_the_reasons_are_those_of_instructions_and_of_instances(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import re
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +13,7 @@ import pytest
 
 from selfinstruct.models.offline.server import OfflineServer
 from tests.builders import ROOT, exported, grow
+from tests.pages import blocks, run_cells
 from tests.processes import counted
 
 pytest.importorskip("ipykernel")
@@ -81,20 +82,25 @@ def errors(outputs: list[Output]) -> list[str]:
 
 
 def test_the_blocks_of_the_page_run_as_a_notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    nbclient, nbformat = pytest.importorskip("nbclient"), pytest.importorskip("nbformat")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    blocks = re.findall(
-        r"^```python\n(.*?)^```$", (ROOT / "docs" / "python.md").read_text("utf-8"), re.MULTILINE | re.DOTALL
-    )
-    assert len(blocks) == 3
+    cells = [block.code for block in blocks(ROOT / "docs" / "python.md") if block.language == "python"]
     given = {'model="gpt-4o-mini", ': "", "target=500, max_usd=2": "target=30", "more=100": "more=2"}
     for old, new in given.items():
-        assert any(old in block for block in blocks)
-        blocks = [block.replace(old, new) for block in blocks]
-    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(block) for block in blocks])
-    done = nbclient.NotebookClient(book, timeout=100, resources={"metadata": {"path": str(tmp_path)}}).execute()
-    assert not [one for cell in done.cells for one in cell.outputs if one.output_type == "error"]
+        assert any(old in cell for cell in cells)
+        cells = [cell.replace(old, new) for cell in cells]
+    run_cells(cells, tmp_path)
     assert {path.name for path in (tmp_path / "outputs").iterdir()} == {"mine", "mine-split", "own", "own-gemini"}
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in (ROOT / "examples").glob("*.ipynb")))
+def test_the_notebooks_of_the_examples_run_and_are_kept_without_outputs(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    cells = json.loads((ROOT / "examples" / name).read_text("utf-8"))["cells"]
+    code = [cell for cell in cells if cell["cell_type"] == "code"]
+    assert not any(cell["outputs"] for cell in code)
+    run_cells(("".join(cell["source"]) for cell in code), tmp_path)
 
 
 def grow_slowly(pool: Path, server: OfflineServer, start: str = "si.generate") -> str:

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from selfinstruct.errors import ConfigError
-from selfinstruct.models.offline.book import entries, find
+from selfinstruct.models.offline.book import book_of, entries, find
 from selfinstruct.models.offline.flaws import PHRASES, QUIRKS
 from selfinstruct.models.offline.options import parse_quirks
 from selfinstruct.models.offline.protocol import Model, answer_chat, answer_completion, count_tokens
 from selfinstruct.models.offline.reply import Style
+from selfinstruct.types import Instance, Task
 from tests.builders import book_says
 
 SHOWN = ["Name three rivers.", "Say what day follows Monday."]
@@ -171,3 +172,52 @@ def test_a_model_in_a_rut_begins_at_times_as_it_is_asked_to(words: str) -> None:
         return sum(text.lower().startswith(("write ", "translate ")) for text in texts) / len(texts)
 
     assert share(words) > 0.2 > 0.1 > share()
+
+
+SUMS = [
+    Task(
+        f"s{number}", f"What is {number} plus 400?\n\nReply with the number alone.", is_classification=False,
+        instances=(Instance("", f"{number + 400}"),),
+    )
+    for number in range(200)
+]  # fmt: skip
+"""Tasks of the user's, with an empty line in each instruction."""
+
+
+def said(task: Task, quirks: str, seed: int = 0) -> str:
+    """The answer of a model that has the sums for its book."""
+    messages = [{"role": "user", "content": task.instruction}]
+    body = {"model": "offline", "seed": seed, "messages": messages}
+    answer = answer_chat(body, Model("tasks", parse_quirks(quirks), book_of(SUMS)))
+    return str(answer["choices"][0]["message"]["content"])
+
+
+def is_right(task: Task, quirks: str, seed: int = 0) -> bool:
+    return said(task, quirks, seed) == task.instances[0].output
+
+
+def test_a_model_with_tasks_of_the_users_proposes_and_answers_these() -> None:
+    body = proposal(0)
+    answer = answer_chat(body, Model("tasks", parse_quirks("none"), book_of(SUMS)))
+    tasks = json.loads(answer["choices"][0]["message"]["content"])["tasks"]
+    assert len({task["instruction"] for task in tasks} & {task.instruction for task in SUMS}) == 8
+    assert all(is_right(task, "none") for task in SUMS)
+    assert not any(is_right(task, "wrong=100%") for task in SUMS)
+
+
+def test_wrong_answers_to_a_question_differ_and_at_times_agree() -> None:
+    answers = [said(SUMS[0], "wrong=30%", seed) for seed in range(100)]
+    assert answers == [said(SUMS[0], "wrong=30%", seed) for seed in range(100)]
+    wrong = [answer for answer in answers if answer != SUMS[0].instances[0].output]
+    assert len(wrong) / 100 == pytest.approx(0.3, abs=0.12)
+    assert 1 < len({*wrong}) < len(wrong)
+
+
+def test_a_hard_question_stays_hard_and_is_so_for_every_weaker_model() -> None:
+    hard = {
+        share: {task.id for task in SUMS if not any(is_right(task, f"hard={share}%", seed) for seed in range(4))}
+        for share in (20, 60)
+    }
+    assert len(hard[20]) / len(SUMS) == pytest.approx(0.2, abs=0.08)
+    assert len(hard[60]) / len(SUMS) == pytest.approx(0.6, abs=0.1)
+    assert hard[20] < hard[60]

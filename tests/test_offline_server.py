@@ -8,6 +8,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import openai
@@ -17,6 +18,7 @@ from openai import OpenAI
 from selfinstruct.models.offline.book import entries
 from selfinstruct.models.offline.protocol import clip, count_tokens
 from selfinstruct.models.offline.server import OfflineServer
+from selfinstruct.models.offline.voices import NO_RULE
 
 PLANET = "Which planet of our solar system has the shortest year?"
 LIST = "Tasks:\n1. Name a colour.\n2."
@@ -68,6 +70,16 @@ def test_a_chat_answer_has_the_form_of_openai(client: OpenAI) -> None:
     assert answer.usage.prompt_tokens == count_tokens(PLANET) == 11
     assert answer.usage.completion_tokens == 1
     assert answer.usage.total_tokens == 12
+
+
+def test_it_answers_from_tasks_of_ones_own(tmp_path: Path) -> None:
+    file = tmp_path / "questions.jsonl"
+    file.write_text(json.dumps({"question": "Who sang first?\n\nGive a name.", "answer": "The wren"}), encoding="utf-8")
+    with OfflineServer(tasks=file, quirk="none") as running:
+        _, answer = fetch(running.base_url + "/chat/completions", chat("Who sang first?\n\nGive a name."))
+        _, unknown = fetch(running.base_url + "/chat/completions", chat())
+    assert answer["choices"][0]["message"]["content"] == "The wren"
+    assert unknown["choices"][0]["message"]["content"] == NO_RULE
 
 
 def test_a_base_model_completes(client: OpenAI) -> None:

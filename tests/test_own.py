@@ -1,4 +1,4 @@
-"""What users write themselves, from outside the package: a check, a recipe, a form of export, a model."""
+"""What users write themselves, from outside the package: all that a file or a package can bring."""
 
 from __future__ import annotations
 
@@ -52,6 +52,13 @@ outputs_alone = replace(RECIPES["chat"], stages=("propose", "respond"), write_in
 FORM = """
 def question_and_answer(row):
     return None if row.input else {"q": row.instruction, "a": row.output}
+"""
+STEP_AND_SOURCE = """
+async def louder(task, rows, ask):
+    return rows if (await ask("Louder?")).text else ["silent" for _ in rows]
+
+def plain(number, generator, demonstrations):
+    return f"Write 6 new tasks, number {number}, as a list in JSON."
 """
 MODEL = """
 import json
@@ -134,27 +141,31 @@ def test_checks_run_in_the_order_of_the_list_and_each_can_be_taken_out(tmp_path:
     assert found("no_regex:im_end", "default") == "unwanted_match"
     assert found("default", "-leftover_marker", f"{own}:own") == "own_reason"
     assert found("default", "-leftover_marker") == "kept"
+    assert found(f"{own}:own", "default", f"-{own}:own") == "leftover_marker"
     assert found() == "kept"
 
 
-def test_a_package_brings_a_check_a_recipe_and_a_form_of_export(
+def test_a_package_brings_a_source_a_check_a_step_a_recipe_and_a_form_of_export(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "brought.py").write_text(CHECK + RECIPE + FORM, encoding="utf-8")
+    (tmp_path / "brought.py").write_text(CHECK + RECIPE + FORM + STEP_AND_SOURCE, encoding="utf-8")
     about = tmp_path / "brought-1.0.dist-info"
     about.mkdir()
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: brought\nVersion: 1.0\n", encoding="utf-8")
     (about / "entry_points.txt").write_text(
         "[selfinstruct.checks]\nno_questions = brought:no_questions\n"
         "[selfinstruct.recipes]\noutputs_alone = brought:outputs_alone\n"
-        "[selfinstruct.exports]\nqa = brought:question_and_answer\n",
+        "[selfinstruct.exports]\nqa = brought:question_and_answer\n"
+        "[selfinstruct.steps]\nlouder = brought:louder\n[selfinstruct.sources]\nplain = brought:plain\n",
         encoding="utf-8",
     )
     monkeypatch.syspath_prepend(tmp_path)
-    chosen = config(tmp_path, '[recipe]\nname = "outputs_alone"\n[filters]\nchecks = ["default", "no_questions"]\n')
+    lists = 'sources = ["default", "plain"]\nsteps = ["louder"]\n[filters]\nchecks = ["default", "no_questions"]\n'
+    chosen = config(tmp_path, f'[recipe]\nname = "outputs_alone"\n{lists}')
     grow(tmp_path / "p", target=40, config=chosen)
     assert rows(tmp_path / "p", "SELECT COUNT(*) > 0 FROM rejections WHERE reason = 'is_question'") == [(1,)]
-    assert rows(tmp_path / "p", "SELECT DISTINCT stage FROM requests ORDER BY 1") == [("propose",), ("respond",)]
+    stages = rows(tmp_path / "p", "SELECT DISTINCT stage, source_name FROM requests ORDER BY 1, 2")
+    assert stages == [("louder", None), ("propose", "demonstrations"), ("propose", "plain"), ("respond", None)]
     (path,) = export(tmp_path / "p", ["qa"], tmp_path / "out").paths
     assert path.name == "qa.jsonl"
     assert {frozenset(json.loads(line)) for line in path.read_text("utf-8").splitlines()} == {frozenset({"q", "a"})}
@@ -175,6 +186,19 @@ def test_a_recipe_of_ones_own_grows_a_pool_and_is_kept_by_content(tmp_path: Path
     assert rows(tmp_path / "r", texts) == rows(tmp_path / "a", texts)
     kept = json.loads(stored)
     assert kept["own_code"][kept["recipe"]["name"].split(":")[1]] == RECIPE
+
+
+def test_rows_of_several_answers_are_each_judged(tmp_path: Path) -> None:
+    two_rows = """
+    asked = [Prompt("respond", number, (Message("user", task.instruction),)) for number in range(2)]
+    first, second = [await ask(one) for one in asked]
+    return Written(False, tuple(InstanceCandidate(one.request_id, 0, name, one.text) for one, name in
+                                ((first, "One part."), (second, "Another part."))))"""
+    own = written(tmp_path, RECIPES_OF_ONES_OWN.format(body=two_rows, changes="write_instances=step"))
+    chosen = config(tmp_path, f"recipe.name = '{own}:recipe'\n[judge]\nenabled = true\n[filters]\nchecks = []\n")
+    grow(tmp_path / "p", target=4, config=chosen)
+    assert rows(tmp_path / "p", "SELECT DISTINCT candidates FROM requests WHERE stage = 'respond'") == [(1,)]
+    assert rows(tmp_path / "p", "SELECT COUNT(*) % 2 FROM verdicts") == [(0,)]
 
 
 def test_a_file_of_ones_own_is_read_once_for_all_that_it_names(tmp_path: Path) -> None:
@@ -214,7 +238,7 @@ def test_a_model_of_ones_own_is_asked_journaled_and_bounded(tmp_path: Path) -> N
 
 def test_a_model_of_ones_own_that_loses_its_connection_is_asked_again(tmp_path: Path) -> None:
     lost = """
-LOST = iter(range(8))
+LOST = iter(range(7))
 
 async def loses(messages, options):
     if next(LOST, None) is not None:
@@ -239,7 +263,7 @@ async def loses(messages, options):
         (["--backend", "{own}:fails"], "KeyError: 'a key'"),
         (["--backend", "{own}:number"], "is no async function"),
         (["--backend", "offlin"], "did you mean offline?"),
-        (["--backend", "{own}:leaves"], "SystemExit: 3 (line 7)"),
+        (["--backend", "{own}:leaves"], "SystemExit: 3 (own.py:7)"),
         (["--backend", "{own}:gives_none"], "gave None; wanted a text"),
         (["--backend", "{own}:gives_a_number"], "gave 7; wanted a text"),
         (["--backend", "{own}:gives_no_text"], "wanted a text, or a mapping with `text`"),
@@ -301,7 +325,7 @@ def test_an_export_names_a_form_of_ones_own_without_its_path(tmp_path: Path) -> 
     [
         ("return {'a': {1, 2}}", "which JSON cannot hold"),
         ("return {3: 'a'}", "wanted texts as keys"),
-        ("raise SystemExit(3)", "SystemExit: 3 (line 2); mend the function"),
+        ("raise SystemExit(3)", "SystemExit: 3 (own.py:2); mend the function"),
     ],
 )
 def test_a_form_that_cannot_be_written_is_one_line(
@@ -341,6 +365,7 @@ def test_the_number_of_parameters_says_what_a_check_is_of(
 RECIPES_OF_ONES_OWN = """
 from dataclasses import replace
 
+from selfinstruct.ask import gather
 from selfinstruct.recipes import RECIPES
 from selfinstruct.types import InstanceCandidate, Message, Prompt, Written
 
@@ -356,12 +381,14 @@ recipe = replace(RECIPES["chat"], {changes})
 @pytest.mark.parametrize(
     ("body", "changes", "said"),
     [
-        ("raise ValueError('no luck')", "write_instances=step", "raised ValueError: no luck (line 10); mend it"),
+        ("raise ValueError('no luck')", "write_instances=step", "raised ValueError: no luck (own.py:11); mend it"),
         ("raise SystemExit(2)", "write_instances=step", "raised SystemExit: 2"),
         ("return None", "write_instances=step", "gave None; wanted is a `selfinstruct.types.Written`"),
         ("await 3", "write_instances=step", "raised TypeError"),
         ("await ask(replace(QUESTION, stage='other'))", "write_instances=step", "is none of the recipe's"),
         ("await ask(replace(QUESTION, messages='Say it.'))", "write_instances=step", "a tuple of"),
+        ("await gather([ask(QUESTION), ask(QUESTION)])", "write_instances=step", "index 0 were asked before"),
+        ("await ask(replace(QUESTION, stage='propose'))", "write_instances=step", "is for new instructions"),
         ("await ask('Say it.')", "write_instances=step", "wanted is a `selfinstruct.types.Prompt`"),
         ("return Written(False, (InstanceCandidate('r', 0, '', 'a'),))", "write_instances=step", "the request_id of"),
         ("return Written(None, ())", "write_instances=step", "is_classification has to be"),
@@ -403,10 +430,10 @@ def test_what_a_recipe_makes_of_a_missing_answer_is_never_decided(tmp_path: Path
 def test_a_check_that_always_fails_ends_the_run_soon_and_is_named(tmp_path: Path, given: str) -> None:
     own = written(tmp_path, f"def mine({given}):\n    raise TypeError('no luck')\n")
     chosen = config(tmp_path, f'[filters]\nchecks = ["default", "{own}:mine"]\n')
-    outcome = grow(tmp_path / "p", target=100, config=chosen, concurrency=8)
+    outcome = grow(tmp_path / "p", target=100, config=chosen, concurrency=8, round_size=2, lookahead=1)
     assert outcome.exit_code == 4
     assert "the check mine failed on " in outcome.reason
-    assert "TypeError: no luck; mend it; rounds that are planned keep the code" in outcome.reason
+    assert "TypeError: no luck (own.py:2); mend it; rounds that are planned keep the code" in outcome.reason
     assert_it_adds_up(tmp_path / "p")
     ((asked,),) = rows(tmp_path / "p", "SELECT COUNT(*) FROM completions")
     assert asked < 80
@@ -435,7 +462,7 @@ def test_a_mended_check_judges_the_answers_of_a_pool_that_it_held_up(tmp_path: P
         process.send_signal(signal.SIGTERM)
         _, said = process.communicate(timeout=60)
     assert process.returncode == 130
-    (line,) = [line for line in said.splitlines() if line.startswith("ended in the check mine")]
+    (line,) = [line for line in said.splitlines() if "the check mine did not end" in line]
     assert f"replay {held} --pool NEW" in line
     assert assert_it_adds_up(held)["waiting"] > 0
     own.write_text(HANGS.format(begun=str(begun), does="return None"), encoding="utf-8")
@@ -452,7 +479,7 @@ def test_a_mended_recipe_reads_the_answers_of_a_pool_that_it_failed_in(
     broken = RECIPE.replace("    return Written", "    assert task.id == 'rehearsal', 'no luck'\n    return Written")
     own, held, mended = written(tmp_path, broken), tmp_path / "held", tmp_path / "mended"
     line = refused(["generate", "--pool", held, "--recipe", f"{own}:outputs_alone", "--target", 2], capsys)
-    assert "recipe outputs_alone: write_instances raised AssertionError: no luck (line 10); mend it; " in line
+    assert "recipe outputs_alone: write_instances raised AssertionError: no luck (own.py:10); mend it; " in line
     assert f"replay {held} --pool NEW" in line
     written(tmp_path, RECIPE)
     assert cli.run(["replay", str(held), "--pool", str(mended), "--recipe", f"{own}:outputs_alone"]) == 0

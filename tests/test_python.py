@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
 import json
 import os
@@ -24,9 +25,13 @@ from selfinstruct.config.sections import FIELDS, OPTIONS
 from selfinstruct.config.shaping import pool_settings
 from selfinstruct.exports.row_files import COLUMNS
 from selfinstruct.models.offline.server import OfflineServer
+from selfinstruct.pool.reader import snapshot
+from selfinstruct.pool.records import Position
 from selfinstruct.python import frames
 from selfinstruct.python.functions import kept
 from selfinstruct.python.keywords import KEYWORDS, TABLES, read
+from selfinstruct.report.tables import TaskSummary, task_rows
+from selfinstruct.review.session import Decision, Labels, Session, places
 from selfinstruct.types import Instance
 from tests.builders import ROOT, exported, grow, rows
 from tests.pools import SMALL_SEEDS, Asked, Proposed, small_pool, task_of, write_pool
@@ -103,7 +108,15 @@ def test_the_default_checks_are_those_of_the_configuration() -> None:
         ({"api_key": "sk-1"}, "a key itself is never written here"),
         ({"qqqq": 1}, "unknown setting 'qqqq'; docs/configuration.md lists them"),
         ({"judge": {"enabeld": True}}, "unknown key 'judge.enabeld'; did you mean enabled?"),
-        ({"target": "x"}, "--target: wants a whole number, such as 1000 or 1k, found 'x'"),
+        ({"target": "x"}, "target: wants a whole number, such as 1000 or 1k, found 'x'"),
+        ({"backend": "ollama"}, "leave out the backend and give base_url http"),
+        ({"checks": 5}, "filters.checks: wants a list, found 5"),
+        ({"checks": ["typo"]}, "unknown check 'typo'"),
+        ({"checks": ["-placeholder", "default"]}, "'-placeholder' takes nothing out, since placeholder is not listed"),
+        ({"checks": ["default", "-placeholdr"]}, "did you mean -placeholder?"),
+        ({"filters": 5}, "filters: wants a table of keys, found 5"),
+        ({"config": {}}, "config: {} given, wanted a path"),
+        ({"quiet": "no"}, "quiet: 'no' given, wanted True or False"),
         ({"guidance": "\ud800"}, "guidance: this is no text in UTF-8"),
         ({"target": 3, "more": 3}, "target and more: give one of them"),
         ({"model": len}, "model: len is no async function of messages"),
@@ -139,12 +152,16 @@ def test_a_script_a_running_loop_and_the_command_line_give_the_same_bytes(
     again = si.generate(tmp_path / "a", target=20, quiet=True)
     assert again.outcome is not None
     assert again.outcome.why == "the target of 20 tasks was reached before"
+    with pytest.raises(si.errors.ConfigError, match="unknown check 'typo'"):
+        si.generate(tmp_path / "a", target=20, checks=["typo"])
+    si.generate(tmp_path / "a", more=1, recipe="paper")
+    assert "changed: recipe is 'paper' instead of 'chat', from round" in capsys.readouterr().err
 
 
 def test_a_run_that_ends_before_its_target_says_how(tmp_path: Path) -> None:
     pool = si.generate(tmp_path / "p", target=50, max_requests=3, quiet=True)
     assert pool.outcome is not None
-    assert (pool.outcome.how, "--max-requests" in pool.outcome.why) == ("budget", True)
+    assert (pool.outcome.how, "(max_requests)" in pool.outcome.why) == ("budget", True)
     assert si.Pool(tmp_path / "p").outcome == pool.outcome
     assert len(pool.answers()) == 3
 
@@ -214,6 +231,43 @@ def test_a_second_interruption_stops_at_once(tmp_path: Path) -> None:
         assert said.startswith("interrupted")
 
 
+HANGS = """
+import asyncio, sys, selfinstruct as si
+
+given = {"checks": [sys.argv[2]], "target": 3}
+
+async def main():
+    if sys.argv[3] == "agenerate":
+        await si.agenerate(sys.argv[1], **given)
+    try:
+        si.generate(sys.argv[1], **given)
+    except KeyboardInterrupt as stopped:
+        await asyncio.sleep(0)  # the loop goes on
+        print(stopped)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("start", ["generate", "agenerate"])
+def test_a_check_that_never_ends_is_ended_by_one_interruption(tmp_path: Path, start: str) -> None:
+    begun, own = tmp_path / "begun", tmp_path / "own.py"
+    begin = f"open({str(begun)!r}, 'w').close()"
+    own.write_text(f"import time\n\ndef mine(text):\n    {begin}\n    time.sleep(1000)\n", encoding="utf-8")
+    command = [sys.executable, "-c", HANGS, str(tmp_path / "p"), f"{own}:mine", start]
+    with running(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        wait_until(begun.exists, process)
+        process.send_signal(signal.SIGINT)
+        said, told = process.communicate(timeout=60)
+    assert "the check mine did not end and was stopped, at: " in told
+    kept = "interrupted; what was answered is kept, and the same call goes on"
+    assert (said, process.returncode) == ((f"{kept}\n", 0) if start == "generate" else ("", -signal.SIGINT))
+    assert kept in said + told
+    pool = si.Pool(tmp_path / "p")
+    assert pool.outcome is not None
+    assert (pool.outcome.how, len(pool.answers()) > 0) == ("interrupted", True)
+
+
 def test_a_cancelled_coroutine_keeps_what_it_has(tmp_path: Path) -> None:
     async def cancelled() -> None:
         with OfflineServer(latency="fixed:0.05") as server:
@@ -239,8 +293,12 @@ def test_a_preview_shows_rows_and_keeps_nothing(tmp_path: Path, monkeypatch: pyt
     assert found.outcome.how == "target"
     assert all(text in repr(found) for text in found.rows.instruction)
     assert not [*tmp_path.iterdir()]
-    with pytest.raises(si.errors.ConfigError, match="there is no target"):
-        si.preview(2, target=5)
+    for given, said in (({"target": 5}, "there is no target"), ({"tasks": 0}, "one task or more")):
+        with pytest.raises(si.errors.ConfigError, match=said):
+            si.preview(**given)
+    for tasks in (True, "3"):
+        with pytest.raises(si.errors.ConfigError, match="one task or more"):
+            si.preview(tasks)  # type: ignore[arg-type]
 
 
 # --- tables ---------------------------------------------------------------------------------------------------------
@@ -300,8 +358,7 @@ def test_lineage_goes_back_to_the_seeds(tmp_path: Path) -> None:
     sea = task_of(0, 0, 0)
     found = pool.lineage(task_of(1, 0, 0))
     assert [*zip(found.generation, found.id, strict=True)] == [(0, task_of(1, 0, 0)), (1, "s0"), (1, sea), (2, "s1")]
-    with pytest.raises(si.errors.PoolError, match="no such task"):
-        pool.lineage("nothing")
+    assert pool.lineage(task_of(1, 0, 0)[:6]).equals(found)
 
 
 def test_why_tells_what_explain_tells(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -310,8 +367,8 @@ def test_why_tells_what_explain_tells(tmp_path: Path, capsys: pytest.CaptureFixt
     assert [one.title for one in found] == [f"rejected instruction {found[0].title.split()[-1]}"]
     assert cli.run(["explain", str(tmp_path / "p"), "near_duplicate"]) == 0
     assert capsys.readouterr().out.strip() == repr(found).strip()
-    with pytest.raises(si.errors.PoolError):
-        pool.why("no such thing anywhere")
+    nothing = pool.why("no such thing anywhere")
+    assert (len(nothing), "none contains it" in repr(nothing)) == (0, True)
 
 
 def test_figures_are_those_of_status_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -331,15 +388,64 @@ def test_tasks_are_removed_and_put_back(tmp_path: Path) -> None:
     assert pool.restore(everything=True) == [old]
     assert pool.remove(where="instruction LIKE '%sea%'", reason="x") == [sea, old]
     assert pool.restore(event=1) == [sea, old]
-    for refused in (
-        lambda: pool.remove([sea], reason=" "),
-        lambda: pool.remove(reason="x"),
-        pool.restore,
-        lambda: pool.restore(sea, everything=True),
-        lambda: pool.remove("nothing", reason="x"),
-    ):
-        with pytest.raises(si.errors.ConfigError):
-            refused()
+
+
+def test_a_row_is_corrected_and_the_correction_taken_back(tmp_path: Path) -> None:
+    folder = small_pool(tmp_path / "p")
+    pool, tale = si.Pool(folder), task_of(0, 0, 0)
+    before, figures = pool.rows(), pool.metrics()
+    labels = before.task_id[1]
+    assert pool.edit(tale[:8], output="Once, long ago.", reason="too short") == f"{tale}/0"
+    assert pool.edit(f"{labels}/1", input="", instruction="Good or bad?") == f"{labels}/1"
+    assert pool.edit(f"{labels}/1", input="", instruction="Good or bad?") == f"{labels}/1"  # no change, no event
+    found = pool.rows()
+    assert found.is_edited.tolist() == [True, True, True]
+    assert found.output.tolist() == ["Once, long ago.", "good", "bad"]
+    assert found.instruction.tolist() == [before.instruction[0], "Good or bad?", "Good or bad?"]
+    assert found.input.tolist() == [before.input[0], before.input[1], ""]
+    assert pool.tasks().instruction.tolist().count("Good or bad?") == 1
+    assert pool.metrics() == {**figures, "corrected": 2, "diversity": pool.metrics()["diversity"]}
+    assert rows(folder, "SELECT kind, reason FROM events") == [("correct", "too short"), ("correct", "")]
+    assert "Once, long ago." in repr(pool.why("too short")) + repr(pool.why(tale))
+    pool.export(tmp_path / "out", formats="alpaca")
+    assert '"output":"Once, long ago."' in (tmp_path / "out" / "alpaca.jsonl").read_text("utf-8")
+    review = Session(folder, places(folder), Labels(folder), blind=False)
+    assert review.decide(Decision(task_id=tale, instance=0, decision="keep"))
+    assert "Once, long ago." in str(review.row(0))
+    summary = TaskSummary()
+    with snapshot(folder) as opened:
+        assert "Good or bad?" in str([*task_rows(opened, summary)])
+    assert "Once, long ago." in str(summary.details)
+    with snapshot(folder, Position(5, task_of(1, 0, 0), 1, last_event=1)) as then:  # as a version has it
+        assert [row.is_edited for row in then.rows()][:3] == [True, False, False]
+    pool.remove(tale, reason="x")
+    with pytest.raises(si.errors.ConfigError, match="its task is removed"):
+        pool.edit(tale, output="x")
+    for _ in range(2):  # a second time takes no correction back
+        assert pool.restore(event=3) in ([tale], [])
+        assert pool.rows().is_edited.tolist() == [True, True, True]
+    pool.edit(tale, output="Once more.")
+    assert pool.restore(event=1, edits=True) == []  # another correction stands now
+    assert pool.rows().output[0] == "Once more."
+    assert pool.restore(everything=True, edits=True) == [tale, labels]
+    assert pool.rows().equals(before)
+    assert pool.edit(tale, output="Again.") == f"{tale}/0"
+    assert pool.rows().output.tolist() == ["Again.", "good", "bad"]
+
+
+def test_a_corrected_pool_grows_on_as_if_it_were_not(tmp_path: Path) -> None:
+    for name in "ab":
+        pool = grow(tmp_path / name, target=12) and si.Pool(tmp_path / name)
+        if name == "a":
+            for row in pool.rows().task_id[:6]:
+                pool.edit(f"{row}/0", instruction="Something else.", output="Done.")
+            assert cli.run(["edit", str(tmp_path / "a"), f"{row}/0", "--no-input", "--output", "By hand."]) == 0
+        grow(tmp_path / name, target=24)
+    (first, found), (other, _) = ((si.Pool(tmp_path / name), si.Pool(tmp_path / name).rows()) for name in "ab")
+    assert (found.is_edited.sum(), found.output[found.is_edited].iloc[-1]) == (6, "By hand.")
+    assert first.rejections().equals(other.rejections())
+    assert cli.run(["restore", str(tmp_path / "a"), "--all", "--edits"]) == 0
+    assert exported(tmp_path / "a") == exported(tmp_path / "b")
 
 
 EVIL = "<script>alert(1)</script> \x1b[31m $\\href{javascript:alert(1)}{x}$"
@@ -376,10 +482,85 @@ def test_an_export_is_that_of_the_command_line(tmp_path: Path) -> None:
     assert {one.parent for one in pool.export().paths} == {tmp_path / "p" / "export"}
     thirds = pool.export(tmp_path / "c", formats="alpaca", split={"a": Fraction(1, 3), "b": "2/3"})
     assert len(thirds.paths) == 2
-    with pytest.raises(si.errors.ConfigError, match="did you mean messages"):
-        pool.export(tmp_path / "d", formats=["message"])
-    with pytest.raises(si.errors.ConfigError, match="wanted two or more names with shares"):
-        pool.export(tmp_path / "d", split={"train": 0.5})
+    shown = inspect.signature(pool.export).parameters
+    assert {name: shown[name].default for name in ("limit", "origin", "tokenizer")} == {
+        "limit": None, "origin": "generated", "tokenizer": None,
+    }  # fmt: skip
+
+
+def mixed(row: Any) -> dict[str, Any]:
+    return {"text": row.output if len(row.output) % 2 else 3}
+
+
+def not_a_number(row: Any) -> dict[str, Any]:
+    return {"text": row.output, "score": float("nan")}
+
+
+_FIVE: Any = 5
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (lambda pool: si.Pool(3), "pool: 3 given, wanted a path"),
+        (lambda pool: pool.remove(["s0"], reason=" "), "say why by reason; "),
+        (lambda pool: pool.remove(["s0"], reason=5), "reason: 5 given, wanted a text"),
+        (lambda pool: pool.remove(5, reason="x"), "ids: 5 given, wanted ids of tasks"),
+        (lambda pool: pool.remove(reason="x"), "name the tasks to remove: by ID..., or by where EXPR"),
+        (lambda pool: pool.restore(), "where EXPR, event N, or everything"),
+        (lambda pool: pool.restore("s0", everything=True), "where EXPR, event N, or everything"),
+        (lambda pool: pool.remove("nothing", reason="x"), "nothing: no such task"),
+        (lambda pool: pool.edit("nothing/0", output="x"), "nothing: no such task"),
+        (lambda pool: pool.edit("s0/7", output="x"), "s0/7: there is no such row; its task has s0/0"),
+        (lambda pool: pool.edit("s0/0", output=" "), "output: it would be empty"),
+        (lambda pool: pool.edit("s0/0", output=5), "output: 5 given, wanted a text"),
+        (lambda pool: pool.edit("s0/0", outptu="x"), "outptu: a row has no such text; did you mean output?"),
+        (lambda pool: pool.edit("s0/0"), "nothing to correct is given"),
+        (lambda pool: pool.lineage("nothing"), "nothing: no such task"),
+        (lambda pool: pool.lineage(5), "task_id: 5 given"),
+        (lambda pool: pool.why(""), "wanted a task id"),
+        (lambda pool: pool.why(5), "what: 5 given"),
+        (lambda pool: pool.export(formats=["message"]), "formats message: unknown format; did you mean messages?"),
+        (lambda pool: pool.export(formats=[]), "formats: none is given; wanted one or more of alpaca"),
+        (lambda pool: pool.export(formats=5), "formats: 5 given, wanted names of forms, or functions"),
+        (lambda pool: pool.export(formats=[5]), "formats: 5 given, wanted the name of a form, or a function"),
+        (lambda pool: pool.export(formats=not_a_number), "'score': nan}, which JSON cannot hold"),
+        (lambda pool: pool.export(formats=[_form("a"), _form("b")]), "formats: two functions have the name form"),
+        (lambda pool: pool.export(split={"train": 0.5}), "wanted two or more names with shares"),
+        (lambda pool: pool.export(split=[0.5]), "split: [0.5] given; wanted two or more names"),
+        (lambda pool: pool.export(origin="seeds"), "origin: 'seeds' given, wanted seed or generated"),
+        (lambda pool: pool.export(limit=2.5), "limit: 2.5 given, wanted a whole number, 1 or more"),
+        (lambda pool: pool.export(limit=True), "limit: True given, wanted a whole number"),
+        (lambda pool: pool.export(min_chars=9, max_chars=8), "min_chars 9 is more than max_chars 8"),
+        (lambda pool: pool.export(one_instance="no"), "one_instance: 'no' given, wanted True or False"),
+        (lambda pool: pool.export(system=5), "system: 5 given, wanted a text"),
+        (lambda pool: pool.export(5), "out: 5 given, wanted a path"),
+        (lambda pool: pool.export(tokenizer=5), "tokenizer: 5 given, wanted a folder or a name"),
+        (lambda pool: pool.export(exclude=5), "exclude: 5 given, wanted the path of a file"),
+        (lambda pool: pool.export(limt=3), "limt: an export has no such option; did you mean limit?"),
+        (lambda pool: pool.to_dataset(limt=3), "limt: an export has no such option; did you mean limit?"),
+        (lambda pool: pool.to_dataset(out="x"), "to_dataset: there is no out"),
+        (lambda pool: pool.to_dataset(mixed), "to_dataset mixed: a key has values of several kinds"),
+        (lambda pool: pool.to_dataset("parquet"), "wanted one form of JSON"),
+        (lambda pool: si.export_format(5), "export_format: 5 is no name"),
+        (lambda pool: si.export_format("x")(_FIVE), "export_format 'x': 5 is no function"),
+        (lambda pool: si.source(_FIVE), "source: 5 is no function; write @source above a `def`"),
+        (lambda pool: si.check(_FIVE), "check: 5 is no function"),
+        (lambda pool: si.step(_FIVE), "step: 5 is no function"),
+        (lambda pool: si.export_format("messages"), "built-in form"),
+        (lambda pool: si.export_format("../x"), "name becomes that of a file"),
+    ],
+)
+def test_a_wrong_argument_is_one_line_that_names_the_keyword(
+    tmp_path: Path, wrong: Callable[[si.Pool], Any], said: str
+) -> None:
+    if "to_dataset" in said:
+        pytest.importorskip("datasets")
+    with pytest.raises(si.errors.ConfigError) as caught:
+        wrong(si.Pool(small_pool(tmp_path / "p")))
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "p" / "export").exists()
 
 
 def test_a_function_of_a_row_is_a_form_of_export(tmp_path: Path) -> None:
@@ -387,20 +568,24 @@ def test_a_function_of_a_row_is_a_form_of_export(tmp_path: Path) -> None:
     def gemini(row: Any) -> dict[str, Any] | None:
         return {"contents": [{"parts": [{"text": row.instruction}]}]} if not row.input else None
 
-    def plain(row: Any) -> dict[str, Any]:
+    @si.export_format
+    def bare(row: Any) -> dict[str, Any]:
         return {"text": row.output}
 
     pool = si.Pool(small_pool(tmp_path / "p"))
-    done = pool.export(tmp_path / "out", formats=["gemini", plain])
-    assert {path.name: count for path, count in done.counts.items()} == {"gemini.jsonl": 1, "plain.jsonl": 3}
+    done = pool.export(tmp_path / "out", formats=["gemini", "bare", _form("a"), si.export_format("b")(_form("b"))])
+    assert {path.name: count for path, count in done.counts.items()} == {
+        "gemini.jsonl": 1, "bare.jsonl": 3, "form.jsonl": 3, "b.jsonl": 3,
+    }  # fmt: skip
     assert done.unfit == {"gemini": {"gemini": 2}}
-    for name, said in (
-        ("messages", "built-in form"),
-        ("all", "built-in form"),
-        ("../x", "name becomes that of a file"),
-    ):
-        with pytest.raises(si.errors.ConfigError, match=said):
-            si.export_format(name)
+    assert '{"b":"good"}' in (tmp_path / "out" / "b.jsonl").read_text("utf-8")
+
+
+def _form(key: str) -> Callable[[Any], dict[str, Any]]:
+    def form(row: Any) -> dict[str, Any]:
+        return {key: row.output}
+
+    return form
 
 
 def test_rows_become_a_dataset(tmp_path: Path) -> None:
@@ -414,8 +599,13 @@ def test_rows_become_a_dataset(tmp_path: Path) -> None:
     assert sorted(sides) == ["test", "train"]
     assert sides["train"].column_names == ["instruction", "input", "output"]
     assert len(pool.to_dataset("messages", limit=5)) == 5
-    with pytest.raises(si.errors.ConfigError, match="wanted one form of JSON"):
-        pool.to_dataset("parquet")
+
+    def by_input(row: Any) -> dict[str, Any]:
+        return {"input" if row.input else "none": row.id}
+
+    kinds = pool.to_dataset(by_input)
+    assert {*kinds.column_names} == {"input", "none"}
+    assert all((one["input"] is None) != (one["none"] is None) for one in kinds)
 
 
 # --- own functions --------------------------------------------------------------------------------------------------
@@ -436,7 +626,9 @@ def test_a_check_is_kept_by_its_source_and_holds_without_the_program(tmp_path: P
     own = tmp_path / "own.py"
     own.write_text(source, encoding="utf-8")
     by_file = read(None, None, {"checks": [f"{own}:no_questions"]})
-    assert pool_settings(by_file, "m").filters.checks == (name,)
+    again = pool_settings(by_file, "m")
+    assert again.filters.checks == (name.replace(":no_questions", ":own.py:no_questions"),)
+    assert again.own_code == settings["own_code"]
     assert cli.run(["replay", str(tmp_path / "p"), "--pool", str(tmp_path / "r")]) == 0
 
 
@@ -460,7 +652,7 @@ def test_a_check_of_a_file_that_was_imported_is_kept_with_what_it_uses(
     monkeypatch.syspath_prepend(tmp_path)
     import checks_of_mine  # type: ignore[import-not-found]
 
-    _, own = kept(checks_of_mine.has_letters)
+    _, own = kept("check", checks_of_mine.has_letters)
     assert own.source == IMPORTED
     assert own.value("42") == "no_letters"
     pool = si.generate(tmp_path / "p", target=10, checks=[checks_of_mine.has_letters], quiet=True)
@@ -490,9 +682,14 @@ def _decorated(instruction: str) -> str | None:
     return instruction
 
 
+def _of_three(task: Any, instance: Any, more: Any) -> None:
+    return None
+
+
 @pytest.mark.parametrize(
     ("function", "said"),
     [
+        (_of_three, "_of_three has 3 parameters; wanted is a plain function of one (instruction) or of two"),
         (lambda text: None, "source of this function cannot be had"),
         (_made_of_text(), "typed: the source of this function cannot be had"),
         (_closure(), "inner uses words from outside of it"),
@@ -518,7 +715,7 @@ def test_a_check_may_be_annotated_and_import_what_it_needs() -> None:
 
         return Found.again if re.search(r"\d", str(instruction)) else None  # type: ignore[return-value]
 
-    _, own = kept(has_digits)
+    _, own = kept("check", has_digits)
     assert (own.value("a1"), own.value("a")) == ("digits", None)
 
 
@@ -552,8 +749,35 @@ def test_a_model_is_any_async_function_of_messages(tmp_path: Path) -> None:
     async def answer(messages: list[dict[str, str]], options: dict[str, Any]) -> Any:
         return await model(messages, options)
 
-    again = si.generate(tmp_path / "p", model=answer, target=10, rouge_threshold=0.95, quiet=True)
+    bound = functools.partial(answer)
+    again = si.generate(tmp_path / "p", model=bound, target=10, rouge_threshold=0.95, quiet=True)
     assert set(again.answers().model) == {"CountingModel", "answer"}
+    assert set(again.answers().endpoint) == {"test_python.py:CountingModel", "test_python.py:answer"}
+
+
+class RefusedError(Exception):
+    """What a client of some provider raises."""
+
+    status_code = 401
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (asyncio.CancelledError(), "refuses every propose request (CancelledError)"),
+        (ConnectionError("no net"), "none of 8 calls was answered (ConnectionError: no net); is what it asks running?"),
+        (RefusedError("bad key"), "fails: RefusedError: bad key"),
+        (KeyError("a key"), "refuses every propose request (KeyError: 'a key')"),
+    ],
+)
+def test_a_model_that_only_fails_ends_the_run_in_its_own_words(tmp_path: Path, error: BaseException, said: str) -> None:
+    async def fails(messages: Any) -> str:
+        raise error
+
+    with pytest.raises(si.errors.AccessError) as caught:
+        si.generate(tmp_path / "p", model=fails, target=5, quiet=True)
+    assert said in str(caught.value)
+    assert str(caught.value).startswith("test_python.py:fails")
 
 
 def test_a_key_of_a_model_stays_in_the_environment(tmp_path: Path) -> None:

@@ -238,8 +238,42 @@ def test_an_instruction_is_answered_without_the_inputs_that_are_at_fault_unless_
     end = written(OPEN, inputs("bad"), ("respond", 1, "A"), fault=fault)
     assert [(one.input, one.position) for one in end.candidates] == [("", 1)]
     assert [(one.reason, one.position) for one in end.rejections] == [("placeholder", 0)]
-    end = written(OPEN, inputs("bad"), fault=lambda *_: ("no_material", ""))
-    assert [(one.reason, one.input) for one in end.rejections] == [("no_material", "bad"), ("no_material", "")]
+
+
+def test_material_that_an_instruction_speaks_of_is_asked_for_once_more_by_its_name() -> None:
+    of = Task("t", "Summarise the following letter.", False)
+
+    def fault(task: Task, text: str) -> tuple[str, str] | None:
+        return None if text else ("no_material", "")
+
+    questions = prompts(of, inputs(), fault=fault)
+    assert '"the following letter"' in questions[-1].messages[-1].content
+    assert questions[-1].messages[: len(questions[0].messages)] == questions[0].messages
+    end = written(of, inputs(), ("inputs", 2, '{"inputs": ["Dear Ann, ..."]}'), ("respond", 0, "A"), fault=fault)
+    assert [(one.input, one.output) for one in end.candidates] == [("Dear Ann, ...", "A")]
+    assert [one.reason for one in end.rejections] == ["no_material"]
+    end = written(of, inputs(), ("inputs", 2, '{"inputs": []}'), fault=fault)
+    assert [one.reason for one in end.rejections] == ["no_material", "no_material"]
+
+
+@pytest.mark.parametrize(
+    ("instruction", "is_one"),
+    [
+        ("Write a poem about nature.", False),
+        ("Find the longest sentence in this text.", False),
+        ("What are the names of the planets?", False),
+        ("Summarize whether the review is positive or negative.", True),
+        ("Is this bill correct?", True),
+        ("Which sport is described?", True),
+        ("Guess the genre from the opening line.", False),
+        ("In the given text, identify the main idea or focus.", False),
+        ("Guess the genre: mystery or romance?", True),
+        ("写一首关于春天的诗。", True),
+    ],
+)
+def test_what_cannot_be_a_classification_is_none_whatever_the_model_says(instruction: str, is_one: bool) -> None:
+    (question,) = prompts(Task("t", instruction, True))
+    assert ("labels" in json.dumps(question.schema and question.schema.body)) == is_one
 
 
 def test_a_list_without_a_task_is_asked_for_once_more_in_other_words() -> None:

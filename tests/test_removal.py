@@ -42,7 +42,8 @@ def removed(pool: Path) -> set[str]:
 
 def adds_up(pool: Path) -> dict[str, Any]:
     now = status(pool)
-    ended = now["tasks"] + now["tasks_pending"] + now["tasks_without_instances"] + now["instances"] + now["waiting"]
+    tasks = now["tasks"] + now["tasks_pending"] + now["tasks_without_instances"]
+    ended = tasks + now["instances"] + now["samples"] + now["waiting"]
     assert now["candidates"] == ended + sum(now["rejections"].values())
     return now
 
@@ -89,6 +90,9 @@ def test_what_is_removed_leaves_exports_and_samples_and_nothing_else(
 ) -> None:
     before = adds_up(pool)
     assert remove(pool, "--where", "origin = 'seed'") == 0  # a condition takes generated tasks alone
+    assert "and fits none of these but 175 seeds; name seeds by their ids" in capsys.readouterr().out
+    assert remove(pool, "--where", "origin = 'nothing'") == 0
+    assert "no task is selected" in capsys.readouterr().out
     with snapshot(pool) as opened:
         all_rows = list(opened.rows())
     gone = {row.task_id for row in all_rows[::2]}
@@ -226,7 +230,7 @@ def test_a_removed_task_still_keeps_its_like_out(pool: Path) -> None:
 
 
 def test_a_view_without_some_is_the_list_without_them() -> None:
-    rows_ = [(f"t{number}", f"text {number}", None, number // 3) for number in range(30)]
+    rows_ = [(f"t{number}", f"text {number}", None, number // 3, {}) for number in range(30)]
     generator = random.Random(5)
     for _ in range(200):
         gone = sorted(generator.sample(range(30), generator.randrange(31)))

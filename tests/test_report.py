@@ -24,8 +24,8 @@ from selfinstruct.cli.commands import run
 from selfinstruct.diversity.figures import diversity
 from selfinstruct.errors import PoolError
 from selfinstruct.models.offline.protocol import Model, answer_chat
+from selfinstruct.pool.edits import Selection, change
 from selfinstruct.pool.reader import scored_instructions, status
-from selfinstruct.pool.removal import Selection, change
 from selfinstruct.report.page import harmless_json, write_packed, write_report
 from tests.builders import SEEDS, grow, rows
 from tests.pools import NOW, SMALL_SEEDS, Asked, Proposed, small_pool, task_of, write_pool

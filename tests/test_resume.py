@@ -20,7 +20,7 @@ from selfinstruct.config.loading import load
 from selfinstruct.errors import PoolError
 from selfinstruct.models.offline.server import OfflineServer
 from selfinstruct.pool.contents import load_contents
-from selfinstruct.pool.opening import Pool
+from selfinstruct.pool.opening import Writer
 from selfinstruct.pool.reader import status
 from selfinstruct.runner.pump import Growth
 from selfinstruct.runner.run import run
@@ -113,6 +113,29 @@ def test_rounds_are_stored_in_order_however_long_one_takes(tmp_path: Path) -> No
     assert asyncio.run(run(config, lambda _: None, around)).exit_code == 0
     assert len(stored) >= 3
     assert stored == [list(range(count)) for count in range(1, len(stored) + 1)]
+
+
+def test_a_task_is_shown_as_it_was_proposed_whether_a_run_knows_or_reads_it(tmp_path: Path) -> None:
+    """What a task turned out to be is known at no fixed time, so no prompt may depend on it."""
+    seeds = jsonl(tmp_path / "seeds.jsonl", [seed_row("Name a river."), seed_row("Spell a word.", 1)])
+    model = tmp_path / "model.py"
+    model.write_text(
+        "import json, zlib\n\n\nasync def answer(messages):\n"
+        "    text = json.dumps(messages)\n"
+        "    if 'is_classification' not in text:\n"
+        "        return json.dumps({'missing': '', 'inputs': []}) if 'missing' in text else 'A rose is a rose.'\n"
+        "    names = [f'{zlib.crc32((text + str(one)).encode()):x}' for one in range(4)]\n"
+        "    tasks = [{'instruction': f'Write a poem on {one}.', 'is_classification': True} for one in names]\n"
+        "    return json.dumps({'tasks': tasks})\n"
+    )
+    given = {"seeds": seeds, "backend": f"{model}:answer", "round_size": 1, "rouge_threshold": 1.0}
+    for target in (10, 20, 60):
+        grow(tmp_path / "p", target=target, **given)
+    grow(tmp_path / "q", target=60, **given)
+    turned_out = "SELECT COUNT(*) FROM tasks WHERE is_classification <> as_proposed"
+    assert rows(tmp_path / "p", turned_out) != [(0,)]
+    prompts = "SELECT messages FROM requests WHERE stage = 'propose' ORDER BY round, position"
+    assert rows(tmp_path / "p", prompts) == rows(tmp_path / "q", prompts)
 
 
 @pytest.mark.parametrize("target", [5, 60])
@@ -216,7 +239,7 @@ def test_a_pool_with_many_unfinished_tasks_opens_in_one_pass(tmp_path: Path) -> 
             taken += 1
             return 0
 
-        pool = Pool.open(folder)
+        pool = Writer.open(folder)
         connect = pool.connect
         try:
             with connect() as connection:
@@ -224,7 +247,7 @@ def test_a_pool_with_many_unfinished_tasks_opens_in_one_pass(tmp_path: Path) -> 
                 found = load_contents(connection)
         finally:
             pool.close()
-        assert [one.done_before for one in found.tasks] == [number // 2 + 1 for number in range(1, count, 2)]
+        assert [one.done_before.tasks for one in found.tasks] == [number // 2 + 1 for number in range(1, count, 2)]
         return taken
 
     assert steps(2000) < 3 * steps(1000)

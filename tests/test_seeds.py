@@ -27,7 +27,7 @@ from selfinstruct.errors import SeedError
 from selfinstruct.seeds import Place, check_seeds, read_seeds
 from selfinstruct.seeds.checking import MAX_PAIRS, near_duplicates
 from selfinstruct.similarity.tokens import tokenize
-from selfinstruct.types import Instance, Task
+from selfinstruct.types import Instance, Task, Turn
 
 Rows = Sequence[dict[str, Any]]
 
@@ -82,7 +82,12 @@ FORMS: dict[str, tuple[Rows, list[Task]]] = {
         seed("Happy or sad?", ("I won!", "happy"), is_classification=True),
         seed("Tell a joke.", ("", "No.")),
     ]),
-    "chat": (CHAT, [seed("Name a city.", ("", "Paris")), seed("Tell a joke.", ("", "No."))]),
+    "chat": (CHAT, [
+        seed("Name a city.", ("", "Paris")),
+        replace(
+            seed("Tell a joke."), instances=(Instance("", "No.", (Turn("Please.", "Fine."),)),), system="Be short."
+        ),
+    ]),
 }  # fmt: skip
 
 
@@ -414,8 +419,6 @@ def test_doubts_are_warnings_and_the_same_doubt_about_many_rows_is_one(tmp_path:
             ':3: "is_clasification" is not read, but looks like "is_classification"; '
             'rename it to "is_classification" if that is meant'
         ),
-        ":5: a system turn, which is not read; move what matters into the first user turn",
-        ":5: 4 turns, of which the first exchange is read; give other exchanges rows of their own",
         (
             ":6: the instruction of line 4 again, but not alike in whether it is a classification; "
             "make both rows say the same; the first one counts"

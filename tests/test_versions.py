@@ -21,8 +21,8 @@ from selfinstruct.cli import commands as cli
 from selfinstruct.config.sections import PublishSection
 from selfinstruct.errors import ConfigError, PoolError, PoolInUse
 from selfinstruct.models.offline.server import OfflineServer
+from selfinstruct.pool.edits import Selection, change
 from selfinstruct.pool.reader import snapshot
-from selfinstruct.pool.removal import Selection, change
 from selfinstruct.types import Instance
 from selfinstruct.versions import fine_tuning
 from selfinstruct.versions.fine_tuning import filled, train, was_tried

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from importlib import import_module
+from typing import Literal
 
+from selfinstruct import own
 from selfinstruct.checks import instances, instructions, wording
 from selfinstruct.checks.beyond_text import beyond_text
 from selfinstruct.checks.echoes import copied_instance, prompt_echo
@@ -21,14 +23,14 @@ from selfinstruct.checks.merged import merged_tasks
 from selfinstruct.checks.own_checks import asks_for_instruction, failed, of_instance, of_instruction
 from selfinstruct.checks.patterns import forbidden_pattern, wanted_pattern
 from selfinstruct.checks.personal_data import personal_data
+from selfinstruct.checks.toxic import classifier, toxic
 from selfinstruct.checks.unfinished import unfinished
-from selfinstruct.errors import ConfigError, unknown
-from selfinstruct.own import OWN, installed, stored
 from selfinstruct.settings import Settings
 from selfinstruct.types import Task
 
 OfInstructions = Callable[[Settings], InstructionCheck | None]
 """Binds a check to the settings; None: they ask for nothing that it could find."""
+CheckedPart = Literal["instance", "input", "user", "turn"]
 OfInstances = Callable[[Settings, Sequence[Task]], InstanceCheck | None]
 """The same, with the pool's seeds."""
 
@@ -75,6 +77,16 @@ def _languages(settings: Settings) -> InstructionCheck | None:
     return wrong_language(settings.filters.languages) if settings.filters.languages else None
 
 
+def _toxic(_: Settings) -> InstructionCheck:
+    classifier()
+    return toxic
+
+
+def _toxic_instance(*_: object) -> InstanceCheck:
+    classifier()
+    return lambda case: next((found for text in case.instance.texts if (found := toxic(text))), None)
+
+
 CHECKS: Mapping[str, tuple[OfInstructions | None, OfInstances | None]] = {
     "broken_text": (_text(wording.broken_text), _rule(instances.broken_text)),
     "starts_with_punctuation": (_text(instructions.starts_with_punctuation), None),
@@ -113,48 +125,37 @@ CHECKS: Mapping[str, tuple[OfInstructions | None, OfInstances | None]] = {
     "xml": (None, _validator("structured", "xml_form")),
     "python_syntax": (None, _validator("structured", "python_syntax")),
     "yaml": (None, _validator("structured", "yaml_form")),
+    "unsupported": (None, _validator("unsupported", "unsupported")),
 }
 """By name, in the order of `default`: of instructions, of instances."""
-DEFAULT = "default"
-"""In a configuration: all of these."""
+FURTHER: Mapping[str, tuple[OfInstructions | None, OfInstances | None]] = {"toxic": (_toxic, _toxic_instance)}
+"""The same, of those that need an extra and are not part of `default`."""
+_BUILT_IN = {**CHECKS, **FURTHER}
 default = (*CHECKS,)
-"""The same for a program, to be put into a list with others."""
+"""What `default` stands for in a configuration, to be put into a list with others."""
 CAREFUL = "language_match:lingua"
 """A check that needs the extra `languages`."""
 WITH_PATTERN: Mapping[str, Callable[[str], Validator]] = {"regex": wanted_pattern, "no_regex": forbidden_pattern}
 """Checks that are written with a pattern, such as `regex:^\\d+$`."""
 _OF_INPUTS = frozenset(
-    {"broken_text", "cut_off", "placeholder", "material", "merged_tasks", "attachment", "prompt_echo", "personal_data"}
-)
+    {
+        "broken_text", "cut_off", "placeholder", "material", "merged_tasks", "attachment", "prompt_echo",
+        "personal_data", "toxic",
+    }
+)  # fmt: skip
 """Those of instances that check an input by itself as well."""
 
 
-def chosen(entries: Iterable[str], place: str = "filters.checks") -> tuple[str, ...]:
-    """The names that a configuration gives, each once: `default` in full, and without what `-NAME` takes out.
+_OF_USERS = (_OF_INPUTS - {"material"}) | {"refusal", "leftover_marker", "hidden_characters"}
+"""Those of instances that check a further turn of the user as well."""
+_NOT_OF_TURNS = frozenset({"material", "labels", "numeric_answer"})
+"""Those of instances that would need all that was said before a turn."""
 
-    Raises:
-        ConfigError: a name is unknown.
-    """
-    names: list[str] = []
-    for entry in entries:
-        if entry == DEFAULT:
-            names += CHECKS
-        elif entry.startswith("-") and entry[1:] in names:
-            names = [name for name in names if name != entry[1:]]
-        elif (
-            entry in CHECKS
-            or entry == CAREFUL
-            or entry.partition(":")[0] in {OWN, *WITH_PATTERN}
-            or installed("checks", entry) is not None
-        ):
-            names.append(entry)
-        else:
-            known = [DEFAULT, *CHECKS, CAREFUL]
-            more = [*(f"{one}:PATTERN" for one in WITH_PATTERN), "FILE.py:FUNCTION", "-NAME"]
-            raise ConfigError(
-                f"{place}: unknown check {entry!r}; {unknown(entry, known, shown=', '.join([*known, *more]))}"
-            )
-    return tuple(dict.fromkeys(names))
+
+def chosen(entries: Iterable[str]) -> tuple[str, ...]:
+    """The names that a configuration gives, each once. Raises: ConfigError."""
+    more = (*FURTHER, CAREFUL, *(f"{one}:PATTERN" for one in WITH_PATTERN))
+    return tuple(dict.fromkeys(own.chosen("checks", entries, CHECKS, "filters.checks", more, _is_further)))
 
 
 def instruction_checks(settings: Settings) -> tuple[InstructionCheck, ...]:
@@ -168,35 +169,47 @@ def instruction_checks(settings: Settings) -> tuple[InstructionCheck, ...]:
 
 
 def instance_checks(
-    settings: Settings, seeds: Sequence[Task] = (), *, of_inputs: bool = False
+    settings: Settings, seeds: Sequence[Task] = (), of: CheckedPart = "instance"
 ) -> tuple[InstanceCheck, ...]:
-    """The checks of instances that settings name, in their order; of these, those of an input alone.
+    """The checks of instances that settings name, in their order; of these, those of a part alone.
 
     Raises:
         ConfigError: a pattern or a function is not to be used.
     """
-    names = [name for name in settings.filters.checks if name in _OF_INPUTS or not of_inputs]
+    names = [name for name in settings.filters.checks if _looks_at(name, of)]
     found = (_of_instances(name, settings, seeds) for name in names)
     return tuple(check for check in found if check is not None)
 
 
+def _looks_at(name: str, part: CheckedPart) -> bool:
+    """Whether a check of instances looks at a part: an input, a further turn of the user, or one with its answer."""
+    match part:
+        case "input":
+            return name in _OF_INPUTS
+        case "user":
+            return name in _OF_USERS
+        case "turn":
+            return name not in _NOT_OF_TURNS
+    return True
+
+
 def has_own_check(settings: Settings) -> bool:
     """Whether settings name a check of instructions that is code of the user's own, or of a package's."""
-    own = ((name, _own(name, settings)) for name in settings.filters.checks if name not in CHECKS)
-    return any(function is not None and asks_for_instruction(name, function) for name, function in own)
+    found = ((name, _own(name, settings)) for name in settings.filters.checks if name not in _BUILT_IN)
+    return any(function is not None and asks_for_instruction(name, function) for name, function in found)
 
 
 def _of_instructions(name: str, settings: Settings) -> InstructionCheck | None:
-    if name in CHECKS:
-        bind = CHECKS[name][0]
+    if name in _BUILT_IN:
+        bind = _BUILT_IN[name][0]
         return bind(settings) if bind else None
     function = _own(name, settings)
     return of_instruction(name, function) if function and asks_for_instruction(name, function) else None
 
 
 def _of_instances(name: str, settings: Settings, seeds: Sequence[Task]) -> InstanceCheck | None:
-    if name in CHECKS:
-        bind = CHECKS[name][1]
+    if name in _BUILT_IN:
+        bind = _BUILT_IN[name][1]
         return bind(settings, seeds) if bind else None
     function = _own(name, settings)
     if function is None:
@@ -206,12 +219,15 @@ def _of_instances(name: str, settings: Settings, seeds: Sequence[Task]) -> Insta
 
 def _own(name: str, settings: Settings) -> Callable[..., object] | None:
     """The user's function, from a file or a package; None: the name is that of a check with an argument."""
-    if name == CAREFUL or name.partition(":")[0] in WITH_PATTERN:
-        return None
-    function: Callable[..., object] = (
-        stored(name, settings.own_code) if name.startswith(f"{OWN}:") else installed("checks", name)
-    )
-    return function
+    return None if _has_argument(name) else own.function_of("checks", name, settings.own_code)
+
+
+def _is_further(name: str) -> bool:
+    return name in FURTHER or _has_argument(name)
+
+
+def _has_argument(name: str) -> bool:
+    return name == CAREFUL or name.partition(":")[0] in WITH_PATTERN
 
 
 @lru_cache(maxsize=64)

@@ -1,4 +1,4 @@
-"""Tasks that no text model can do: to survey people, to draw, or to see a picture or an attachment."""
+"""Tasks that no text model can do: to survey people, to draw, to see a picture or an attachment, to have a life."""
 
 from __future__ import annotations
 
@@ -34,16 +34,23 @@ _ATTACHED = regex.compile(
     r"\battached\s+(?:documents?|files?|articles?|reports?|spreadsheets?|texts?|tables?|data(?:set)?|papers?|essays?)\b",
     regex.IGNORECASE,
 )
+_LIVES = regex.compile(
+    r"^\W{0,5}(?:(?:wh\w+|how)\b[^.?!\n]{0,60}\s)?(?:do|did|would|are|were|have)\s+you\s+(?:really\s+|ever\s+|usually\s+)?"
+    r"(?:like|love|prefer|enjoy|hate|own|live|eat|feel|remember|been|doing|going)\b[^.?!\n]*\?"
+    r"|^\W{0,5}what(?:\s+is|['’]s|\s+are)\s+your\s+favou?rite\b",
+    regex.IGNORECASE,
+)
 _WRITES = regex.compile(r"^\W{0,5}(?:please\s+)?(?:write|draft|compose)\b", regex.IGNORECASE)
 
 
 def beyond_text(text: str) -> Fault | None:
-    """`beyond_text` for what a text model cannot do: a survey, a picture to make, a picture or a file to look at.
+    """`beyond_text` for what no text model can: a survey, a picture to make or to look at, a file, likes of its own.
 
     An act counts where it begins the instruction. What code may draw or words may stand for does not count.
     """
     found = None if words("drawn_in_words").search(text) else _ACTS.search(text)
     found = None if words("drawn_in_code").search(text) else found or _SEES.search(text)
+    found = found or _LIVES.search(text)
     if found is None and not _WRITES.search(text):
         found = _ATTACHED.search(text)
     return reject("beyond_text", quoted(found[0])) if found else None

@@ -14,7 +14,7 @@ from selfinstruct.similarity.index import Index
 from selfinstruct.similarity.passages import WORDS, Passages, words
 from selfinstruct.similarity.scores import f1
 from selfinstruct.similarity.tokens import tokenize
-from selfinstruct.types import Exclusion
+from selfinstruct.types import Exclusion, Turn
 
 LEAST_WORDS = 5
 """Texts of fewer words are like too many others: "Paris", "True", "The answer is 4"."""
@@ -83,11 +83,17 @@ class Excluded:
         shared = excerpt(" ".join(tokens[passage.start : passage.end]), 60)
         return self._found(passage.place, score, f'{WORDS} words in common ("{shared}"), ROUGE-L {score:.4f}')
 
-    def near_instance(self, instruction: str, given: str, output: str = "") -> NearExcluded | None:
-        """The row that an instance is near: by its input, alone or after the instruction, or by a long output."""
+    def near_instance(
+        self, instruction: str, given: str, output: str = "", turns: Sequence[Turn] = ()
+    ) -> NearExcluded | None:
+        """The row that an instance is near: by its input, alone or after the instruction, or by a long output.
+
+        Or by what comes after that: what the user says, or a long answer.
+        """
         asked = f"{instruction} {given}"
         found = (self.near(given) or self.near(asked)) if given.strip() else None
-        return found or self.near(output, WORDS)
+        said = (self.near(one.user) or self.near(one.assistant, WORDS) for one in turns)
+        return found or self.near(output, WORDS) or next(filter(None, said), None)
 
     def _found(self, place: int, score: float, how: str) -> NearExcluded:
         exclusion, row, text = self._texts[place]

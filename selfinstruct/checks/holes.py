@@ -14,6 +14,7 @@ _HOLE_WORDS = (
 )
 _FILL_IN = regex.compile(
     rf"\[\s*{_HOLE_WORDS}\s*\](?!\()|<\s*{_HOLE_WORDS}\s*>|\{{\s*{_HOLE_WORDS}\s*\}}"
+    r"|(?<!\w)\[(?-i:[a-z]+(?:_[a-z]+)+)\](?!\()"
     r"|[\[【]\s*(?:请)?(?:此处|在此)?(?:插入|填写|填入|输入|你的|您的)[^\]】\n]{1,40}[\]】]",
     regex.IGNORECASE,
 )
@@ -22,7 +23,7 @@ _CODE = regex.compile(r"```|\b(?:SELECT|FROM|def|function|return|import|var|cons
 
 
 def hole_to_fill(text: str) -> str | None:
-    """The first hole that says so itself ("[insert topic]", "<your text>", "[Your Name]"); None: there is none.
+    """The first hole that says so itself ("[insert topic]", "<your text>", "[user_name]"); None: there is none.
 
     Lists, comprehensions, markdown links and tokens such as "[MASK]" are no holes.
     """

@@ -123,16 +123,13 @@ def placeholder(task: Task, candidate: InstanceCandidate, labels: tuple[str, ...
         return reject("placeholder", f"the input is {quoted(candidate.input)}")
     if _NOTHING.fullmatch(candidate.output) and not _may_answer_nothing(task, candidate, labels):
         return reject("placeholder", f"the output is {quoted(candidate.output)}")
-    if not words("about_filler").search(task.instruction):
-        for field, text in _texts(candidate):
-            if found := _LOREM.search(text):
-                return reject("placeholder", f'"{found[0]}" in the {field}')
-    if speaks_of_holes(task.instruction):
-        return None
+    for field, text in _texts(candidate):
+        if (found := _LOREM.search(text)) and not words("about_filler").search(task.instruction):
+            return reject("placeholder", f'"{found[0]}" in the {field}')
     hole = hole_to_fill(candidate.input) or hole_to_fill(candidate.output)
     if hole is None and (named := hole_left_in(candidate.output)) and named not in candidate.input + task.instruction:
         hole = named
-    return reject("placeholder", quoted(hole)) if hole else None
+    return reject("placeholder", quoted(hole)) if hole and not speaks_of_holes(task.instruction) else None
 
 
 def refusal(task: Task, candidate: InstanceCandidate, labels: tuple[str, ...]) -> Fault | None:
@@ -143,16 +140,13 @@ def refusal(task: Task, candidate: InstanceCandidate, labels: tuple[str, ...]) -
 
 def merged_tasks(task: Task, candidate: InstanceCandidate, labels: tuple[str, ...]) -> Fault | None:
     """`merged_tasks` for an input or output that runs on into the next task or the next example."""
-    about_tasks = words("about_tasks").search(task.instruction)
-    about_examples = words("about_examples").search(task.instruction)
     for _, text in _texts(candidate):
-        found = None if about_tasks else _NEXT_TASK.search(text)
-        if found is None and not about_examples and not _FIRST_EXAMPLE.search(text):
-            found = _NEXT_EXAMPLE.search(text)
-        if found:
+        if (found := _NEXT_TASK.search(text)) and not words("about_tasks").search(task.instruction):
             return reject("merged_tasks", quoted(text[found.start() :]))
-        if not about_examples and (instance := own_instance(text)):
-            return reject("merged_tasks", quoted(instance))
+        example = None if _FIRST_EXAMPLE.search(text) else _NEXT_EXAMPLE.search(text)
+        run_on = text[example.start() :] if example else own_instance(text)
+        if run_on and not words("about_examples").search(task.instruction):
+            return reject("merged_tasks", quoted(run_on))
     return None
 
 
@@ -163,14 +157,14 @@ def attachment(task: Task, candidate: InstanceCandidate, labels: tuple[str, ...]
     that is only a link where the task is about the link itself.
     """
     pieces = candidate.input.split()
-    about_links = words("about_links").search(task.instruction) and not words("reads_pages").search(task.instruction)
-    if pieces and not about_links and all(_LINK.fullmatch(piece) for piece in pieces):
-        return reject("attachment", f"the input is only a link: {quoted(candidate.input)}")
+    if pieces and all(_LINK.fullmatch(piece) for piece in pieces):
+        about_links = words("about_links").search(task.instruction)
+        if not about_links or words("reads_pages").search(task.instruction):
+            return reject("attachment", f"the input is only a link: {quoted(candidate.input)}")
     for _, text in _texts(candidate):
-        found = None if words("about_markup").search(task.instruction) else _EMBEDDED.search(text)
-        if found is None and not words("correspondence").search(f"{task.instruction}\n{text}"):
-            found = _ATTACHED.search(text)
-        if found:
+        if (found := _EMBEDDED.search(text)) and not words("about_markup").search(task.instruction):
+            return reject("attachment", quoted(found[0]))
+        if (found := _ATTACHED.search(text)) and not words("correspondence").search(f"{task.instruction}\n{text}"):
             return reject("attachment", quoted(found[0]))
     return None
 

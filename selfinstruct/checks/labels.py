@@ -8,6 +8,7 @@ import regex
 
 from selfinstruct.checks.word_lists import any_of, words
 from selfinstruct.checks.wording import comparable
+from selfinstruct.diversity.verbs import is_english, read
 
 _QUOTED = r"(?:\"[^\"\n]{1,40}\"|“[^”\n]{1,40}”|'[^'\n]{1,40}'|‘[^’\n]{1,40}’|「[^」\n]{1,20}」)"
 _COMMON = rf"(?:{any_of('common_labels')}|[A-H]|[0-9])"
@@ -41,6 +42,9 @@ _PATTERNS = (
 )
 _RANGE = regex.compile(r"\bbetween\s+\p{L}+\s+and\b|\d\s*(?:-|–|to)\s*\d", regex.IGNORECASE)
 _PARTS = regex.compile(r"[,;/、，；\n]|(?<!\s)\s+and\s+")
+_NAME = regex.compile(r"(?<=[\p{Ll},:] )[\"“'‘]?\p{Lu}\p{Ll}+\b")
+"""A word with a capital letter inside a sentence, as labels often have."""
+_ALTERNATIVES = regex.compile(r",\s+or\s|:[^.?!]*\bor\b")
 _LONGEST = 10_000
 """Characters of an instruction whose labels are looked for."""
 
@@ -61,6 +65,21 @@ def stated_labels(instruction: str) -> tuple[str, ...]:
     parts = [label[1:-1] for label in quoted] if quoted else regex.split(_JOIN, lists[0])
     labels = tuple(dict.fromkeys(part.strip() for part in parts if part.strip()))
     return labels if len(labels) > 2 or regex.search(r"\bor\b|[/或]|还是|\"|“", lists[0]) else ()
+
+
+def may_be_classification(instruction: str) -> bool:
+    """Whether an instruction may ask for one label out of a few: it states them, names classes or asks yes or no.
+
+    Small models call many other tasks classifications, and then label a poem "nature". True where it is not English.
+    """
+    if not is_english(instruction) or stated_labels(instruction):
+        return True
+    verb = read(instruction).verb
+    if words("asks_for_a_work").fullmatch(verb):
+        return False
+    if words("asks_for_a_label").fullmatch(verb) or len(_NAME.findall(instruction)) > 1:
+        return True
+    return bool(_ALTERNATIVES.search(instruction) or words("names_classes").search(instruction))
 
 
 def is_one_of(output: str, labels: Sequence[str]) -> bool:

@@ -43,7 +43,8 @@ _THINGS = rf"(?:\w+\s+){{0,3}}?{_THING}"
 _REFERS = regex.compile(
     rf"\b(?:the|this|these|those|each|following|of)\s+{any_of('points')}\s+{_THINGS}|\bthe\s+{_THINGS}\s+(?:given\s+)?(?:below|above|provided|attached)\b"
     rf"|\bgiven\s+the\s+{_THINGS}|\b(?:in|from|of|to|for|about|with)\s+(?:this|these)\s+{_THING}"
-    rf"|^\W*\w+\s+(?:whether\s+|if\s+)?(?:this|these)\s+{_THING}|\bthe\s+following\b(?=\s*[:.]?\s*$)"
+    rf"|^\W*{any_of('works_on')}\s+\K(?:the|these|this)\s+{_THINGS}(?!\s+(?:of|about|for|that|which|called|named|between|from|\d|[\"“'‘(\[]))"
+    rf"|^\W*\w+\s+(?:whether\s+|if\s+)?\K(?:this|these)\s+{_THING}|\bthe\s+following\b(?=\s*[:.]?\s*$)"
     r"|\bbelow\s*[:.]?\s*$|(?:以下|下面|下列|上述)(?:的|这)?\S{0,6}(?:文|段|句|列表|表|代码|数据|内容)",
     regex.IGNORECASE,
 )
@@ -65,17 +66,21 @@ def letterless(field: str, text: str, instruction: str) -> Fault | None:
     return reject("letterless", said) if field == "output" else reject("letterless_input", said)
 
 
-def no_material(instruction: str, given: str) -> Fault | None:
-    """`no_material` where an instruction without input speaks of a text, a list or code that it does not hold.
+def spoken_of(instruction: str) -> str:
+    """How an instruction refers to a text, a list or code that it does not hold; empty where it does not.
 
     "Write a function that, given the following list, ..." is about no list in particular.
     """
-    if given.strip() or not (found := _REFERS.search(instruction)):
-        return None
-    rest = instruction[found.start() :]
-    if _HELD.search(rest) or _WRITES_CODE.search(instruction[: found.start() + 1]):
-        return None
-    return reject("no_material", f"{quoted(found[0])} and no input")
+    found = _REFERS.search(instruction)
+    if not found or _HELD.search(instruction[found.start() :]):
+        return ""
+    return "" if _WRITES_CODE.search(instruction[: found.start() + 1]) else found[0]
+
+
+def no_material(instruction: str, given: str) -> Fault | None:
+    """`no_material` where an instruction without input speaks of a text, a list or code that it does not hold."""
+    material = "" if given.strip() else spoken_of(instruction)
+    return reject("no_material", f"{quoted(material)} and no input") if material else None
 
 
 def restated_input(instruction: str, given: str) -> Fault | None:
@@ -108,10 +113,10 @@ def described_input(instruction: str, given: str) -> Fault | None:
 
 def repeated_by_output(instruction: str, given: str, output: str) -> Fault | None:
     """`input_is_answer` where the output repeats an input of which the instruction does not speak."""
-    words, answer = _stems(given), _stems(output)
+    words = _stems(given)
     if len(words) < 8 or len(words) > 200 or read(instruction).verb not in _TELLS:
         return None
-    if LCSseq.similarity(words, answer[: 2 * len(words)]) < _MOSTLY * len(words):
+    if LCSseq.similarity(words, _stems(output)[: 2 * len(words)]) < _MOSTLY * len(words):
         return None
     return reject("input_is_answer", f"the output repeats the input: {quoted(given)}")
 

@@ -13,7 +13,7 @@ from selfinstruct.checks.instances import Validator
 from selfinstruct.checks.instructions import InstructionCheck
 from selfinstruct.checks.wording import excerpt
 from selfinstruct.errors import ConfigError
-from selfinstruct.own import in_words
+from selfinstruct.own import in_words, raised, short
 
 _REASON = regex.compile(r"\s*(?P<reason>[a-z][a-z0-9_]{0,63})\s*(?::\s*(?P<evidence>.*))?", regex.DOTALL)
 LONGEST_EVIDENCE = 300
@@ -61,22 +61,27 @@ def of_instance(name: str, function: Callable[..., Any]) -> Validator:
 
 def failed(function: str, error: BaseException) -> Fault:
     """`validator_error` for an error that a check of this name ran into."""
-    return reject(FAILED, excerpt(f"{function}: {type(error).__name__}: {in_words(error)}", LONGEST_EVIDENCE))
+    return reject(FAILED, excerpt(f"{function}: {raised(error)}", LONGEST_EVIDENCE))
 
 
 def _said(name: str, function: Callable[..., Any], *given: Any) -> Fault | None:
-    short = name.rpartition(":")[2]
+    called = short(name)
     try:
         said = function(*given)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a user's function does must not end a run
-        return failed(short, error)
+        return failed(called, error)
     except KeyboardInterrupt:  # it held up a run that was to end
-        raise KeyboardInterrupt(f"the check {short}") from None
+        raise KeyboardInterrupt(f"the check {called}") from None
     if said is None:
         return None
     if not isinstance(said, str):
-        return reject(FAILED, f"{short} gave {excerpt(in_words(said))}; wanted a text, the reason, or None")
+        return reject(FAILED, f"{called} gave {excerpt(in_words(said))}; wanted a text, the reason, or None")
+    return fault_in(called, said)
+
+
+def fault_in(called: str, said: str) -> Fault:
+    """What a function of the user's of this name says of a text that it refuses: a reason, also with its evidence."""
     named = _REASON.fullmatch(said)
     if named is None:
-        return reject(short.lower(), excerpt(said, LONGEST_EVIDENCE))
-    return reject(named["reason"], excerpt(named["evidence"] or f"{short} said so", LONGEST_EVIDENCE))
+        return reject(called.lower(), excerpt(said, LONGEST_EVIDENCE))
+    return reject(named["reason"], excerpt(named["evidence"] or f"{called} said so", LONGEST_EVIDENCE))

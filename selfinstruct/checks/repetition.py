@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from operator import eq
 
 import regex
 from rapidfuzz.distance import LCSseq
@@ -60,37 +61,45 @@ def max_repetition(task: Task, instance: Instance) -> Fault | None:
     A piece of 3 to 40 words four times in a row, one or two words eight times, or a text of eight lines and more half
     of which stand there before. Code, tables, verse and songs are left alone.
     """
-    if words("may_repeat").search(task.instruction) or _CODE.search(instance.output):
+    found = _lines_again(instance.output) or _words_again(instance.input, instance.output)
+    if found is None or words("may_repeat").search(task.instruction) or _CODE.search(instance.output):
         return None
-    lines = [line for raw in instance.output.splitlines() if len(line := comparable(_ITEM.sub("", raw))) > 8]
+    return reject("repetition", found)
+
+
+def _lines_again(output: str) -> str | None:
+    """How often the most frequent line stands in a text, if half of its lines stand there before."""
+    raw = output.splitlines()
+    lines = [line for one in raw if len(line := comparable(_ITEM.sub("", one))) > 8] if len(raw) >= 8 else []
     counts = Counter(lines)
-    if len(lines) >= 8 and 2 * len(counts) <= len(lines):
-        line, number = counts.most_common(1)[0]
-        return reject("repetition", f"{number} times: {excerpt(line)}")
-    tokens = tokenize(instance.output)
-    found = _loop(tokens)
+    if len(lines) < 8 or 2 * len(counts) > len(lines):
+        return None
+    line, number = counts.most_common(1)[0]
+    return f"{number} times: {excerpt(line)}"
+
+
+def _words_again(given: str, output: str) -> str | None:
+    """How often a piece of an output stands in a row, unless it does in the input."""
+    found = _loop(tokenize(output))
     if found is None:
         return None
     unit, number = found
     said = " ".join(unit)
-    if not _WORD.search(said) or " ".join(unit * 3) in " ".join(tokenize(instance.input)):
+    if not _WORD.search(said) or " ".join(unit * 3) in " ".join(tokenize(given)):
         return None
-    return reject("repetition", f"{number} times in a row: {excerpt(said)}")
+    return f"{number} times in a row: {excerpt(said)}"
 
 
 def _loop(tokens: tuple[str, ...]) -> tuple[tuple[str, ...], int] | None:
     """The shortest piece that follows itself too often, and how often it stands in a row."""
     for length in range(1, min(LONGEST_UNIT, len(tokens) // TIMES) + 1):
         wanted = TIMES if length > 2 else 2 * TIMES
-        run = 0
-        for place in range(length, len(tokens)):
-            run = run + 1 if tokens[place] == tokens[place - length] else 0
-            if run == (wanted - 1) * length:
-                end = place + 1
-                while end < len(tokens) and tokens[end] == tokens[end - length]:
-                    end += 1
-                start = place - run + 1 - length
-                return tokens[place - length + 1 : place + 1], (end - start) // length
+        same = bytes(map(eq, tokens, tokens[length:]))  # 1 where the token stands again, `length` later
+        start = same.find(b"\1" * ((wanted - 1) * length))
+        if start >= 0:
+            end = same.find(b"\0", start)
+            run = (end if end >= 0 else len(same)) - start
+            return tokens[start : start + length], run // length + 1
     return None
 
 
@@ -152,8 +161,10 @@ def unstated_label(task: Task, instance: Instance) -> Fault | None:
     """
     asks = _ANSWER_WITH.search(task.instruction)
     labels = () if task.is_classification or asks is None else stated_labels(task.instruction)
+    if not labels:
+        return None
     said = comparable(instance.output)
-    if not labels or any(comparable(label) in said for label in labels):
+    if any(comparable(label) in said for label in labels):
         return None
     return reject("label_outside_set", f"{quoted(instance.output, 40)} is none of: {excerpt(', '.join(labels))}")
 

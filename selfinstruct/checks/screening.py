@@ -47,7 +47,22 @@ def fault_of_instruction(text: str, checks: Iterable[InstructionCheck]) -> Fault
 def fault_of_input(task: Task, text: str, settings: Settings) -> Fault | None:
     """What is wrong with an input whatever the output will be; of an empty one, that the instruction needs another."""
     case = _case(task, InstanceCandidate("", 0, text, "An answer."), ())
-    return _fault(case, instance_checks(settings, of_inputs=True))
+    return _fault(case, instance_checks(settings, of="input"))
+
+
+def fault_of_turns(task: Task, one: InstanceCandidate, settings: Settings, seeds: Sequence[Task] = ()) -> Fault | None:
+    """What is wrong with the turns of an instance after its output; None where it has none.
+
+    What the user says is checked like an input, what is answered like the output of a task that asks for it.
+    """
+    said, answered = (instance_checks(settings, seeds, of) for of in ("user", "turn")) if one.turns else ((), ())
+    for turn in one.turns:
+        user = replace(one, input="", output=turn.user, finish_reason="stop")
+        reply = replace(one, input="", output=turn.assistant)
+        asked = replace(task, instruction=turn.user, is_classification=False)
+        if fault := _fault(_case(task, user, ()), said) or _fault(_case(asked, reply, ()), answered):
+            return fault
+    return None
 
 
 def screen_instances(
@@ -92,8 +107,13 @@ def screen_instances(
 
 
 def _masked(task: Task, candidate: InstanceCandidate) -> InstanceCandidate:
-    _, given, output = mask(task.instruction, candidate.input, candidate.output)
-    return replace(candidate, input=given, output=output)
+    said = [text for turn in candidate.turns for text in (turn.user, turn.assistant)]
+    _, given, output, *said = mask(task.instruction, candidate.input, candidate.output, *said)
+    turns = (
+        replace(turn, user=user, assistant=assistant)
+        for turn, user, assistant in zip(candidate.turns, said[::2], said[1::2], strict=True)
+    )
+    return replace(candidate, input=given, output=output, turns=tuple(turns))
 
 
 def _case(task: Task, candidate: InstanceCandidate, labels: tuple[str, ...]) -> Case:

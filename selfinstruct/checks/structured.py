@@ -37,11 +37,12 @@ _FROM = (
 
 def _asks_for(name: str) -> Callable[[str], bool]:
     """Whether an instruction wants its answer in the form of this name, beyond doubt."""
+    names = regex.compile(name, regex.IGNORECASE)  # most instructions are done with that
     wants = regex.compile(_ANSWER_AS.format(name=name), regex.IGNORECASE)
     reads = regex.compile(_FROM.format(name=name), regex.IGNORECASE)
 
     def asks(instruction: str) -> bool:
-        is_asked = wants.search(instruction) and not reads.search(instruction)
+        is_asked = names.search(instruction) and wants.search(instruction) and not reads.search(instruction)
         return bool(is_asked) and not words("about_forms").search(instruction)
 
     return asks

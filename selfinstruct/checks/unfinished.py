@@ -14,6 +14,7 @@ _ANSWER_LABEL = regex.compile(r"(?:^|[.?!]\s+|\n\s*)(?:answer|output|translation
 _ELLIPSIS = regex.compile(r"(?:(?<!\.)\.{3,}|(?<!…)…+)$")
 _OPEN_QUOTE = regex.compile(r'(?:^|[\s(\[])"(?=[\p{L}\p{N}])')
 _NAMED_END = regex.compile(r"(?:^|\s)(?P<word>called|considered\s+to\s+be|(?:known|referred\s+to|defined)\s+as)[.]?$")
+_OPEN_WORD = regex.compile(r"(?:\w+ ){3}(?P<word>an?|the|and|my|your)$")
 _ASKED_FOR = regex.compile(r"\b(?:what|how|which|who|whom|whatever)\b", regex.IGNORECASE)
 
 
@@ -21,7 +22,7 @@ def unfinished(text: str) -> Fault | None:
     """`unfinished` for a text that ends in the middle.
 
     That is: a comma; a colon that announces nothing ("the following sentence:" announces the input, "Answer:" the
-    answer); an open quotation mark; an ellipsis where nothing is to be completed; "that is considered to be".
+    answer); an open quotation mark; an ellipsis where nothing is to be completed; "that is considered to be a".
     """
     text = text.rstrip()
     found = _open_end(text) or _open_quote(text) or _open_name(text)
@@ -34,9 +35,11 @@ def _open_end(text: str) -> str | None:
         return f'ends "{tail}"'
     if _COLON.search(text) and not words("announces").search(text) and not _ANSWER_LABEL.search(text[-60:]):
         return f'nothing follows "{tail}"'
-    dots = None if words("to_complete").search(text) else _ELLIPSIS.search(text)
-    goes_on = dots and text[: dots.start()].rstrip(" ,")[-1:].isdigit()  # a sequence, such as "1, 4, 7, ..."
-    return f'ends "{tail}"' if dots and not goes_on else None
+    dots = _ELLIPSIS.search(text)
+    if dots is None or words("to_complete").search(text):
+        return None
+    goes_on = text[: dots.start()].rstrip(" ,")[-1:].isdigit()  # a sequence, such as "1, 4, 7, ..."
+    return None if goes_on else f'ends "{tail}"'
 
 
 def _open_quote(text: str) -> str | None:
@@ -50,4 +53,7 @@ def _open_quote(text: str) -> str | None:
 
 def _open_name(text: str) -> str | None:
     found = _NAMED_END.search(text)
-    return f'ends with "{found["word"]}"' if found and not _ASKED_FOR.search(text[: found.start()]) else None
+    if found and _ASKED_FOR.search(text[: found.start()]):
+        return None
+    found = found or _OPEN_WORD.search(text)
+    return f'ends with "{found["word"]}"' if found else None

@@ -6,6 +6,7 @@ import tomllib
 from collections.abc import Mapping
 from functools import lru_cache
 from importlib import resources
+from itertools import groupby
 from typing import Any
 
 import regex
@@ -26,7 +27,9 @@ def any_of(table: str) -> str:
     that may be missing, and `'` for either apostrophe.
     """
     entries = [entry for one in languages().values() for entry in one.get(table, "").split()]
-    return f"(?:{'|'.join(map(_pattern, entries))})"
+    # `before` is written once for all entries that follow each other: with each, a search takes ten times as long
+    runs = [f"{before}(?:{'|'.join(map(_pattern, run))})" for before, run in groupby(entries, _before)]
+    return f"(?:{'|'.join(runs)})"
 
 
 @lru_cache(maxsize=1)
@@ -44,12 +47,17 @@ def published() -> Mapping[str, Any]:
 
 
 def _pattern(entry: str) -> str:
+    """The entry, up to the end of its last word."""
     body = regex.escape(entry, special_only=True)
     for written, meant in ((r"\(s\)", "s?"), (r"\*", r"\w*"), ("_", r"\s+"), ("'", "['’]")):
         body = body.replace(written, meant)
-    before = r"(?<!\w)" if _is_spaced(entry[0]) else ""
     after = r"(?!\w)" if _is_spaced(entry[-1]) or entry.endswith("(s)") else ""
-    return before + body + after
+    return body + after
+
+
+def _before(entry: str) -> str:
+    """What must stand before an entry: no letter, where words are written apart."""
+    return r"(?<!\w)" if _is_spaced(entry[0]) else ""
 
 
 def _is_spaced(character: str) -> bool:

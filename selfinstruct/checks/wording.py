@@ -92,5 +92,6 @@ def comparable(text: str) -> str:
     Equal for the same words.
     """
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", visible(text)).casefold())
-    kept = "".join(c for c in folded if not c.isspace() and not unicodedata.category(c).startswith("P"))
-    return kept or "".join(folded.split())
+    together = "".join(folded.split())
+    punctuation = {ord(c): None for c in set(together) if unicodedata.category(c).startswith("P")}
+    return together.translate(punctuation) or together

@@ -1,37 +1,38 @@
 """The commands. Thin: each reads its options, calls one function and shows what came of it.
 
 Data goes to stdout, progress and messages to stderr. What a command needs is imported when it runs, so that `--help`
-and `status` answer at once. Options that are settings are those of `config.sections`.
+and `status` answer at once. `options.py` says how they come by their options and their help.
 """
 
 from __future__ import annotations
 
-import functools
-import inspect
 import itertools
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal
 
 import typer
 import typer.core
 
+from selfinstruct.cli.options import (
+    WITH_SETTINGS,
+    Given,
+    PoolArgument,
+    PoolOption,
+    SettingsFile,
+    VersionsFile,
+    described,
+    pool_and_more,
+    this_pool,
+    with_settings,
+)
 from selfinstruct.cli.text import say, short
-from selfinstruct.config import DEFAULT_POOL
 from selfinstruct.errors import ConfigError, SelfInstructError
-
-if TYPE_CHECKING:
-    from selfinstruct.config.sections import Option
 
 PROGRAM = "selfinstruct"
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 """Typer has had it under several names."""
-Given = Mapping[str, Any]
-"""The settings that a command line gives, by the names of their options; None: not given."""
-Command = TypeVar("Command", bound=Callable[..., None])
-_WITH_SETTINGS: dict[str, Callable[[], None]] = {}
-"""What gives commands their options that are settings, by the command; `--help` of the whole does without."""
 
 
 class _Commands(typer.core.TyperGroup):
@@ -47,27 +48,11 @@ class _Commands(typer.core.TyperGroup):
         _refuse_empty(found[1], found[2])
         return found
 
-
-class _Grouped(typer.core.TyperCommand):
-    """A command whose `--help` lists its options in groups, in plain text as all help is."""
-
-    def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Write each group; what belongs to none comes last."""
-        groups: dict[str, list[tuple[str, str]]] = {group: [] for group in _GROUPS_SHOWN}
-        for param in self.get_params(ctx):
-            if (record := param.get_help_record(ctx)) is not None:
-                groups[getattr(param, "rich_help_panel", None) or _GROUPS_SHOWN[-1]].append(record)
-        for group, records in groups.items():
-            with formatter.section(group):
-                formatter.write_dl(records)
-
-    def format_epilog(self, ctx: Any, formatter: Any) -> None:
-        """Write what follows the options, with the command as it was called."""
-        formatter.write("\n" + str(self.epilog).replace("COMMAND", ctx.command_path))
-
-
-_LIMITS = "Limits and pace"
-_GROUPS_SHOWN = ("Pool", "Model", "What is asked for", _LIMITS, "Output")
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """List the commands, each with the whole first line of its help."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, str(one.help).partition("\n")[0]) for name, one in self.commands.items()])
 
 
 def _refuse_empty(command: Any, args: Sequence[str]) -> None:
@@ -97,7 +82,7 @@ def run(arguments: Sequence[str], program: str = PROGRAM) -> int:
     if {"--install-completion", "--show-completion"} & {*arguments}:
         program = PROGRAM  # a shell completes the arguments of a command of one word
     is_completing = f"_{PROGRAM.upper()}_COMPLETE" in os.environ
-    for name, declare in _WITH_SETTINGS.items():
+    for name, declare in WITH_SETTINGS.items():
         if is_completing or name in arguments:
             declare()
     try:
@@ -122,7 +107,7 @@ def run(arguments: Sequence[str], program: str = PROGRAM) -> int:
 
 def commands() -> dict[str, Any]:
     """All commands, with all their options."""
-    for declare in _WITH_SETTINGS.values():
+    for declare in WITH_SETTINGS.values():
         declare()
     group: Any = typer.main.get_command(app)
     return dict(group.commands)
@@ -155,140 +140,36 @@ def everywhere(
     """What goes with every command."""
 
 
-PoolArgument = Annotated[
-    Path | None,
-    typer.Argument(help=f"The pool's folder.  [default: {DEFAULT_POOL}]", metavar="POOL", rich_help_panel="Pool"),
-]
-PoolOption = Annotated[
-    Path | None, typer.Option("--pool", help="The same by an option.", metavar="POOL", rich_help_panel="Pool")
-]
+_ENDS = {
+    0: "the target is reached",
+    1: "what was printed could not be written",
+    2: "wrong use",
+    3: "a bound of the budget is reached",
+    4: "almost nothing new comes",
+    5: "no access to a model",
+    130: "interrupted",
+}
 
 
-def _one_pool(pool: Path | None, named: Path | None) -> Path | None:
-    """The pool, given as POOL or by --pool.
-
-    Raises:
-        ConfigError: both are given and differ.
-    """
-    if pool is not None and named is not None and Path(os.path.normpath(pool)) != Path(os.path.normpath(named)):
-        raise ConfigError(f"POOL is {pool} and --pool is {named}; name one of them")
-    return pool or named
-
-
-def _this_pool(pool: Path | None, named: Path | None) -> Path:
-    """The pool of a command that reads no configuration."""
-    return _one_pool(pool, named) or Path(os.environ.get("SELFINSTRUCT_POOL") or DEFAULT_POOL)
-
-
-def _pool_and_more(pool: Path | None, named: Path | None, *more: str | Path | None) -> tuple[Path, list[str]]:
-    """The pool and the arguments after it. With --pool, POOL is the first of those, unless it is the pool again."""
-    after = [str(one) for one in more if one is not None]
-    if pool is None or named is None or Path(os.path.normpath(pool)) == Path(os.path.normpath(named)):
-        return _this_pool(pool, named), after
-    return named, [str(pool), *after]
-
-
-def _parameters(option: Option) -> Iterator[inspect.Parameter]:
-    """An option as Typer wants it declared; what its value may be is checked where all settings are."""
-    if option.name == "pool":
-        yield inspect.Parameter("pool", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=PoolArgument)
-        yield inspect.Parameter("pool_option", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=PoolOption)
-        return
-    annotation = option.field.annotation
-    is_path = Path in {annotation, *get_args(annotation)}
-    choices = [one for one in option.shown.split("|") if one.islower()]
-    info = typer.Option(
-        option.flag,
-        metavar=None if annotation is bool else option.shown,
-        autocompletion=(lambda: choices) if len(choices) > 1 else None,
-        help=option.help,
-        rich_help_panel=option.group,
-    )
-    kind: Any = bool if annotation is bool else Path if is_path else str
-    kind = list[kind] if option.is_list else kind
-    yield inspect.Parameter(
-        option.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, info]
-    )
-
-
-def _with_settings(*names: str) -> Callable[[Command], Command]:
-    """Give a command an option for each of these settings, or for nearly all, and what they are set to as `given`.
-
-    The options are declared when the command is used: reading the settings takes longer than `--help` may.
-    """
-
-    def decorated(command: Command) -> Command:
-        @functools.wraps(command)
-        def called(**values: Any) -> None:
-            own = {name: values.pop(name) for name in parameters if name in values}
-            if "pool_option" in values:
-                values["pool"] = _one_pool(values.pop("pool"), values.pop("pool_option"))
-            command(given=values, **own)
-
-        def show(more: Sequence[inspect.Parameter]) -> None:
-            shown = [each for one in parameters.values() for each in (more if one.name == "given" else [one])]
-            called.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
-            called.__annotations__ = {one.name: one.annotation for one in shown}
-
-        def declare() -> None:
-            from selfinstruct.config.sections import OPTIONS
-
-            wanted = names or list(OPTIONS)
-            show([one for name in wanted for one in _parameters(OPTIONS[name])])
-
-        parameters = inspect.signature(command, eval_str=True).parameters
-        show(())
-        _WITH_SETTINGS[command.__name__] = declare
-        return called  # type: ignore[return-value]
-
-    return decorated
-
-
-ConfigOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--config",
-        metavar="FILE",
-        help="A TOML file with any of these settings and more.",
-        rich_help_panel="What is asked for",
-    ),
-]
-
-
-_AFTER_GENERATE = """\
-Example:
-  COMMAND --model gpt-4o-mini --more 500 --max-usd 2
-
-Exit codes:
-  0    the target is reached
-  1    what was printed could not be written
-  2    wrong use
-  3    a bound of the budget is reached
-  4    almost nothing new comes
-  5    no access to a model
-  130  interrupted
-`finetune` ends with 1 if your command failed, `publish` with 6 if the gate
-refused.
-"""
-
-
-@app.command(cls=_Grouped, epilog=_AFTER_GENERATE)
-@_with_settings()
+@app.command(**described("--model gpt-4o-mini --more 500 --max-usd 2", _ENDS))
+@with_settings()
 def generate(
+    context: typer.Context,
     *,
     given: Given,
-    config: ConfigOption = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what a run would cost, and send nothing.", rich_help_panel=_LIMITS)
-    ] = False,
+    config: SettingsFile = None,
+    preview: Annotated[
+        int | None, typer.Option(min=1, help="Show this many new tasks with their rows, and keep nothing.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what a run would cost, and send nothing.")] = False,
     show_prompts: Annotated[
         bool,
-        typer.Option(
-            "--show-prompts", help="With --dry-run: the prompts of the next round too.", rich_help_panel=_LIMITS
-        ),
+        typer.Option("--show-prompts", help="With --dry-run: the prompts of the next round too."),
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing until the end, except errors.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the pool's status, or the forecast, as JSON.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the status, the forecast or the preview as JSON.")
+    ] = False,
 ) -> None:
     """Grow a pool: creates it on the first run, goes on with it later."""
     from selfinstruct.cli import generate as terminal
@@ -296,26 +177,35 @@ def generate(
 
     if show_prompts and not dry_run:
         raise ConfigError("--show-prompts goes with --dry-run")
+    if preview is not None and dry_run:
+        raise ConfigError("--preview asks the model, --dry-run asks nobody; give one of them")
     loaded = load(config, given, say)
+    if preview is not None:
+        raise typer.Exit(terminal.preview(loaded, preview, as_json=as_json, quiet=quiet))
     if dry_run:
         terminal.show_forecast(loaded, as_json=as_json, quiet=quiet, show_prompts=show_prompts)
         return
-    raise typer.Exit(terminal.generate(loaded, as_json=as_json, quiet=quiet))
+    program = str(context.find_root().info_name)
+    raise typer.Exit(terminal.generate(loaded, program, as_json=as_json, quiet=quiet))
 
 
-@app.command()
-@_with_settings("seeds", "skip_faulty_seeds", "recipe", "rouge_threshold", "exclude")
+@app.command(**described("old --pool new --rouge-threshold 0.6"))
+@with_settings(
+    "seeds", "skip_faulty_seeds", "recipe", "rouge_threshold", "exclude",
+    seeds="Other seeds: a file, or `en` or `zh` for those of the package.  [default: those of the sources]",
+    recipe="Another recipe that can read their answers, such as `original`.  [default: that of the sources]",
+)  # fmt: skip
 def replay(
-    sources: Annotated[list[Path], typer.Argument(help="Pools, or folders of the original code.", metavar="SOURCE...")],
+    sources: Annotated[list[Path], typer.Argument(help="Pools, or folders of the original code.", metavar="SOURCE")],
     pool: Annotated[Path, typer.Option(help="The new pool's folder.")],
     *,
     given: Given,
-    config: ConfigOption = None,
+    config: SettingsFile = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the new pool's status as JSON.")] = False,
 ) -> None:
-    """Decide on recorded completions again, in recorded order, under another configuration: no model, no cost.
+    """Decide on recorded answers again under other settings, in a new pool: no model, no cost.
 
-    Seeds and recipe are those of the sources unless others are named.
+    Seeds and recipe stay those of the sources. All else is as for `generate`: these options, the file, the defaults.
     """
     from selfinstruct.cli.status import show_status
     from selfinstruct.config.loading import load
@@ -330,7 +220,7 @@ def replay(
     show_status(pool, as_json=as_json)
 
 
-@app.command()
+@app.command(**described("outputs/mine"))
 def status(
     pool: PoolArgument = None,
     pool_option: PoolOption = None,
@@ -339,10 +229,10 @@ def status(
     """Show a pool in figures: tasks, rates, tokens, and what was rejected for which reason."""
     from selfinstruct.cli.status import show_status
 
-    show_status(_this_pool(pool, pool_option), as_json=as_json)
+    show_status(this_pool(pool, pool_option), as_json=as_json)
 
 
-@app.command()
+@app.command(**described("outputs/mine --calibrate labels.jsonl"))
 def judge(
     pool: PoolArgument = None,
     pool_option: PoolOption = None,
@@ -358,10 +248,10 @@ def judge(
     """Show what the judge made of a pool, or compare it with labels of people and fit its minimum scores."""
     from selfinstruct.cli.judge import show_judge
 
-    show_judge(_this_pool(pool, pool_option), calibrate, precision, as_json=as_json)
+    show_judge(this_pool(pool, pool_option), calibrate, precision, as_json=as_json)
 
 
-@app.command()
+@app.command(**described("outputs/mine near_duplicate"))
 def explain(
     pool: PoolArgument = None,
     pool_option: PoolOption = None,
@@ -372,7 +262,7 @@ def explain(
     """Tell where a task came from, or why a candidate was rejected and what it resembled."""
     from selfinstruct.cli.status import show_explanations
 
-    folder, about = _pool_and_more(pool, pool_option, what)
+    folder, about = pool_and_more(pool, pool_option, what)
     if len(about) != 1:
         raise ConfigError(
             "name the pool and X, one thing to explain: a task id, a request id, a reason, or a piece of a text"
@@ -380,7 +270,7 @@ def explain(
     show_explanations(folder, about[0])
 
 
-IdsArgument = Annotated[list[str] | None, typer.Argument(help="Tasks by id, or its beginning.", metavar="ID...")]
+IdsArgument = Annotated[list[str] | None, typer.Argument(help="Tasks by id, or its beginning.", metavar="ID")]
 WhereOption = Annotated[
     str | None,
     typer.Option(
@@ -390,7 +280,7 @@ WhereOption = Annotated[
 TryOption = Annotated[bool, typer.Option("--dry-run", help="Say which tasks it would be, and change nothing.")]
 
 
-@app.command()
+@app.command(**described('outputs/mine --where "round = 17" --reason poor'))
 def remove(
     pool: PoolArgument = None,
     pool_option: PoolOption = None,
@@ -404,34 +294,59 @@ def remove(
 ) -> None:
     """Leave tasks out of exports and of what the model is shown; `restore` puts them back. Nothing is deleted."""
     from selfinstruct.cli.curation import change_tasks
-    from selfinstruct.pool.removal import selected
+    from selfinstruct.pool.edits import selected
 
-    folder, chosen = _pool_and_more(pool, pool_option, *(ids or ()))
+    folder, chosen = pool_and_more(pool, pool_option, *(ids or ()))
     selection = selected("remove", chosen, reason, where=where)
     change_tasks(folder, "remove", selection, reason, descendants=descendants, dry_run=dry_run)
 
 
-@app.command()
+@app.command(**described("outputs/mine t1ec7750514c7/0 --output Nine."))
+def edit(
+    pool: PoolArgument = None,
+    pool_option: PoolOption = None,
+    row: Annotated[str | None, typer.Argument(help="TASK/INSTANCE, or a task with one row.", metavar="ROW")] = None,
+    instruction: Annotated[str | None, typer.Option(help="Of the task, so of all its rows.")] = None,
+    input: Annotated[str | None, typer.Option(help="The input instead.")] = None,  # noqa: A002 - its name everywhere
+    output: Annotated[str | None, typer.Option(help="The answer instead.")] = None,
+    no_input: Annotated[bool, typer.Option("--no-input", help="Without an input.")] = False,
+    reason: Annotated[str, typer.Option(help="Why, if there is something to say.")] = "",
+) -> None:
+    """Correct texts of a row; exports have it so. `restore --edits` takes it back."""
+    from selfinstruct.cli.curation import edit_row
+
+    folder, rows = pool_and_more(pool, pool_option, row)
+    if len(rows) != 1:
+        raise ConfigError("name the pool and one row, as TASK/INSTANCE")
+    if no_input and input is not None:
+        raise ConfigError("give one of --input and --no-input")
+    given = {"instruction": instruction, "input": "" if no_input else input, "output": output}
+    edit_row(folder, rows[0], {name: text for name, text in given.items() if text is not None}, reason)
+
+
+@app.command(**described("outputs/mine --all"))
 def restore(
     pool: PoolArgument = None,
     pool_option: PoolOption = None,
     ids: IdsArgument = None,
     where: WhereOption = None,
-    event: Annotated[int | None, typer.Option(help="Those that this event removed.")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="All that are removed.")] = False,
+    event: Annotated[int | None, typer.Option(help="Those that this event removed, or corrected.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All that are removed, or corrected.")] = False,
+    edits: Annotated[bool, typer.Option("--edits", help="Take back corrections instead.")] = False,
     reason: Annotated[str, typer.Option(help="Why, if there is something to say.")] = "",
     dry_run: TryOption = False,
 ) -> None:
-    """Put removed tasks back."""
+    """Put removed tasks back; with `--edits`, take back corrections."""
     from selfinstruct.cli.curation import change_tasks
-    from selfinstruct.pool.removal import selected
+    from selfinstruct.pool.edits import selected
 
-    folder, chosen = _pool_and_more(pool, pool_option, *(ids or ()))
-    selection = selected("restore", chosen, reason, where=where, event=event, everything=everything)
-    change_tasks(folder, "restore", selection, reason, dry_run=dry_run)
+    folder, chosen = pool_and_more(pool, pool_option, *(ids or ()))
+    kind: Literal["revert", "restore"] = "revert" if edits else "restore"
+    selection = selected(kind, chosen, reason, where=where, event=event, everything=everything)
+    change_tasks(folder, kind, selection, reason, dry_run=dry_run)
 
 
-@app.command()
+@app.command(**described("outputs/mine --sample 50"))
 def review(
     pool: PoolArgument = None,
     pool_option: PoolOption = None,
@@ -445,18 +360,18 @@ def review(
     """Read rows one by one in a browser, and keep, remove or mark them by keyboard, until Ctrl-C."""
     from selfinstruct.cli.curation import review_rows
 
-    review_rows(_this_pool(pool, pool_option), where, sample, port, blind=blind)
+    review_rows(this_pool(pool, pool_option), where, sample, port, blind=blind)
 
 
 def _formats() -> list[str]:
-    from selfinstruct.exports.row_files import NAMES
+    from selfinstruct.exports.row_files import KNOWN
     from selfinstruct.exports.writing import ALL
 
-    return [*NAMES, ALL]
+    return [*KNOWN, ALL]
 
 
-@app.command()
-@_with_settings("exclude")
+@app.command(**described("outputs/mine --format messages --out data"))
+@with_settings("exclude")
 def export(
     pool: PoolArgument = None,
     pool_option: PoolOption = None,
@@ -466,8 +381,9 @@ def export(
             "--format",
             metavar="FORMAT",
             autocompletion=_formats,
-            help="alpaca, sharegpt, messages, prompt-completion, prompt-completion-plain, self-instruct, parquet, csv, "
-            "all, or a function of yours as FILE.py:NAME; repeatable.  [default: alpaca and messages]",
+            help="alpaca|sharegpt|messages|prompt-completion|prompt-completion-plain|self-instruct|gemini-tuning|mlx|parquet"
+            "|csv|all, or preference|preference-plain|kto|kto-plain|grpo|reasoning, or a function of yours as "
+            "FILE.py:NAME; repeatable.  [default: alpaca and messages]",
         ),
     ] = None,
     out: Annotated[
@@ -503,6 +419,21 @@ def export(
     csv_safe: Annotated[
         bool, typer.Option("--csv-safe", help="Put ' before cells of csv that a spreadsheet would run as a formula.")
     ] = False,
+    all_answers: Annotated[
+        int, typer.Option(help="Up to so many right answers to a question, each on a line of its own.")
+    ] = 1,
+    pairs_per_row: Annotated[int, typer.Option(help="Up to so many pairs of preference from a row.")] = 1,
+    min_margin: Annotated[
+        float,
+        typer.Option(help="By how much an output must have scored higher than an answer that it is preferred to."),
+    ] = 1.0,
+    rejected_at: Annotated[
+        float, typer.Option(help="Of answers with scores, reject one so many standard deviations below the mean.")
+    ] = 2.0,
+    reasoning: Annotated[
+        Literal["field", "think"],
+        typer.Option(help="Reasoning in a field of its own, or between tags before the answer."),
+    ] = "field",
     push_to_hub: Annotated[
         str | None,
         typer.Option(
@@ -512,31 +443,21 @@ def export(
 ) -> None:
     """Write a pool as training data."""
     from selfinstruct.cli.outputs import export_files
-    from selfinstruct.exports.choice import Choice
-    from selfinstruct.exports.formats import Wording
-    from selfinstruct.exports.splits import parse_split
-    from selfinstruct.exports.writing import Options
-    from selfinstruct.seeds.benchmarks import read_exclusions
+    from selfinstruct.exports.writing import options_of
 
-    options = Options(
-        Wording(system=system, mixed_prompts=mixed_prompts, csv_safe=csv_safe),
-        Choice(
-            origin=origin, include_seeds=include_seeds, one_instance=one_instance, min_chars=min_chars,
-            max_chars=max_chars, max_tokens=max_tokens, limit=limit,
-        ),
-        None if split is None else parse_split(split),
-        tokenizer,
-        read_exclusions(given["exclude"] or ()),
+    options = options_of(
+        origin=origin, include_seeds=include_seeds, one_instance=one_instance, min_chars=min_chars,
+        max_chars=max_chars, max_tokens=max_tokens, limit=limit, split=split, tokenizer=tokenizer,
+        exclude=given["exclude"] or (), system=system, mixed_prompts=mixed_prompts, csv_safe=csv_safe,
+        all_answers=all_answers, pairs_per_row=pairs_per_row, min_margin=min_margin, rejected_at=rejected_at,
+        reasoning=reasoning,
     )  # fmt: skip
-    export_files(_this_pool(pool, pool_option), formats, out, options, push_to_hub)
+    export_files(this_pool(pool, pool_option), formats, out, options, push_to_hub)
 
 
-@app.command()
+@app.command(**described("outputs/mine"))
 def report(
-    pool: Annotated[
-        Path | None,
-        typer.Argument(help="The pool's folder, or that of a version.  [default: outputs/pool]", metavar="POOL"),
-    ] = None,
+    pool: PoolArgument = None,
     pool_option: PoolOption = None,
     other: Annotated[
         Path | None, typer.Argument(help="Another pool or version, to compare with.", metavar="OTHER")
@@ -550,7 +471,7 @@ def report(
     embeddings_model: Annotated[str | None, typer.Option(help="The model there.")] = None,
     embeddings_key_env: Annotated[str, typer.Option(help="The variable with its key.")] = "OPENAI_API_KEY",
 ) -> None:
-    """Show a pool in figures, or two side by side, in one HTML file for any browser."""
+    """Show a pool or a version in figures, or two side by side, in one HTML file for any browser."""
     from selfinstruct.cli.outputs import write_report
 
     if embeddings_url is not None and not embeddings_url.startswith(("http://", "https://")):
@@ -558,18 +479,18 @@ def report(
     if (embeddings_url is None) != (embeddings_model is None):
         raise ConfigError("--embeddings-url and --embeddings-model: give both or neither")
     server = (embeddings_url, embeddings_model, embeddings_key_env) if embeddings_url and embeddings_model else None
-    folder, others = _pool_and_more(pool, pool_option, other)
+    folder, others = pool_and_more(pool, pool_option, other)
     if len(others) > 1:
         raise ConfigError(f"a report compares two: {folder} and {others[0]}, or {folder} and {others[1]}")
     write_report(folder, Path(others[0]) if others else None, out, server)
 
 
-@app.command()
-@_with_settings("pool")
+@app.command(**described("outputs/mine --config mine.toml", {6: "the gate refuses the version"}))
+@with_settings("pool")
 def publish(
     *,
     given: Given,
-    config: ConfigOption = None,
+    config: VersionsFile = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the version's manifest as JSON.")] = False,
 ) -> None:
     """Make a version of the training data, if the gate lets it pass; `latest` names the last good one."""
@@ -580,8 +501,8 @@ def publish(
     raise typer.Exit(publish_version(loaded.pool, loaded, as_json=as_json))
 
 
-@app.command()
-@_with_settings("pool")
+@app.command(**described('--command "python train.py {data} {out}"', {1: "the command failed"}))
+@with_settings("pool")
 def finetune(
     *,
     given: Given,
@@ -590,7 +511,7 @@ def finetune(
         str | None,
         typer.Option(help="What to run; {data}, {out}, {version}, {number} and {pool} are filled in."),
     ] = None,
-    config: ConfigOption = None,
+    config: VersionsFile = None,
 ) -> None:
     """Run a fine-tuning command for a published version, unless it was done before."""
     from selfinstruct.cli.outputs import train_version
@@ -600,7 +521,7 @@ def finetune(
     raise typer.Exit(train_version(loaded.pool, version, command or loaded.finetune.command))
 
 
-@seeds_app.command("check")
+@seeds_app.command("check", **described("my_seeds.jsonl --write-good good.jsonl", {2: "there are errors"}))
 def seeds_check(
     path: Annotated[Path, typer.Argument(help="JSONL, JSON, CSV or Parquet.", metavar="FILE")],
     write_good: Annotated[
@@ -613,12 +534,16 @@ def seeds_check(
     raise typer.Exit(show_seed_check(path, write_good))
 
 
-@app.command("offline-server")
+@app.command("offline-server", **described("--latency fixed:0.5 --fault 429=5%"))
 def offline_server(
     port: Annotated[int, typer.Option(help="Port on loopback; 0 takes a free one.", min=0, max=65535)] = 8765,
     style: Annotated[
-        Literal["tasks", "words"], typer.Option(help="tasks, or words for unlimited plain text.")
+        Literal["tasks", "words"], typer.Option(help="Tasks, or words: plain text without end.")
     ] = "tasks",
+    tasks: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Answer from these tasks, in any form of seeds, not from the built-in book."),
+    ] = None,
     slots: Annotated[
         int | None, typer.Option(min=1, help="Requests worked on at once; others wait.  [default: any]")
     ] = None,
@@ -640,7 +565,10 @@ def offline_server(
     quirk: Annotated[
         str | None,
         typer.Option(
-            "--quirk", "--quirks", help="Habits of the model instead of its own, such as badjson=3%,dup=20%; or none."
+            "--quirk",
+            "--quirks",
+            help="How often the model errs, by kind, such as badjson=3%,dup=20% (docs/offline-server.md); what is "
+            "not named does not happen; `none`: it makes no mistakes. Without it: its own rare ones.",
         ),
     ] = None,
     echo_key: Annotated[bool, typer.Option("--echo-key", help="Repeat the Authorization header in errors.")] = False,
@@ -654,7 +582,7 @@ def offline_server(
     if api_key_env is not None and not key:
         raise ConfigError(f"--api-key-env: the environment variable {api_key_env} is not set")
     server = OfflineServer(
-        port=port, style=style, api_key=key, slots=slots, latency=latency, rate_limit=rate_limit,
+        port=port, style=style, tasks=tasks, api_key=key, slots=slots, latency=latency, rate_limit=rate_limit,
         token_limit=token_limit, outage=outage, fault=fault, quirk=quirk, echo_key=echo_key,
     )  # fmt: skip
     try:
@@ -663,26 +591,24 @@ def offline_server(
         raise ConfigError(f"--port: {port} cannot be used ({error.strerror or error}); 0 takes a free one") from error
 
 
-@app.command()
-@_with_settings("pool", "seeds", "more", "target", "backend", "base_url", "model", "max_usd")
+@app.command(**described('--cron "0 2 * * *" --more 200 --model qwen3'))
+@with_settings("pool", "seeds", "more", "target", "target_rows", "backend", "base_url", "model", "max_usd")
 def schedule(
     cron: Annotated[str, typer.Option(help="When, such as '0 2 * * *' for two o'clock each night.")],
     *,
     given: Given,
-    config: ConfigOption = None,
+    config: SettingsFile = None,
     timezone: Annotated[str, typer.Option(help="Of the cron expression, such as Europe/Zurich.")] = "UTC",
 ) -> None:
     """Grow a pool by a Prefect schedule, until Ctrl-C; the model has to be named, here or in the config file."""
     from selfinstruct.config.loading import load
     from selfinstruct.config.sections import OPTIONS
 
-    if given["more"] is not None and given["target"] is not None:
-        raise ConfigError("give one of --more and --target")
     found = load(config, given, say)
-    if found.more is None and found.target is None:
-        raise ConfigError("give one of --more and --target, here or in the config file")
+    if not found.amounts:
+        raise ConfigError("give one of --more, --target and --target-rows, here or in the config file")
     from selfinstruct.scheduling.schedule import schedule as serve
 
-    wanted = {"pool", "more", "target", *(name for name, value in given.items() if value)}
+    wanted = {"pool", *found.amounts, *(name for name, value in given.items() if value)}
     parameters = {name: OPTIONS[name].of(found) for name in wanted}
     raise typer.Exit(serve({"file": config, **parameters}, cron, timezone))

@@ -1,16 +1,17 @@
-"""Removing tasks and putting them back, and the page on which rows are reviewed."""
+"""Removing tasks, putting them back and correcting rows; the page on which rows are reviewed."""
 
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from pathlib import Path
 
 from rich.text import Text
 
 from selfinstruct.cli.text import OUT, counted, say, short
 from selfinstruct.errors import ConfigError
+from selfinstruct.pool.edits import Kind, Selection, change, correct
 from selfinstruct.pool.journal import now
-from selfinstruct.pool.removal import Kind, Selection, change
 
 SHOWN = 5
 """Tasks named when many are removed."""
@@ -19,9 +20,13 @@ SHOWN = 5
 def change_tasks(
     pool: Path, kind: Kind, selection: Selection, reason: str, *, descendants: bool = False, dry_run: bool = False
 ) -> None:
-    """Remove tasks or put them back, and say which."""
+    """Remove tasks, put them back or take back their corrections, and say which."""
     done = change(pool, kind, selection, reason, now(), descendants=descendants, dry_run=dry_run)
-    verb = {"remove": "removed", "restore": "restored"}[kind]
+    verb = {"remove": "removed", "restore": "restored", "revert": "put back as first written"}[kind]
+    if done.seeds:
+        fits = f"--where takes generated tasks alone, and fits none of these but {counted(done.seeds, 'seed')}"
+        OUT.print(Text(f"nothing to be removed: {fits}; name seeds by their ids"))
+        return
     if not done.tasks:
         OUT.print(Text(f"nothing to be {verb}: no task is selected, or all of them are so already"))
         return
@@ -39,7 +44,18 @@ def change_tasks(
     if done.event is None:
         say("dry run: nothing was changed")
     else:
-        say(f"in force for the next round to be planned; `export {pool}` writes the training data again")
+        soon = "" if kind == "revert" else "in force for the next round to be planned; "
+        say(f"{soon}`export {pool}` writes the training data again")
+
+
+def edit_row(pool: Path, row: str, texts: Mapping[str, str], reason: str) -> None:
+    """Correct texts of a row, and say so."""
+    done = correct(pool, row, texts, reason, now())
+    if done.event is None:
+        OUT.print(Text(f"{done.row} has these texts already"))
+        return
+    OUT.print(Text(f"{done.row} is corrected by event {done.event}"))
+    say(f"`export {pool}` writes the training data again, `restore --edits` takes it back")
 
 
 def review_rows(pool: Path, where: str | None, sample: int | None, port: int, *, blind: bool) -> None:

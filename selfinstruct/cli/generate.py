@@ -1,132 +1,72 @@
-"""What `generate` shows in a terminal or a log while it grows a pool, and how it minds Ctrl-C."""
+"""What `generate` shows in a terminal or a log while it grows a pool."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import signal
 import time
-from collections.abc import Callable, Coroutine, Iterator
-from pathlib import Path
-from typing import Any
+from dataclasses import asdict
 
 from rich.text import Text
 
-from selfinstruct.cli.outputs import show_export, write_export
-from selfinstruct.cli.status import all_figures, show_samples, show_table
+from selfinstruct.cli.status import show_rows
+from selfinstruct.cli.summary import show_summary
 from selfinstruct.cli.text import ERR, OUT, harmless, say, show_json
 from selfinstruct.config.roles import DEFAULT_CONCURRENCY
 from selfinstruct.config.sections import Config
 from selfinstruct.models.prices import in_dollars
-from selfinstruct.pool import reader
-from selfinstruct.pool.opening import check_place, is_pool
-from selfinstruct.runner.pump import Growth, Outcome
-from selfinstruct.runner.stopping import INTERRUPTED, Start, Stopping
-
-PATIENCE_S = 2.0
-"""How long a run that is to end may be held up by what cannot be awaited."""
-REAL_MODELS = """\
-The built-in offline model only shows how it works; real data needs a real model:
-  an API        export OPENAI_API_KEY=...
-                python -m selfinstruct generate --pool outputs/mine --model gpt-4o-mini
-  a local GPU   pip install vllm
-                python -m selfinstruct generate --pool outputs/mine --backend vllm --model Qwen/Qwen3-8B
-  Ollama        python -m selfinstruct generate --pool outputs/mine --base-url http://localhost:11434/v1 \\
-                --model qwen3:8b
-"""
+from selfinstruct.pool.opening import check_place
+from selfinstruct.runner.pump import Outcome
+from selfinstruct.runner.stopping import Stopping
 
 
-def generate(config: Config, *, as_json: bool, quiet: bool = False) -> int:
-    """Grow a pool in this process, with its summary at the end; the exit code.
+def generate(config: Config, program: str, *, as_json: bool, quiet: bool = False) -> int:
+    """Grow a pool in this process, with its summary at the end; the exit code. `program` is what it was called by.
 
     Meanwhile a terminal shows the run as it stands, anything else gets a line for each round; `quiet` says nothing.
     """
-    from selfinstruct.cli.live import LiveView, can_redraw  # noqa: PLC0415
-    from selfinstruct.runner.run import run  # noqa: PLC0415 - brings the HTTP client, which takes a second to import
-
     started = time.monotonic()
-    with LiveView(ERR) if can_redraw(ERR) and not quiet else contextlib.nullcontext() as view:
-
-        def grow(begun: Callable[[Growth], None]) -> Coroutine[Any, Any, Outcome]:
-            def begin(growth: Growth) -> None:
-                begun(growth)
-                if view is not None:
-                    view.watch(growth)
-
-            return run(config, _hush if quiet else say, started=begin)
-
-        try:
-            outcome = asyncio.run(_interruptible(grow))
-        except KeyboardInterrupt:  # in what held up the loop
-            outcome = INTERRUPTED
+    outcome = _grown(config, quiet=quiet)
     if outcome.exit_code == 5:
         say(f"error: {outcome.reason}")
-    _summary(config.pool, outcome, time.monotonic() - started, as_json=as_json)
+    show_summary(config.pool, outcome, time.monotonic() - started, program, as_json=as_json)
     return outcome.exit_code
+
+
+def preview(config: Config, tasks: int, *, as_json: bool, quiet: bool) -> int:
+    """Show some tasks as these settings bring them, with their rows, and keep nothing; the exit code."""
+    from selfinstruct.runner.preview import previewed  # noqa: PLC0415 - as in `_grown`
+
+    with previewed(config, tasks, lambda found: _grown(found, quiet=quiet)) as (pool, outcome):
+        rows = [*pool.rows()]
+    if as_json:
+        show_json([
+            {
+                "instruction": one.instruction, "input": one.input, "output": one.output,
+                **({"turns": [asdict(turn) for turn in one.turns]} if one.turns else {}),
+            }
+            for one in rows
+        ])  # fmt: skip
+    else:
+        show_rows(rows)
+    said = "" if outcome.exit_code == 0 else f"{outcome.reason}; "
+    tell = _hush if quiet and not said else say
+    tell(f"\n{said}nothing is kept; the same command without --preview grows a pool")
+    return outcome.exit_code
+
+
+def _grown(config: Config, *, quiet: bool) -> Outcome:
+    """How a run ended that a person could watch and interrupt."""
+    from selfinstruct.cli.live import LiveView, Log, can_redraw  # noqa: PLC0415
+    from selfinstruct.runner.run import run  # noqa: PLC0415 - brings the HTTP client, which takes a second to import
+
+    with LiveView(ERR) if can_redraw(ERR) and not quiet else Log() as view:
+        tell = _hush if quiet else view.tell
+        stopping = Stopping(view.tell) if quiet else Stopping(view.tell, view.watch)
+        return stopping.run(lambda begun: run(config, tell, started=begun), (signal.SIGINT, signal.SIGTERM))
 
 
 def _hush(line: str) -> None:
     """Say nothing."""
-
-
-async def _interruptible(start: Start) -> Outcome:
-    """Run, minding Ctrl-C and SIGTERM."""
-    stopping = Stopping(say)
-    with _heard(asyncio.get_running_loop(), stopping.interrupt):
-        return await stopping.run(start)
-
-
-@contextlib.contextmanager
-def _heard(loop: asyncio.AbstractEventLoop, interrupt: Callable[[], None]) -> Iterator[None]:
-    """Within, SIGINT and SIGTERM are told to the loop, and end by KeyboardInterrupt what keeps it from hearing them.
-
-    That may be a validator of the user's that never ends. A timer of the kernel wakes this thread, since no other gets
-    its turn while a pattern is matched.
-    """
-    unheard: list[bool] = []
-
-    def tell(*_: object) -> None:
-        loop.call_soon_threadsafe(interrupt)
-        if not unheard:
-            ask()
-            signal.setitimer(signal.ITIMER_REAL, PATIENCE_S, PATIENCE_S)
-
-    def ask(*_: object) -> None:
-        if unheard:
-            raise KeyboardInterrupt
-        unheard.append(True)
-        loop.call_soon_threadsafe(unheard.clear)
-
-    handlers = {signal.SIGINT: tell, signal.SIGTERM: tell, signal.SIGALRM: ask}
-    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        for number, handler in before.items():
-            signal.signal(number, handler or signal.SIG_DFL)
-
-
-def _summary(pool: Path, outcome: Outcome, seconds: float, *, as_json: bool) -> None:
-    if not is_pool(pool):  # it ended before there was one
-        if outcome.exit_code != 5:
-            say(outcome.reason)
-        return
-    status = reader.status(pool)
-    try:
-        exported = write_export(pool) if status["tasks"] else None
-    finally:
-        if not as_json:
-            say(f"\n{outcome.reason} ({seconds:.1f} s)")
-    if as_json:
-        show_json(all_figures(pool, status))
-        return
-    show_table(status)
-    if exported is not None:
-        show_samples(pool)
-        show_export(exported)
-    if status["models"] in ([], ["offline"]):
-        OUT.print(Text("\n" + REAL_MODELS))
 
 
 def show_forecast(config: Config, *, as_json: bool, quiet: bool, show_prompts: bool) -> None:
@@ -149,8 +89,8 @@ def show_forecast(config: Config, *, as_json: bool, quiet: bool, show_prompts: b
     ]
     if as_json:
         figures = {
-            "tasks": found.done,
-            "target": found.goal,
+            found.goal.unit: found.done,
+            "target" if found.goal.unit == "tasks" else "target_rows": found.goal.number,
             "basis": found.basis,
             "stages": stages,
             "usd": None if found.usd is None else float(found.usd),
@@ -162,7 +102,7 @@ def show_forecast(config: Config, *, as_json: bool, quiet: bool, show_prompts: b
         ]
         show_json({**figures, "first_round": asked} if show_prompts else figures)
         return
-    OUT.print(Text(f"from {found.done:,} to {found.goal:,} tasks, expected ({found.basis}):"))
+    OUT.print(Text(f"from {found.done:,} to {found.goal}, expected ({found.basis}):"))
     for one in stages:
         cost = "" if one["usd"] is None else f"   {one['usd']:.4f} USD"
         OUT.print(

@@ -22,7 +22,7 @@ def show_judge(pool: Path, labels: Path | None, precision: float | None, *, as_j
         if as_json:
             show_json(found)
             return
-        for name, value, note in judging_lines({"agreement": None, "judge": {**found, "scores": 0}}):
+        for name, value, note in judging_lines({"agreement": None, "samples": 0, "judge": {**found, "scores": 0}}):
             line(name, value, note)
         for name, scores in found["scores"].items():
             line(f"scores on {name}", sum(scores.values()), ", ".join(f"{n:,} x {s}" for s, n in scores.items() if n))

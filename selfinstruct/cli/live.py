@@ -1,4 +1,4 @@
-"""A run as it is seen in a terminal: a few lines that are kept up to date below the messages.
+"""A run as it is seen: in a terminal as a few lines kept up to date below the messages, in a log as a line a minute.
 
 Drawn by the event loop that grows the pool, between two of its steps, so that what is shown is of one moment.
 """
@@ -18,13 +18,14 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from selfinstruct.cli.text import plain
+from selfinstruct.cli.text import duration, plain, say
 from selfinstruct.models.prices import in_dollars
+from selfinstruct.models.progress import clock_time
 from selfinstruct.runner.pump import Growth
 
-DRAWN_EVERY_S = 0.25
+DRAWN_EVERY_S, LOGGED_EVERY_S = 0.25, 60.0
 RATES_OVER_S = 60.0
-"""Rates are those of the last minute."""
+"""Speed is that of the last minute."""
 RECENT_ROUNDS = 5
 _BAR = 30
 _PICO = 1e12
@@ -38,11 +39,17 @@ class Look:
     """By a clock that never goes back."""
     done: int
     goal: int
+    unit: str
+    """What of: tasks or rows."""
     pending: int
     rounds: tuple[tuple[int, int], ...]
     """(accepted, screened) of the last rounds, oldest first."""
     in_flight: int
     waiting: int
+    again: int
+    """Requests sent again so far."""
+    throttled: int
+    """Of these, refused as too many."""
     tokens: int
     """Written by the models so far."""
     picodollars: int
@@ -50,48 +57,84 @@ class Look:
     """The most frequent reasons of rejection."""
     newest: str
     """The instruction accepted last."""
+    left_s: float | None = None
+    """How much longer it is likely to take; None: unknown."""
+    bounds: tuple[tuple[str, int, int], ...] = ()
+    """(name, used, most) of each bound of the budget; money in picodollars."""
 
 
 def look(growth: Growth, at_s: float) -> Look:
     """What a run looks like now."""
     progress = growth.progress()
     return Look(
-        at_s, growth.done, growth.goal, growth.pending, tuple(growth.window),
+        at_s, growth.done, growth.goal.number, growth.goal.unit, growth.pending, tuple(growth.window),
         sum(one.in_flight for one in progress), sum(one.waiting for one in progress),
+        sum(one.again for one in progress), sum(one.throttled for one in progress),
         growth.journal.written_tokens, growth.journal.picodollars, tuple(growth.rejected.most_common(3)),
         growth.generated[len(growth.generated) - 1].instruction if len(growth.generated) else "",
+        growth.seconds_left(), tuple(growth.bounds()),
     )  # fmt: skip
 
 
 def lines(now: Look, since: Look, first: Look, width: int) -> list[str]:
-    """The lines that show a run now. Rates are those since `since`; `first` is how it was when it began."""
+    """The lines that show a run now. Speed is that since `since`; `first` is how it was when it began."""
     passed_s = max(1e-9, now.at_s - since.at_s)
-    tasks_per_s = (now.done - since.done) / passed_s
-    left = ""
-    if tasks_per_s > 0 and now.done < now.goal:
-        left = f"about {duration((now.goal - now.done) / tasks_per_s)} left, "
     speed = f"{(now.tokens - since.tokens) / passed_s:,.0f} tokens a second"
-    took = duration(now.at_s - first.at_s)
-    reached = f"{left}{now.done:,} of {now.goal:,} tasks, {now.pending:,} on their way, {took} so far "
+    reached = f"{_left(now)}{_reached(now)}, {now.pending:,} on their way, {_took(now, first)} "
     room = max(0, min(_BAR, width - len(reached)))
     filled = min(room, room * now.done // max(1, now.goal))
+    again = f"again     {now.again:,} requests sent again" if now.again else ""
+    if now.throttled:
+        again += f", {now.throttled:,} of them refused as too many (429)"
     shown = [
         (reached + "█" * filled + "░" * (room - filled)).rstrip(),
         f"accepted  {_acceptance(now.rounds)}",
         f"asking    {now.in_flight:,} requests in flight, {now.waiting:,} waiting; {speed}",
+        again,
+        f"cost      {cost}" if (cost := _cost(now, first)) else "",
+        "rejected  " + ", ".join(f"{reason} {count:,}" for reason, count in now.reasons) if now.reasons else "",
+        "newest    " + plain(now.newest) if now.newest else "",
     ]
-    if now.picodollars:
-        done, wanted = now.done - first.done, now.goal - first.done
-        whole = f", about {now.picodollars / done * wanted / _PICO:.2f} USD in the end" if 0 < done < wanted else ""
-        shown.append(f"cost      {in_dollars(now.picodollars):.4f} USD{whole}")
-    if now.reasons:
-        shown.append("rejected  " + ", ".join(f"{reason} {count:,}" for reason, count in now.reasons))
-    if now.newest:
-        shown.append("newest    " + plain(now.newest))
-    fitted = [Text(line) for line in shown]
+    fitted = [Text(line) for line in shown if line]
     for text in fitted:
         text.truncate(width, overflow="ellipsis")  # Chinese, Japanese, Korean and emoji take two cells each
     return [text.plain for text in fitted]
+
+
+def in_one_line(now: Look, first: Look) -> str:
+    """How a run stands, for a log."""
+    parts = (f"{_left(now)}{_reached(now)}", _cost(now, first), f"{now.again:,} sent again" if now.again else "",
+             _took(now, first))  # fmt: skip
+    return ", ".join(filter(None, parts))
+
+
+def _left(now: Look) -> str:
+    return "" if now.left_s is None or now.done >= now.goal else f"about {duration(now.left_s)} left, "
+
+
+def _reached(now: Look) -> str:
+    return f"{now.done:,} of {now.goal:,} {now.unit}"
+
+
+def _took(now: Look, first: Look) -> str:
+    return f"{duration(now.at_s - first.at_s)} so far"
+
+
+def _cost(now: Look, first: Look) -> str:
+    """What was spent, of how much, and what it will have been in the end; empty where nothing costs or is bounded."""
+    parts = []
+    bounds = {name: (used, most) for name, used, most in now.bounds}
+    money = [f" of {in_dollars(most):g}" for name, (_, most) in bounds.items() if name == "usd"]
+    if now.picodollars or money:
+        parts.append(f"{in_dollars(now.picodollars):.4f}{''.join(money)} USD")
+        done, wanted = now.done - first.done, now.goal - first.done
+        if 0 < done < wanted:
+            parts.append(f"about {now.picodollars / done * wanted / _PICO:.2f} USD in the end")
+    if "pool_usd" in bounds:
+        used, most = bounds["pool_usd"]
+        parts.append(f"{in_dollars(max(0, most - used)):.4f} USD left for the pool")
+    parts += [f"{used:,} of {most:,} {name}" for name, (used, most) in bounds.items() if not name.endswith("usd")]
+    return ", ".join(parts)
 
 
 def _acceptance(rounds: tuple[tuple[int, int], ...]) -> str:
@@ -108,14 +151,6 @@ def _acceptance(rounds: tuple[tuple[int, int], ...]) -> str:
     counted = min(RECENT_ROUNDS, len(rounds))
     which = "the last round" if counted == 1 else f"the last {counted} rounds"
     return f"{recent:.0%} of the candidates of {which}{earlier}"
-
-
-def duration(seconds: float) -> str:
-    """Seconds as a person says them."""
-    minutes, whole = divmod(int(seconds), 60)
-    if minutes >= 60:
-        return f"{minutes // 60} h {minutes % 60:02} min"
-    return f"{minutes} min {whole:02} s" if minutes else f"{whole} s"
 
 
 def can_redraw(console: Console) -> bool:
@@ -169,10 +204,47 @@ class LiveView:
         self._viewer.end()
         self._live.stop()
 
+    def tell(self, line: str) -> None:
+        """Say something above it."""
+        say(line)
+
     def watch(self, growth: Growth) -> None:
         """Begin to show this run instead of a line for each round. To be called within the event loop that grows it."""
         growth.tells_rounds = False
         self._viewer.begin(growth)
 
     def _show(self, text: str) -> None:
-        self._live.update(Text(text), refresh=True)
+        shown = Text(text)
+        shown.highlight_regex(r"^about .*? left", "bold green")
+        shown.highlight_regex(r"(?m)^(accepted|asking|again|cost|rejected|newest) ", "cyan")
+        self._live.update(shown, refresh=True)
+
+
+class Log:
+    """Tells of a run where no line can be drawn over: each message with its time, and a line a minute."""
+
+    def __init__(self) -> None:
+        self._telling: asyncio.Task[None] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._telling is not None:
+            self._telling.cancel()
+
+    def tell(self, line: str) -> None:
+        """Say something with the local time before it."""
+        say(f"{clock_time(0):%Y-%m-%d %H:%M:%S}  {line}")
+
+    def watch(self, growth: Growth) -> None:
+        """Begin to tell of this run. To be called within the event loop that grows it."""
+        self._telling = asyncio.create_task(self._tell(growth))
+
+    async def _tell(self, growth: Growth) -> None:
+        first = look(growth, time.monotonic())
+        while True:
+            await asyncio.sleep(LOGGED_EVERY_S)
+            self.tell(in_one_line(look(growth, time.monotonic()), first))

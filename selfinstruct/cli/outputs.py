@@ -27,7 +27,7 @@ def export_files(
     push_to_hub: str | None = None,
 ) -> None:
     """Write training data and say where it is, and what is not in it."""
-    from selfinstruct.exports.hub import pusher  # noqa: PLC0415
+    from selfinstruct.hub import pusher  # noqa: PLC0415
 
     push = pusher(push_to_hub) if push_to_hub is not None else None
     folder = out or pool / "export"
@@ -47,6 +47,7 @@ def write_export(
 
 def show_export(exported: Exported) -> None:
     """Say where training data is, and what is not in it."""
+    from selfinstruct.exports.more_forms import NOTHING  # noqa: PLC0415
     from selfinstruct.exports.writing import LEFT_OUT  # noqa: PLC0415
 
     OUT.print()
@@ -56,7 +57,10 @@ def show_export(exported: Exported) -> None:
         say(f"{counted(count, 'row is', 'rows are')} left out: {reason}")
     for name, reasons in exported.unfit.items():
         for reason, count in reasons.items():
-            say(f"{counted(count, 'row is', 'rows are')} left out of {name}: {reason}; {LEFT_OUT} names them")
+            where = "" if reason in NOTHING else f"; {LEFT_OUT} names them"
+            say(f"{counted(count, 'row is', 'rows are')} left out of {name}: {reason}{where}")
+    for name, rules in exported.by_rule.items():
+        say(f"{name}: {', '.join(f'{count:,} by {rule}' for rule, count in rules.items())}")
     if exported.chat_template is not None:
         _chat_template(exported.chat_template)
     for name, (wanted, reached) in exported.shares.items():

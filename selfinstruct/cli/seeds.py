@@ -12,6 +12,7 @@ from selfinstruct.cli.text import OUT, counted, short
 from selfinstruct.config.loading import load
 from selfinstruct.config.shaping import pool_settings
 from selfinstruct.errors import ConfigError, PoolError
+from selfinstruct.hub import said
 from selfinstruct.pool.whole_files import whole_file
 from selfinstruct.seeds import SeedReport, check_seeds, seed_file
 from selfinstruct.seeds.rows import FileObject, listed
@@ -30,13 +31,15 @@ def show_seed_check(path: Path, write_good: Path | None = None) -> int:
     for fault in (*report.errors, *report.warnings):
         OUT.print(Text(f"{fault.severity}: {fault.text(path)}"))
     if names := [one.field for one in report.of("note")]:
-        OUT.print(Text(f"note: {path}: taken for notes about the rows, and not read: {listed(names, 20)}"))
+        OUT.print(Text(f"note: {said(path)}: taken for notes about the rows, and not read: {listed(names, 20)}"))
     for pair in report.near_duplicates:
-        where = f"{path}:{pair.other_place.line or pair.other_place.item}"
+        where = f"{said(path)}:{pair.other_place.line or pair.other_place.item}"
         like = f"line {pair.place.line or pair.place.item}"
         OUT.print(Text(f"near-duplicate: {where}: ROUGE-L {pair.score:.2f} to {like}: {short(pair.other_text, 100)}"))
-    OUT.print(Text(f"language: {report.language}"))
-    OUT.print(Text(_figures(report)))
+    if report.language:
+        OUT.print(Text(f"language: {report.language}"))
+    if report.tasks or not report.errors:
+        OUT.print(Text(_figures(report)))
     if write_good is None or not good:
         return 2 if report.errors else 0
     _write(good, write_good)

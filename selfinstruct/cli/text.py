@@ -9,11 +9,25 @@ from rich.text import Text
 
 OUT = Console(highlight=False, soft_wrap=True)
 ERR = Console(stderr=True, highlight=False, soft_wrap=True)
+MOST_COLUMNS = 80
+_NAME, _FIGURE, _GAP = 28, 9, "   "
+_LEAST_ROOM, _INDENT = 20, 6
+"""A remark gets no less beside its figure; below it, it is indented."""
 
 
-def say(line: str) -> None:
-    """A message to stderr; nothing in it is read as markup."""
-    ERR.print(harmless(line))
+def say(line: str, *, wraps: bool = False) -> None:
+    """A message to stderr; nothing in it is read as markup. In a log it is one line, in a terminal it may wrap."""
+    shown = harmless(line)
+    shown.highlight_regex(r"\A(error|warning):", "bold red")
+    ERR.print(shown, soft_wrap=not (wraps and ERR.is_terminal))
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them."""
+    minutes, whole = divmod(int(seconds), 60)
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60:02} min"
+    return f"{minutes} min {whole:02} s" if minutes else f"{whole} s"
 
 
 def counted(number: int, one: str, more: str = "") -> str:
@@ -22,9 +36,36 @@ def counted(number: int, one: str, more: str = "") -> str:
 
 
 def line(name: str, value: object, note: str = "") -> None:
-    """One figure with its name, and a remark."""
+    """One figure with its name, and a remark beside it, or below it where there is no room."""
     shown = f"{value:,}" if isinstance(value, int) else str(value)
-    OUT.print(harmless(f"{name:<28} {shown:>9}").append(harmless(f"   {note}" if note else "", "dim")))
+    start = f"{name:<{_NAME}} {shown:>{_FIGURE}}"
+    room = columns() - len(start) - len(_GAP)
+    if not note:
+        OUT.print(harmless(start))
+    elif room >= _LEAST_ROOM:
+        wrapped = _wrapped(note, room)
+        OUT.print(harmless(start).append(harmless(_GAP + f"\n{' ' * len(start)}{_GAP}".join(wrapped), "dim")))
+    else:
+        OUT.print(harmless(start))
+        for one in _wrapped(note, columns() - _INDENT):
+            OUT.print(harmless(" " * _INDENT + one, "dim"))
+
+
+def paragraph(text: str, label: str = "") -> None:
+    """A text that may be longer than a line, below its label."""
+    room = max(_LEAST_ROOM, columns() - len(label))
+    OUT.print(harmless(label + f"\n{' ' * len(label)}".join(_wrapped(text, room))))
+
+
+def columns() -> int:
+    """How wide lines may be: 80, or less where the terminal is narrower."""
+    return min(MOST_COLUMNS, OUT.width)
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """The lines of a text, by the width that it has in a terminal; what has no spaces is broken."""
+    lines = Text(plain(text)).wrap(OUT, width, overflow="fold", no_wrap=False)
+    return [one.plain.rstrip() for one in lines]
 
 
 def show_json(value: object) -> None:

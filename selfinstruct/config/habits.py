@@ -51,6 +51,7 @@ _SERVERS: Mapping[str, str] = {
 
 _SYNONYMS: Mapping[str, str] = {
     "n num number count size total goal tasks numtasks numsamples numinstructions numinstructionstogenerate": "target",
+    "rows numrows maxrows": "target_rows",
     "seedtasks seedtaskspath seedfile seedsfile seedpath data dataset input": "seeds",
     "batchdir output outputdir outdir dir folder database db": "pool",
     "modelname modelid engine deployment llm": "model.name",

@@ -12,13 +12,15 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from selfinstruct.config.habits import ON_KEYS, VALUES, is_secret
-from selfinstruct.config.roles import recipe_of, sampling_of
-from selfinstruct.config.sections import OPTIONS, PLACES, SECTIONS, Config, PriceSection, Role
+from selfinstruct.config.roles import recipe_named, sampling_of
+from selfinstruct.config.sections import AMOUNTS, OPTIONS, PLACES, SECTIONS, Config, PriceSection, Role
+from selfinstruct.constraints import KINDS, kinds_of
 from selfinstruct.errors import ConfigError, nearest, plain_form, unknown
 from selfinstruct.given_files import read_text
-from selfinstruct.own import is_own
+from selfinstruct.own import DEFAULT, is_own
 from selfinstruct.recipes import ORIGINAL, RECIPES
-from selfinstruct.steps import judging
+from selfinstruct.sources import OF_DOCUMENTS, SOURCES
+from selfinstruct.steps import BUILT_IN, OF_JUDGE, STEPS, attempts, sampling, stages_of, turns
 from selfinstruct.types import storable
 
 MAX_DEPTH = 64
@@ -59,8 +61,8 @@ def configured(path: Path | None, given: Tree, tell: Callable[[str], None] | Non
     for one in OPTIONS.values():
         if value := os.environ.get(one.variable):
             put(environment, one.place, value.split() if one.is_list else value)
-    # Of these two, an option wins over the other one in the environment or the file.
-    other = {"target": None} if "more" in given else {"more": None} if "target" in given else {}
+    # Of these, an option wins over the others in the environment or the file.
+    other: Tree = {} if given.keys().isdisjoint(AMOUNTS) else dict.fromkeys(AMOUNTS)
 
     def named(place: str) -> str:
         return _named(place, given, path)
@@ -140,12 +142,12 @@ def _unheard_variables() -> Iterator[str]:
 def _check(config: Config) -> None:
     """Refuse settings that cannot go together. Raises: ConfigError."""
     recipe, model, vllm = config.recipe, config.model, config.starts_vllm
-    known = (*recipe_of(config).stages, *judging.STAGES)
+    known = tuple(dict.fromkeys((*recipe_named(config).stages, *BUILT_IN, *stages_of(config))))
     is_original = recipe.name == ORIGINAL
     original = f"the recipe {ORIGINAL} does as the original code did, which"
     several = config.agreement.answers > 1
     faults = [
-        (config.target is not None and config.more is not None, "target and more: give one of them"),
+        (len(config.amounts) > 1, f"{' and '.join(config.amounts)}: give one of them"),
         *(
             (stage not in known, f"stages.{stage}: the recipe {recipe.name} has no such stage; {unknown(stage, known)}")
             for stage in config.stages
@@ -169,6 +171,19 @@ def _check(config: Config) -> None:
             for stage, role in config.stages.items()
         ),
         (is_original and config.judge.enabled, f"{original} has no judge; leave out judge.enabled"),
+        *_faults_of_steps(config),
+        (
+            "evolve" in config.model_fields_set and "evolve" not in config.recipe.sources,
+            "[evolve] does nothing, since the source is not listed; add 'evolve' to recipe.sources",
+        ),
+        (
+            "quotas" in config.model_fields_set and not config.quotas.over,
+            "[quotas] does nothing without a list; name one of [draw] in quotas.over",
+        ),
+        (
+            "documents" in config.model_fields_set and not {*config.recipe.sources} & {*OF_DOCUMENTS},
+            f"[documents] does nothing, since no source writes about them; add {OF_DOCUMENTS[0]!r} to recipe.sources",
+        ),
         (is_original and config.diversify != "off", f"{original} has no diversify; leave it out"),
         (is_original and bool(config.filters.languages), f"{original} looks at no languages; leave out --language"),
         (
@@ -185,11 +200,70 @@ def _check(config: Config) -> None:
                 "set the temperature of [stages.respond], such as 0.7"
             ),
         ),
+        *(
+            (
+                is_set and recipe.name != "chat",
+                f"{name}: the recipe {recipe.name} asks base models in its own way; it needs the recipe chat",
+            )
+            for name, is_set in (
+                ("recipe.with_answer", recipe.with_answer),
+                ("recipe.reasoning", recipe.reasoning != "free"),
+                ("constraints.share", config.constraints.share != "0"),
+                *((f"recipe.sources: {source}", True) for source in config.recipe.sources if source in SOURCES),
+            )
+        ),
+        (
+            recipe.with_answer and not several,
+            "recipe.with_answer needs several answers to compare; set agreement.answers, such as 5",
+        ),
+        *(
+            (
+                name not in known_kinds,
+                f"constraints: no such kind {name!r}; {unknown(name, known_kinds)}",
+            )
+            for known_kinds in ((*KINDS, "ifeval"),)
+            for name in (*config.constraints.kinds, *config.constraints.leave_out)
+        ),
+        (
+            config.constraints.share != "0" and not kinds_of(config.constraints.kinds, config.constraints.leave_out),
+            "constraints.leave_out leaves no kind",
+        ),
+        (
+            "constraints" in config.model_fields_set and config.constraints.share == "0",
+            "[constraints] does nothing at a share of 0; set constraints.share, such as 0.5",
+        ),
         (config.filters.min_words > config.filters.max_words, "filters.min_words is larger than filters.max_words"),
     ]
     for is_broken, fault in faults:
         if is_broken:
             raise ConfigError(fault)
+
+
+def _faults_of_steps(config: Config) -> Iterator[tuple[bool, str]]:
+    """What is wrong with the steps that ask several times, each as (it is, in words)."""
+    listed, recipe = config.recipe.steps, recipe_named(config)
+    for step in (sampling.SAMPLE, attempts.ATTEMPTS, turns.TURNS):
+        is_original = config.recipe.name == ORIGINAL and step in listed
+        yield (
+            is_original,
+            f"the recipe {ORIGINAL} does as the original code did, which has no step {step}; leave it out",
+        )
+        does_nothing = step in config.model_fields_set and step not in listed
+        yield does_nothing, f"[{step}] does nothing, since the step is not listed; add {step!r} to recipe.steps"
+    names = [step for step in listed if step in {DEFAULT, *STEPS}]
+    if turns.TURNS in names[:-1]:
+        yield True, f"recipe.steps: {turns.TURNS} goes on from what the others leave; list it after {names[-1]}"
+    for stage in config.sample.stages:
+        is_taken = stage in (*recipe.stages, *OF_JUDGE, *attempts.STAGES, *turns.STAGES)
+        yield is_taken, f"sample.stages: {stage} is the name of another stage; give it one of its own"
+        is_unknown = stage != sampling.SAMPLE and stage not in config.stages
+        yield is_unknown, f"sample.stages: {stage} has no table [stages.{stage}] that names its model"
+    several = [stage for stage in stages_of(config) if stage in attempts.STAGES and config.attempts.answers > 1]
+    if config.sample.answers > 1 + len(config.sample.stages):
+        several += [stage for stage in stages_of(config) if stage in config.sample.stages]
+    for stage in several:
+        is_zero = not config.is_offline and sampling_of(config, recipe, stage).get("temperature") == 0
+        yield is_zero, f"stages.{stage}: at temperature 0 all answers are the same; set another one, such as 0.7"
 
 
 def _named(place: str, given: Tree, path: Path | None) -> str:
@@ -215,7 +289,7 @@ def _fault(error: ValidationError, named: Callable[[str], str], path: Path | Non
     said = str(first["msg"]).removeprefix("Value error, ")
     wants = "wants" if "Input should be '" in said else "should be"
     message = _WORDS.get(first["type"], said.replace("Input should be", wants, 1))
-    line = f"{named(place)}: {message}"
+    line = f"{named(place)}: {message}" if place else f"{path or 'configuration'}: {message}"
     if place == "seed" and isinstance(value, str) and not value.strip().isdigit():
         return f"{line}, found {value!r}; did you mean --seeds {value}?"
     if not _NEVER_SHOWN.isdisjoint(first["loc"]) or not isinstance(value, str | int | float):
@@ -240,6 +314,7 @@ _WORDS = {
     "tuple_type": "wants a list",
     "missing": "is missing",
     "string_too_short": "is empty",
+    "too_short": "names none; wanted is one at least",
 }
 """Faults by pydantic's names for them, in words that do not speak of Python."""
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from selfinstruct import steps
 from selfinstruct.config.sections import Config, Role, Sampling
 from selfinstruct.errors import ConfigError
 from selfinstruct.models.budget import Limits
@@ -14,8 +15,8 @@ from selfinstruct.models.prices import Price, listed_price
 from selfinstruct.models.urls import as_base_url
 from selfinstruct.own import installed
 from selfinstruct.recipes import RECIPES, Recipe, own_recipe
-from selfinstruct.settings import Settings
-from selfinstruct.steps import judging
+from selfinstruct.settings import PoolSettings, Settings
+from selfinstruct.steps import stages_of
 from selfinstruct.types import StageModel
 
 DEFAULT_CONCURRENCY = 32
@@ -24,7 +25,7 @@ _VARIABLE = re.compile(r"\$\{([^{}]*)\}")
 """Where a header gets its value, or a part of it, from the environment."""
 
 
-def recipe_of(config: Config) -> Recipe:
+def recipe_named(config: Config) -> Recipe:
     """The recipe that a configuration names: a built-in one, the user's own as `FILE.py:NAME`, or a package's.
 
     Raises:
@@ -41,20 +42,15 @@ def recipe_of(config: Config) -> Recipe:
 
 
 def stages_in_use(config: Config) -> tuple[str, ...]:
-    """The stages of the recipe, and those of the judge as far as they are switched on."""
-    judge = config.judge
-    more = judging.STAGES if judge.enabled and judge.revise else judging.STAGES[:1] if judge.enabled else ()
-    return (*recipe_of(config).stages, *more)
+    """The stages of the recipe, and those at which the steps ask."""
+    return (*recipe_named(config).stages, *stages_of(config))
 
 
 def stage_models(
-    config: Config, recipe: Recipe, model: str, context_length: int | None = None
+    config: Config, recipe: Recipe, of: PoolSettings, model: str, context_length: int | None = None
 ) -> dict[str, StageModel]:
-    """Which model answers each stage of a recipe and those of the judge, and how it samples.
-
-    The judge is there even when it is switched off: rounds that were planned with it may still need it.
-    """
-    api = dict.fromkeys(recipe.stages, recipe.api) | dict.fromkeys(judging.STAGES, judging.API)
+    """Which model answers each stage of a recipe and of the steps in these settings, and how it samples."""
+    api = dict.fromkeys(recipe.stages, recipe.api) | dict.fromkeys(stages_of(of), steps.API)
     return {
         stage: StageModel(
             role_of(config, stage).name or model, api[stage], sampling_of(config, recipe, stage, context_length)
@@ -145,11 +141,11 @@ def prices_of(config: Config, settings: Settings) -> dict[str, Price]:
 
 
 def sampling_of(config: Config, recipe: Recipe, stage: str, context_length: int | None = None) -> dict[str, Any]:
-    """The recipe's parameters of a stage, those of [model] and [stages.X] over them.
+    """The parameters of a stage by its recipe or step, those of [model] and [stages.X] over them.
 
     An answer gets at most half of a short context, unless its length is configured.
     """
-    sampling = dict({**recipe.sampling, **judging.DEFAULT_SAMPLING}[stage])
+    sampling = dict(recipe.sampling.get(stage) or steps.sampling_at(stage, config))
     if context_length is not None:
         most = max(1, context_length // 2)
         sampling["max_tokens"] = min(sampling.get("max_tokens", most), most)

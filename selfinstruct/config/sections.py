@@ -18,9 +18,9 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, field_validator
 from pydantic.fields import FieldInfo
 
-from selfinstruct.config import DEFAULT_POOL
+from selfinstruct.config import DEFAULT_POOL, LIMITS
 from selfinstruct.config.habits import ConfigPlaces, server_meant
-from selfinstruct.errors import ConfigError, nearest, unknown
+from selfinstruct.errors import ConfigError, nearest, option_name, unknown
 from selfinstruct.given_files import read_text
 from selfinstruct.models.urls import as_base_url
 from selfinstruct.own import defined, file_and_name, stored_name
@@ -32,6 +32,8 @@ BACKENDS = "offline, openai, vllm, or FILE.py:FUNCTION"
 OFFLINE_MODEL = "offline"
 DEFAULT_TARGET = 200
 MOST_TASKS = 10**9
+AMOUNTS = ("target", "target_rows", "more")
+"""Settings of which one may say how far a run goes."""
 
 
 class Sampling(Section):
@@ -223,7 +225,8 @@ class Config(PoolSettings):
     )
     seeds: Path | None = setting(
         None,
-        "seeds of a new pool: a file, or `en` or `zh` for those of the package; the 175 English ones if not given",
+        "seeds of a new pool: a file, `hf://OWNER/NAME`, or `en` or `zh` for those of the package; the 175 English "
+        "ones if not given",
         "seeds",
         "PATH",
     )
@@ -232,8 +235,15 @@ class Config(PoolSettings):
     )
     target: Whole | None = setting(
         None,
-        "stop at this many generated tasks in all; 200 if `more` is not given either",
+        "stop at this many generated tasks in all; 200 if neither rows nor `more` are given",
         "target",
+        ge=1,
+        le=MOST_TASKS,
+    )
+    target_rows: Whole | None = setting(
+        None,
+        "stop at this many rows of generated tasks in all; the last task may bring some more",
+        "target_rows",
         ge=1,
         le=MOST_TASKS,
     )
@@ -284,9 +294,14 @@ class Config(PoolSettings):
         try:
             source = self._sources.get(path) or read_text(Path(path), "a file of Python")
             self._sources[path] = source
-            return OwnCode(stored_name(source, name), source, defined(source, name, path))
+            return OwnCode(stored_name(source, name, path), source, defined(source, name, path))
         except ConfigError as error:
             raise ConfigError(f"{place}: {error}") from error
+
+    @property
+    def amounts(self) -> list[str]:
+        """What is given of the settings that say how far a run goes."""
+        return [name for name in AMOUNTS if getattr(self, name) is not None]
 
     @property
     def starts_vllm(self) -> bool:
@@ -360,7 +375,7 @@ class Option:
     def group(self) -> str:
         """Where `--help` lists it; follows from its table, and at the top of the file from this list."""
         table, _, key = self.place.rpartition(".")
-        return _GROUPS.get(table or key, "Limits and pace")
+        return _GROUPS.get(table or key, LIMITS)
 
     @property
     def is_list(self) -> bool:
@@ -382,13 +397,8 @@ class Option:
 _GROUPS: Mapping[str, str] = {
     **dict.fromkeys(("pool", "seeds", "skip_faulty_seeds", "seed"), "Pool"),
     "model": "Model",
-    **dict.fromkeys(("target", "more", "recipe", "filters", "diversify"), "What is asked for"),
+    **dict.fromkeys((*AMOUNTS, "recipe", "filters", "diversify"), "What is asked for"),
 }
-
-
-def option_name(name: str) -> str:
-    """An option as it is written on the command line."""
-    return f"--{name.replace('_', '-')}"
 
 
 def _option(place: str, field: FieldInfo) -> Option | None:

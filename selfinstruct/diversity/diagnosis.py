@@ -44,7 +44,12 @@ _MEANINGS: tuple[tuple[tuple[str, ...], str], ...] = (
         ("personal_data",),
         'texts hold personal data: filters.personal_data = "mask" puts placeholders in its place',
     ),
+    (
+        ("quota_full",),
+        "more comes for a combination than its quota still takes, which is no fault; a larger quotas.each takes more",
+    ),
     (("validator_error",), "a check fails with an error: `explain validator_error` shows it; mend the check"),
+    (("step_error",), "a step fails with an error: `explain step_error` shows it; mend the step"),
     (("refusal",), "the model declines to answer: try guidance that leads elsewhere, or another model"),
     (
         ("judged_invalid", "judged_input", "judged_output", "no_agreement"),

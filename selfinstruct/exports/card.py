@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from selfinstruct.exports.chat_template import FAULTS
-from selfinstruct.exports.formats import title
-from selfinstruct.exports.row_files import COLUMNS, TABLES, file_name
+from selfinstruct.exports.formats import alpaca, title
+from selfinstruct.exports.row_files import COLUMNS, NUMBERS, TABLES, file_name
+from selfinstruct.pool.records import Row
 from selfinstruct.types import BEST
 
 _LICENCES = (
@@ -29,7 +30,7 @@ _LICENCES = (
 """A hint by the beginning of a model's name, without its owner; the first that fits."""
 
 _INTRODUCTION = """\
-# Instruction data grown by selfinstruct
+# {title}
 
 {rows:,} rows of {tasks:,} tasks ({origins}): an instruction, an input that may be empty, and an output.
 """
@@ -61,10 +62,39 @@ _JUDGED = """\
 A language model judged each generated row that was made with a judge (see above): whether the task is valid, the input
 suitable and the output correct. It errs in both directions, and did not look for harm.
 """
+_LOAD = """\
+```python
+from datasets import load_dataset
+
+rows = load_dataset("OWNER/NAME")["{split}"]  # the repository, or the path of this folder
+```
+"""
+_CITATION = """\
+## Citation
+
+```bibtex
+@inproceedings{wang2023selfinstruct,
+  title = {Self-Instruct: Aligning Language Models with Self-Generated Instructions},
+  author = {Wang, Yizhong and Kordi, Yeganeh and Mishra, Swaroop and Liu, Alisa and Smith, Noah A. and
+            Khashabi, Daniel and Hajishirzi, Hannaneh},
+  booktitle = {Proceedings of ACL 2023},
+  url = {https://aclanthology.org/2023.acl-long.754},
+  year = {2023}
+}
+```
+"""
 _OFFLINE = """\
 The built-in model `offline` only shows how things work. Its rows are not for training.
 """
 
+_FEATURES = [
+    "dataset_info:", "- config_name: grpo", "  features:", "  - name: prompt", "    list:", "    - name: role",
+    "      dtype: string", "    - name: content", "      dtype: string", "  - name: answer", "    dtype: string",
+    "  - name: constraints", "    dtype: string", "  - name: checker", "    struct:", "    - name: name",
+    "      dtype: string", "    - name: answer", "      dtype: string", "    - name: constraints",
+    "      dtype: string", "  - name: pass_rate", "    dtype: float64",
+]  # fmt: skip
+"""The types of the form grpo: a pass rate that is null in a whole file has none of its own."""
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
 
@@ -79,9 +109,17 @@ def card(
     names: Sequence[str],
     splits: Sequence[str | None],
     rows: Mapping[str, int],
+    examples: Sequence[Row] = (),
 ) -> str:
-    """The card of an export; `rows` are the rows of each file."""
-    return "\n".join([*_head(manifest, names, splits, rows), *_body(manifest, names, splits, rows)])
+    """The card of an export; `rows` are the rows of each file, `examples` a few to show."""
+    return "\n".join([*_head(manifest, names, splits, rows), *_body(manifest, names, splits, rows, examples)])
+
+
+def _title(figures: Mapping[str, Any]) -> str:
+    """What the data is, and who wrote it."""
+    models = sorted({*figures["rows_by_output_model"], *figures["tasks_by_instruction_model"]})
+    named = [_code(name).strip("`") for name in models[:3]]
+    return f"Instruction data by {' and '.join(named) or 'people'}, grown by selfinstruct"
 
 
 def _head(
@@ -89,26 +127,35 @@ def _head(
 ) -> list[str]:
     count = manifest["figures"]["rows"]
     size = next((name for bound, name in _SIZES if count < bound), "1M<n<10M" if count < 10_000_000 else "10M<n<100M")
-    languages = sorted({code for one in manifest["configuration"] for code in one["filters"]["languages"]})
-    lines = ["---", "pretty_name: Instruction data grown by selfinstruct", "license: other"]
+    languages = manifest["figures"]["languages"]
+    lines = ["---", f"pretty_name: {json.dumps(_title(manifest['figures']))}", "license: other"]
     if languages:
         lines += ["language:", *(f"- {json.dumps(code)}" for code in languages)]
     lines += ["task_categories:", "- text-generation", "tags:", "- instruction-tuning", "- self-instruct"]
     lines += ["- synthetic"] if "generated" in manifest["figures"]["tasks_by_origin"] else []
     lines += ["size_categories:", f"- {size}"]
     configs: list[str] = []
+    default = _default(names, splits, rows)
     for name in _configured(names):
         files = [(split or "train", file_name(name, split)) for split in splits]
         filled = [(split, file) for split, file in files if rows[file]]  # a file without rows cannot be loaded
         if not filled:
             continue
-        configs += [f"- config_name: {title(name)}", "  data_files:"]
+        configs += [f"- config_name: {title(name)}", *(["  default: true"] if name == default else [])]
+        configs += ["  data_files:"]
         for split, file in filled:
             configs += [f"  - split: {split}", f"    path: {file}"]
         if name == "csv":  # pandas reads texts such as NA or null as missing ones
-            configs += ["  keep_default_na: false", "  na_values:", '    round: [""]', '    nearest_score: [""]']
+            configs += ["  keep_default_na: false", "  na_values:", *(f'    {name}: [""]' for name in NUMBERS)]
     lines += ["configs:", *configs] if configs else []
+    lines += _FEATURES if any(one.endswith("config_name: grpo") for one in configs) else []
     return [*lines, "---", ""]
+
+
+def _default(names: Sequence[str], splits: Sequence[str | None], rows: Mapping[str, int]) -> str | None:
+    """The configuration that is loaded where none is named; None if no file has rows."""
+    there = [name for name in _configured(names) if any(rows[file_name(name, split)] for split in splits)]
+    return "messages" if "messages" in there else next(iter(there), None)
 
 
 def _configured(names: Sequence[str]) -> Sequence[str]:
@@ -118,16 +165,31 @@ def _configured(names: Sequence[str]) -> Sequence[str]:
 
 
 def _body(
-    manifest: Mapping[str, Any], names: Sequence[str], splits: Sequence[str | None], rows: Mapping[str, int]
+    manifest: Mapping[str, Any],
+    names: Sequence[str],
+    splits: Sequence[str | None],
+    rows: Mapping[str, int],
+    examples: Sequence[Row],
 ) -> list[str]:
     figures = manifest["figures"]
     origins_there = figures["tasks_by_origin"]
     origins = ", ".join(f"{count:,} {origin}" for origin, count in origins_there.items()) or "none"
     written, proposed = figures["rows_by_output_model"], figures["tasks_by_instruction_model"]
     models = sorted({*written, *proposed})
-    lines = [_INTRODUCTION.format(rows=figures["rows"], tasks=figures["tasks"], origins=origins)]
+    lines = [_INTRODUCTION.format(title=_title(figures), rows=figures["rows"], tasks=figures["tasks"], origins=origins)]
     about_seeds = [_SEEDS] if "seed" in origins_there else []
     lines += ([_GROWN] if "generated" in origins_there else []) + about_seeds
+    if default := _default(names, splits, rows):
+        split = next(split for split in splits if rows[file_name(default, split)])
+        lines += [_LOAD.format(split=split or "train")]
+    if examples:
+        texts = (
+            {**({"system": row.system} if row.system else {}), **alpaca(row),
+             **({"turns": [{"user": one.user, "assistant": one.assistant} for one in row.turns]} if row.turns else {})}
+            for row in examples
+        )  # fmt: skip
+        shown = (json.dumps(text, ensure_ascii=False, indent=2) for text in texts)
+        lines += ["## Examples", "", "```json", *shown, "```", ""]
     lines += ["## Files", "", "| file | rows |", "|---|---|"]
     lines += [f"| `{file}` | {rows[file]:,} |" for name in names for file in (file_name(name, one) for one in splits)]
     lines += ["", _FILES]
@@ -136,14 +198,15 @@ def _body(
     if beside := [name for name in names if name not in _configured(names)]:
         loads = (f'`load_dataset("{name}", data_files="{file_name(name, splits[0])}")`' for name in beside)
         lines += [f"`datasets` loads what is no configuration by its file: {', '.join(loads)}.", ""]
-    lines += ["## Figures", "", "| | |", "|---|---|", *_figures(figures), *_left_out(manifest)]
+    lines += ["## Figures", "", "| | |", "|---|---|", *_figures(figures)]
+    lines += [*_by_rule(manifest), *_left_out(manifest)]
     if "chat_template" in manifest:
         lines += _chat_template(manifest["chat_template"])
     if manifest["export"]["split"]:
         lines += ["", _SPLITS]
     lines += ["", "## How it was made", ""]
     for one in manifest["configuration"]:
-        stages = ", ".join(f"{stage} by {_code(about['model'])}" for stage, about in one["stages"].items())
+        stages = ", ".join(f"{stage} by {_asked(about)}" for stage, about in one["stages"].items())
         lines.append(
             f"- recipe `{one['recipe']['name']}` ({stages}); a new instruction was rejected above ROUGE-L "
             f"{one['filters']['rouge_threshold']} to any earlier one; {_judge(one['judge'])}seed {one['seed']}"
@@ -163,7 +226,15 @@ def _body(
     if "generated" in origins_there:
         lines += [_LIMITS, *([_JUDGED] if any(one["judge"]["enabled"] for one in manifest["configuration"]) else [])]
     lines += about_seeds
-    return [*lines, _OFFLINE] if "offline" in models else lines
+    return [*lines, *([_OFFLINE] if "offline" in models else []), _CITATION]
+
+
+def _asked(stage: Mapping[str, Any]) -> str:
+    """The model of a stage and how it was sampled."""
+    sampling = ", ".join(
+        f"{name} {value}" for name, value in stage["sampling"].items() if isinstance(value, int | float)
+    )
+    return f"{_code(stage['model'])}{f' at {sampling}' if sampling else ''}"
 
 
 def _screened(about: Mapping[str, Any]) -> str:
@@ -199,6 +270,8 @@ def _figures(figures: Mapping[str, Any]) -> list[str]:
         f"| rows | {figures['rows']:,} |",
         f"| tasks | {figures['tasks']:,} |",
         f"| rows without input | {figures['rows_without_input']:,} |",
+        *([f"| rows with a system text | {figures['rows_with_system']:,} |"] if figures["rows_with_system"] else []),
+        *([f"| rows with further turns | {figures['rows_with_turns']:,} |"] if figures["rows_with_turns"] else []),
         f"| mean characters of an instruction | {means['instruction']:,.1f} |",
         f"| mean characters of an input, where there is one | {means['input']:,.1f} |",
         f"| mean characters of an output | {means['output']:,.1f} |",
@@ -223,6 +296,12 @@ def _chat_template(found: Mapping[str, Any]) -> list[str]:
     if found["limit"]:
         lines.append(f"| rows above {found['limit']:,} tokens | {found['rows_over_limit']:,} |")
     return lines + [f"| rows `{fault}`: {FAULTS[fault]} | {count:,} |" for fault, count in found["faults"].items()]
+
+
+def _by_rule(manifest: Mapping[str, Any]) -> list[str]:
+    """What each rule gave to the forms of more than outputs."""
+    found = manifest.get("lines_by_rule", {})
+    return [f"| `{name}` by `{rule}` | {n:,} |" for name, rules in found.items() for rule, n in rules.items()]
 
 
 def _left_out(manifest: Mapping[str, Any]) -> list[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from selfinstruct.errors import ConfigError
-from selfinstruct.exports.formats import Wording, asked, turns_answered, turns_asked
+from selfinstruct.exports.formats import Wording, messages
 from selfinstruct.pool.records import Row
 
 FAULTS = {
@@ -25,8 +25,9 @@ FAULTS = {
 }
 """The faults of a row, in words; a row may have several."""
 _SHOWN = 20
-_MARKS = {"system": "qSYSTEMq7q", "user": "qUSERq7q", "assistant": "qANSWERq7q"}
-_MARK = re.compile("|".join(_MARKS.values()))
+_MARKS = {"system": "qSYSTEM{}q7q", "user": "qUSER{}q7q", "assistant": "qANSWER{}q7q"}
+"""What stands for the text of a turn, by role; with the turn's place in the conversation."""
+_MARK = re.compile("|".join(mark.format(r"\d+") for mark in _MARKS.values()))
 _DATE = "26 Jul 2024"
 """Some templates write a date. With a fixed one the figures do not change from day to day."""
 _CLOCK = "strftime_now"
@@ -48,15 +49,14 @@ class ChatTemplate:
         self._sha256 = hashlib.sha256(own.encode()).hexdigest()
         self._template = _STOPPED + own if _CLOCK in own else own
         self._special = _any_of({*self._tokenizer.all_special_tokens, *_marks(self._tokenizer, own)})
-        roles = ["system", "user", "assistant"] if wording.system else ["user", "assistant"]
+        self._frames: dict[tuple[str, ...], str] = {}
         try:
-            self._frame = self._render([{"role": role, "content": _MARKS[role]} for role in roles])
+            self._frame(("system", "user", "assistant") if wording.system else ("user", "assistant"))
         except self._errors as error:
             hint = "; leave out --system if it takes none" if wording.system else ""
             raise ConfigError(
                 f"--tokenizer {name}: its chat template refuses a plain conversation ({error}){hint}"
             ) from error
-        self._copies = {role: self._frame.count(_MARKS[role]) for role in roles}
         self._lengths = array("l")
         self._learned = 0
         self._faults: Counter[str] = Counter()
@@ -65,27 +65,34 @@ class ChatTemplate:
     def tokens(self, row: Row) -> int:
         """The tokens of a row in the template; 0 if the template refuses it."""
         try:
-            return len(self._encode(self._render(turns_asked(row, self._wording) + turns_answered(row))))
+            return len(self._encode(self._render(messages(row, self._wording))))
         except self._errors:
             return 0
 
     def count(self, row: Row) -> None:
         """Render a row and count its tokens and faults."""
-        before, answer = turns_asked(row, self._wording), turns_answered(row)
+        turns = messages(row, self._wording)
+        roles, texts = tuple(turn["role"] for turn in turns), [turn["content"] for turn in turns]
+        answers = [place for place, role in enumerate(roles) if role == "assistant"]
         try:
-            whole = self._render(before + answer)
-            prompt = self._render(before, add_generation_prompt=True)
+            whole = self._render(turns)
+            pieces = [
+                (self._render(turns[:place], add_generation_prompt=True), self._render(turns[: place + 1]))
+                for place in answers
+            ]
+            frame = self._frame(roles)
         except self._errors:
             self._note(["refused"], row)
             return
-        tokens, begin = self._encode(whole), self._encode(prompt)
+        tokens = self._encode(whole)
         self._lengths.append(len(tokens))
-        faults = self._faults_of(whole, {turn["role"]: turn["content"] for turn in before + answer})
-        if tokens[: len(begin)] == begin:
-            self._learned += len(tokens) - len(begin)
+        faults = _faults_of(whole, frame, dict(zip(_marks_of(roles), texts, strict=True)))
+        encoded = [(self._encode(prompt), self._encode(answered)) for prompt, answered in pieces]
+        if all(tokens[: len(begin)] == begin for begin, _ in encoded):
+            self._learned += sum(len(end) - len(begin) for begin, end in encoded)
         else:
             faults.append("prompt_differs")
-        if self._special.search(asked(row)) or self._special.search(row.instance.output):
+        if any(map(self._special.search, texts)):
             faults.append("special_tokens")
         self._note(faults, row)
 
@@ -112,22 +119,12 @@ class ChatTemplate:
             "examples": {fault: self._examples[fault] for fault in FAULTS if fault in self._examples},
         }
 
-    def _faults_of(self, whole: str, texts: Mapping[str, str]) -> list[str]:
-        """Compare the rendered row with the template's frame, filled with the texts."""
-        by_mark = {mark: texts[role] for role, mark in _MARKS.items() if role in texts}
-        faults = {"doubled" for role in texts if self._copies[role] > 1}
-        if whole == _MARK.sub(lambda found: by_mark[found[0]], self._frame):
-            return sorted(faults | {"swallowed" for role in texts if not self._copies[role]})
-        for role, text in texts.items():
-            others = {**by_mark, _MARKS[role]: ""}
-            elsewhere = _MARK.sub(lambda found: others[found[0]], self._frame)  # noqa: B023 - used in this turn
-            found = whole.count(text) - elsewhere.count(text)
-            if found > 1:
-                faults.add("doubled")
-            elif found < 1:
-                stripped = text.strip()
-                faults.add("trimmed" if stripped != text and stripped in whole else "swallowed")
-        return sorted(faults or {"swallowed"})
+    def _frame(self, roles: tuple[str, ...]) -> str:
+        """What the template writes around the texts of a conversation with these turns."""
+        if roles not in self._frames:
+            marks = zip(roles, _marks_of(roles), strict=True)
+            self._frames[roles] = self._render([{"role": role, "content": mark} for role, mark in marks])
+        return self._frames[roles]
 
     def _note(self, faults: Sequence[str], row: Row) -> None:
         self._faults.update(faults)
@@ -145,6 +142,28 @@ class ChatTemplate:
 
     def _encode(self, text: str) -> list[int]:
         return list(self._tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+
+
+def _marks_of(roles: Sequence[str]) -> list[str]:
+    return [_MARKS[role].format(place) for place, role in enumerate(roles)]
+
+
+def _faults_of(whole: str, frame: str, texts: Mapping[str, str]) -> list[str]:
+    """Compare the rendered row with the template's frame, filled with the texts by their marks."""
+    copies = {mark: frame.count(mark) for mark in texts}
+    faults = {"doubled" for mark in texts if copies[mark] > 1}
+    if whole == _MARK.sub(lambda found: texts.get(found[0], found[0]), frame):
+        return sorted(faults | {"swallowed" for mark in texts if not copies[mark]})
+    for mark, text in texts.items():
+        others = {**texts, mark: ""}
+        elsewhere = _MARK.sub(lambda found: others.get(found[0], found[0]), frame)  # noqa: B023 - used in this turn
+        found = whole.count(text) - elsewhere.count(text)
+        if found > 1:
+            faults.add("doubled")
+        elif found < 1:
+            stripped = text.strip()
+            faults.add("trimmed" if stripped != text and stripped in whole else "swallowed")
+    return sorted(faults or {"swallowed"})
 
 
 def _marks(tokenizer: Any, template: str) -> Iterator[str]:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from selfinstruct.errors import ConfigError
 from selfinstruct.exports.splits import BRIDGES, Sides
-from selfinstruct.pool.records import Row, Used
+from selfinstruct.pool.records import Row, StoredSample, Used
 from selfinstruct.seeds.benchmarks import free_name
 from selfinstruct.similarity.index import Index
-from selfinstruct.types import Exclusion, Origin
+from selfinstruct.types import Exclusion, Instance, Origin
 
 if TYPE_CHECKING:
     from selfinstruct.checks.contaminated import Excluded, NearExcluded
@@ -41,7 +41,7 @@ class Choice:
     one_instance: bool = False
     """Only the first instance of each task that is not left out for another reason."""
     min_chars: int | None = None
-    """Of instruction, input and output together."""
+    """Of instruction, input, output and further turns together."""
     max_chars: int | None = None
     max_tokens: int | None = None
     """Of the row in the tokenizer's chat template."""
@@ -59,15 +59,11 @@ class Choice:
         return ("generated", "seed") if self.include_seeds and self.origin == "generated" else (self.origin,)
 
     def check(self) -> None:
-        """Check the bounds.
+        """Check the bounds, whose kinds are right.
 
         Raises:
-            ConfigError: a bound lets nothing through.
+            ConfigError: they let nothing through.
         """
-        for name in ("min_chars", "max_chars", "max_tokens", "limit"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ConfigError(f"--{name.replace('_', '-')}: {value} given, wanted 1 or more")
         if self.min_chars is not None and self.max_chars is not None and self.min_chars > self.max_chars:
             raise ConfigError(f"--min-chars {self.min_chars} is more than --max-chars {self.max_chars}: no row is left")
 
@@ -94,11 +90,15 @@ class Screen:
             return None
         if self._last[0] != row.task_id:
             self._last = (row.task_id, self._excluded.near(row.instruction))
-        found = self._last[1] or self._excluded.near_instance(row.instruction, row.instance.input, row.instance.output)
+        return self._last[1] or self._excluded.near_instance(row.instruction, row.input, row.output, row.turns)
+
+    def has(self, row: Row) -> bool:
+        """Whether a row is near a text, and counts then."""
+        found = self.near(row)
         if found is not None:
             self.hits[found.exclusion.id] += 1
             self.rows[row.id] = f"{found.exclusion.name} row {found.row}"
-        return found
+        return found is not None
 
     def to_json(self, used: Sequence[Used]) -> list[dict[str, Any]]:
         """The exclusions of the pool and of this export as in the manifest, by name.
@@ -153,7 +153,7 @@ def places_of(
     last_taken = -1
     for row in rows:
         reason = _reason(row, choice, sides, tokens)
-        if not reason and screen is not None and screen.near(row) is not None:
+        if not reason and screen is not None and screen.has(row):
             reason = CONTAMINATED
         if not reason and choice.one_instance:
             if row.position == last_taken:
@@ -173,14 +173,23 @@ def places_of(
     return places
 
 
+def with_fitting(row: Row, choice: Choice, tokens: Callable[[Row], int] | None, screen: Screen) -> Row:
+    """The row without the texts of other answers for which it would be left out; whether they are right stays."""
+
+    def fits(one: StoredSample) -> bool:
+        other = row._replace(instance=Instance(row.input, one.output))
+        return not _reason(other, choice, None, tokens) and screen.near(other) is None
+
+    return row._replace(samples=tuple(one if fits(one) else one._replace(output="") for one in row.samples))
+
+
 def _reason(row: Row, choice: Choice, sides: Sides | None, tokens: Callable[[Row], int] | None) -> str:
     if sides is not None and sides.of(row.position) is None:
         return BRIDGES
     if choice.min_chars is not None or choice.max_chars is not None:
-        characters = len(row.instruction) + len(row.instance.input) + len(row.instance.output)
-        if choice.min_chars is not None and characters < choice.min_chars:
+        if choice.min_chars is not None and row.characters < choice.min_chars:
             return "too_few_characters"
-        if choice.max_chars is not None and characters > choice.max_chars:
+        if choice.max_chars is not None and row.characters > choice.max_chars:
             return "too_many_characters"
     if choice.max_tokens is not None and tokens is not None and tokens(row) > choice.max_tokens:
         return "too_many_tokens"

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from selfinstruct.exports.formats import Wording
 from selfinstruct.exports.row_files import file_name
 
 _ALPACA: Mapping[str, Any] = {"columns": {"prompt": "instruction", "query": "input", "response": "output"}}
@@ -15,7 +16,10 @@ _LLAMA_FACTORY: Mapping[str, Mapping[str, Any]] = {
     "sharegpt": {
         "formatting": "sharegpt",
         "columns": {"messages": "conversations"},
-        "tags": {"role_tag": "from", "content_tag": "value", "user_tag": "human", "assistant_tag": "gpt"},
+        "tags": {
+            "role_tag": "from", "content_tag": "value", "user_tag": "human", "assistant_tag": "gpt",
+            "system_tag": "system",
+        },
     },
     "messages": {
         "formatting": "sharegpt",
@@ -26,7 +30,11 @@ _LLAMA_FACTORY: Mapping[str, Mapping[str, Any]] = {
         },
     },
     "prompt-completion-plain": _PROMPT,
-    "parquet": _ALPACA,
+    "parquet": {"columns": {**_ALPACA["columns"], "system": "system"}},
+    "preference-plain": {
+        "ranking": True, "columns": {"prompt": "prompt", "chosen": "chosen", "rejected": "rejected"}
+    },
+    "kto-plain": {"columns": {**_PROMPT["columns"], "kto_tag": "label"}},
 }  # fmt: skip
 """The entry of each form for LLaMA-Factory, which cannot read the others, or not well.
 
@@ -57,6 +65,7 @@ _AXOLOTL: Mapping[str, tuple[str, str]] = {
     "alpaca": ("json", "    type: alpaca\n"),
     "parquet": ("parquet", "    type: alpaca\n"),
     "prompt-completion-plain": ("json", _PLAIN),
+    "reasoning": ("json", _CHAT.format(field="messages", role="role", content="content")),
 }
 """The entry of each form for axolotl, the best first."""
 
@@ -88,30 +97,43 @@ dataset_prepared_path: ../axolotl-prepared
 """
 
 
-def dataset_info(names: Sequence[str], splits: Sequence[str | None], system: str) -> str:
-    """The text of `dataset_info.json` for LLaMA-Factory."""
+def dataset_info(names: Sequence[str], splits: Sequence[str | None], wording: Wording, rows: Mapping[str, int]) -> str:
+    """The text of `dataset_info.json` for LLaMA-Factory; `rows` are those of each file."""
     found: dict[str, Any] = {}
     for name in names:
-        about = _LLAMA_FACTORY.get(name)
+        as_text = name == "reasoning" and wording.reasoning == "think"
+        about = _LLAMA_FACTORY.get("messages" if as_text else name)
         if about is None:
             continue
-        if name == "sharegpt" and system:
-            about = {**about, "columns": {**about["columns"], "system": "system"}}
-        for split in splits:
+        for split in _filled(name, splits, rows):
             file = file_name(name, split)
             title = "selfinstruct_" + "_".join([name.replace("-", "_"), *([split] if split else [])])
             found[title] = {"file_name": file, **about}
     return json.dumps(found, indent=2, ensure_ascii=False) + "\n"
 
 
+def _filled(name: str, splits: Sequence[str | None], rows: Mapping[str, int]) -> list[str | None]:
+    """The sides on which a form has rows: trainers fail on empty files."""
+    return [split for split in splits if rows[file_name(name, split)]]
+
+
 def axolotl(
-    names: Sequence[str], splits: Sequence[str | None], trained: str | None = None, sequence_len: int = 2048
+    names: Sequence[str],
+    splits: Sequence[str | None],
+    rows: Mapping[str, int],
+    trained: str | None = None,
+    sequence_len: int = 2048,
+    *,
+    has_systems: bool = False,
 ) -> str | None:
     """A configuration for axolotl that trains on one side and tests on the others.
 
-    None if it can read none of the forms, or the side to train on has no rows.
+    None if it can read none of the forms, or the side to train on has no rows. Where rows have system texts, it is not
+    for a table, of which axolotl would not read them.
     """
-    name = next((name for name in _AXOLOTL if name in names), None)
+    readable = [name for name in _AXOLOTL if not (has_systems and name == "parquet")]
+    name = next((name for name in readable if name in names), None)
+    splits = [] if name is None else _filled(name, splits, rows)
     if name is None or trained not in splits:
         return None
     datasets = "datasets:\n" + _axolotl_dataset(name, trained)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from selfinstruct.errors import ConfigError
 from selfinstruct.own import in_words, named, raised
@@ -15,16 +15,21 @@ END = "<|endoftext|>"
 """The end of a completion of the form self-instruct, as in the files of the original."""
 
 
+ReasoningIn = Literal["field", "think"]
+
+
 @dataclass(frozen=True, slots=True)
 class Wording:
     """What an export adds to the texts of a row."""
 
     system: str = ""
-    """A system text, for forms with a place for it; empty: none."""
+    """A system text for rows without one of their own, in forms with a place for it; empty: none."""
     mixed_prompts: bool = False
     """Vary the wording and layout of the prompts of the form self-instruct from row to row."""
     csv_safe: bool = False
     """Put ' before a text in CSV that a spreadsheet would run as a formula."""
+    reasoning: ReasoningIn = "field"
+    """Where the form reasoning has it: in `reasoning_content` beside the answer, or between <think> tags before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,33 +84,68 @@ def prompt_completion_plain(row: Row) -> dict[str, Any]:
     return {"prompt": asked(row) + "\n\n", "completion": row.instance.output}
 
 
-def _sharegpt(wording: Wording) -> Form:
-    system = {"system": wording.system} if wording.system else {}
+_SPEAKERS = {"system": "system", "user": "human", "assistant": "gpt"}
+"""Who speaks in ShareGPT, by role."""
 
+
+def _sharegpt(wording: Wording) -> Form:
     def sharegpt(row: Row) -> dict[str, Any]:
-        turns = [{"from": "human", "value": asked(row)}, {"from": "gpt", "value": row.instance.output}]
-        return {"conversations": turns, **system}
+        turns = messages(row, wording)
+        return {"conversations": [{"from": _SPEAKERS[one["role"]], "value": one["content"]} for one in turns]}
 
     return sharegpt
 
 
+def _without_system(form: Form) -> Form:
+    """A form with no place for a system text: a row that has its own is left out, or its answer would lack a reason."""
+    return lambda row: Unfit("system") if row.system else form(row)
+
+
 def turns_asked(row: Row, wording: Wording) -> list[dict[str, str]]:
-    """The turns before the answer: the system text, if there is one, and the turn of the user."""
-    system = [{"role": "system", "content": wording.system}] if wording.system else []
+    """The turns before the first answer: the system text, if there is one, and the turn of the user."""
+    text = row.system or wording.system
+    system = [{"role": "system", "content": text}] if text else []
     return [*system, {"role": "user", "content": asked(row)}]
 
 
-def turns_answered(row: Row) -> list[dict[str, str]]:
-    """The answer as a turn."""
-    return [{"role": "assistant", "content": row.instance.output}]
+def messages(row: Row, wording: Wording) -> list[dict[str, str]]:
+    """The whole conversation, which ends with an answer."""
+    said = [("assistant", row.output)]
+    for turn in row.turns:
+        said += [("user", turn.user), ("assistant", turn.assistant)]
+    return [*turns_asked(row, wording), *({"role": role, "content": text} for role, text in said)]
 
 
 def _messages(wording: Wording) -> Form:
-    return lambda row: {"messages": turns_asked(row, wording) + turns_answered(row)}
+    return lambda row: {"messages": messages(row, wording)}
 
 
 def _prompt_completion(wording: Wording) -> Form:
-    return lambda row: {"prompt": turns_asked(row, wording), "completion": turns_answered(row)}
+    """All that comes before the last answer, and that answer."""
+
+    def prompt_completion(row: Row) -> dict[str, Any]:
+        *before, last = messages(row, wording)
+        return {"prompt": before, "completion": [last]}
+
+    return prompt_completion
+
+
+def _gemini(wording: Wording) -> Form:
+    """The form for supervised tuning of Gemini models: `contents`, and `systemInstruction` if there is a system text.
+
+    Source: Google Cloud, "Prepare supervised fine-tuning data for Gemini models", its dataset example.
+    """
+
+    def content(text: str) -> dict[str, Any]:
+        return {"parts": [{"text": text}]}
+
+    def gemini(row: Row) -> dict[str, Any]:
+        text, roles = row.system or wording.system, {"user": "user", "assistant": "model"}
+        system = {"systemInstruction": content(text)} if text else {}
+        turns = [(roles.get(one["role"]), content(one["content"])) for one in messages(row, wording)]
+        return {**system, "contents": [{"role": role, **said} for role, said in turns if role]}
+
+    return gemini
 
 
 def _self_instruct(wording: Wording) -> Form:
@@ -127,12 +167,14 @@ Form = Callable[[Row], dict[str, Any] | Unfit]
 """Makes one JSON object of a row."""
 
 FORMATS: Mapping[str, Callable[[Wording], Form]] = {
-    "alpaca": lambda _: alpaca,
+    "alpaca": lambda _: _without_system(alpaca),
     "sharegpt": _sharegpt,
     "messages": _messages,
     "prompt-completion": _prompt_completion,
-    "prompt-completion-plain": lambda _: prompt_completion_plain,
-    "self-instruct": _self_instruct,
+    "prompt-completion-plain": lambda _: _without_system(prompt_completion_plain),
+    "self-instruct": lambda wording: _without_system(_self_instruct(wording)),
+    "gemini-tuning": _gemini,
+    "mlx": _messages,
 }
 """By name of a form: the function that makes it for a wording."""
 

@@ -5,29 +5,40 @@ from __future__ import annotations
 import hashlib
 import platform
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import selfinstruct
+from selfinstruct.checks.instruction_language import SAMPLE, likely_language
+from selfinstruct.checks.output_language import plain_language
 from selfinstruct.diversity.figures import diversity, evenly
+from selfinstruct.errors import ConfigError
 from selfinstruct.pool.records import Row
 
+_Item = TypeVar("_Item")
 MOST_COMPARED = 10_000
 """Instructions that the diversity is computed from; of more, evenly spaced ones are taken."""
 
 
-class Spaced:
+LEAST_SHARE = 0.1
+"""The share of the rows whose language is told from which on a language is named."""
+_BEGINNING = 1000
+"""Characters of a row that its language is told by."""
+
+
+class Spaced(Generic[_Item]):
     """Evenly spaced items of a stream: all of a short one, else between half of `most` and `most`."""
 
-    def __init__(self, most: int = MOST_COMPARED) -> None:
-        self.items: list[tuple[str, str, float | None]] = []
+    def __init__(self, most: int) -> None:
+        self.items: list[_Item] = []
         self._most = most
         self._step = 1
         self._seen = 0
 
-    def add(self, item: tuple[str, str, float | None]) -> None:
+    def add(self, item: _Item) -> None:
         """Take the next item of the stream, or skip it."""
         if self._seen % self._step == 0:
             if len(self.items) == self._most:
@@ -46,12 +57,16 @@ class Figures:
         """By side of the split; None without a split."""
         self.tasks = 0
         self.without_input = 0
+        self.with_system = 0
+        self.with_turns = 0
         self.origins: Counter[str] = Counter()
         self.instruction_models: Counter[str] = Counter()
         self.output_models: Counter[str] = Counter()
-        self._characters = [0, 0, 0]
+        self._of_instructions = self._of_inputs = self._of_outputs = 0
+        """Characters."""
         self._last_task = ""
-        self._instructions = Spaced()
+        self._instructions: Spaced[tuple[str, str, float | None]] = Spaced(MOST_COMPARED)
+        self._sample: Spaced[Row] = Spaced(SAMPLE)
 
     def count(self, row: Row, split: str | None) -> None:
         """Count a row; the rows of a task follow each other."""
@@ -65,15 +80,21 @@ class Figures:
                 self.instruction_models[row.model] += 1
         if row.output_model is not None:
             self.output_models[row.output_model] += 1
-        self.without_input += not row.instance.input
-        for place, text in enumerate((row.instruction, row.instance.input, row.instance.output)):
-            self._characters[place] += len(text)
+        given = len(row.instance.input)
+        self.without_input += not given
+        self.with_system += bool(row.system)
+        self.with_turns += bool(row.turns)
+        self._sample.add(row)
+        self._of_instructions += len(row.instruction)
+        self._of_inputs += given
+        self._of_outputs += len(row.instance.output)
 
     def to_json(self) -> dict[str, Any]:
         """The figures as in the manifest. Means are over rows; that of the input over rows with an input."""
         rows = self.rows.total()
         divisors = (rows, rows - self.without_input, rows)
-        means = [round(total / max(1, by), 4) for total, by in zip(self._characters, divisors, strict=True)]
+        totals = (self._of_instructions, self._of_inputs, self._of_outputs)
+        means = [round(total / max(1, by), 4) for total, by in zip(totals, divisors, strict=True)]
         splits = {name: count for name, count in self.rows.items() if name is not None}
         return {
             "rows": rows,
@@ -81,11 +102,31 @@ class Figures:
             "tasks": self.tasks,
             "tasks_by_origin": dict(sorted(self.origins.items())),
             "rows_without_input": self.without_input,
+            "rows_with_system": self.with_system,
+            "rows_with_turns": self.with_turns,
+            "languages": languages_of_rows(
+                [f"{row.instruction}\n{row.input}\n{row.output}"[:_BEGINNING] for row in self._sample.items]
+            ),
             "mean_characters": dict(zip(("instruction", "input", "output"), means, strict=True)),
             "tasks_by_instruction_model": dict(sorted(self.instruction_models.items())),
             "rows_by_output_model": dict(sorted(self.output_models.items())),
             "diversity": diversity(evenly(self._instructions.items)).to_json(),
         }
+
+
+def languages_of_rows(texts: Sequence[str]) -> list[str]:
+    """The codes (ISO 639-1) of the languages that a tenth of these texts are in, and two or more, in order.
+
+    Plain words and scripts tell most of them; where they do not, the detector of the extra `languages` does, if it is
+    there. None is named where too few can be told.
+    """
+    found = Counter(filter(None, map(plain_language, texts)))
+    if found.total() * 2 < len(texts):
+        with suppress(ConfigError):  # the detector is not installed
+            found = Counter(filter(None, map(likely_language, texts)))
+    if found.total() * 2 < len(texts):
+        return []
+    return sorted(code for code, count in found.items() if count >= max(2, LEAST_SHARE * found.total()))
 
 
 def describe(path: Path) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,20 +13,32 @@ import orjson
 
 from selfinstruct.errors import ConfigError
 from selfinstruct.exports.formats import FORMATS, Unfit, Wording, form_named, title
+from selfinstruct.exports.more_forms import MORE_FORMS, Answers
 from selfinstruct.own import in_words
 from selfinstruct.pool.records import Row
+from selfinstruct.types import Turn
 
-Write = Callable[[Row], Unfit | None]
-"""Writes a row, or returns why this form cannot carry it."""
+Write = Callable[[Row], Unfit | Sequence[str]]
+"""Writes a row; the rule that made each of its lines, or why there are none. Most forms know no rules."""
+ONE_LINE = ("",)
 
 COLUMNS = (
     "task_id", "instance", "origin", "round", "parents", "model", "output_model", "recipe", "nearest_score",
-    "is_classification", "instruction", "input", "output",
+    "is_classification", "instruction", "input", "output", "valid_score", "input_score", "output_score", "topic",
+    "source", "system", "weak_share", "strong_share", "drawn", "turns",
 )  # fmt: skip
-"""The columns of the tables: the lineage of a row, then its texts."""
+"""The columns of the tables: the lineage of a row, its texts, what was said of it."""
+NUMBERS = (
+    "round", "nearest_score", "valid_score", "input_score", "output_score", "weak_share", "strong_share"
+)  # fmt: skip
+"""Those that hold a number or nothing."""
+TURN = ("user", "assistant")
+"""What a table holds of a turn after the output: a list of structs in Parquet, JSON in CSV."""
 TABLES = {"parquet": "dataset.parquet", "csv": "dataset.csv"}
 NAMES = (*FORMATS, *TABLES)
-"""All formats, in the order in which files are listed."""
+"""The formats that `all` stands for, in the order in which files are listed: each carries every row."""
+KNOWN = (*NAMES, *MORE_FORMS)
+"""All formats."""
 
 _BATCH = 10_000
 _BATCH_CHARS = 32_000_000
@@ -38,39 +50,54 @@ _LINE_ENDS = {character.encode(): b"\\u%04x" % ord(character) for character in "
 
 
 def file_name(name: str, split: str | None) -> str:
-    """The name of the file of a format, or of one side of a split."""
+    """The name of the file of a format, or of one side of a split.
+
+    MLX LM looks for `train.jsonl`, `valid.jsonl` and `test.jsonl` (`mlx_lm/LORA.md`, "Local Datasets").
+    """
+    if name == "mlx":
+        return f"{split or 'train'}.jsonl"
     stem, _, ending = TABLES.get(name, f"{title(name)}.jsonl").rpartition(".")
     return f"{stem}-{split}.{ending}" if split else f"{stem}.{ending}"
 
 
-def opened(name: str, path: Path, wording: Wording) -> AbstractContextManager[Write]:
+def opened(name: str, path: Path, wording: Wording, answers: Answers | None = None) -> AbstractContextManager[Write]:
     """The file of a format, opened for writing rows."""
     if name == "csv":
         return _csv(path, wording)
     if name == "parquet":
         return _parquet(path)
-    return _lines(path, name, wording)
+    return _lines(path, name, wording, answers or Answers())
 
 
 @contextmanager
-def _lines(path: Path, name: str, wording: Wording) -> Iterator[Write]:
-    form = form_named(name)(wording)
+def _lines(path: Path, name: str, wording: Wording, answers: Answers) -> Iterator[Write]:
+    more = MORE_FORMS[name](wording, answers) if name in MORE_FORMS else None
+    form = form_named(name)(wording) if more is None else more
     with path.open("wb") as file:
 
-        def write(row: Row) -> Unfit | None:
+        def write(row: Row) -> Unfit | Sequence[str]:
             found = form(row)
             if isinstance(found, Unfit):
                 return found
+            if isinstance(found, dict):
+                put(row, found)
+                return ONE_LINE
+            for one in found:
+                put(row, one)
+            return [one.get("rule", "") for one in found]
+
+        def put(row: Row, found: dict[str, Any]) -> None:
             try:
                 line = orjson.dumps(found)
-            except TypeError as error:
+                if b"null" in line:  # which is also what becomes of NaN
+                    json.dumps(found, allow_nan=False, default=str)
+            except (TypeError, ValueError) as error:
                 said = f"row {row.id} gave {in_words(found)[:60]}, which JSON cannot hold ({error})"
                 raise ConfigError(f"--format {name}: {said}; wanted texts as keys, and values of JSON") from error
             if b"\xc2\x85" in line or b"\xe2\x80" in line:
                 for character, escape in _LINE_ENDS.items():
                     line = line.replace(character, escape)
             file.write(line + b"\n")
-            return None
 
         yield write
 
@@ -82,8 +109,9 @@ def _csv(path: Path, wording: Wording) -> Iterator[Write]:
         table = csv.writer(file, quoting=csv.QUOTE_ALL, lineterminator="\n")
         table.writerow(COLUMNS)
 
-        def write(row: Row) -> None:
+        def write(row: Row) -> Sequence[str]:
             table.writerow([_harmless(value) for value in _values(row)] if wording.csv_safe else _values(row))
+            return ONE_LINE
 
         yield write
 
@@ -94,8 +122,10 @@ def _parquet(path: Path) -> Iterator[Write]:
     import pyarrow.parquet as pq  # noqa: PLC0415
 
     types = dict.fromkeys(COLUMNS, pa.string()) | {
-        "instance": pa.int32(), "round": pa.int32(), "parents": pa.list_(pa.string()), "nearest_score": pa.float64(),
-        "is_classification": pa.bool_(),
+        "instance": pa.int32(), "round": pa.int32(), "parents": pa.list_(pa.string()), "is_classification": pa.bool_(),
+        **dict.fromkeys(("valid_score", "input_score", "output_score"), pa.int32()),
+        **dict.fromkeys(("nearest_score", "weak_share", "strong_share"), pa.float64()),
+        "turns": pa.list_(pa.struct([(name, pa.string()) for name in TURN])),
     }  # fmt: skip
     schema = pa.schema(list(types.items()))
     waiting: list[list[Any]] = []
@@ -108,15 +138,17 @@ def _parquet(path: Path) -> Iterator[Write]:
             table.write_table(pa.Table.from_arrays(arrays, schema=schema))
             waiting.clear()
 
-        def write(row: Row) -> None:
+        def write(row: Row) -> Sequence[str]:
             values = list(_values(row))
-            values[COLUMNS.index("parents")] = json.loads(row.parents)
+            for name in ("parents", "turns"):
+                values[COLUMNS.index(name)] = json.loads(values[COLUMNS.index(name)])
             nonlocal chars
             waiting.append(values)
-            chars += len(row.instruction) + len(row.instance.input) + len(row.instance.output)
+            chars += row.characters + len(row.system)
             if len(waiting) == _BATCH or chars > _BATCH_CHARS:
                 flush()
                 chars = 0
+            return ONE_LINE
 
         yield write
         if waiting:
@@ -128,10 +160,18 @@ def _harmless(value: Any) -> Any:
     return "'" + value if isinstance(value, str) and value.lstrip(" ").startswith(_FORMULA) else value
 
 
+def _turn(one: Turn) -> dict[str, str]:
+    return {name: getattr(one, name) for name in TURN}
+
+
 def _values(row: Row) -> tuple[Any, ...]:
     """A row in the order of `COLUMNS`."""
-    nearest = None if row.nearest_score is None else round(row.nearest_score, 4)
+    nearest, weak, strong = (
+        None if value is None else round(value, 4)
+        for value in (row.nearest_score, row.share_right("weak"), row.share_right("strong"))
+    )
     return (
         row.task_id, row.number, row.origin, row.round, row.parents, row.model, row.output_model, row.recipe, nearest,
-        row.is_classification, row.instruction, row.instance.input, row.instance.output,
+        row.is_classification, row.instruction, row.input, row.output, *row.scores, row.topic, row.source,
+        row.system, weak, strong, row.drawn, json.dumps([_turn(one) for one in row.turns], ensure_ascii=False),
     )  # fmt: skip

@@ -11,6 +11,7 @@ from itertools import accumulate, islice
 from typing import TypeVar
 
 from selfinstruct.errors import ConfigError
+from selfinstruct.own import in_words
 from selfinstruct.similarity.index import Index
 
 LIKE = "0.5"
@@ -45,13 +46,18 @@ class Split:
         return next(side for side, bound in enumerate(accumulate(self.shares.values())) if place < bound)
 
 
-def parse_split(text: str) -> Split:
-    """The split for a text such as `train=0.95,test=0.05`; the order of its parts makes no difference.
+def split_of(given: object) -> Split:
+    """The split for a text such as `train=0.95,test=0.05`, or for a mapping of names to shares.
+
+    The order of its parts makes no difference.
 
     Raises:
-        ConfigError: this is no such text.
+        ConfigError: it is neither.
     """
+    text = ",".join(f"{name}={share}" for name, share in given.items()) if isinstance(given, Mapping) else given
     wanted = "wanted two or more names with shares that sum up to 1, such as train=0.95,test=0.05"
+    if not isinstance(text, str):
+        raise ConfigError(f"--split: {in_words(given)} given; {wanted}")
     shares: dict[str, Fraction] = {}
     for part in text.split(","):
         name, equals, share = (piece.strip() for piece in part.partition("="))

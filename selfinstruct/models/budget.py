@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import operator
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Protocol
 
@@ -159,6 +159,10 @@ class Budget:
                 return False
         return True
 
+    def bounds(self) -> list[tuple[str, int, int]]:
+        """Each bound by its name, with what is used of it and the most that may be; money in picodollars."""
+        return [(name, self.used[place], most) for name, place, most in self._bounds()]
+
     def _use(self, *amounts: int) -> None:
         self.used = list(map(operator.add, self.used, amounts))
 
@@ -170,10 +174,16 @@ class Budget:
 
     def _bounds(self) -> list[tuple[str, int, int]]:
         """The name of each bound, the place of its amount in `used`, and the most that may be used."""
-        usd, tokens, requests, pool_usd = astuple(self.limits)
-        pool = None if pool_usd is None else in_picodollars(pool_usd) - self._pool_before
-        bounds = [("requests", 0, requests), ("tokens", 1, tokens), ("usd", 2, usd and in_picodollars(usd))]
-        return [bound for bound in (*bounds, ("pool_usd", 2, pool)) if bound[2] is not None]
+        most = self.limits
+        usd = None if most.usd is None else in_picodollars(most.usd)
+        pool_usd = None if most.pool_usd is None else in_picodollars(most.pool_usd) - self._pool_before
+        bounds = (
+            ("requests", 0, most.requests),
+            ("tokens", 1, most.tokens),
+            ("usd", 2, usd),
+            ("pool_usd", 2, pool_usd),
+        )
+        return [(name, place, bound) for name, place, bound in bounds if bound is not None]
 
     def _passed_by(self, amounts: Amounts) -> str | None:
         """The bound that using this much more would pass."""

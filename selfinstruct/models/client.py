@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -85,6 +86,7 @@ class Client:
         self._clock = clock
         self._answered: set[tuple[str, str, str]] = set()
         self._open: set[Ask] = set()
+        self._troubles: Counter[str] = Counter()
         self._halted = asyncio.Event()
         self._jitter = random.Random()
         for endpoint in self.endpoints:
@@ -162,6 +164,7 @@ class Client:
                     return outcome
                 if outcome.kind == "unanswerable":
                     raise AccessError(outcome.why)
+                self._troubles[outcome.kind] += 1
                 await self._sleep(self._wait_s(endpoint, ask, outcome))
         finally:
             self._open.discard(ask)
@@ -191,7 +194,8 @@ class Client:
 
     def progress(self) -> Progress:
         """What is under way, and what is waited for."""
-        return self._router.progress(len(self._open))
+        seen = self._router.progress(len(self._open))
+        return replace(seen, again=self._troubles.total(), throttled=self._troubles["throttled"])
 
     async def _attempt(self, endpoint: Endpoint, ask: Ask, keep: Keep) -> Completion | Trouble:
         """Ask once. What is final is kept, and everything is noted where it counts, before the slot is free again."""

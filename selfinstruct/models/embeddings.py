@@ -35,7 +35,7 @@ async def _embed(config: EndpointConfig, model: str, texts: Sequence[str]) -> li
             batch = texts[start : start + AT_ONCE]
             reply = await endpoint.ask("/embeddings", {"model": model, "input": list(batch)})
             if isinstance(reply, Trouble) or reply.status >= 300:
-                why = reply.why if isinstance(reply, Trouble) else told(reply.status, said(reply.content))
+                why = reply.why if isinstance(reply, Trouble) else told(reply.status, said(reply.content), endpoint)
                 raise AccessError(f"{endpoint.url} gives no embeddings by {model}: {why}")
             vectors += _read(reply.content, len(batch), endpoint.url)
     finally:

@@ -109,6 +109,8 @@ class Endpoint:
         self._looked_below = False
         self.has_key = config.api_key.lower() not in _NO_KEYS or bool(user or config.secret_headers)
         self.key_name = config.key_name
+        self.is_function = config.function is not None
+        """A function of the user's stands in the place of a server."""
         self.left = ""
         """Why it is of no use any more."""
         self.capabilities: dict[str, Capabilities] = {}
@@ -139,6 +141,7 @@ class Endpoint:
         self._secrets = _secrets(config, headers, user, where.query)
         has_other_key = config.api_key.lower() in _NO_KEYS and config.secret_headers and "Authorization" not in headers
         self._options: Any = {"headers": {"Authorization": openai.Omit()}} if has_other_key else {}
+        self._options["idempotency_key"] = ""  # nobody is sent one, so that the client need not draw it at random
         self._client = openai.AsyncOpenAI(
             base_url=self.base,
             api_key=config.api_key,

@@ -15,6 +15,8 @@ from selfinstruct.models.wire import Reply, Trouble
 from selfinstruct.own import in_words, raised
 
 _COUNTS = ("prompt_tokens", "completion_tokens")
+MOST_LOST = 8
+"""Lost connections after which a function that never answered is left."""
 ModelFunction = Callable[..., Awaitable[str | Mapping[str, Any]]]
 """Of the messages (dicts with role and content) and, where it takes a second value, of the rest of a server's body
 (model, temperature, response_format, ...). It gives the text, or a mapping with `text` and, where they are known,
@@ -24,8 +26,8 @@ ModelFunction = Callable[..., Awaitable[str | Mapping[str, Any]]]
 class FunctionEndpoint(Endpoint):
     """Answers by a function.
 
-    An exception with a `status_code` counts as that status, one that an `OSError` caused as a lost connection, another
-    one as a 400.
+    An exception with a `status_code` counts as that status of a server, one that an `OSError` caused as a lost
+    connection, another one as a 400.
     """
 
     def __init__(
@@ -37,6 +39,8 @@ class FunctionEndpoint(Endpoint):
         self._function = config.function
         self._timeout_s = config.timeout_s
         self._takes_options = _positions(config.function) > 1
+        self._calls_lost = 0
+        """How often it lost its connection."""
 
     async def ask(self, path: str, body: Mapping[str, Any]) -> Reply | Trouble:
         """What the function gives, in the form of a server's response."""
@@ -47,18 +51,28 @@ class FunctionEndpoint(Endpoint):
         try:
             async with asyncio.timeout(self._timeout_s) as limit:
                 said = await self._function(*given)
+        except asyncio.CancelledError as error:
+            if (task := asyncio.current_task()) is None or task.cancelling():
+                raise
+            return _refusal(400, raised(error))  # nobody asked for it
         except (Exception, SystemExit) as error:  # noqa: BLE001 - nothing a user's function does ends a run unsaid
-            if limit.expired():
-                return Trouble("late", f"no answer within {self._timeout_s:g} s")
-            status = getattr(error, "status_code", None)
-            if isinstance(status, int) and status >= 400:
-                return _refusal(status, raised(error))
-            if any(isinstance(one, OSError) for one in _causes(error)):  # a TimeoutError is one
-                return Trouble("failed", raised(error))
-            return _refusal(400, raised(error))
+            return Trouble("late", f"no answer within {self._timeout_s:g} s") if limit.expired() else self._read(error)
         if fault := _fault(said):
             return _refusal(400, f"the function gave {fault}")
         return Reply(200, {}, json.dumps(_as_body(said)).encode())
+
+    def _read(self, error: BaseException) -> Reply | Trouble:
+        """What an exception of the function means."""
+        status = getattr(error, "status_code", None)
+        if isinstance(status, int) and status >= 400:
+            return _refusal(status, raised(error))
+        if not any(isinstance(one, OSError) for one in _causes(error)):  # a TimeoutError is one
+            return _refusal(400, raised(error))
+        self._calls_lost += 1
+        if self._calls_lost < MOST_LOST or self.answered_at > float("-inf"):
+            return Trouble("failed", raised(error))
+        said = f"{self.url}: none of {self._calls_lost} calls was answered ({raised(error)})"
+        return Trouble("left", f"{said}; is what it asks running?")
 
     async def models(self) -> Reply | Trouble:
         """It lists the function, by which an outage that is over is seen."""

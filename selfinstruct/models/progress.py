@@ -20,6 +20,10 @@ class Progress:
     """When an endpoint that gets nothing now is tried next, local time, by URL."""
     reason: str
     """What is waited for; empty: nothing."""
+    again: int = 0
+    """How often a request was sent again so far."""
+    throttled: int = 0
+    """How many of these had been refused as too many (429)."""
 
 
 def clock_time(seconds: float) -> datetime:

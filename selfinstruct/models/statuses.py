@@ -265,31 +265,33 @@ def read_refusal(
         words = "response_format" if is_bare else heard.words
         weaker = adapt(capabilities, words, heard.param, body, only_certain=status >= 500)
         if weaker is not None:
-            trouble = Trouble("form", told(status, heard), weaker=weaker)
+            trouble = Trouble("form", told(status, heard, endpoint), weaker=weaker)
         elif trouble is None and "response_format" in body and _NO_JSON.search(heard.words):
-            return Trouble("malformed", told(status, heard))
+            return Trouble("malformed", told(status, heard, endpoint))
         elif trouble is None and had_answers:
             return failure(request, endpoint.url, heard.code or "bad_request", heard.message)
     if trouble is None:
-        asked = f"every {request.stage} request to {request.model}"
+        asked = f"every {request.stage} request{'' if endpoint.is_function else f' to {request.model}'}"
         hint = "; this looks like a base model: use --recipe paper" if "chat template" in heard.words else ""
         if "max_tokens" in heard.words:
             hint = f"; set max_tokens in [model] or [stages.{request.stage}]"
-        trouble = Trouble("unanswerable", f"{endpoint.url} refuses {asked} ({told(status, heard)}){hint}")
-    return replace(trouble, paid=failure(request, endpoint.url, f"http_{status}", told(status, heard)))
+        trouble = Trouble("unanswerable", f"{endpoint.url} refuses {asked} ({told(status, heard, endpoint)}){hint}")
+    return replace(trouble, paid=failure(request, endpoint.url, f"http_{status}", told(status, heard, endpoint)))
 
 
 def refused(endpoint: Endpoint, status: int, heard: Said) -> str:
     """One line on a fault of access in the server's own words, with what to do where it is the key."""
-    if not _is_the_key(status, heard):
-        return f"{endpoint.url}: {told(status, heard)}"
+    if endpoint.is_function or not _is_the_key(status, heard):
+        return f"{endpoint.url}: {told(status, heard, endpoint)}"
     what = "refuses the key" if endpoint.has_key else "wants a key"
     do = f"set {endpoint.key_name} to a valid one" if endpoint.has_key else f"set {endpoint.key_name}"
-    return f"{endpoint.url} {what} ({told(status, heard)}); {do}"
+    return f"{endpoint.url} {what} ({told(status, heard, endpoint)}); {do}"
 
 
-def told(status: int, heard: Said) -> str:
-    """A status with what the server says of it."""
+def told(status: int, heard: Said, endpoint: Endpoint) -> str:
+    """A status with what the server says of it; of a function what it raised."""
+    if endpoint.is_function:
+        return heard.message
     if heard.message:
         return f"HTTP {status}: {heard.message}"
     try:
@@ -313,7 +315,7 @@ def is_spent(status: int, heard: Said) -> bool:
 
 def _passing_or_access(reply: Reply, heard: Said, endpoint: Endpoint, now: float) -> Trouble | None:
     """A failure that may pass, or a fault that ends the use of the endpoint; None: it may be the request's own."""
-    status, why = reply.status, told(reply.status, heard)
+    status, why = reply.status, told(reply.status, heard, endpoint)
     wait = retry_after_s(reply.headers, now)
     if status >= 500:
         return Trouble("overloaded" if status in _OVERLOADED else "failed", why, wait)

@@ -1,17 +1,19 @@
-"""A condition in SQL that a user wrote, made safe: it can read tasks and instances, and nothing else."""
+"""A condition in SQL that a user wrote, made safe: it reads tasks, what was drawn for them, instances, nothing else."""
 
 from __future__ import annotations
 
 import contextlib
+import re
 import sqlite3
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from selfinstruct.errors import ConfigError
 from selfinstruct.pool.opening import open_for_reading
 
 TIME_LIMIT_S = 60.0
-TABLES = ("tasks", "instances")
+TABLES = ("tasks", "instances", "drawn")
 FUNCTIONS = frozenset({
     "abs", "avg", "char", "coalesce", "concat", "concat_ws", "count", "date", "datetime", "format", "glob",
     "group_concat", "hex", "ifnull", "iif", "instr", "json", "json_array_length", "json_each", "json_extract",
@@ -36,7 +38,11 @@ def matching(folder: Path, condition: str, among: str, limit_s: float = TIME_LIM
     """
     denied: list[str] = []
     with contextlib.closing(open_for_reading(folder)) as connection:
-        columns = ", ".join(row["name"] for row in connection.execute("PRAGMA table_info(tasks)"))
+        names = [row["name"] for row in connection.execute("PRAGMA table_info(tasks)")]
+        connection.execute("PRAGMA temp_store = MEMORY")
+        drawn = _show_drawn(connection, names)
+        condition = _quoted(condition, drawn)
+        columns = ", ".join((*names, *drawn))
         wanted = (
             "wanted: an SQL condition such as \"instruction LIKE '%poem%' AND round > 3\" over the columns of tasks "
             f"({columns})"
@@ -44,12 +50,13 @@ def matching(folder: Path, condition: str, among: str, limit_s: float = TIME_LIM
         if not condition.strip():
             raise ConfigError(f"--where: the condition is empty; {wanted}")
         _guard(connection, among, limit_s, denied)
-        alone = f"SELECT id FROM tasks WHERE {condition}\n"
-        bracketed = f"WHERE (\n{condition}\n) AND id IN (SELECT id FROM temp.among) ORDER BY position"
+        of = "SELECT tasks.id FROM tasks LEFT JOIN temp.drawn ON drawn.of_task = tasks.id WHERE"
+        alone = f"{of} {condition}\n"
+        bracketed = f"{of} (\n{condition}\n) AND tasks.id IN (SELECT id FROM temp.among) ORDER BY tasks.position"
         try:
             # Only what stands by itself as well as in brackets is one expression: nothing in it can close a bracket.
             connection.execute("EXPLAIN " + alone)
-            return [row[0] for row in connection.execute(f"SELECT id FROM tasks {bracketed}")]
+            return [row[0] for row in connection.execute(bracketed)]
         except UnicodeEncodeError:
             raise ConfigError("--where: the condition is not UTF-8 text") from None
         except (sqlite3.Error, sqlite3.Warning, ValueError) as error:
@@ -59,9 +66,25 @@ def matching(folder: Path, condition: str, among: str, limit_s: float = TIME_LIM
             raise ConfigError(f"--where: {said}; {wanted}") from None
 
 
+def _show_drawn(connection: sqlite3.Connection, columns: Sequence[str]) -> list[str]:
+    """What was drawn for tasks as columns of a table `drawn`; names that tasks have themselves are left out."""
+    found = connection.execute("SELECT DISTINCT key FROM tasks, json_each(drawn) WHERE drawn != '' ORDER BY key")
+    taken = {one.lower(): one for one in (*columns, "of_task")}
+    names = [row[0] for row in found if taken.setdefault(row[0].lower(), row[0]) is row[0]]
+    value = "(SELECT value FROM json_each(drawn) WHERE key = '{}')"
+    values = "".join(f""", {value.format(one.replace("'", "''"))} AS "{one.replace('"', '""')}\"""" for one in names)
+    connection.execute(f"CREATE TEMP TABLE drawn AS SELECT id AS of_task{values} FROM tasks WHERE drawn != ''")
+    return names
+
+
+def _quoted(condition: str, drawn: Sequence[str]) -> str:
+    """A condition such as `document = guide.md`, with the quotation marks that SQL wants; any other as it is."""
+    found = re.fullmatch(r"\s*(?:drawn\.)?(\w+)\s*==?\s*([^\s'\"()][^'\"()<>=]*)", condition)
+    return f"drawn.{found[1]} = '{found[2].strip()}'" if found and found[1] in drawn else condition
+
+
 def _guard(connection: sqlite3.Connection, among: str, limit_s: float, denied: list[str]) -> None:
     """Let this connection do nothing but what a condition may; what it wanted besides is added to `denied`."""
-    connection.execute("PRAGMA temp_store = MEMORY")
     connection.execute(f"CREATE TEMP TABLE among AS SELECT id FROM tasks WHERE {among}")
     connection.execute("SELECT 1 FROM json_each('[]')")  # makes that table known while everything is still allowed
     connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST)

@@ -7,12 +7,14 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from selfinstruct.diversity.monitor import Window
 from selfinstruct.diversity.verbs import Reading
-from selfinstruct.pool.statements import completion_from_row, request_from_row
-from selfinstruct.settings import Settings
-from selfinstruct.types import PROPOSE, Candidate, Completion, Instance, Request, Task
+from selfinstruct.pool.records import Done, StoredGoal
+from selfinstruct.pool.statements import completion_from_row, request_from_row, turns_from
+from selfinstruct.settings import LARGEST, Settings
+from selfinstruct.types import PROPOSE, Candidate, Completion, Constraint, Instance, Request, Task
 
 OF_ROUND = "r.round = ? AND r.task_id IS NULL"
 """The propose requests `r` of a round; follow-ups of its tasks carry its number too."""
@@ -46,8 +48,8 @@ class OpenTask:
     settings: Settings
     requests: tuple[Request, ...] = ()
     completions: Mapping[str, Completion] = field(default_factory=dict)
-    done_before: int = 0
-    """Finished tasks with an instance that come before it in task order."""
+    done_before: Done = field(default_factory=Done)
+    """Those that come before it in task order."""
 
 
 @dataclass(slots=True)
@@ -73,17 +75,24 @@ class Past:
     """In order, from the first of these windows on."""
 
 
-@dataclass(slots=True)
+_ROUNDS_BACK = 1024
+"""More than any round lags behind."""
+GeneratedRow = tuple[str, str, bool | None, int, Mapping[str, str]]
+"""(id, instruction, is_classification as proposed, round, drawn) of an accepted task."""
+
+
+@dataclass(frozen=True, slots=True)
 class Contents:
     """What growth needs to know of a pool when it starts."""
 
     seeds: tuple[Task, ...]
-    generated: list[tuple[str, str, bool | None, int]]
-    """(id, instruction, is_classification, round) of each accepted task, in order, as the database has them."""
-    done: int
-    """Generated tasks with at least one instance."""
+    generated: list[GeneratedRow]
+    """Of each accepted task, in order."""
+    done: Done
     rounds: list[OpenRound] = field(default_factory=list)
     tasks: list[OpenTask] = field(default_factory=list)
+    asked: dict[int, list[Mapping[str, str]]] = field(default_factory=dict)
+    """What was drawn for the propose requests of the newest rounds, by round."""
     screening: int = 0
     """The round to be screened next; one that was never planned where that is missing."""
     next_round: int = 0
@@ -106,15 +115,15 @@ def load_contents(connection: sqlite3.Connection) -> Contents:
     plain = connection.cursor()
     plain.row_factory = None
     generated = plain.execute(
-        "SELECT id, instruction, is_classification, round FROM tasks WHERE origin = 'generated' ORDER BY position"
-    ).fetchall()
-    done = "SELECT COUNT(*) FROM tasks WHERE origin = 'generated' AND state = 'done'"
+        "SELECT id, instruction, as_proposed, round, drawn FROM tasks WHERE origin = 'generated' ORDER BY position"
+    )
     return Contents(
         seeds=load_seeds(connection),
-        generated=generated,
-        done=connection.execute(done).fetchone()[0],
+        generated=[(*row[:4], _drawn(row[4])) for row in generated],
+        done=_done(connection),
         rounds=_open_rounds(connection, of_round),
         tasks=_open_tasks(connection, of_round),
+        asked=_asked(connection, of_round),
         screening=_screening(connection),
         next_round=max(of_round, default=-1) + 1,
         last_settings=of_round[max(of_round)] if of_round else None,
@@ -127,6 +136,16 @@ def load_contents(connection: sqlite3.Connection) -> Contents:
     )
 
 
+def _done(connection: sqlite3.Connection, first: int = 0, last: int = LARGEST) -> Done:
+    """What is done of the tasks from one position to another."""
+    found = connection.execute(
+        "SELECT COUNT(DISTINCT t.id), COUNT(i.task_id) FROM tasks t LEFT JOIN instances i ON i.task_id = t.id "
+        "WHERE t.origin = 'generated' AND t.state = 'done' AND t.position BETWEEN ? AND ?",
+        (first, last),
+    ).fetchone()
+    return Done(*found)
+
+
 def _screening(connection: sqlite3.Connection) -> int:
     """The round that is half screened, else the first after all that are settled, planned or not."""
     half = "(SELECT MIN(number) FROM rounds WHERE state = 'screening')"
@@ -136,6 +155,25 @@ def _screening(connection: sqlite3.Connection) -> int:
 
 def _flag(value: int | None) -> bool | None:
     return None if value is None else bool(value)
+
+
+def _asked(connection: sqlite3.Connection, of_round: Mapping[int, Settings]) -> dict[int, list[Mapping[str, str]]]:
+    """What was drawn for the planned requests of the newest rounds, without second questions."""
+    found: dict[int, dict[int, Mapping[str, str]]] = {}
+    for row in connection.execute(
+        "SELECT round, position, drawn FROM requests WHERE round > ? AND task_id IS NULL AND drawn IS NOT NULL",
+        (max(of_round, default=0) - _ROUNDS_BACK,),
+    ):
+        if row["position"] < of_round[row["round"]].round_size:
+            found.setdefault(row["round"], {})[row["position"]] = _drawn(row["drawn"])
+    return {number: [*drawn.values()] for number, drawn in found.items()}
+
+
+@lru_cache(maxsize=4096)
+def _drawn(stored: str) -> Mapping[str, str]:
+    """What was drawn for a task; tasks for which the same was drawn share it."""
+    found: Mapping[str, str] = json.loads(stored or "{}")
+    return found
 
 
 def load_tasks(connection: sqlite3.Connection, ids: Iterable[str]) -> dict[str, Task]:
@@ -156,7 +194,7 @@ def load_seeds(connection: sqlite3.Connection) -> tuple[Task, ...]:
         "SELECT i.* FROM instances i JOIN tasks t ON t.id = i.task_id WHERE t.origin = 'seed' "
         "ORDER BY t.position, i.position"
     ):
-        instances[row["task_id"]].append(Instance(row["input"], row["output"]))
+        instances[row["task_id"]].append(Instance(row["input"], row["output"], turns_from(row["turns"])))
     return tuple(
         Task(
             id=row["id"],
@@ -165,6 +203,7 @@ def load_seeds(connection: sqlite3.Connection) -> tuple[Task, ...]:
             instances=tuple(instances[row["id"]]),
             origin="seed",
             name=row["name"],
+            system=row["system"],
         )
         for row in connection.execute("SELECT * FROM tasks WHERE origin = 'seed' ORDER BY position")
     )
@@ -184,6 +223,7 @@ def _open_rounds(connection: sqlite3.Connection, of_round: dict[int, Settings]) 
                 instruction=item["text"],
                 is_classification=_flag(item["is_classification"]),
                 source=item["source"],
+                answer=item["answer"],
             )
             for item in connection.execute("SELECT * FROM waiting WHERE round = ? ORDER BY place", (number,))
         )
@@ -193,13 +233,21 @@ def _open_rounds(connection: sqlite3.Connection, of_round: dict[int, Settings]) 
 
 
 def _open_tasks(connection: sqlite3.Connection, of_round: dict[int, Settings]) -> list[OpenTask]:
-    done = "SELECT COUNT(*) FROM tasks WHERE state = 'done' AND origin = 'generated' AND position"
     opened = []
-    before, last = 0, -1
+    before, last = Done(), -1
     for row in connection.execute("SELECT * FROM tasks WHERE state = 'pending' ORDER BY position"):
-        task = Task(row["id"], row["instruction"], _flag(row["is_classification"]))
+        constraints = tuple(Constraint(**one) for one in json.loads(row["constraints"] or "[]"))
+        task = Task(
+            row["id"],
+            row["instruction"],
+            _flag(row["is_classification"]),
+            answer=row["answer"],
+            constraints=constraints,
+            drawn=_drawn(row["drawn"]),
+        )
         requests, completions = asked_of(connection, OF_TASK, row["id"])
-        before += connection.execute(f"{done} BETWEEN ? AND ?", (last, row["position"])).fetchone()[0]
+        between = _done(connection, last, row["position"])
+        before = Done(before.tasks + between.tasks, before.rows + between.rows)
         last = row["position"]
         opened.append(OpenTask(task, row["round"], of_round[row["round"]], requests, completions, before))
     return opened
@@ -282,7 +330,7 @@ def read_removed(connection: sqlite3.Connection, known: Removed) -> Removed:
     return Removed(last, tuple(row[0] for row in connection.execute(sql)))
 
 
-def last_goal(connection: sqlite3.Connection) -> tuple[int | None, int | None]:
-    """(goal, more) of the last run; (None, None) before the first."""
-    row = connection.execute("SELECT goal, more FROM runs ORDER BY id DESC LIMIT 1").fetchone()
-    return (row["goal"], row["more"]) if row else (None, None)
+def last_goal(connection: sqlite3.Connection) -> StoredGoal:
+    """That of the last run; nothing before the first."""
+    row = connection.execute("SELECT goal, more, goal_rows FROM runs ORDER BY id DESC LIMIT 1").fetchone()
+    return StoredGoal(*row) if row else StoredGoal()

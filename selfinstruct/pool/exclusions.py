@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from selfinstruct.pool.opening import Pool
+from selfinstruct.pool.opening import Writer
 from selfinstruct.pool.statements import Statement, insert
 from selfinstruct.seeds.benchmarks import free_name
 from selfinstruct.settings import Settings
@@ -36,7 +36,7 @@ def add_exclusions(exclusions: Iterable[Exclusion], known: Iterable[tuple[str, s
     return statements
 
 
-def keep_exclusions(pool: Pool, exclusions: Iterable[Exclusion]) -> None:
+def keep_exclusions(pool: Writer, exclusions: Iterable[Exclusion]) -> None:
     """Store them with the pool, before a round is planned by them."""
     with pool.connect() as connection:
         connection.execute("BEGIN IMMEDIATE")
@@ -53,7 +53,7 @@ def read_exclusion(connection: sqlite3.Connection, identity: str) -> Exclusion:
     return Exclusion(identity, name, tuple((number, tuple(texts)) for number, texts in rows))
 
 
-def excluded_by(pool: Pool) -> ExcludedBy:
+def excluded_by(pool: Writer) -> ExcludedBy:
     """What the pool's rounds keep out, by their settings; each combination is read and indexed once."""
     from selfinstruct.checks.contaminated import Excluded  # noqa: PLC0415
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from selfinstruct.errors import PoolError
+from selfinstruct.errors import ConfigError
+from selfinstruct.pool.passage_sets import read_passage
 from selfinstruct.pool.reader import Reader, snapshot
-from selfinstruct.pool.records import Event, StoredRejection, StoredTask
+from selfinstruct.pool.records import Event, StoredInstance, StoredRejection, StoredTask
 from selfinstruct.pool.yields import SAMPLED
 from selfinstruct.similarity.common import mark_common
-from selfinstruct.types import APART, JudgeVerdict
+from selfinstruct.types import APART, BEST, PASSAGE, JudgeVerdict
 
+_DONE = {"remove": "removed", "restore": "restored", "correct": "corrected", "revert": "reverted"}
 Line = tuple[str, str]
 """Label and text."""
 
@@ -29,21 +31,21 @@ class Explanation:
 def explain(folder: Path, wanted: str) -> list[Explanation]:
     """What became of `wanted`: a task id, a request id (or the beginning of one), a reason, or a piece of a text.
 
-    A piece of the reason that somebody gave for removing tasks finds that event. Of each kind twenty are found at most.
+    A piece of the reason that somebody gave for what was done to tasks finds that event. Of each kind twenty are found
+    at most.
 
     Raises:
-        PoolError: nothing in the pool matches.
+        ConfigError: nothing is wanted.
     """
+    if not wanted.strip():
+        raise ConfigError(f"{wanted!r}: wanted a task id, a request id, a reason, or a piece of a text")
     with snapshot(folder) as pool:
-        found = [
+        return [
             *(_of_task(pool, one) for one in _tasks(pool, wanted)),
             *(_of_rejection(pool, one) for one in _rejections(pool, wanted)),
             *_waiting(pool, wanted),
             *map(_of_event, pool.events("instr(lower(reason), lower(?)) > 0", (wanted,))[:20]),
         ]
-    if not found:
-        raise PoolError(f"{folder}: no task, candidate, rejection or event is {wanted!r}, and none contains it")
-    return found
 
 
 def _conditions(identity: str, text: str, *more: str) -> tuple[str, ...]:
@@ -55,13 +57,13 @@ def _conditions(identity: str, text: str, *more: str) -> tuple[str, ...]:
 def _tasks(pool: Reader, wanted: str) -> list[StoredTask]:
     for condition in _conditions("id", "instruction"):
         some = f"t.id IN (SELECT id FROM tasks WHERE {condition} ORDER BY position LIMIT 20)"
-        if found := list(pool.tasks(some, (wanted,))):
+        if found := list(pool.tasks(some, (wanted,), as_accepted=True)):
             return found
     return []
 
 
 def _rejections(pool: Reader, wanted: str) -> list[StoredRejection]:
-    for condition in _conditions("request_id", "text", "reason = ?1"):
+    for condition in _conditions("request_id", "text", "(reason = ?1 OR reason LIKE ?1 || ':%')"):
         if found := list(pool.rejections(f"{condition} ORDER BY number LIMIT 20", (wanted,))):
             return found
     return []
@@ -71,17 +73,31 @@ def _of_task(pool: Reader, task: StoredTask) -> Explanation:
     lines: list[Line] = [("instruction", task.instruction), ("origin", task.origin), ("state", task.state)]
     lines.append(("classification", {None: "not known yet", 0: "no", 1: "yes"}[task.is_classification]))
     lines += [
-        (f"{event.kind}d", f"{event.reason} (event {event.number}, {event.created_at})".lstrip())
+        (_DONE[event.kind], f"{event.reason} (event {event.number}, {event.created_at})".lstrip())
         for event in pool.events_of(task.id)
     ]
     if task.origin == "generated":
         lines += [("round", str(task.round)), ("request", f"{task.request_id} position {task.request_position}")]
+        lines += [("source", name) for name in pool.source_names("t.id = ?", (task.id,)).values()]
+        lines += _drawn(pool, json.loads(task.drawn or "{}"))
         lines += [("shown", _instruction(pool, one)) for one in json.loads(task.parents)]
         lines += _likeness(pool, task.instruction, task.nearest_score, task.nearest_task, task.round)
         if task.mean_score is not None:
             lines.append(("mean score", f"{task.mean_score:.4f}"))
-    for instance in task.instances:
-        lines += [("input", instance.input), ("output", instance.output), *_verdict(instance.verdict)]
+    lines += [("system", task.system)] if task.system else []
+    now = next(pool.tasks("t.id = ?", (task.id,)))
+    if now.instruction != task.instruction:
+        lines.append(("instruction now", now.instruction))
+    for instance, current in zip(task.instances, now.instances, strict=True):
+        lines += [("input", instance.input), ("output", instance.output)]
+        for turn in instance.turns:
+            scored = "" if turn.score is None else f"{turn.score} of {BEST}: "
+            lines += [(f"user {turn.kind}".rstrip(), turn.user), ("assistant", f"{scored}{turn.assistant}")]
+        lines += [("ended", instance.ended)] if instance.ended else []
+        lines += [*_origin(pool, instance), *_verdict(instance.verdict), *_samples(pool, task.id, instance)]
+        for name in ("input", "output"):
+            if getattr(current, name) != getattr(instance, name):
+                lines.append((f"{name} now", getattr(current, name)))
     for _, _, lost in pool.rejections("task_id = ? ORDER BY number", (task.id,)):
         told = f"{lost.reason}: {lost.evidence} | input: {lost.input} | output: {lost.text}"
         lines.append(("rejected instance", told))
@@ -119,6 +135,13 @@ def _of_event(event: Event) -> Explanation:
     return Explanation(f"event {event.number}", lines)
 
 
+def _drawn(pool: Reader, drawn: Mapping[str, str]) -> list[Line]:
+    """What the request for a task was made of, a passage with its headings and text."""
+    passage = read_passage(pool.connection, drawn[PASSAGE]) if PASSAGE in drawn else None
+    more = {PASSAGE: f"{passage.id}, number {passage.number}: {passage.titled}"} if passage else {}
+    return [*{**drawn, **more}.items()]
+
+
 def _likeness(pool: Reader, text: str, score: float | None, nearest: str | None, number: int | None) -> list[Line]:
     """The nearest task with its score, and both texts with what they have in common marked."""
     if nearest is None or score is None:
@@ -136,6 +159,13 @@ def _instruction(pool: Reader, identity: str) -> str:
     return f"{task.instruction} ({identity})" if task else identity
 
 
+def _origin(pool: Reader, instance: StoredInstance) -> list[Line]:
+    """The stage and the request of which an instance is a candidate."""
+    wanted = "SELECT stage FROM requests WHERE source = ? AND id = ?"
+    found = pool.connection.execute(wanted, (instance.source, instance.request_id)).fetchone()
+    return [("by", f"{found[0]}, request {instance.request_id} position {instance.request_position}")] if found else []
+
+
 def _verdict(said: JudgeVerdict | None) -> list[Line]:
     """What the judge said of an instance or a rejected one."""
     if said is None:
@@ -149,6 +179,20 @@ def _verdict(said: JudgeVerdict | None) -> list[Line]:
         ("  suitable input", f"{said.input} of 5: {said.input_reason}"),
         ("  correct output", f"{said.output} of 5: {said.output_reason}"),
     ]
+
+
+def _samples(pool: Reader, task_id: str, instance: StoredInstance) -> list[Line]:
+    """Other answers to the question of an instance, but those by agreement, which are all shown later."""
+    found = pool.connection.execute(
+        "SELECT step, is_right, margin, output FROM samples WHERE (task_id, source, of_request, of_position) = "
+        "(?, ?, ?, ?) AND step != 'agreement' ORDER BY number",
+        (task_id, instance.source, instance.request_id, instance.request_position),
+    )
+    lines = []
+    for step, is_right, margin, output in found:
+        said = {None: "" if margin is None else f"{margin:g} below: ", 0: "wrong: ", 1: "right: "}
+        lines.append((f"by {step}", f"{said[is_right]}{output}"))
+    return lines
 
 
 def _answers(pool: Reader, task_id: str) -> list[Line]:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from selfinstruct.errors import PoolError
 from selfinstruct.models.budget import Attempt
 from selfinstruct.pool import statements
-from selfinstruct.pool.opening import Pool, connect
+from selfinstruct.pool.opening import Writer, connect
 from selfinstruct.pool.statements import Statement
 from selfinstruct.types import Completion
 
@@ -30,7 +30,7 @@ class Journal:
     After an error nothing more is written: later transactions fail with the same error, so that order is never broken.
     """
 
-    def __init__(self, pool: Pool, run: int) -> None:
+    def __init__(self, pool: Writer, run: int) -> None:
         self.run = run
         self.completions = 0
         """Journaled by this run."""

@@ -24,6 +24,7 @@ from selfinstruct.pool.contents import (
     load_tasks,
     read_removed,
 )
+from selfinstruct.pool.records import StoredGoal
 from selfinstruct.pool.schema import SCHEMA_VERSION, TABLES
 from selfinstruct.pool.statements import Statement
 from selfinstruct.types import Task, digest
@@ -33,8 +34,15 @@ SCHEDULE_FOLDER = "prefect"
 
 
 def seeds_digest(seeds: Sequence[Task]) -> str:
-    """What tells one set of seeds from another: instructions, kinds and instances, in order."""
-    return digest([[s.instruction, s.is_classification, [[i.input, i.output] for i in s.instances]] for s in seeds])
+    """What tells one set of seeds from another: instructions, kinds, conversations and system texts, in order."""
+    rows = (
+        [[one.input, one.output, *([turn.user, turn.assistant] for turn in one.turns)] for one in seed.instances]
+        for seed in seeds
+    )
+    return digest([
+        [seed.instruction, seed.is_classification, own, *filter(None, [seed.system])]
+        for seed, own in zip(seeds, rows, strict=True)
+    ])  # fmt: skip
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -171,7 +179,7 @@ def _holds_something(folder: Path) -> bool:
     return any(entry.name not in ours for entry in folder.iterdir())
 
 
-class Pool:
+class Writer:
     """A pool opened for growth. Only one process has it at a time; the kernel frees the lock whatever happens."""
 
     def __init__(self, folder: Path, lock: int, made: Sequence[Path] = ()) -> None:
@@ -188,7 +196,7 @@ class Pool:
             return read_meta(connection)
 
     @classmethod
-    def open(cls, folder: Path) -> Pool:
+    def open(cls, folder: Path) -> Writer:
         """The pool in this folder, locked; an empty or missing folder becomes the place of a new one.
 
         Raises:
@@ -260,11 +268,11 @@ class Pool:
                 connection.execute(sql, values)
             connection.execute("COMMIT")
 
-    def start_run(self, started_at: str, goal: int | None, more: int | None, job: str | None = None) -> int:
+    def start_run(self, started_at: str, goal: StoredGoal, job: str | None = None) -> int:
         """Note that a run begins, what it is to reach and which job it belongs to; its number."""
         row = {
-            "started_at": started_at, "host": socket.gethostname(), "pid": os.getpid(), "goal": goal, "more": more,
-            "job": job,
+            "started_at": started_at, "host": socket.gethostname(), "pid": os.getpid(),
+            "goal": goal.tasks, "more": goal.more, "goal_rows": goal.rows, "job": job,
         }  # fmt: skip
         with self.connect() as connection:
             return int(connection.execute(*statements.insert("runs", row)).lastrowid or 0)
@@ -273,16 +281,17 @@ class Pool:
         """Note how a run ended."""
         self._write([statements.end_run(run, ended_at, exit_code, outcome)])
 
-    def last_goal(self) -> tuple[int | None, int | None]:
-        """(goal, more) of the last run; (None, None) before the first."""
+    def last_goal(self) -> StoredGoal:
+        """That of the last run; nothing before the first."""
         with self.connect() as connection:
             return last_goal(connection)
 
-    def goal_of(self, job: str) -> tuple[int | None, int | None]:
-        """(goal, more) that the first run of a job was given; (None, None) before it."""
+    def goal_of(self, job: str) -> StoredGoal | None:
+        """That which the first run of a job was given; None before it."""
+        sql = "SELECT goal, more, goal_rows FROM runs WHERE job = ? ORDER BY id LIMIT 1"
         with self.connect() as connection:
-            row = connection.execute("SELECT goal, more FROM runs WHERE job = ? ORDER BY id LIMIT 1", (job,)).fetchone()
-        return (row["goal"], row["more"]) if row else (None, None)
+            row = connection.execute(sql, (job,)).fetchone()
+        return StoredGoal(*row) if row else None
 
     def attempts(self) -> tuple[int, int]:
         """(highest id, picodollars of all, lost ones with their reserve) of the attempts so far."""

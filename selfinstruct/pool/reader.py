@@ -6,8 +6,10 @@ Nothing here holds a pool in memory: tasks, rows and rejections come one after a
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import sqlite3
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
@@ -18,11 +20,14 @@ from typing import Any, Literal
 
 from selfinstruct.diversity.figures import evenly
 from selfinstruct.diversity.monitor import Window
-from selfinstruct.errors import PoolError
-from selfinstruct.pool import yields
+from selfinstruct.errors import ConfigError, PoolError
+from selfinstruct.pool import origins, yields
 from selfinstruct.pool.contents import Past, last_goal, load_past, load_seeds
 from selfinstruct.pool.opening import open_for_reading, read_meta
+from selfinstruct.pool.passage_sets import coverage
 from selfinstruct.pool.records import (
+    Correction,
+    Done,
     Event,
     PoolHistory,
     Position,
@@ -31,39 +36,61 @@ from selfinstruct.pool.records import (
     StoredAnswer,
     StoredInstance,
     StoredRejection,
+    StoredSample,
     StoredTask,
     Usage,
     Used,
 )
-from selfinstruct.pool.statements import REPLAYED
+from selfinstruct.pool.schema import CORRECTED, REMOVED
+from selfinstruct.pool.statements import REPLAYED, turns_from
 from selfinstruct.settings import Settings
-from selfinstruct.types import Instance, JudgeVerdict, Origin, Rejection, Task
+from selfinstruct.types import APART, Instance, JudgeVerdict, Origin, Rejection, Task
 
+SHORTEST_BEGINNING = 6
+"""Characters of an id by which a task may be named."""
 _VERDICT = (
     "request_id, request_position, source, task_id, judge_request, outcome, valid_score, valid_reason, input_score, "
     "input_reason, output_score, output_reason"
 )
 _TASKS = f"""
-SELECT t.position, t.id, t.origin, t.state, t.instruction, t.is_classification, t.round, t.source, t.request_id,
-  t.request_position, t.parents, t.nearest_score, t.nearest_task, t.mean_score,
-  i.position, i.input, i.output, i.source, i.request_id, i.request_position,
+SELECT t.position, t.id, t.origin, t.state, t.instruction || t.demands, t.is_classification, t.round, t.source,
+  t.request_id, t.request_position, t.parents, t.nearest_score, t.nearest_task, t.mean_score, t.constraints, t.system,
+  t.drawn,
+  i.position, i.input, i.output, i.source, i.request_id, i.request_position, i.reasoning,
+  i.turns, i.ended,
   {", ".join(f"v.{column}" for column in _VERDICT.split(", "))}
   {{more}}
 FROM tasks t LEFT JOIN instances i ON i.task_id = t.id LEFT JOIN verdicts v
   ON (v.source, v.request_id, v.request_position) = (i.source, i.request_id, i.request_position)
 """
 _OF_INSTANCE = len(StoredTask._fields) - 1
-_OF_VERDICT = _OF_INSTANCE + len(StoredInstance._fields) - 1
+_OF_VERDICT = _OF_INSTANCE + len(StoredInstance._fields) - 3
 _END = _OF_VERDICT + len(fields(JudgeVerdict))
-_MODELS = """,
+_MODELS = f""",
   (SELECT q.model FROM requests q WHERE q.source = t.source AND q.id = t.request_id),
   COALESCE(
     (SELECT q.model FROM requests q WHERE q.task_id = t.id AND q.stage = 'respond'
-       AND q.position = i.request_position AND q.state = 'answered'
-       AND i.request_id NOT IN (SELECT id FROM requests WHERE stage = 'revise')),
+       AND q.position = i.request_position % {APART} AND q.state = 'answered'
+       AND 'inputs' = (SELECT o.stage FROM requests o WHERE o.source = i.source AND o.id = i.request_id)),
     (SELECT q.model FROM requests q WHERE q.source = i.source AND q.id = i.request_id))
 """
-"""`respond` requests carry the position of the candidate that they answer; a revision brings its own answer."""
+"""`respond` requests carry the position of the input that they answer; other candidates bring their own output."""
+
+
+_SAMPLES = """
+SELECT t.position, s.source, s.of_request, s.of_position, NULL, s.number,
+  s.output, s.step, s.is_right, s.margin, q.model
+FROM samples s JOIN tasks t ON t.id = s.task_id JOIN requests q ON q.source = s.source AND q.id = s.request_id
+UNION ALL
+SELECT t.position, NULL, NULL, NULL, j.input, j.number,
+  j.text, 'revision', NULL, v.output_score, q.model
+FROM rejections j JOIN tasks t ON t.id = j.task_id JOIN requests q ON q.source = j.source AND q.id = j.request_id
+LEFT JOIN verdicts v
+  ON (v.source, v.request_id, v.request_position) = (j.source, j.request_id, j.request_position)
+WHERE j.kind = 'instance' AND j.reason = 'revised'
+ORDER BY 1, 6
+"""
+"""Other answers by the place of their task: those of a candidate, and the forms before revisions by their input."""
 
 
 _COUNTS = (
@@ -75,7 +102,9 @@ _COUNTS = (
       COUNT(*) FILTER (WHERE origin = 'generated' AND id IN (SELECT task_id FROM removed)) AS removed,
       COUNT(*) FILTER (WHERE origin = 'seed' AND id IN (SELECT task_id FROM removed)) AS seeds_removed,
       COUNT(*) FILTER (WHERE origin = 'generated' AND state = 'done' AND is_classification) AS classification_tasks,
+      (SELECT COUNT(*) FROM corrected) AS corrected,
       (SELECT COUNT(*) FROM instances WHERE request_id IS NOT NULL) AS instances,
+      (SELECT COUNT(*) FROM samples) AS samples,
       (SELECT COUNT(*) FROM waiting) AS waiting, (SELECT COUNT(*) FROM rounds) AS rounds,
       (SELECT COUNT(*) FROM runs) AS runs, (SELECT COALESCE(SUM(server_restarts), 0) FROM runs) AS server_restarts
     FROM tasks
@@ -90,6 +119,7 @@ _COUNTS = (
 _VIEWS = {
     "tasks": "SELECT * FROM main.tasks WHERE position <= {place} AND id NOT IN ({open})",
     "instances": "SELECT * FROM main.instances WHERE task_id IN (SELECT id FROM temp.tasks)",
+    "samples": "SELECT * FROM main.samples WHERE task_id IN (SELECT id FROM temp.tasks)",
     "rounds": "SELECT * FROM main.rounds WHERE number <= {round}",
     "requests": (
         "SELECT * FROM main.requests WHERE round <= {round} "
@@ -107,11 +137,8 @@ _VIEWS = {
     "waiting": "SELECT * FROM main.waiting WHERE 0",
     "windows": "SELECT * FROM main.windows WHERE last_round <= {round}",
     "runs": "SELECT * FROM main.runs WHERE id IN (SELECT run FROM main.rounds WHERE number <= {round})",
-    "removed": (
-        "SELECT last.task_id, last.event FROM (SELECT task_id, MAX(event) AS event FROM main.event_tasks "
-        "WHERE event <= {event} GROUP BY task_id) last JOIN main.events e ON e.number = last.event "
-        "WHERE e.kind = 'remove'"
-    ),
+    "removed": REMOVED,
+    "corrected": CORRECTED,
 }
 """A pool as it was at an earlier position: views of the same names stand before its tables."""
 
@@ -123,29 +150,69 @@ class Reader:
         self.connection = connection
         """For modules of this folder."""
 
-    def tasks(self, where: str = "TRUE", values: Sequence[Any] = ()) -> Iterator[StoredTask]:
-        """Seeds and tasks in order; `where` is a condition in SQL on the tasks `t`, for modules of this folder."""
-        return (task for task, _ in self._tasks(where, values))
+    def tasks(
+        self, where: str = "TRUE", values: Sequence[Any] = (), *, as_accepted: bool = False
+    ) -> Iterator[StoredTask]:
+        """Seeds and tasks in order, with the texts that people corrected, or as they were accepted.
+
+        `where` is a condition in SQL on the tasks `t`, as they were accepted, for modules of this folder.
+        """
+        return (task for task, _ in self._tasks(where, values, as_accepted=as_accepted))
 
     def _tasks(
-        self, where: str = "TRUE", values: Sequence[Any] = (), more: str = ""
+        self, where: str = "TRUE", values: Sequence[Any] = (), more: str = "", *, as_accepted: bool = False
     ) -> Iterator[tuple[StoredTask, list[Any]]]:
         """The tasks, each with what `more` columns give for each of its instances."""
+        corrections = {} if as_accepted else self.corrections
         sql = f"{_TASKS.format(more=more)} WHERE {where} ORDER BY t.position, i.position"
         found = self.connection.execute(sql, values)
         found.row_factory = None
         for _, own in groupby(found, key=itemgetter(0)):
             rows = list(own)
             instances = () if rows[0][_OF_INSTANCE] is None else tuple([_instance(row) for row in rows])
-            yield StoredTask._make((*rows[0][:_OF_INSTANCE], instances)), [row[_END:] for row in rows]
+            task = StoredTask._make((*rows[0][:_OF_INSTANCE], instances))
+            yield _corrected(task, corrections.get(task.id, ())), [row[_END:] for row in rows]
 
     def task(self, wanted: str | int) -> StoredTask | None:
-        """The task with this id, or at this position."""
-        return next(self.tasks(f"t.{'id' if isinstance(wanted, str) else 'position'} = ?", (wanted,)), None)
+        """The task with this id, or at this position, as it was accepted."""
+        of = "id" if isinstance(wanted, str) else "position"
+        return next(self.tasks(f"t.{of} = ?", (wanted,), as_accepted=True), None)
+
+    def task_id(self, beginning: str) -> str:
+        """The id of the task that this, or the beginning of its id, names.
+
+        Raises:
+            ConfigError: it names none or several, or is too short a beginning.
+        """
+        sql = (
+            "SELECT id FROM tasks WHERE id = ?1 OR length(?1) >= ?2 AND substr(id, 1, length(?1)) = ?1 "
+            "ORDER BY id != ?1, position LIMIT 2"
+        )
+        found = [row[0] for row in self.connection.execute(sql, (beginning, SHORTEST_BEGINNING))]
+        if found[:1] == [beginning] or len(found) == 1:
+            return str(found[0])
+        what = "several tasks begin so" if found else "no such task"
+        raise ConfigError(
+            f"{beginning}: {what}; give a whole id, or a beginning of {SHORTEST_BEGINNING} characters and more that "
+            "fits one (`explain` shows ids)"
+        )
+
+    def source_names(self, where: str = "TRUE", values: Sequence[Any] = ()) -> dict[str, str]:
+        """What gave the words by which generated tasks were asked for, by task; `where` is a condition on tasks `t`."""
+        sql = "SELECT t.id, q.source_name FROM tasks t JOIN requests q ON q.source = t.source AND q.id = t.request_id"
+        return dict(self.connection.execute(f"{sql} WHERE q.source_name IS NOT NULL AND {where}", values).fetchall())
 
     def removed(self) -> frozenset[str]:
         """The ids of the tasks that are removed."""
         return frozenset(row[0] for row in self.connection.execute("SELECT task_id FROM removed"))
+
+    @functools.cached_property
+    def corrections(self) -> dict[str, list[Correction]]:
+        """The corrections that hold, by task, the last one of a task at its end."""
+        found: dict[str, list[Correction]] = defaultdict(list)
+        for row in self.connection.execute("SELECT * FROM corrected ORDER BY event, position"):
+            found[row[0]].append(Correction(*row))
+        return found
 
     def events(self, where: str = "TRUE", values: Sequence[Any] = ()) -> list[Event]:
         """What was done to tasks, in order; `where` is a condition in SQL on the events `e`."""
@@ -188,23 +255,62 @@ class Reader:
         found = self.connection.execute(f"SELECT {_VERDICT} FROM verdicts WHERE {where}", values)
         return (JudgeVerdict(*row) for row in found)
 
-    def rows(self, origins: Sequence[Origin] = ("generated",)) -> Iterator[Row]:
-        """The instances of the finished tasks of these origins in task order, without those of removed ones."""
+    def rows(self, origins: Sequence[Origin] = ("generated",), *, sampled: bool = False) -> Iterator[Row]:
+        """The instances of the finished tasks of these origins in task order, without those of removed ones.
+
+        With `sampled` each has the other answers to its question.
+        """
+        others = groupby(self.connection.execute(_SAMPLES) if sampled else (), key=itemgetter(0))
+        place, samples = -1, list[Sequence[Any]]()
         settings = self._settings_of_rounds()
         gone = self.removed()
         models = [row[0] for row in self.connection.execute("SELECT DISTINCT model FROM requests LIMIT 2")]
+        asked = self.connection.execute(
+            "SELECT source, id, topic, source_name FROM requests WHERE source_name IS NOT NULL"
+        )
+        asked_by = {(source, request_id): (topic, name) for source, request_id, topic, name in asked}
         for task, models_of in self._tasks(more=_MODELS if len(models) > 1 else ""):
             if task.origin not in origins or task.id in gone:
                 continue
             recipe = None if task.round is None else settings[task.round]["recipe"]["name"]
             only = models[0] if task.request_id else None
+            while place < task.position:
+                place, found = next(others, (sys.maxsize, ()))
+                samples = list(found)
+            topic, source_name = asked_by.get((task.source, task.request_id), (None, None))
+            is_classification = bool(task.is_classification)
             for one, of_each in zip(task.instances, models_of, strict=False):
                 model, output_model = of_each or (only, only)
                 yield Row(
-                    task.id, task.instruction, Instance(one.input, one.output), task.position, one.number, task.origin,
-                    task.round, task.parents, task.nearest_score, model, output_model, recipe,
-                    bool(task.is_classification), one.verdict,
+                    task.id, task.instruction, Instance(one.input, one.output, one.turns), task.position, one.number,
+                    task.origin, task.round, task.parents, task.nearest_score, model, output_model, recipe,
+                    is_classification, one.verdict, one.is_edited, topic, source_name, one.reasoning,
+                    _others(one, output_model, samples if place == task.position else ()),
+                    task.constraints, task.system, task.drawn, one.ended,
                 )  # fmt: skip
+
+    def judged_wrong(self, *, as_accepted: bool = False) -> Iterator[Row]:
+        """Outputs that the judge rejected as wrong, in task order, each as the sample of a row without an output.
+
+        Those of removed and of corrected tasks are among them only `as_accepted`; those that a row of the same task has
+        for the same input never are.
+        """
+        changed = "" if as_accepted else (
+            "AND t.id NOT IN (SELECT task_id FROM removed) AND t.id NOT IN (SELECT task_id FROM corrected)"
+        )  # fmt: skip
+        found = self.connection.execute(
+            "SELECT t.id, t.instruction, j.input, t.position, t.round, t.is_classification, j.text, MIN(j.number) "
+            "FROM rejections j JOIN tasks t ON t.id = j.task_id "
+            "WHERE j.kind = 'instance' AND j.reason = 'judged_output' AND t.state != 'pending' AND NOT EXISTS "
+            "(SELECT 1 FROM instances i WHERE (i.task_id, i.input, i.output) = (t.id, j.input, j.text)) "
+            f"{changed} GROUP BY t.id, j.input, j.text ORDER BY t.position, MIN(j.number)"
+        )
+        for task_id, instruction, given, position, number, is_classification, text, _ in found:
+            yield Row(
+                task_id, instruction, Instance(given, ""), position, round=number,
+                is_classification=bool(is_classification),
+                samples=(StoredSample(text, "judged_output", is_right=False, margin=None, model=None),),
+            )  # fmt: skip
 
     def some_rows(self, wanted: int) -> list[Row]:
         """This many rows of generated tasks, or all if there are fewer, spread evenly over the pool."""
@@ -391,9 +497,14 @@ class Reader:
             "yield": yields.by_stage(rejected, kept, counts["waiting"]),
             "agreement": yields.of_agreement(self),
             "judge": yields.of_judge(self),
+            "sources": origins.by_source(self),
+            "quotas": origins.of_quotas(self),
+            "conversations": origins.of_turns(self),
+            "passages": coverage(self.connection, settings),
             "recipe": settings.recipe.name if settings else None,
             "models": [row[0] for row in models],
             "goal": run["goal"] if run else None,
+            "goal_rows": run["goal_rows"] if run else None,
             "last_run": self._last_run(run) if run else None,
         }  # fmt: skip
 
@@ -415,9 +526,45 @@ class Reader:
 
 
 def _instance(row: Sequence[Any]) -> StoredInstance:
-    if row[_OF_VERDICT] is None:  # the first column of a verdict stands for it
-        return StoredInstance._make(row[_OF_INSTANCE : _OF_VERDICT + 1])
-    return StoredInstance._make((*row[_OF_INSTANCE:_OF_VERDICT], JudgeVerdict(*row[_OF_VERDICT:_END])))
+    said = None if row[_OF_VERDICT] is None else JudgeVerdict(*row[_OF_VERDICT:_END])  # its first column stands for it
+    *own, turns, ended = row[_OF_INSTANCE:_OF_VERDICT]
+    return StoredInstance._make((*own, turns_from(turns), ended, said, False, None))
+
+
+def _others(one: StoredInstance, model: str | None, samples: Sequence[Sequence[Any]]) -> tuple[StoredSample, ...]:
+    """The other answers to the question of an instance; after a correction only what the person replaced."""
+    if one.is_edited:
+        return () if one.replaced is None else (StoredSample(one.replaced, "correction", False, None, model),)
+    found = []
+    for _, source, request, position, given, _, output, step, is_right, score, by in samples:
+        if (source, request, position) == (one.source, one.request_id, one.request_position):
+            found.append(StoredSample(output, step, None if is_right is None else bool(is_right), score, by))
+        elif given == one.input:
+            best = one.verdict.output if one.verdict else None
+            margin = None if best is None or score is None else float(best - score)
+            found.append(StoredSample(output, step, None, margin, by))
+    return tuple(found)
+
+
+def _corrected(task: StoredTask, corrections: Sequence[Correction]) -> StoredTask:
+    """The task with its corrections. One of the instruction holds for all its rows."""
+    if not corrections:
+        return task
+    instruction = corrections[-1].instruction
+    texts = {one.position: (one.input, one.output) for one in corrections}
+    instances = []
+    for one in task.instances:
+        given, output = texts.get(one.number, (one.input, one.output))
+        is_edited, is_same = one.number in texts or instruction != task.instruction, output == one.output
+        has_same_question = given == one.input and instruction == task.instruction
+        instances.append(
+            one._replace(
+                input=given, output=output, is_edited=is_edited, reasoning=one.reasoning if is_same else "",
+                replaced=one.output if has_same_question and not is_same else None,
+                turns=one.turns if is_same else (),
+            )
+        )  # fmt: skip
+    return task._replace(instruction=instruction, instances=tuple(instances))
 
 
 @contextlib.contextmanager
@@ -494,7 +641,7 @@ def history(folder: Path) -> PoolHistory:
             seeds=load_seeds(pool.connection),
             generated=[(Task(row[0], row[1], None), row[2]) for row in pool.connection.execute(sql)],
             removed=pool.removed(),
-            done=counts["tasks"],
+            done=Done(counts["tasks"], counts["instances"]),
             pending=counts["tasks_pending"],
             last_goal=last_goal(pool.connection),
             next_round=pool.connection.execute("SELECT COALESCE(MAX(number) + 1, 0) FROM rounds").fetchone()[0],

@@ -14,9 +14,11 @@ from selfinstruct.errors import ConfigError
 from selfinstruct.own import OWN
 from selfinstruct.pool.contents import OF_ROUND, OF_TASK, asked_of
 from selfinstruct.pool.originals import instruction_key, read_originals
+from selfinstruct.pool.passage_sets import with_passage
+from selfinstruct.pool.statements import Statement, insert
 from selfinstruct.recipes import ORIGINAL, recipe_of
 from selfinstruct.settings import Settings
-from selfinstruct.types import Candidate, Completion, Request, task_id
+from selfinstruct.types import Candidate, Completion, Request, Task, task_id
 
 Exchange = tuple[Request, Completion]
 OF_ORIGINALS = ("paper", ORIGINAL)
@@ -56,6 +58,14 @@ class OriginalSource:
             yield RecordedRound(self._number, self._settings, exchanges, (), {})
         if self._recording.taken:
             yield RecordedRound(self._number, self._settings, (), self._recording.taken, {})
+
+    def passages(self) -> list[Statement]:
+        """None: the original wrote about no documents."""
+        return []
+
+    def with_passage(self, task: Task) -> Task:
+        """The task as it is."""
+        return task
 
     def follow_ups(self, candidate: Candidate) -> Sequence[Exchange]:
         """What was asked for this instruction's text: the original recorded no other link. Each is given out once."""
@@ -111,6 +121,16 @@ class PoolSource:
         requests, completions = asked_of(self._connection, OF_TASK, row["id"])
         return [(request, completions[request.id]) for request in requests if request.id in completions]
 
+    def passages(self) -> list[Statement]:
+        """What stores the passages that its tasks were written about, and which of them belong together."""
+        tables = ("passages", "passage_sets")
+        rows = ((table, dict(row)) for table in tables for row in self._connection.execute(f"SELECT * FROM {table}"))
+        return [insert(table, row, once=True) for table, row in rows]
+
+    def with_passage(self, task: Task) -> Task:
+        """The task, with the passage that it was written about."""
+        return with_passage(self._connection, task)
+
     def _recorded(self, recorded: Settings) -> Settings:
         name, today = recorded.recipe.name, self._settings.recipe.name
         is_edited = self._recipe is not None and _own_name(name) == _own_name(today) is not None
@@ -122,6 +142,7 @@ class PoolSource:
         stages = {**self._settings.stages, **recorded.stages} if is_edited else recorded.stages
         sources = {**self._settings.own_code, **recorded.own_code}
         update = {"recipe": recipe, "stages": stages, "prompts": prompts, "own_code": sources}
+        update["passages"] = recorded.passages
         found = self._settings.model_copy(update=update)
         filters = found.filters.model_copy(update=recipe_of(found).filters)
         return found.model_copy(update={"filters": filters})

@@ -6,7 +6,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-from selfinstruct.types import Instance, JudgeVerdict, Origin, Rejection, Task
+from selfinstruct.types import Instance, JudgeVerdict, Origin, Rejection, Task, Turn
+
+
+class StoredSample(NamedTuple):
+    """Another answer to the question of a row."""
+
+    output: str
+    step: str
+    """Where it comes from: a step (`agreement`, `sample`, `weak`, `strong`), `revision`: the form before the judge had
+    it revised, or `correction`: the output that a person replaced."""
+    is_right: bool | None
+    """Whether it says what the output says, or the judge took it for right; None: nobody looked."""
+    margin: float | None
+    """By how much the output scored higher: in points of the judge, or in comparisons won less lost."""
+    model: str | None
+    """What wrote it."""
 
 
 class StoredInstance(NamedTuple):
@@ -20,8 +35,18 @@ class StoredInstance(NamedTuple):
     request_id: str | None
     """This and the position name the candidate that it was; None for seeds."""
     request_position: int | None
+    reasoning: str
+    """What was thought before the output, where that is kept apart; empty where people replaced the output."""
+    turns: tuple[Turn, ...]
+    """How the conversation goes on after the output; none where people replaced that."""
+    ended: str
+    """Why it does not go on, as `REASON: what was found`; empty where nobody tried."""
     verdict: JudgeVerdict | None
     """What the judge said; None where it was not asked."""
+    is_edited: bool
+    """People corrected its texts, or those of its task."""
+    replaced: str | None = None
+    """The output that people replaced, where the question stayed the same."""
 
 
 class StoredTask(NamedTuple):
@@ -46,6 +71,12 @@ class StoredTask(NamedTuple):
     """ROUGE-L F1 to the most similar earlier instruction, as far as it is known."""
     nearest_task: str | None
     mean_score: float | None
+    constraints: str
+    """JSON list of what was demanded of the answers, each with name, arguments and words; empty: nothing was."""
+    system: str
+    """The system text of a seed that has one; empty for generated tasks."""
+    drawn: str
+    """JSON object of what its request was made of, by name, such as `document`; empty: nothing was drawn."""
     instances: tuple[StoredInstance, ...]
 
 
@@ -73,6 +104,34 @@ class Row(NamedTuple):
     is_classification: bool = False
     verdict: JudgeVerdict | None = None
     """What the judge said; None where it was not asked."""
+    is_edited: bool = False
+    """People corrected its texts."""
+    topic: str | None = None
+    """What the instruction was to be about; None where nothing was said of it."""
+    source: str | None = None
+    """Where the instruction comes from; None for seeds."""
+    reasoning: str = ""
+    """What was thought before the output, where that is kept apart from it."""
+    samples: tuple[StoredSample, ...] = ()
+    """Other answers to its question, where the reader was asked for them."""
+    constraints: str = ""
+    """JSON list of what was demanded of the answer, each with name, arguments and words; empty: nothing was."""
+    system: str = ""
+    """The system text of a seed that has one; empty for generated tasks."""
+    drawn: str = ""
+    """JSON object of what its request was made of, by name, such as `document`; empty: nothing was drawn."""
+    ended: str = ""
+    """Why the conversation has no more turns, as `REASON: what was found`; empty where nobody tried."""
+
+    def share_right(self, step: str) -> float | None:
+        """The share of right answers among those of a step; None where none is known. The output is none of them."""
+        found = [one.is_right for one in self.samples if one.step == step and one.is_right is not None]
+        return sum(found) / len(found) if found else None
+
+    @property
+    def scores(self) -> tuple[int | None, int | None, int | None]:
+        """What the judge said of task, input and output, each 1 to 5."""
+        return (self.verdict.valid, self.verdict.input, self.verdict.output) if self.verdict else (None, None, None)
 
     @property
     def input(self) -> str:
@@ -83,6 +142,17 @@ class Row(NamedTuple):
     def output(self) -> str:
         """The answer."""
         return self.instance.output
+
+    @property
+    def turns(self) -> tuple[Turn, ...]:
+        """How the conversation goes on after the answer."""
+        return self.instance.turns
+
+    @property
+    def characters(self) -> int:
+        """Of instruction, input, output and further turns together."""
+        said = (len(turn.user) + len(turn.assistant) for turn in self.turns)
+        return len(self.instruction) + len(self.input) + len(self.output) + sum(said)
 
     @property
     def id(self) -> str:
@@ -155,11 +225,22 @@ class Usage(NamedTuple):
     """Picodollars; a lost attempt counts with what was reserved for it."""
 
 
+class Correction(NamedTuple):
+    """The texts that a row has, since somebody corrected one of them; the instruction is that of the whole task."""
+
+    task_id: str
+    position: int
+    instruction: str
+    input: str
+    output: str
+    event: int
+
+
 class Event(NamedTuple):
     """What somebody did to tasks later."""
 
     number: int
-    kind: Literal["remove", "restore"]
+    kind: Literal["remove", "restore", "correct", "revert"]
     reason: str
     condition: str | None
     descendants: int
@@ -188,9 +269,24 @@ class Position:
     round: int | None
     """Its round."""
     last_event: int
-    """The last removal or restoration there was; 0 if none."""
+    """The last event there was; 0 if none."""
     open: Sequence[str] = field(default_factory=list)
     """The ids of the tasks before it that were not finished."""
+
+
+class Done(NamedTuple):
+    """Finished generated tasks with an instance, and their rows."""
+
+    tasks: int = 0
+    rows: int = 0
+
+
+class StoredGoal(NamedTuple):
+    """What a run was to reach: tasks in all, with the `--more` that they came from, or rows in all."""
+
+    tasks: int | None = None
+    more: int | None = None
+    rows: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,11 +300,11 @@ class PoolHistory:
     """Accepted tasks in order, each with its round."""
     removed: frozenset[str] = frozenset()
     """Ids of the tasks that are removed, seeds among them."""
-    done: int = 0
+    done: Done = field(default_factory=Done)
     pending: int = 0
     """Accepted tasks whose follow-ups are not finished."""
-    last_goal: tuple[int | None, int | None] = (None, None)
-    """(goal, more) of the last run."""
+    last_goal: StoredGoal = field(default_factory=StoredGoal)
+    """That of the last run."""
     next_round: int = 0
     stages: Mapping[str, Usage] = field(default_factory=dict)
     """What each stage took, of any model."""

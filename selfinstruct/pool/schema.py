@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
-SCHEMA_VERSION = 11
+SCHEMA_VERSION = 15
 """A pool of another one is refused."""
-TABLES = """
+REMOVED = """
+  SELECT last.task_id, last.event
+  FROM (SELECT x.task_id, MAX(x.event) AS event FROM event_tasks x JOIN events e ON e.number = x.event
+        WHERE e.kind IN ('remove', 'restore') AND e.number <= {event} GROUP BY x.task_id) last
+  JOIN events e ON e.number = last.event
+  WHERE e.kind = 'remove'"""
+"""The tasks that are removed as of an event."""
+CORRECTED = """
+  SELECT c.task_id, c.position, c.instruction, c.input, c.output, c.event
+  FROM corrections c
+  JOIN (SELECT task_id, position, MAX(event) AS event FROM corrections WHERE event <= {event} GROUP BY 1, 2) last
+    ON (last.task_id, last.position, last.event) = (c.task_id, c.position, c.event)
+  WHERE NOT EXISTS (SELECT 1 FROM event_tasks x JOIN events e ON e.number = x.event WHERE x.task_id = c.task_id
+                    AND e.kind = 'revert' AND e.number > c.event AND e.number <= {event})"""
+"""The rows that are corrected as of an event, each with the texts that it has."""
+_NOW = 2**63 - 1
+TABLES = f"""
 CREATE TABLE meta (
   key   TEXT PRIMARY KEY,
   value TEXT NOT NULL
@@ -20,6 +36,7 @@ CREATE TABLE runs (
   host       TEXT NOT NULL,
   pid        INTEGER NOT NULL,
   goal       INTEGER,
+  goal_rows  INTEGER,
   more       INTEGER,
   exit_code  INTEGER,
   outcome    TEXT,
@@ -54,6 +71,8 @@ CREATE TABLE requests (
   left_out       INTEGER NOT NULL DEFAULT 0,
   topic          TEXT,
   verbs          TEXT,
+  source_name    TEXT,
+  drawn          TEXT,
   UNIQUE (source, id)
 );
 CREATE INDEX requests_of_round ON requests (round) WHERE round IS NOT NULL;
@@ -85,6 +104,7 @@ CREATE TABLE tasks (
   name              TEXT NOT NULL,
   instruction       TEXT NOT NULL,
   is_classification INTEGER,
+  as_proposed       INTEGER,
   round             INTEGER,
   source            INTEGER,
   request_id        TEXT,
@@ -93,7 +113,12 @@ CREATE TABLE tasks (
   nearest_score     REAL,
   nearest_task      TEXT,
   mean_score        REAL,
-  most_similar      TEXT
+  most_similar      TEXT,
+  system            TEXT NOT NULL DEFAULT '',
+  answer            TEXT NOT NULL DEFAULT '',
+  constraints       TEXT NOT NULL DEFAULT '',
+  demands           TEXT NOT NULL DEFAULT '',
+  drawn             TEXT NOT NULL DEFAULT ''
 );
 CREATE INDEX tasks_pending ON tasks (position) WHERE state = 'pending';
 CREATE TABLE instances (
@@ -104,7 +129,24 @@ CREATE TABLE instances (
   source           INTEGER,
   request_id       TEXT,
   request_position INTEGER,
+  reasoning        TEXT NOT NULL DEFAULT '',
+  turns            TEXT NOT NULL DEFAULT '',
+  ended            TEXT NOT NULL DEFAULT '',
   PRIMARY KEY (task_id, position)
+) WITHOUT ROWID;
+CREATE TABLE samples (
+  task_id          TEXT NOT NULL REFERENCES tasks (id),
+  number           INTEGER NOT NULL,
+  source           INTEGER NOT NULL,
+  request_id       TEXT NOT NULL,
+  request_position INTEGER NOT NULL,
+  of_request       TEXT NOT NULL,
+  of_position      INTEGER NOT NULL,
+  output           TEXT NOT NULL,
+  step             TEXT NOT NULL,
+  is_right         INTEGER,
+  margin           REAL,
+  PRIMARY KEY (task_id, number)
 ) WITHOUT ROWID;
 CREATE TABLE rejections (
   number           INTEGER PRIMARY KEY,
@@ -130,6 +172,7 @@ CREATE TABLE waiting (
   place             INTEGER NOT NULL,
   text              TEXT NOT NULL,
   is_classification INTEGER,
+  answer            TEXT NOT NULL,
   PRIMARY KEY (source, request_id, request_position)
 ) WITHOUT ROWID;
 CREATE INDEX waiting_of_round ON waiting (round, place);
@@ -152,7 +195,7 @@ CREATE TABLE endpoints (
 ) WITHOUT ROWID;
 CREATE TABLE events (
   number      INTEGER PRIMARY KEY,
-  kind        TEXT NOT NULL CHECK (kind IN ('remove', 'restore')),
+  kind        TEXT NOT NULL CHECK (kind IN ('remove', 'restore', 'correct', 'revert')),
   reason      TEXT NOT NULL,
   condition   TEXT,
   descendants INTEGER NOT NULL,
@@ -164,11 +207,17 @@ CREATE TABLE event_tasks (
   PRIMARY KEY (event, task_id)
 ) WITHOUT ROWID;
 CREATE INDEX event_tasks_of_task ON event_tasks (task_id);
-CREATE VIEW removed (task_id, event) AS
-  SELECT last.task_id, last.event
-  FROM (SELECT task_id, MAX(event) AS event FROM event_tasks GROUP BY task_id) last
-  JOIN events e ON e.number = last.event
-  WHERE e.kind = 'remove';
+CREATE VIEW removed (task_id, event) AS {REMOVED.format(event=_NOW)};
+CREATE TABLE corrections (
+  event       INTEGER NOT NULL REFERENCES events (number),
+  task_id     TEXT NOT NULL REFERENCES tasks (id),
+  position    INTEGER NOT NULL,
+  instruction TEXT NOT NULL,
+  input       TEXT NOT NULL,
+  output      TEXT NOT NULL,
+  PRIMARY KEY (event, task_id, position)
+) WITHOUT ROWID;
+CREATE VIEW corrected (task_id, position, instruction, input, output, event) AS {CORRECTED.format(event=_NOW)};
 CREATE TABLE verdicts (
   source           INTEGER NOT NULL,
   request_id       TEXT NOT NULL,
@@ -215,6 +264,18 @@ CREATE TABLE exclusions (
   name  TEXT NOT NULL UNIQUE,
   rows  INTEGER NOT NULL,
   texts BLOB NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE passages (
+  id       TEXT PRIMARY KEY,
+  document TEXT NOT NULL,
+  number   INTEGER NOT NULL,
+  heading  TEXT NOT NULL,
+  text     TEXT NOT NULL,
+  given    TEXT NOT NULL DEFAULT ''
+) WITHOUT ROWID;
+CREATE TABLE passage_sets (
+  id       TEXT PRIMARY KEY,
+  passages TEXT NOT NULL
 ) WITHOUT ROWID;
 """
 """Each statement ends with `;` at the end of a line."""

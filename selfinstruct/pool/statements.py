@@ -15,12 +15,15 @@ from selfinstruct.types import (
     Candidate,
     Completion,
     Finished,
+    Instance,
     InstanceCandidate,
     Message,
     Rejection,
     Request,
+    Sample,
     Schema,
     Task,
+    Turn,
     canonical_json,
     digest,
     storable,
@@ -71,12 +74,23 @@ def add_seed(position: int, task: Task) -> list[Statement]:
     row = {
         "id": task.id, "position": position, "origin": "seed", "state": "done", "name": task.name,
         "instruction": task.instruction, "is_classification": task.is_classification, "parents": "[]",
+        "system": task.system,
     }  # fmt: skip
     instances = [
-        insert("instances", {"task_id": task.id, "position": place, **asdict(instance)})
+        insert("instances", {"task_id": task.id, "position": place, **_texts(instance)})
         for place, instance in enumerate(task.instances)
     ]
     return [insert("tasks", row), *instances]
+
+
+def _texts(item: Instance | InstanceCandidate) -> dict[str, str]:
+    turns = canonical_json([asdict(turn) for turn in item.turns]) if item.turns else ""
+    return {"input": item.input, "output": item.output, "turns": turns}
+
+
+def turns_from(text: str) -> tuple[Turn, ...]:
+    """The turns of an instance as they were stored."""
+    return tuple(Turn(**one) for one in json.loads(text)) if text else ()
 
 
 def plan_round(
@@ -105,6 +119,7 @@ def add_request(request: Request) -> Statement:
         "schema": canonical_json([request.schema.name, request.schema.body]) if request.schema else None,
         "demonstrations": canonical_json(request.demonstrations),
         "verbs": canonical_json(request.verbs) if request.verbs else None,
+        "drawn": canonical_json(request.drawn) if request.drawn else None,
     }  # fmt: skip
     sql, values = insert("requests", row)
     return f"{sql} ON CONFLICT (source, id) DO UPDATE SET state = 'open' WHERE state = 'superseded'", values
@@ -171,26 +186,34 @@ def accept(position: int, round_number: int, accepted: Accepted, parents: Sequen
     top = [[near.id, near.score] for near in similarity.top]
     row = {
         "id": task.id, "position": position, "origin": "generated", "state": "pending", "name": task.name,
-        "instruction": task.instruction, "is_classification": task.is_classification, "round": round_number,
+        "instruction": task.instruction, "is_classification": task.is_classification,
+        "as_proposed": task.is_classification, "answer": task.answer,
+        "round": round_number,
         "source": candidate.source, "request_id": candidate.request_id, "request_position": candidate.position,
         "parents": canonical_json(list(parents)),
         "nearest_score": similarity.nearest.score if similarity.nearest else None,
         "nearest_task": similarity.nearest.id if similarity.nearest else None,
+        "constraints": canonical_json([asdict(one) for one in task.constraints]) if task.constraints else "",
+        "demands": task.asked.removeprefix(task.instruction),
+        "drawn": canonical_json(task.drawn) if task.drawn else "",
         "mean_score": similarity.mean, "most_similar": canonical_json(top) if top else None,
     }  # fmt: skip
     return [insert("tasks", row), no_longer_waiting(candidate)]
 
 
 def finish_task(end: Finished, round_number: int, requests: Sequence[Request]) -> list[Statement]:
-    """A task whose follow-ups are over: its instances, and the rejections of the others."""
+    """A task whose follow-ups are over: its instances, other answers to their questions, and what was rejected."""
     task = end.task
-    statements = _count_candidates(requests, [*end.instances, *end.rejections])
+    statements = _count_candidates(requests, [*end.instances, *end.samples, *end.rejections])
     for place, item in enumerate(end.instances):
         row = {
-            "task_id": task.id, "position": place, "input": item.input, "output": item.output,
+            "task_id": task.id, "position": place, **_texts(item), "ended": item.ended,
             "source": item.source, "request_id": item.request_id, "request_position": item.position,
+            "reasoning": item.reasoning,
         }  # fmt: skip
         statements.append(insert("instances", row))
+    for number, sample in enumerate(end.samples):
+        statements.append(insert("samples", {"task_id": task.id, "number": number, **_row(sample, _CANDIDATE)}))
     statements += [insert("verdicts", _row(verdict, _VERDICT), once=True) for verdict in end.verdicts]
     statements += [add_rejection(rejection, round_number) for rejection in end.rejections]
     state = "done" if end.instances else "without_instances"
@@ -199,7 +222,7 @@ def finish_task(end: Finished, round_number: int, requests: Sequence[Request]) -
 
 
 def _count_candidates(
-    requests: Iterable[Request], items: Iterable[Candidate | InstanceCandidate | Rejection]
+    requests: Iterable[Request], items: Iterable[Candidate | InstanceCandidate | Sample | Rejection]
 ) -> list[Statement]:
     """Write down with each answered request how many candidates were read out of it."""
     counts = Counter((item.source, item.request_id) for item in items)
@@ -227,6 +250,7 @@ def request_from_row(row: Mapping[str, Any]) -> Request:
         "schema": Schema(schema[0], schema[1]) if schema else None,
         "demonstrations": tuple(json.loads(row["demonstrations"])),
         "verbs": tuple(json.loads(row["verbs"] or "[]")),
+        "drawn": json.loads(row["drawn"] or "{}"),
     }
     return Request(**found)
 

@@ -6,19 +6,27 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from selfinstruct.types import APART, BY_JUDGE
+from selfinstruct.types import APART, BY_JUDGE, BY_STEPS
 
 if TYPE_CHECKING:
     from selfinstruct.pool.reader import Reader
 
 READ = "read"
-UNREAD = frozenset({"unreadable", "no_label", "no_answer", "no_agreement", "input_not_needed"})
+UNREAD = frozenset(
+    {"unreadable", "no_label", "no_answer", "no_agreement", "answer_disagrees", "open_answer", "input_not_needed"}
+)
 """Reasons for which nothing is left that a rule could look at."""
 JUDGED_BY = {
     "instruction": ("rules", "novelty", "decontamination"),
-    "instance": ("rules", "decontamination", "judge"),
+    "instance": ("rules", "decontamination", "judge", "steps"),
 }
 """The stages after reading, by kind, the cheapest first."""
+_STAGE_OF = {
+    "near_duplicate": "novelty",
+    "contaminated": "decontamination",
+    **dict.fromkeys(BY_JUDGE, "judge"),
+    **dict.fromkeys(BY_STEPS, "steps"),
+}
 SAMPLED = f"stage = 'respond' AND position / {APART} = 1 AND state = 'answered'"
 """The second answer to a question."""
 
@@ -29,7 +37,8 @@ def by_stage(
     """How many instructions and how many instances each stage of screening saw and left, in order of price.
 
     `rejected` counts rejections by kind and reason, `kept` what was taken by kind. What still waits is read, and seen
-    by nothing else yet. A revised instance counts as another one.
+    by nothing else yet. A revised or changed instance counts as another one. What a step of the user's refuses for a
+    reason of its own counts with the rules.
     """
     lost: dict[str, Counter[str]] = {"instruction": Counter(), "instance": Counter()}
     for (kind, reason), count in rejected.items():
@@ -50,9 +59,7 @@ def _stage(kind: str, reason: str) -> str:
     """The stage of screening at which candidates of a kind are rejected for a reason."""
     if reason in UNREAD or (kind == "instruction" and reason == "cut_off"):
         return READ
-    return {"near_duplicate": "novelty", "contaminated": "decontamination"}.get(
-        reason, "judge" if reason in BY_JUDGE else "rules"
-    )
+    return _STAGE_OF.get(reason, "rules")
 
 
 def of_agreement(pool: Reader) -> dict[str, int] | None:
@@ -72,7 +79,8 @@ def of_judge(pool: Reader) -> dict[str, int] | None:
     """
     outcomes = dict(
         pool.connection.execute(
-            "SELECT COALESCE(j.reason, IIF(i.task_id IS NULL, v.outcome, 'passed')), COUNT(*) FROM verdicts v "
+            f"SELECT COALESCE(IIF(j.reason IN {BY_JUDGE}, j.reason, NULL), "
+            "IIF(i.task_id IS NULL, v.outcome, 'passed')), COUNT(*) FROM verdicts v "
             "JOIN requests r ON r.source = v.source AND r.id = v.request_id AND r.stage != 'revise' "
             "LEFT JOIN rejections j ON j.source = v.source AND j.request_id = v.request_id "
             "AND j.request_position = v.request_position AND j.kind = 'instance' "

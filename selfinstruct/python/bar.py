@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from selfinstruct.cli.live import LiveView, Viewer, can_redraw, duration
-from selfinstruct.cli.text import ERR, harmless, say
+from selfinstruct.cli.live import LiveView, Log, Viewer, can_redraw
+from selfinstruct.cli.text import ERR, duration, harmless, say
+from selfinstruct.python.keywords import given, in_keywords
 from selfinstruct.runner.pump import Growth, Outcome
 from selfinstruct.runner.watch import Tell
 
@@ -30,11 +31,15 @@ class Shown:
 
 @contextlib.contextmanager
 def shown(*, quiet: bool) -> Iterator[Shown]:
-    """Shows a run while the block runs, unless it is to be quiet."""
+    """Shows a run while the block runs, unless it is to be quiet. Raises: ConfigError."""
+    given("quiet", quiet, bool, "True or False")
     started = time.monotonic()
 
     def last(outcome: Outcome) -> str:
-        return f"{outcome.reason} ({duration(time.monotonic() - started)})"
+        return f"{in_keywords(outcome.reason)} ({duration(time.monotonic() - started)})"
+
+    def tell(line: str) -> None:
+        say(in_keywords(line))
 
     if quiet:
         yield Shown(lambda _: None)
@@ -51,14 +56,15 @@ def shown(*, quiet: bool) -> Iterator[Shown]:
             output.show(harmless(last(outcome)).plain)
 
         try:
-            yield Shown(_print, watch, ended)
+            yield Shown(lambda line: _print(in_keywords(line)), watch, ended)
         finally:
             viewer.end()
     elif can_redraw(ERR):
         with LiveView(ERR) as view:
-            yield Shown(say, view.watch, lambda outcome: say(last(outcome)))
+            yield Shown(tell, view.watch, lambda outcome: say(last(outcome)))
     else:
-        yield Shown(say, ended=lambda outcome: say(last(outcome)))
+        with Log() as log:
+            yield Shown(lambda line: log.tell(in_keywords(line)), log.watch, lambda outcome: log.tell(last(outcome)))
 
 
 def in_notebook() -> bool:

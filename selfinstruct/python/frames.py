@@ -3,36 +3,40 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
 
-from selfinstruct.errors import PoolError
 from selfinstruct.pool.reader import Reader
 from selfinstruct.pool.records import Row
+from selfinstruct.types import Origin
 
 Columns = Mapping[str, str]
 """The types of pandas by name of a column; `object` for lists and dicts."""
 
 TASKS: Columns = {
     "id": "string", "position": "int64", "origin": "string", "state": "string", "instruction": "string",
-    "is_classification": "boolean", "round": "Int64", "parents": "object", "nearest_score": "float64",
-    "nearest_task": "string", "mean_score": "float64", "instances": "int64", "is_removed": "bool",
+    "is_classification": "boolean", "round": "Int64", "source": "string", "parents": "object",
+    "nearest_score": "float64", "nearest_task": "string", "mean_score": "float64", "instances": "int64",
+    "is_removed": "bool", "system": "string", "drawn": "object",
 }  # fmt: skip
 ROWS: Columns = {
     "task_id": "string", "instance": "int64", "origin": "string", "round": "Int64", "parents": "object",
     "model": "string", "output_model": "string", "recipe": "string", "nearest_score": "float64",
     "is_classification": "bool", "instruction": "string", "input": "string", "output": "string",
-    "valid_score": "Int64", "input_score": "Int64", "output_score": "Int64",
+    "valid_score": "Int64", "input_score": "Int64", "output_score": "Int64", "topic": "string", "source": "string",
+    "system": "string", "weak_share": "float64", "strong_share": "float64", "drawn": "object", "turns": "object",
+    "is_edited": "bool", "ended": "string",
 }  # fmt: skip
 REJECTIONS: Columns = {
     "kind": "string", "reason": "string", "round": "Int64", "task_id": "string", "text": "string", "input": "string",
     "evidence": "string", "score": "float64", "nearest_task": "string", "request_id": "string",
-    "request_position": "int64", "source": "int64",
+    "request_position": "int64", "recording": "int64",
 }  # fmt: skip
 ANSWERS: Columns = {
-    "request_id": "string", "source": "int64", "stage": "string", "round": "Int64", "task_id": "string",
+    "request_id": "string", "recording": "int64", "stage": "string", "round": "Int64", "task_id": "string",
     "position": "int64", "model": "string", "kind": "string", "text": "string", "reasoning": "string",
     "finish_reason": "string", "prompt_tokens": "int64", "completion_tokens": "int64", "cached_tokens": "int64",
     "latency_s": "float64", "endpoint": "string", "candidates": "Int64", "received_at": "datetime64[ms, UTC]",
@@ -49,12 +53,12 @@ LINEAGE: Columns = {
 
 def tasks(pool: Reader) -> pd.DataFrame:
     """Seeds and accepted tasks in their order, removed ones too; columns of `TASKS`."""
-    gone = pool.removed()
+    gone, sources = pool.removed(), pool.source_names()
     return _frame(TASKS, (
         (
             one.id, one.position, one.origin, one.state, one.instruction, _flag(one.is_classification), one.round,
-            json.loads(one.parents), one.nearest_score, one.nearest_task, one.mean_score, len(one.instances),
-            one.id in gone,
+            sources.get(one.id), json.loads(one.parents), one.nearest_score, one.nearest_task, one.mean_score,
+            len(one.instances), one.id in gone, one.system, json.loads(one.drawn or "{}"),
         )
         for one in pool.tasks()
     ))  # fmt: skip
@@ -62,7 +66,8 @@ def tasks(pool: Reader) -> pd.DataFrame:
 
 def rows(pool: Reader, *, include_seeds: bool = False) -> pd.DataFrame:
     """Finished rows in the order of exports, without those of removed tasks; columns of `ROWS`."""
-    return _frame(ROWS, map(_row, pool.rows(("seed", "generated") if include_seeds else ("generated",))))
+    origins: Sequence[Origin] = ("seed", "generated") if include_seeds else ("generated",)
+    return _frame(ROWS, map(_row, pool.rows(origins, sampled=True)))
 
 
 def rejections(pool: Reader) -> pd.DataFrame:
@@ -91,11 +96,9 @@ def lineage(pool: Reader, task_id: str) -> pd.DataFrame:
     """A task and all that it descends from by being shown, the nearest first; columns of `LINEAGE`.
 
     Raises:
-        PoolError: there is no such task.
+        ConfigError: there is no such task.
     """
-    known = {one.id: one for one in pool.tasks()}
-    if task_id not in known:
-        raise PoolError(f"{task_id}: no such task; `tasks()` has the ids")
+    task_id, known = pool.task_id(task_id), {one.id: one for one in pool.tasks()}
     generations = {task_id: 0}
     latest = [task_id]
     while latest:
@@ -125,11 +128,11 @@ def _flag(value: int | None) -> bool | None:
 
 
 def _row(row: Row) -> tuple[Any, ...]:
-    said = row.verdict
-    scores = (said.valid, said.input, said.output) if said else (None, None, None)
     return (
         row.task_id, row.number, row.origin, row.round, json.loads(row.parents), row.model, row.output_model,
-        row.recipe, row.nearest_score, row.is_classification, row.instruction, row.input, row.output, *scores,
+        row.recipe, row.nearest_score, row.is_classification, row.instruction, row.input, row.output,
+        *row.scores, row.topic, row.source, row.system, row.share_right("weak"), row.share_right("strong"),
+        json.loads(row.drawn or "{}"), [asdict(turn) for turn in row.turns], row.is_edited, row.ended,
     )  # fmt: skip
 
 

@@ -2,38 +2,39 @@
 
 from __future__ import annotations
 
-import tempfile
+import asyncio
+import signal
 from pathlib import Path
 from typing import Any
 
-from selfinstruct.config.sections import Config
+from selfinstruct.config.sections import AMOUNTS, Config
 from selfinstruct.errors import AccessError, ConfigError
-from selfinstruct.pool import reader
 from selfinstruct.python import frames
-from selfinstruct.python.bar import shown
+from selfinstruct.python.bar import Shown, shown
 from selfinstruct.python.ended import ended
-from selfinstruct.python.interruptible import run_in_a_thread
-from selfinstruct.python.keywords import read, with_settings
+from selfinstruct.python.keywords import read, told_in_keywords, with_settings
 from selfinstruct.python.opened import Pool
 from selfinstruct.python.shown import Preview
+from selfinstruct.runner.preview import previewed
 from selfinstruct.runner.pump import Outcome
 from selfinstruct.runner.run import run
+from selfinstruct.runner.stopping import INTERRUPTED, Stopping, heard
 
-_SMALL = {"round_size": 1, "lookahead": 1}
-"""For a preview: as few questions as can be."""
-_NOT_OF_PREVIEW = frozenset({"pool", "target", "more"})
+_STOPPED = f"{INTERRUPTED.reason}; what was answered is kept, and the same call goes on"
+_NOT_OF_PREVIEW = frozenset({"pool", *AMOUNTS})
 
 
 @with_settings()
+@told_in_keywords()
 def generate(
     pool: str | Path | None = None, *, config: str | Path | None = None, quiet: bool = False, **settings: Any
 ) -> Pool:
     """The pool in this folder, grown to its target; it is made by the first run, and later ones go on with it.
 
     Every setting of the configuration file is a keyword; `config` names a file with more. `model` may be an async
-    function of messages, `checks` may hold functions. Works where an event loop runs too, as in a notebook. Ctrl-C, or
-    the interruption of a cell, ends the run in order and keeps what it has; the same call goes on. A second one ends it
-    at once. Whether the target was reached says `outcome` of the pool.
+    function of messages; `checks`, `steps` and `sources` may hold functions. Works in a notebook's running loop too.
+    Ctrl-C, or the interruption of a cell, ends the run in order and keeps what it has; the same call goes on. A second
+    one ends it at once. Whether the target was reached says `outcome` of the pool.
 
     Raises:
         ConfigError, SeedError, PoolError: nothing can be grown so.
@@ -42,7 +43,7 @@ def generate(
     """
     found = read(pool, config, settings)
     with shown(quiet=quiet) as show:
-        outcome = run_in_a_thread(found, show)
+        outcome = _run(found, show)
         show.ended(outcome)
     return _pool(found, outcome)
 
@@ -54,16 +55,25 @@ async def agenerate(
     """`generate` as a coroutine in the caller's loop. If it is cancelled, what was answered is kept.
 
     Raises:
+        asyncio.CancelledError: it was cancelled, or interrupted.
         ConfigError, SeedError, PoolError, AccessError: as `generate`.
     """
-    found = read(pool, config, settings)
-    with shown(quiet=quiet) as show:
-        outcome = await run(found, show.tell, started=show.watch)
+    with told_in_keywords(), shown(quiet=quiet) as show:
+        found = read(pool, config, settings)
+        try:
+            with heard([signal.SIGINT]):
+                outcome = await run(found, show.tell, started=show.watch)
+        except asyncio.CancelledError:
+            outcome = INTERRUPTED
+        if outcome == INTERRUPTED:  # or a check that never ended was
+            show.tell(_STOPPED)
+            raise asyncio.CancelledError(_STOPPED)
         show.ended(outcome)
-    return _pool(found, outcome)
+        return _pool(found, outcome)
 
 
 @with_settings(but=_NOT_OF_PREVIEW)
+@told_in_keywords(target="tasks")
 def preview(tasks: int = 3, *, config: str | Path | None = None, quiet: bool = True, **settings: Any) -> Preview:
     """Some tasks as these settings bring them, with their rows; nothing is kept.
 
@@ -71,14 +81,23 @@ def preview(tasks: int = 3, *, config: str | Path | None = None, quiet: bool = T
     """
     for name in _NOT_OF_PREVIEW & settings.keys():
         raise ConfigError(f"preview: there is no {name}, since nothing is kept; `tasks` says how many are shown")
-    with tempfile.TemporaryDirectory(prefix="selfinstruct-preview-") as folder:
-        place = Path(folder) / "pool"
-        found = read(place, config, {**_SMALL, **settings, "target": tasks, "more": None})
-        with shown(quiet=quiet) as show:
-            outcome = run_in_a_thread(found, show)
-        _raise_refusal(outcome)
-        with reader.snapshot(place) as opened:
-            return Preview(frames.rows(opened), ended(outcome.exit_code, outcome.reason))
+    with (
+        shown(quiet=quiet) as show,
+        previewed(read(None, config, settings), tasks, lambda found: _run(found, show, INTERRUPTED.reason)) as (
+            pool,
+            outcome,
+        ),
+    ):
+        return Preview(frames.rows(pool), ended(outcome.exit_code, outcome.reason))
+
+
+def _run(config: Config, show: Shown, stopped: str = _STOPPED) -> Outcome:
+    """Raises: KeyboardInterrupt with these words, where somebody ended the run."""
+    stopping = Stopping(show.tell, show.watch)
+    outcome = stopping.run(lambda begun: run(config, show.tell, started=begun))
+    if stopping.is_interrupted:
+        raise KeyboardInterrupt(stopped)
+    return outcome
 
 
 def _pool(config: Config, outcome: Outcome) -> Pool:

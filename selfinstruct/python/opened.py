@@ -7,29 +7,27 @@ import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from selfinstruct.cli.status import all_figures
 from selfinstruct.config import DEFAULT_POOL
 from selfinstruct.errors import ConfigError
-from selfinstruct.exports.choice import Choice
-from selfinstruct.exports.formats import FORMATS, Wording
-from selfinstruct.exports.hub import pusher
-from selfinstruct.exports.row_files import TABLES, file_name
-from selfinstruct.exports.splits import parse_split
-from selfinstruct.exports.writing import ALL, Exported, Options, export
+from selfinstruct.exports.row_files import KNOWN, TABLES, file_name
+from selfinstruct.exports.writing import ALL, DEFAULTS, Exported, export, options_of
+from selfinstruct.hub import pusher
+from selfinstruct.own import in_words
 from selfinstruct.pool import reader
+from selfinstruct.pool.edits import FIELDS, Kind, change, correct, selected
 from selfinstruct.pool.explain import explain
 from selfinstruct.pool.journal import now
 from selfinstruct.pool.records import Row
-from selfinstruct.pool.removal import Kind, change, selected
 from selfinstruct.python import frames
 from selfinstruct.python.ended import Ended, ended
-from selfinstruct.python.functions import form_name
+from selfinstruct.python.functions import form_names
+from selfinstruct.python.keywords import given, path_in, told_in_keywords, with_keywords
 from selfinstruct.python.shown import TEXTS, Explanations, page, table_of_figures, table_of_rows
-from selfinstruct.seeds.benchmarks import read_exclusions
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
@@ -46,7 +44,7 @@ class Pool:
     """A pool in a folder. Each method reads it as it is at that moment, also while a run grows it."""
 
     def __init__(self, folder: str | Path = DEFAULT_POOL, outcome: Ended | None = None) -> None:
-        self.folder = Path(folder)
+        self.folder = path_in("pool", folder)
         self._outcome = outcome
         with reader.snapshot(self.folder):  # is there one?
             pass
@@ -60,7 +58,7 @@ class Pool:
         return None if last is None or last["exit_code"] is None else ended(last["exit_code"], last["outcome"])
 
     def tasks(self) -> pd.DataFrame:
-        """Seeds and accepted tasks in their order, removed ones too."""
+        """Seeds and accepted tasks in their order, removed ones too, with instructions as people corrected them."""
         with reader.snapshot(self.folder) as pool:
             return frames.tasks(pool)
 
@@ -92,12 +90,17 @@ class Pool:
         """What became of a task or candidate, as `explain` tells it.
 
         `what` is a task id, a request id (or the beginning of one), a reason, or a piece of a text; twenty of each
-        kind at most. Raises: PoolError, where nothing matches.
+        kind at most, and none where nothing matches. Raises: ConfigError, where it is no text or empty.
         """
-        return Explanations(explain(self.folder, what))
+        return Explanations(explain(self.folder, given("what", what, str, "a task id, a reason, or a piece of a text")))
 
     def lineage(self, task_id: str) -> pd.DataFrame:
-        """A task, those that it was shown, those that these were shown, and so on. Raises: PoolError, without one."""
+        """A task, those that it was shown, those that these were shown, and so on; by its id, or the beginning of it.
+
+        Raises:
+            ConfigError: there is no such task.
+        """
+        given("task_id", task_id, str, "the id of a task")
         with reader.snapshot(self.folder) as pool:
             return frames.lineage(pool, task_id)
 
@@ -120,6 +123,20 @@ class Pool:
         """
         return self._change("remove", ids, reason, where=where, descendants=descendants)
 
+    @told_in_keywords()
+    @with_keywords(dict.fromkeys(FIELDS))
+    def edit(self, row_id: str, *, reason: str = "", **texts: str) -> str:
+        """Correct the `instruction`, `input` or `output` of a row, which exports then have; its id in full.
+
+        A row is named TASK/INSTANCE by these columns of `rows()`, or by its task where that has no other one. An
+        instruction is corrected in all rows of its task. Nothing is lost: `restore(..., edits=True)` takes it back.
+
+        Raises:
+            ConfigError: there is no such row, it is removed, or a text is empty or none.
+        """
+        wanted = "TASK/INSTANCE, such as f'{row.task_id}/{row.instance}'"
+        return correct(self.folder, given("row_id", row_id, str, wanted), texts, reason, now()).row
+
     def restore(
         self,
         ids: str | Iterable[str] = (),
@@ -127,41 +144,39 @@ class Pool:
         where: str | None = None,
         event: int | None = None,
         everything: bool = False,
+        edits: bool = False,
         reason: str = "",
     ) -> list[str]:
-        """Put removed tasks back: by id, by `where`, those of a removal, or all. The ids of those put back.
+        """Put removed tasks back: by id, by `where`, those of an event, or all. The ids of those put back.
+
+        With `edits`, their corrections are taken back instead.
 
         Raises:
             ConfigError: as `remove`.
         """
-        return self._change("restore", ids, reason, where=where, event=event, everything=everything)
+        return self._change(
+            "revert" if edits else "restore", ids, reason, where=where, event=event, everything=everything
+        )
 
+    @told_in_keywords()
     def _change(self, kind: Kind, ids: str | Iterable[str], reason: str, **more: Any) -> list[str]:
-        named = (ids,) if isinstance(ids, str) else tuple(map(str, ids))
+        given("reason", reason, str, "a text")
+        named = (ids,) if isinstance(ids, str) else tuple(map(str, given("ids", ids, Iterable, "ids of tasks")))
         descendants = more.pop("descendants", False)
         selection = selected(kind, named, reason, **more)
         done = change(self.folder, kind, selection, reason, now(), descendants=descendants)
         return [task.id for task in done.tasks]
 
+    @told_in_keywords()
+    @with_keywords(DEFAULTS)
     def export(
         self,
         out: str | Path | None = None,
         *,
         formats: Form | Sequence[Form] = ("alpaca", "messages"),
         split: str | Mapping[str, Share] | None = None,
-        origin: Literal["generated", "seed"] = "generated",
-        include_seeds: bool = False,
-        one_instance: bool = False,
-        min_chars: int | None = None,
-        max_chars: int | None = None,
-        max_tokens: int | None = None,
-        limit: int | None = None,
-        tokenizer: str | None = None,
-        exclude: str | Path | Sequence[str | Path] = (),
-        system: str = "",
-        mixed_prompts: bool = False,
-        csv_safe: bool = False,
         push_to_hub: str | None = None,
+        **options: Any,
     ) -> Exported:
         """Write training data to a folder, `export` in the pool's unless one is named; what was written.
 
@@ -172,47 +187,46 @@ class Pool:
             PoolError: the folder cannot be written or holds other files.
             AccessError: the Hub refuses the push.
         """
-        push = pusher(push_to_hub) if push_to_hub is not None else None
-        named = [form_name(one) for one in ([formats] if isinstance(formats, str) or callable(formats) else formats)]
-        if isinstance(split, Mapping):
-            split = ",".join(f"{name}={share}" for name, share in split.items())
-        excluded = [exclude] if isinstance(exclude, str | Path) else exclude
-        options = Options(
-            Wording(system=system, mixed_prompts=mixed_prompts, csv_safe=csv_safe),
-            Choice(
-                origin=origin, include_seeds=include_seeds, one_instance=one_instance, min_chars=min_chars,
-                max_chars=max_chars, max_tokens=max_tokens, limit=limit,
-            ),
-            None if split is None else parse_split(split),
-            tokenizer,
-            read_exclusions([Path(one) for one in excluded]),
-        )  # fmt: skip
-        folder = self.folder / "export" if out is None else Path(out)
-        found = export(self.folder, named, folder, options)
+        push = None if push_to_hub is None else pusher(given("push_to_hub", push_to_hub, str, "OWNER/NAME"))
+        folder = self.folder / "export" if out is None else path_in("out", out)
+        found = export(self.folder, form_names(formats), folder, options_of(split=split, **options))
         if push is not None:
             push(folder)
         return found
 
+    @told_in_keywords()
     def to_dataset(
         self, form: Form = "messages", *, split: str | Mapping[str, Share] | None = None, **options: Any
     ) -> Dataset | DatasetDict:
         """The rows of an export in one form as a `datasets.Dataset`; with `split`, one for each side by its name.
 
-        `options` are those of `export`.
+        `options` are those of `export`. What a row has no value for is None in it.
 
         Raises:
-            ConfigError: the package datasets is missing, or as `export`.
+            ConfigError: the package datasets is missing, the rows fit into no table, or as `export`.
         """
+        for name in options.keys() & {"out", "formats", "push_to_hub"}:
+            raise ConfigError(f"to_dataset: there is no {name}, since no files are written; `export` has it")
         try:
             import datasets  # noqa: PLC0415 - optional, and takes a second
+            import pyarrow as pa  # noqa: PLC0415
         except ImportError as error:
             raise ConfigError(f"to_dataset needs the package {error.name}: pip install datasets") from error
-        name = form_name(form)
+        if not isinstance(form, str) and not callable(form):
+            raise ConfigError(f"form: {in_words(form)} given, wanted the name of one form, or a function")
+        (name,) = form_names(form)
         if name in {*TABLES, ALL}:
-            raise ConfigError(f"to_dataset {name}: wanted one form of JSON, such as {', '.join(FORMATS)}; see rows()")
+            forms = ", ".join(one for one in KNOWN if one not in TABLES)
+            raise ConfigError(f"to_dataset {name}: wanted one form of JSON, such as {forms}; see rows()")
         with tempfile.TemporaryDirectory(prefix="selfinstruct-dataset-") as folder:
             written = self.export(Path(folder) / "export", formats=[name], split=split, **options)
-            found = {path.name: datasets.Dataset.from_list(_lines(path)) for path in written.paths}
+            try:
+                found = {path.name: datasets.Dataset.from_dict(_columns(path)) for path in written.paths}
+            except pa.ArrowException as error:
+                said = " ".join(str(error).split())
+                raise ConfigError(
+                    f"to_dataset {name}: a key has values of several kinds in the rows ({said})"
+                ) from error
         if not written.shares:
             return found[file_name(name, None)]
         return datasets.DatasetDict({side: found[file_name(name, side)] for side in written.shares})
@@ -235,5 +249,6 @@ class Pool:
         return page(table_of_figures(figures), table_of_rows(shown))
 
 
-def _lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text("utf-8").split("\n") if line]
+def _columns(path: Path) -> dict[str, list[Any]]:
+    rows = [json.loads(line) for line in path.read_text("utf-8").split("\n") if line]
+    return {key: [row.get(key) for row in rows] for key in dict.fromkeys(key for row in rows for key in row)}

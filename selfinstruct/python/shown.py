@@ -14,6 +14,7 @@ from selfinstruct.pool.explain import Explanation
 from selfinstruct.python.ended import Ended
 
 TEXTS = ("instruction", "input", "output")
+_NOTHING = "no task, candidate, rejection or event is this, and none contains it"
 _STYLE = """\
 <style>
 .selfinstruct th, .selfinstruct td { text-align: left; vertical-align: top; }
@@ -50,13 +51,16 @@ class Explanations(tuple[Explanation, ...]):
     __slots__ = ()
 
     def __repr__(self) -> str:
-        return "\n\n".join(
-            "\n".join([_harmless(one.title), *(f"  {label:<18} {_harmless(text)}" for label, text in one.lines)])
-            for one in self
+        return (
+            "\n\n".join(
+                "\n".join([_harmless(one.title), *(f"  {label:<18} {_harmless(text)}" for label, text in one.lines)])
+                for one in self
+            )
+            or _NOTHING
         )
 
     def _repr_html_(self) -> str:
-        return page(*(f"<h4>{_escaped(one.title)}</h4>{_table(one.lines)}" for one in self))
+        return page(*[f"<h4>{_escaped(one.title)}</h4>{_table(one.lines)}" for one in self] or [_NOTHING])
 
 
 def page(*parts: str) -> str:

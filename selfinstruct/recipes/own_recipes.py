@@ -7,9 +7,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, get_args
 
-from selfinstruct.ask import Ask
+from selfinstruct.ask import Ask, Asked
 from selfinstruct.checks.wording import excerpt
-from selfinstruct.errors import Halted, OwnCodeError
+from selfinstruct.errors import OwnCodeError
 from selfinstruct.own import in_words, raised
 from selfinstruct.types import (
     PROPOSE,
@@ -75,18 +75,13 @@ def guarded(recipe: Recipe, name: str) -> Recipe:
     async def write_instances(
         task: Task, ask: Ask, settings: Settings, seeds: Sequence[Task], fault: InputFault
     ) -> Written:
-        answers: set[str] = set()
-        ours: list[Exception] = []
+        asked, known = Asked(ask), set[tuple[str, int]]()
 
         async def door(prompt: Prompt) -> Completion:
-            try:
-                _right(f"{at}: write_instances", prompt, _fault_of_prompt(prompt, recipe.stages), "asked")
-                answer = await ask(prompt)
-            except Exception as error:
-                ours.append(error)
-                raise
-            answers.add(answer.request_id)
-            return answer
+            wrong = _fault_of_prompt(prompt, recipe.stages) or _fault_of_question(prompt, known)
+            _right(f"{at}: write_instances", prompt, wrong, "asked")
+            known.add((prompt.stage, prompt.index))
+            return await asked(prompt)
 
         found, error = None, None
         try:
@@ -94,8 +89,9 @@ def guarded(recipe: Recipe, name: str) -> Recipe:
             found = await work if inspect.isawaitable(work) else work
         except (Exception, SystemExit) as caught:  # noqa: BLE001 - whatever a user's function does is one line
             error = caught
-        if ours:  # without an answer nothing is decided, whatever the recipe makes of it
-            raise next((one for one in ours if not isinstance(one, Halted)), ours[0])
+        answers = {answer.request_id for _, answer in await asked.answers()}
+        if isinstance(error, OwnCodeError):
+            raise error
         if error is not None:
             raise OwnCodeError(f"{at}: write_instances raised {raised(error)}; mend it") from error
         written: Written = _right(f"{at}: write_instances", found, _fault_of_written(found, answers))
@@ -139,6 +135,15 @@ def _fault_of_prompt(found: object, stages: Sequence[str]) -> str:
         return "its messages have to be a tuple of `selfinstruct.types.Message`, each with a role and a text"
     if not isinstance(found.schema, Schema | None):
         return "its schema has to be a `selfinstruct.types.Schema`, or None"
+    return ""
+
+
+def _fault_of_question(prompt: Prompt, asked: Collection[tuple[str, int]]) -> str:
+    """What was wanted instead of this question about a task, besides those that were asked; empty where it is right."""
+    if prompt.stage == PROPOSE:
+        return f"the stage {PROPOSE!r} is for new instructions; give what is asked about a task another one"
+    if (prompt.stage, prompt.index) in asked:
+        return f"stage {prompt.stage!r} and index {prompt.index} were asked before; each question has its own"
     return ""
 
 

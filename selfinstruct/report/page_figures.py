@@ -30,7 +30,7 @@ LISTED = 10
 TOLD = (
     "pool", "seeds", "tasks", "tasks_pending", "tasks_without_instances", "removed", "instances", "waiting", "rounds",
     "requests", "candidates", "rejections", "acceptance_rate", "prompt_tokens", "completion_tokens", "usd", "usage",
-    "recipe", "models",
+    "recipe", "models", "sources", "quotas",
 )  # fmt: skip
 """What the page shows of the status; not the words about a run, which may name an endpoint."""
 Embed = Callable[[Sequence[str]], list[list[float]]]

@@ -102,7 +102,11 @@ def task_rows(pool: Reader, found: TaskSummary) -> Iterator[list[Any]]:
             found.input_words.update(round(word_count(one.input)) for one in instances if one.input)
             found.output_words.update(round(word_count(one.output)) for one in instances)
         if place in detailed:
-            texts = [[shortened(instance.input), shortened(instance.output)] for instance in instances]
+            texts = [
+                [shortened(one.input), shortened(one.output),
+                 *(shortened(text) for turn in one.turns for text in (turn.user, turn.assistant))]
+                for one in instances
+            ]  # fmt: skip
             found.details.append([place, texts, parents])
         if place >= size - TASKS:
             yield [

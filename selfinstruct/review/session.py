@@ -8,7 +8,7 @@ import json
 import os
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -16,10 +16,10 @@ from pydantic import BaseModel, ConfigDict
 
 from selfinstruct.errors import PoolError
 from selfinstruct.pool.condition import matching
+from selfinstruct.pool.edits import Selection, change
 from selfinstruct.pool.journal import now
 from selfinstruct.pool.reader import Reader, snapshot
 from selfinstruct.pool.records import StoredTask
-from selfinstruct.pool.removal import Selection, change
 from selfinstruct.similarity.common import mark_common
 from selfinstruct.types import QUESTIONS
 
@@ -201,7 +201,7 @@ class Session:
         stays_out = is_kept and self.labels.is_task_to_go(place)
         if not is_kept:
             change(self.folder, "remove", task, reason or "removed in review", now())
-        elif not stays_out:
+        elif not stays_out and self._is_removed(place):
             change(self.folder, "restore", task, reason or "kept in review", now())
         question = None if is_kept else said.question
         with snapshot(self.folder) as pool:
@@ -210,11 +210,16 @@ class Session:
         self.labels.label(place, candidate, "keep" if is_kept else "remove", question)
         return {"noted": True, "stays_out": stays_out}
 
+    def _is_removed(self, place: RowPlace) -> bool:
+        with snapshot(self.folder) as pool:
+            return place.task_id in pool.removed()
+
 
 def _about(pool: Reader, place: RowPlace, *, with_verdict: bool) -> dict[str, Any]:
     """A row with its lineage, its nearest neighbour and what the judge said of it; `verdict` is None without one."""
     task = _task(pool, place.task_id)
     instance, events = task.instances[place.instance], pool.events_of(task.id)
+    removals = [one for one in events if one.kind in {"remove", "restore"}]
     said = instance.verdict if with_verdict else None
     return {
         "task_id": place.task_id,
@@ -223,10 +228,11 @@ def _about(pool: Reader, place: RowPlace, *, with_verdict: bool) -> dict[str, An
         "instruction": task.instruction,
         "input": instance.input,
         "output": instance.output,
+        "turns": [asdict(turn) for turn in instance.turns],
         "is_classification": bool(task.is_classification),
         "round": task.round,
-        "removed": events[-1].reason if events and events[-1].kind == "remove" else None,
-        "shown": [_shown(_task(pool, one)) for one in json.loads(task.parents)],
+        "removed": removals[-1].reason if removals and removals[-1].kind == "remove" else None,
+        "shown": [_shown(_task(pool, one, as_accepted=True)) for one in json.loads(task.parents)],
         "nearest": _nearest(pool, task),
         "verdict": said and {
             "outcome": said.outcome,
@@ -239,8 +245,8 @@ _SAID = {"score": "", "reason": "_reason"}
 """What is shown of each question, and how its name ends in a verdict."""
 
 
-def _task(pool: Reader, identity: str) -> StoredTask:
-    (task,) = pool.tasks("t.id = ?", (identity,))
+def _task(pool: Reader, identity: str, *, as_accepted: bool = False) -> StoredTask:
+    (task,) = pool.tasks("t.id = ?", (identity,), as_accepted=as_accepted)
     return task
 
 
@@ -253,6 +259,6 @@ def _nearest(pool: Reader, task: StoredTask) -> dict[str, Any] | None:
     settings = pool.settings(task.round)
     if task.nearest_task is None or task.nearest_score is None or settings is None:
         return None
-    other = _task(pool, task.nearest_task)
+    other = _task(pool, task.nearest_task, as_accepted=True)
     _, marked = mark_common(task.instruction, other.instruction, settings.filters.tokenizer)
     return {**_shown(other), "marked": marked, "score": round(task.nearest_score, 4)}

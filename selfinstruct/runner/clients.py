@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from selfinstruct.config.roles import (
     OPENAI_URL,
     headers_of,
     key_in,
-    recipe_of,
+    recipe_named,
     role_of,
     stage_models,
     stages_in_use,
@@ -27,11 +27,9 @@ from selfinstruct.models.client import Client
 from selfinstruct.models.endpoint import EndpointConfig
 from selfinstruct.models.routing import Slots
 from selfinstruct.models.wire import Capabilities
-from selfinstruct.recipes import RECIPES
 from selfinstruct.runner.pump import Growth, Outcome
 from selfinstruct.runner.watch import Tell
 from selfinstruct.settings import Settings
-from selfinstruct.steps import judging
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +67,12 @@ async def serve(
     known: Mapping[tuple[str, str], Mapping[str, Any]],
     budget: Budget,
     growths: Sequence[Growth],
+    needed: Iterable[str] = (),
 ) -> AsyncIterator[Models]:
     """The models that the configuration names, reachable while the block runs.
 
     `known` is what earlier runs learned of endpoints. `growths` hear of the servers; it is empty until there is one.
+    `needed` are stages at which only tasks and rounds of earlier runs still ask.
 
     Raises:
         AccessError, ConfigError: a server does not start or answer, or which model is meant cannot be told.
@@ -102,16 +102,13 @@ async def serve(
         local = await _start(config, tell, growths, made, stack)
         known = known if local is None else {}
         in_use = stages_in_use(config)
-        every = [stage for recipe in RECIPES.values() for stage in recipe.stages]
-        clients = {
-            stage: client_of(role_of(config, stage)) for stage in dict.fromkeys([*every, *in_use, *judging.STAGES])
-        }
+        clients = {stage: client_of(role_of(config, stage)) for stage in dict.fromkeys([*in_use, *needed])}
         used = list(dict.fromkeys(clients[stage] for stage in in_use))
         listed = [await client.check(config.model_name) for client in used]
         names = [role_of(config, stage).name for stage in in_use]
         name = config.model_name or (names[0] if names[0] and all(names) else _only_model(listed))
-        recipe = recipe_of(config)
-        served = stage_models(config, recipe, name)
+        recipe = recipe_named(config)
+        served = stage_models(config, recipe, config, name)
         lengths = {stage: clients[stage].context_length(served[stage].model) for stage in in_use}
         fitted = [length for stage in recipe.stages if (length := lengths[stage]) is not None]
         most = max(client.slots.most for client in used)
@@ -218,5 +215,5 @@ def _only_model(listed: Sequence[Sequence[Mapping[str, Any]]]) -> str:
     names = [str(item["id"]) for item in next(filter(None, listed), ()) if "id" in item]
     if len(names) == 1:
         return names[0]
-    some = f"; the server has {', '.join(sorted(names)[:8])}" if names else ""
+    some = f"; the server has {', '.join(sorted(names)[:8])}" if names else ", or wait: the server lists none yet"
     raise ConfigError(f"name the model by --model{some}")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from selfinstruct import algorithm
@@ -12,24 +13,30 @@ from selfinstruct.ask import at_once
 from selfinstruct.config.roles import DEFAULT_CONCURRENCY, limits_of
 from selfinstruct.config.sections import Config
 from selfinstruct.config.shaping import pool_settings
+from selfinstruct.errors import AccessError
 from selfinstruct.models.prices import Price, in_dollars
 from selfinstruct.pool.opening import is_pool
+from selfinstruct.pool.passage_sets import set_id
 from selfinstruct.pool.reader import history, watched
 from selfinstruct.pool.records import PoolHistory, Usage
 from selfinstruct.runner.clients import check_access
-from selfinstruct.runner.rehearsal import rehearse
-from selfinstruct.runner.run import check_same_pool, goal_of, known_prices, tell_of_languages
+from selfinstruct.runner.goals import Goal, goal_of
+from selfinstruct.runner.rehearsal import rehearse, rehearse_steps, without_steps
+from selfinstruct.runner.run import check_same_pool, documents_of, known_prices, tell_of_languages
 from selfinstruct.runner.watch import Tell, Watch
 from selfinstruct.seeds import default_seeds, read_seeds
 from selfinstruct.seeds.benchmarks import read_exclusions
-from selfinstruct.settings import AgreementSettings, JudgeSettings, Settings
-from selfinstruct.steps import judging
-from selfinstruct.types import PROPOSE, Completion, InstanceCandidate, Prompt, Request, Task
+from selfinstruct.settings import AgreementSettings, Settings
+from selfinstruct.sources.drawing import cells
+from selfinstruct.steps import judging, stages_of
+from selfinstruct.types import PROPOSE, Completion, Instance, Prompt, Request, Task
 
 BYTES_PER_TOKEN = 4
 """Of English text, roughly; used where the pool has no history yet."""
 ASSUMED_YIELD = 0.5
 """Share of proposed tasks that are accepted."""
+ASSUMED_ROWS = 1.5
+"""Rows of a finished task."""
 ASSUMED_DEFINITE = 0.3
 """Share of outputs that are short and definite, so that several answers are asked for."""
 ASSUMED_REVISED = 0.2
@@ -55,10 +62,10 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What a run will send to go from `done` to `goal` tasks."""
+    """What a run will send to go from `done` to `goal`."""
 
     done: int
-    goal: int
+    goal: Goal
     first_round: Sequence[Request]
     stages: Sequence[Stage]
     seconds: float
@@ -72,10 +79,10 @@ class Forecast:
 
 
 def forecast(config: Config, tell: Tell = lambda _: None) -> Forecast:
-    """The forecast of a run; asks nobody and writes nothing.
+    """The forecast of a run; asks nobody, so that it needs no key, and writes nothing.
 
     Raises:
-        ConfigError, SeedError, PoolError, AccessError: what the run itself would refuse before it asks anything.
+        ConfigError, SeedError, PoolError: what the run itself would refuse before it asks anything.
     """
     past = history(config.pool) if is_pool(config.pool) else PoolHistory()
     if past.seeds:
@@ -83,11 +90,21 @@ def forecast(config: Config, tell: Tell = lambda _: None) -> Forecast:
     seeds: Sequence[Task] = past.seeds or read_seeds(
         config.seeds or default_seeds(), tell, skip_faulty=config.skip_faulty_seeds
     )
-    wanted = goal_of(config, past.done, past.last_goal).tasks
+    goal = goal_of(config, past.done, past.last_goal)
+    missing = max(0, goal.number - goal.reached(past.done))
+    if goal.unit == "rows":
+        missing = math.ceil(missing / (past.done.rows / past.done.tasks if past.done.tasks else ASSUMED_ROWS))
+    if config.quotas.over:
+        missing = min(missing, max(0, config.quotas.each * len(cells(config)) - past.done.tasks))
     exclusions = read_exclusions(config.filters.exclude)
-    check_access(config)
-    settings = pool_settings(config, config.model_name or "the server's model", exclusions=exclusions)
-    at_once(rehearse(settings, seeds))
+    try:
+        check_access(config)
+    except AccessError as error:
+        tell(f"warning: for the run, {error}")
+    passages = documents_of(config)
+    named = config.model_name or "the server's model"
+    settings = pool_settings(config, named, exclusions=exclusions, passages=set_id(passages))
+    at_once(rehearse(settings, seeds, passages=passages))
     prices = known_prices(limits_of(config), config, settings)
     tell_of_languages(seeds, settings, tell)
     known_to = algorithm.known_to(past.next_round, settings)
@@ -96,9 +113,9 @@ def forecast(config: Config, tell: Tell = lambda _: None) -> Forecast:
     steering = None
     if settings.diversify != "off" and past.next_round:
         steering = Watch(seeds, watched(config.pool, known_to)).steering(past.next_round, settings, shown)
-    first = algorithm.plan_round(past.next_round, settings, shown, until, steering)
+    first = algorithm.plan_round(past.next_round, settings, shown, until, steering, passages=passages)
     examples = {PROPOSE: first, **_follow_ups(settings, seeds)}
-    expected = _requests(max(0, wanted - past.done), past, settings, examples)
+    expected = _requests(missing, past, settings, examples)
     stages = [
         _stage(settings.stages[stage].model, stage, requests, past.stages.get(stage), examples.get(stage, ()), prices)
         for stage, requests in expected.items()
@@ -108,7 +125,11 @@ def forecast(config: Config, tell: Tell = lambda _: None) -> Forecast:
     if not past.stages:
         basis = f"assumed, as the pool has no history: {ASSUMED_YIELD:.0%} of proposed tasks accepted, "
         basis += f"{BYTES_PER_TOKEN} bytes a token, {ASSUMED_ANSWER} tokens and {ASSUMED_LATENCY_S:.0f} s an answer"
-    return Forecast(past.done, wanted, first, stages, work / (config.concurrency or DEFAULT_CONCURRENCY), basis)
+        if goal.unit == "rows":
+            basis += f", {ASSUMED_ROWS} rows a task"
+    return Forecast(
+        goal.reached(past.done), goal, first, stages, work / (config.concurrency or DEFAULT_CONCURRENCY), basis
+    )
 
 
 def _requests(
@@ -117,7 +138,7 @@ def _requests(
     """Expected requests by stage: as many a task as the pool needed so far, or as the recipe asks at most.
 
     Nothing is proposed for tasks that are accepted and not finished; their follow-ups are counted as if none had been
-    asked. A stage that the pool has not used yet, such as a judge just switched on, is counted as in a new pool.
+    asked. A step that the pool has not used yet, such as a judge just switched on, is counted as in a new pool.
     `examples` are the most that one task is asked.
     """
     unaccepted = max(0, missing - past.pending)
@@ -126,21 +147,23 @@ def _requests(
     asked[PROPOSE] = rounds * settings.round_size
     if settings.agreement.answers > 1:
         asked["respond"] *= 1 + ASSUMED_DEFINITE * (settings.agreement.answers - 1)
-    if settings.judge.revise:
+    if settings.judge.enabled and settings.judge.revise:
         asked[judging.REVISE] = asked[judging.JUDGE] * ASSUMED_REVISED
         asked[judging.JUDGE] *= 1 + ASSUMED_REVISED
-    if not (past.done and past.stages):
+    if not (past.done.tasks and past.stages):
         return asked
-    needed = {stage: missing * one.requests / past.done for stage, one in past.stages.items()}
+    needed = {stage: missing * one.requests / past.done.tasks for stage, one in past.stages.items()}
     if PROPOSE in needed:
-        needed[PROPOSE] = unaccepted * past.stages[PROPOSE].requests / (past.done + past.pending)
-    unused = {stage: asked[stage] if stage in judging.STAGES else 0.0 for stage in settings.stages}
+        needed[PROPOSE] = unaccepted * past.stages[PROPOSE].requests / (past.done.tasks + past.pending)
+    new = stages_of(settings)
+    unused = {stage: asked.get(stage, 0.0) if stage in new else 0.0 for stage in settings.stages}
     return {stage: needed.get(stage, unused[stage]) for stage in settings.stages}
 
 
 def _follow_ups(settings: Settings, seeds: Sequence[Task]) -> dict[str, list[Request]]:
     """The follow-up requests of one task that needs as many inputs as are asked for."""
-    task = Task("forecast", seeds[0].instruction, is_classification=False)
+    answer = "5" if settings.recipe.with_answer else ""
+    task = Task("forecast", seeds[0].instruction, is_classification=None, answer=answer)
     inputs = json.dumps({"inputs": [f"Input {number}." for number in range(settings.recipe.inputs_per_task)]})
     found: dict[str, list[Request]] = {}
 
@@ -149,15 +172,10 @@ def _follow_ups(settings: Settings, seeds: Sequence[Task]) -> dict[str, list[Req
         found.setdefault(request.stage, []).append(request)
         return Completion(request.id, "answer", inputs, "stop")
 
-    plain = settings.model_copy(update={"judge": JudgeSettings(), "agreement": AgreementSettings()})
+    plain = without_steps(settings).model_copy(update={"agreement": AgreementSettings()})
     at_once(algorithm.finish(task, ask, plain, seeds))
-    if settings.judge.enabled:
-        instance, count = InstanceCandidate("", 0, "Input.", "An answer."), settings.recipe.inputs_per_task
-        prompts = [judging.judge_prompt(task, instance, place, settings) for place in range(count)]
-        if settings.judge.revise:
-            prompts.append(judging.revise_prompt(task, instance, "A fault.", settings, settings.judge.principles))
-        for prompt in prompts:
-            found.setdefault(prompt.stage, []).append(algorithm.plan_request(prompt, settings, None, task.id))
+    rows = [Instance(f"Input {number}.", f"Answer {number}.") for number in range(settings.recipe.inputs_per_task)]
+    at_once(rehearse_steps(replace(task, is_classification=False), rows, ask, settings))
     return found
 
 
@@ -175,7 +193,8 @@ def _stage(
     else:
         size = sum(len(message.content.encode()) for request in examples for message in request.messages)
         prompt = size / len(examples) / BYTES_PER_TOKEN if examples else 0.0
-        completion, latency = float(ASSUMED_ANSWER), ASSUMED_LATENCY_S
+        room = [most for request in examples if (most := request.sampling.get("max_tokens")) is not None]
+        completion, latency = float(min([ASSUMED_ANSWER, *room])), ASSUMED_LATENCY_S
     price = prices.get(model)
     cost = price.cost(int(requests * prompt), int(requests * completion)) if price else None
     return Stage(name, model, requests, requests * prompt, requests * completion, latency, cost)

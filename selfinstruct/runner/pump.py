@@ -16,7 +16,7 @@ import math
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from selfinstruct import algorithm
 from selfinstruct.ask import answer_to, gather
@@ -26,20 +26,23 @@ from selfinstruct.config.roles import stage_models
 from selfinstruct.diversity.diagnosis import first_signs
 from selfinstruct.errors import AccessError, BudgetError, Halted
 from selfinstruct.models.progress import Progress
+from selfinstruct.own import waits_at
 from selfinstruct.pool import statements
 from selfinstruct.pool.contents import Contents, OpenRound, OpenTask, Removed
 from selfinstruct.pool.exclusions import ExcludedBy
 from selfinstruct.pool.journal import Journal
-from selfinstruct.pool.opening import Pool
+from selfinstruct.pool.opening import Writer
+from selfinstruct.pool.passage_sets import passages_by, with_passage
 from selfinstruct.pool.saved_index import save_index
 from selfinstruct.pool.statements import Statement
 from selfinstruct.recipes import recipe_of
+from selfinstruct.runner.goals import Goal
 from selfinstruct.runner.rounds import Generated, Round, Rounds
 from selfinstruct.runner.signs import Endings, Failing, Heard, Pace, keeps_code, ran_dry
+from selfinstruct.runner.time_left import TimeLeft
 from selfinstruct.runner.watch import Tell, Watch
 from selfinstruct.settings import Settings
-from selfinstruct.steps import judging
-from selfinstruct.types import Completion, InstanceCandidate, Prompt, Request
+from selfinstruct.types import PASSAGE, Completion, InstanceCandidate, Prompt, Request, Task
 
 if TYPE_CHECKING:  # brings the HTTP client, which takes a second to import
     from selfinstruct.config.sections import Config
@@ -54,6 +57,18 @@ GRACE_S = 60.0
 """How long requests in flight are awaited when a run ends."""
 
 Result = TypeVar("Result")
+
+
+@dataclass(slots=True)
+class _Work:
+    """What is known of an accepted task that is followed up."""
+
+    instruction: str
+    of: asyncio.Task[Any] | None
+    since_s: float
+    """When it last asked something or had an answer; infinite once it is told that it does neither."""
+    open: int = 0
+    """Its questions without an answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +97,12 @@ class Growth:
 
     def __init__(
         self,
-        pool: Pool,
+        pool: Writer,
         contents: Contents,
         settings: Settings,
         config: Config,
         models: Models,
-        goal: int,
+        goal: Goal,
         run: int,
         tell: Tell,
         budget: Budget,
@@ -98,8 +113,8 @@ class Growth:
         self.models = models.in_words(settings)
         """What answers, and where, for people."""
         self.goal = goal
-        self.done = contents.done
-        """Finished tasks with an instance."""
+        self.done = goal.reached(contents.done)
+        """Finished tasks with an instance, or their rows, as the goal counts."""
         self.pending = 0
         """Accepted tasks that are being followed up."""
         self.screening = contents.screening
@@ -112,29 +127,30 @@ class Growth:
         """Say how each round came out."""
         self.journal = Journal(pool, run)
         self._pool, self._config, self._served, self._tell = pool, config, models, tell
-        self._budget, self._excluded, self._around = budget, excluded, around
+        self._budget, self._excluded, self._passages, self._around = budget, excluded, passages_by(pool), around
         self._watch = Watch(self.seeds, pool.past(algorithm.known_to(contents.screening, settings)), tell)
-        self._all = Rounds(self.seeds, self.generated, self._watch, settings.filters.tokenizer, excluded, pool.folder)
+        self._all = Rounds(
+            self.seeds, self.generated, self._watch, settings.filters.tokenizer, excluded, pool.folder, contents.asked
+        )
         self.rejected = self._all.rejected
         """How often each reason has rejected an instruction, or an instance of a finished task."""
-        self._removed = Removed()
-        self._left_open = contents.rounds
+        self._removed, self._left_open = Removed(), contents.rounds
         self._unfinished = deque(contents.tasks)
         """Tasks that earlier runs left unfinished and this one has not taken up, in order."""
-        self._taken_up = 0
-        """Of those that this one has taken up, how many have an instance or still may."""
+        self._taken_up, self._promised = 0, 0
+        """The most that may be counted: those of them that this one has taken up, and what is pending."""
         self._last_rounds: deque[tuple[int, Counter[str]]] = deque(maxlen=WINDOW)
         """Of the rounds settled last: tasks accepted and candidates rejected by this run."""
         self._accepted_by_round: list[int] = []
-        self._ended = 0
-        """Tasks that this run finished, those without an instance too."""
+        self._ended, self._done_before = 0, self.done
+        """Tasks that this run finished, those without an instance too; and how much was done before."""
         self._heard, self._endings, self._pace = Heard(settings.round_size, tell), Endings(), Pace()
         self._failing = (Failing("instructions"), Failing("instances"))
         self._halted: Outcome | None = None
         """Nothing more is sent, and how the run will end."""
         self._dry: Outcome | None = None
         """No further round is screened, and how the run will end once accepted tasks are finished."""
-        self._is_sending, self._is_held_up = True, False
+        self._is_sending, self._is_held_up, self._works = True, False, dict[str, _Work]()  # by id of the task
         self._children: set[asyncio.Future[None]] = set()
         self._failed: BaseException | None = None
         self._changed = asyncio.Event()
@@ -144,16 +160,18 @@ class Growth:
         self._tasks_begun, self._tasks_come = 0, itertools.count()
         self._loop = asyncio.get_running_loop()
         self._began_at, self._ends_at = self._loop.time(), math.inf
+        self._time_left = TimeLeft([*settings.stages], self._began_at)
 
     @property
     def room(self) -> int:
-        """How many more tasks may be accepted before the goal could be passed."""
-        return self.goal - self.done - self.pending - len(self._unfinished)
+        """How much is missing of the goal if all that is accepted comes to as much as it can."""
+        left = sum(self.goal.most(task.settings) for task in self._unfinished)
+        return self.goal.number - self.done - self._promised - left
 
     @property
     def is_reached(self) -> bool:
-        """As many tasks with an instance as wanted, and none on its way."""
-        return self.done >= self.goal and self.pending == 0
+        """As much as wanted is finished, and nothing on its way."""
+        return self.done >= self.goal.number and self.pending == 0
 
     @property
     def window(self) -> list[tuple[int, int]]:
@@ -192,7 +210,8 @@ class Growth:
             self._changed.clear()
             self._take_up_tasks()
             if self.is_reached:
-                return Outcome(0, f"the target of {self.goal} tasks is reached")
+                more = f": {self.done:,}" if self.done > self.goal.number else ""
+                return Outcome(0, f"the target of {self.goal} is reached{more}")
             self._dry = self._dry or self._ran_dry()
             if self._dry and self.pending == 0:
                 return self._dry
@@ -277,7 +296,8 @@ class Growth:
                 break
             unread = sum(not round_.is_read for round_ in self.rounds.values())
             expected = unread * self._yield() + self._waiting() / 2
-            if self.room <= expected and (number > self.screening or self.room <= 0):
+            missing = self._tasks_missing() - self.pending - len(self._unfinished)
+            if missing <= expected and (number > self.screening or self.room <= 0):
                 break
             await self._plan(Round(number, self.settings))
 
@@ -295,7 +315,12 @@ class Growth:
         shown = self.generated.until(algorithm.known_to(number, settings), left_out)
         steering = self._watch.steering(number, settings, seeds)
         round_.level = steering.seen.level if steering else 0
-        round_.requests = algorithm.plan_round(number, settings, seeds, shown, steering)
+        between = range(algorithm.known_to(number, settings) + 1, number)
+        asked = [one for place in between for one in self._all.asked.get(place, ())]
+        passages = self._passages(settings)
+        round_.requests = algorithm.plan_round(number, settings, seeds, shown, steering, asked, passages)
+        if settings.quotas.over:  # which alone look back
+            self._all.asked[number] = [request.drawn for request in round_.requests]
         self._watch.shown(number, [one for request in round_.requests for one in request.demonstrations])
         await self.journal.write(
             statements.plan_round(
@@ -374,7 +399,8 @@ class Growth:
         if not round_.is_read:
             await self.journal.write(self._all.read(round_))
         ids = {one for request in round_.requests for one in request.demonstrations}
-        room = self.room  # its parts change meanwhile in the event loop, one after the other
+        # tasks that may be accepted; the parts of `room` change meanwhile in the event loop, one after the other
+        room = math.ceil(self.room / self.goal.most(round_.settings))
         shown = await asyncio.to_thread(self._pool.tasks, ids)
         screened = self._all.screen(round_, {one: task.instruction for one, task in shown.items()}, room)
         if not has_own_check(round_.settings):
@@ -396,13 +422,16 @@ class Growth:
         """Store what was decided; the accepted tasks, whose follow-ups are now to be asked."""
         transaction, accepted = self._all.record(round_, decisions)
         self.pending += len(accepted)
+        self._promised += len(accepted) * self.goal.most(round_.settings)
         if not round_.waiting:
             transaction += await asyncio.to_thread(self._all.settle, round_)
         await self.journal.write(transaction)
         return accepted
 
     def _ran_dry(self) -> Outcome | None:
-        """The end of a run that no longer finds anything new or keeps anything, with what rejected the most."""
+        """The end of a run whose quotas are met, or that no longer finds anything new or keeps anything, with why."""
+        if self._all.screening.filled.lack(self.settings) == 0:
+            return Outcome(0, f"the quotas are met, before the target of {self.goal}; a larger quotas.each takes more")
         least = self._config.min_acceptance
         fault = self._endings.fault(least)
         if not fault and len(self._last_rounds) == WINDOW:
@@ -414,9 +443,13 @@ class Growth:
     def _take_up_tasks(self) -> None:
         """Take up tasks that earlier runs left unfinished, in order, as far as the goal needs them."""
         taken = []
-        while self._unfinished and self._unfinished[0].done_before + self._taken_up < self.goal:
+        while (
+            self._unfinished and self.goal.reached(self._unfinished[0].done_before) + self._taken_up < self.goal.number
+        ):
             taken.append(self._unfinished.popleft())
-            self._taken_up += 1
+            most = self.goal.most(taken[-1].settings)
+            self._taken_up += most
+            self._promised += most
         self.pending += len(taken)
         self._start_tasks(taken)
 
@@ -428,14 +461,27 @@ class Growth:
         """Ask for inputs and outputs of accepted tasks until each has its instances or has ended without one."""
         await gather(self._finish(task) for task in tasks)
 
+    def _with_passage(self, task: Task) -> Task:
+        with self._pool.connect() as connection:
+            return with_passage(connection, task)
+
     async def _finish(self, opened: OpenTask) -> None:
         task, settings = opened.task, self._today(opened.settings)
+        task = await asyncio.to_thread(self._with_passage, task) if PASSAGE in task.drawn else task
         excluded = await asyncio.to_thread(self._excluded, settings) if settings.exclusions else None
         asked = {(request.stage, request.index): request for request in opened.requests}
         completions = dict(opened.completions)
         turn: asyncio.Future[None] | None = None
+        work = self._works[task.id] = _Work(task.instruction, asyncio.current_task(), self._loop.time())
 
         async def ask(prompt: Prompt) -> Completion:
+            work.open += 1
+            try:
+                return await answered_or_asked(prompt)
+            finally:
+                work.open, work.since_s = work.open - 1, self._loop.time()
+
+        async def answered_or_asked(prompt: Prompt) -> Completion:
             nonlocal turn
             if answer := answer_to(prompt, asked, completions):
                 return answer
@@ -455,12 +501,17 @@ class Growth:
         except KeyboardInterrupt as held:  # in code of the user's that would not end; the next run asks it again
             self._tell_of_halt(held, task.instruction)
             raise Halted from None
+        finally:
+            del self._works[task.id]
         answered = [request for request in asked.values() if request.id in completions]
         await self.journal.write(statements.finish_task(end, opened.round, answered))
+        most, worth = self.goal.most(opened.settings), self.goal.worth(len(end.instances))
         self.pending -= 1
-        self.done += bool(end.instances)
-        self._taken_up -= not end.instances
+        self._promised -= most
+        self._taken_up -= most - worth
+        self.done += worth
         self._ended += 1
+        self._time_left.finished(completions[one.id] for one in answered if one.id not in opened.completions)
         self.rejected.update(rejection.reason for rejection in end.rejections)
         self._note_failures(1, (*end.instances, *end.rejections), opened.settings)
         if warning := self._endings.note(end):
@@ -476,7 +527,7 @@ class Growth:
         """Put the final answer to a request into `completions`, journaled."""
         if request.id in completions:
             return
-        stages = (*recipe_of(self.settings).stages, *judging.STAGES)
+        stages = [*self.settings.stages]
         place = stages.index(request.stage) if request.stage in stages else 0
         priority = -place or -len(stages)
         client = self._served.clients[request.stage]
@@ -488,14 +539,17 @@ class Growth:
             raise Halted from error
         completions[request.id] = answer
         self._heard.note(request, answer)
+        self._time_left.answered(request, answer, self._loop.time())
         if silence := self._heard.silence():
             self.halt(Outcome(4, silence))
         self._let_begin()
 
     def _today(self, settings: Settings) -> Settings:
         """Settings of an earlier round with the models, sampling and context length of today."""
+        if settings is self.settings:
+            return settings
         models = self._served
-        stages = stage_models(self._config, recipe_of(settings), models.name, models.context_length)
+        stages = stage_models(self._config, recipe_of(settings), settings, models.name, models.context_length)
         return settings.model_copy(update={"stages": stages, "context_length": self.settings.context_length})
 
     # Turns: the last of a budget finishes open tasks before it opens new rounds (law 10). With money enough everything
@@ -538,7 +592,7 @@ class Growth:
         begun = [one for one in self.rounds.values() if (one.is_begun or one.is_answered) and not one.is_read]
         if self.pending or any(one.number < round_.number for one in begun):
             tasks = self.pending + self._yield() * (len(begun) + 1) + self._waiting() / 2
-            tasks = min(tasks, self.goal - self.done)
+            tasks = min(tasks, self._tasks_missing())
             most, passed_s = self._config.budget.max_minutes, self._loop.time() - self._began_at
             if most is not None and passed_s * (1 + tasks / (1 + self._ended)) > most * 60:
                 return False
@@ -550,6 +604,12 @@ class Growth:
     def _open_requests(self) -> list[Request]:
         """Those of rounds that have begun which have no answer yet."""
         return [request for one in self.rounds.values() if one.is_begun for request in one.open_requests]
+
+    def _tasks_missing(self) -> float:
+        """How many more finished tasks it is likely to take until the goal."""
+        counted = self.done - self._done_before
+        each = counted / self._ended if self.goal.unit == "rows" and counted else 1.0
+        return min((self.goal.number - self.done) / each, self._all.screening.filled.lack(self.settings) + self.pending)
 
     def _yield(self) -> float:
         """How many tasks a round is expected to bring: the mean of the last five, or half of what is asked for."""
@@ -564,8 +624,8 @@ class Growth:
     # What is said where code of the user's own does not do what it should
 
     def _tell_of_halt(self, held: KeyboardInterrupt, text: str) -> None:
-        where = f"in {held} " if held.args else ""
-        said = f"ended {where}what held up the run, at: {excerpt(text)}; the next run begins there again"
+        what = str(held) or "code of yours"
+        said = f"{what} did not end and was stopped, at: {excerpt(text)}; the next run begins there again"
         self._tell(f"{said}; {keeps_code(self._pool.folder)}")
 
     def _note_failures(
@@ -581,6 +641,30 @@ class Growth:
         """What each client is doing."""
         return [client.progress() for client in {id(one): one for one in self._served.clients.values()}.values()]
 
+    def seconds_left(self) -> float | None:
+        """How much longer this run is likely to take; None where nothing says so."""
+        if self._halted or self._dry:
+            return None
+        kept = (self.done - self._done_before) / self._ended if self.done > self._done_before else 1.0
+        tasks = (self.goal.number - self.done) / kept
+        wanted = tasks - self.pending - len(self._unfinished) - self._waiting() / 2
+        unread = [one for one in self.rounds.values() if not one.is_read]
+        questions = sum(len(one.open_requests) for one in unread) if wanted > 0 else 0.0
+        more = max(0.0, wanted - len(unread) * self._yield()) / max(self._yield(), 0.1)
+        seen = self.progress()
+        left = self._time_left.seconds(
+            self._loop.time(), questions + more * self.settings.round_size, max(0.0, tasks),
+            sum(one.in_flight for one in seen), max((one.oldest_s for one in seen), default=0.0),
+        )  # fmt: skip
+        most = self._config.budget.max_minutes
+        if most is None or left is None:
+            return left
+        return min(left, max(0.0, self._began_at + most * 60 - self._loop.time()))
+
+    def bounds(self) -> list[tuple[str, int, int]]:
+        """Each bound of the budget by its name, with what is used of it and the most that may be."""
+        return self._budget.bounds()
+
     async def _look(self) -> None:
         """Say aloud what the run is waiting for when nothing has come for a while."""
         seen, since = -1, 0.0
@@ -590,6 +674,12 @@ class Growth:
             seen = self.journal.completions
             for straggler in self._pace.stragglers(self._loop.time()):
                 self._tell(self._waits_for(*straggler))
+            for work in self._works.values():
+                took_s = self._loop.time() - work.since_s
+                if work.of and not work.open and took_s >= SILENCE_S and (place := waits_at(work.of.get_coro())):
+                    held = f"{place} waits for something else than a model, {took_s:.0f} s so far"
+                    self._tell(f"{held}, at: {excerpt(work.instruction)}")
+                    work.since_s = math.inf
             if since and since % SILENCE_S < LOOK_S:
                 said = [
                     one.reason or f"{one.in_flight} requests in flight for {one.oldest_s:.0f} s"

@@ -23,18 +23,19 @@ from selfinstruct.pool import statements
 from selfinstruct.pool.contents import Removed, load_seeds, read_removed
 from selfinstruct.pool.exclusions import add_exclusions
 from selfinstruct.pool.journal import now
-from selfinstruct.pool.opening import Pool, is_pool, open_for_reading, read_meta, seeds_digest
+from selfinstruct.pool.opening import Writer, is_pool, open_for_reading, read_meta, seeds_digest
 from selfinstruct.pool.originals import SEEDS_FILE, is_originals
+from selfinstruct.pool.passage_sets import add_passages, set_id
+from selfinstruct.pool.reader import Reader
 from selfinstruct.pool.recorded import OF_ORIGINALS, Exchange, OriginalSource, PoolSource, RecordedRound
 from selfinstruct.pool.statements import Statement
-from selfinstruct.recipes import recipe_of
 from selfinstruct.runner.rehearsal import rehearse
 from selfinstruct.runner.rounds import Generated, Round, Rounds
+from selfinstruct.runner.run import documents_of
 from selfinstruct.runner.watch import Tell, Watch
 from selfinstruct.seeds import read_seeds
 from selfinstruct.seeds.benchmarks import read_exclusions
 from selfinstruct.settings import Settings
-from selfinstruct.steps import judging
 from selfinstruct.types import Request, Task
 
 RUN = 1
@@ -54,20 +55,21 @@ def replay(folders: Sequence[Path], config: Config, tell: Tell) -> None:
         ConfigError: the sources' seeds differ or are not known, and none are named; another recipe than theirs is.
         PoolError: a source is no recording, or the new pool's folder is in use.
     """
-    exclusions = read_exclusions(config.filters.exclude)
-    settings = pool_settings(config, "recorded", exclusions=exclusions)
+    exclusions, passages = read_exclusions(config.filters.exclude), documents_of(config)
+    settings = pool_settings(config, "recorded", exclusions=exclusions, passages=set_id(passages))
     excluded = Excluded(exclusions, settings.filters.exclude_threshold) if exclusions else None
     with contextlib.ExitStack() as stack:
-        pool = Pool.open(config.pool)
+        pool = Writer.open(config.pool)
         stack.callback(pool.close)
         if not pool.is_new:
             raise PoolError(f"{config.pool}: there is a pool already; replay makes a new one, name another --pool")
         sources, seeds, offline = _open(folders, config, settings, stack, tell)
-        at_once(rehearse(settings, seeds))
+        at_once(rehearse(settings, seeds, passages=passages))
         rounds = Rounds(seeds, Generated([]), Watch(seeds), settings.filters.tokenizer, lambda _: excluded)
         numbers = itertools.count()
         decided = _decide_all(sources, rounds, numbers, excluded)
-        pool.create(seeds, config.seed, offline=offline, more=itertools.chain(add_exclusions(exclusions), decided))
+        given = [*add_exclusions(exclusions), *add_passages(passages)]
+        pool.create(seeds, config.seed, offline=offline, more=itertools.chain(given, decided))
     tell(f"instructions accepted: {len(rounds.generated):,}, in {next(numbers):,} recorded rounds")
 
 
@@ -102,6 +104,8 @@ def _open(
                     f"{folder}: {removed:,} removed tasks are decided on like all others; "
                     "remove them in the new pool again"
                 )
+            if corrected := len(Reader(connection).corrections):
+                tell(f"{folder}: {corrected:,} corrected tasks have their first texts; correct them there again")
             own_seeds[meta["seeds"]] = load_seeds(connection)
             kinds.add(json.loads(meta["offline"]))
             sources.append(PoolSource(folder, number, connection, settings, recipe))
@@ -137,6 +141,7 @@ def _decide_all(
     """The statements that fill the new pool, in order; each round takes one of the numbers."""
     yield statements.insert("runs", {"id": RUN, "started_at": now(), "host": "", "pid": 0})
     for source in sources:
+        yield from source.passages()
         for round_ in source.rounds():
             yield from _decide_round(source, round_, rounds, next(numbers), excluded)
     yield statements.end_run(RUN, now(), 0, statements.REPLAYED)
@@ -172,7 +177,8 @@ def _decide_round(
         if isinstance(decision, algorithm.Accepted):
             found = source.follow_ups(decision.candidate)
             followed = [_kept(one, recording.source, number, decision.task) for one in found]
-            yield from _follow(number, decision.task, followed, settings, rounds.seeds, excluded)
+            task = source.with_passage(decision.task)
+            yield from _follow(number, task, followed, settings, rounds.seeds, excluded)
 
 
 def _follow(
@@ -184,11 +190,9 @@ def _follow(
     excluded: Excluded | None,
 ) -> Iterator[Statement]:
     """Read the recorded follow-ups of a task; it stays pending where some of their answers are missing."""
-    stages = (*recipe_of(settings).stages, *judging.STAGES)
-    ours = [exchange for exchange in exchanges if exchange[0].stage in stages]
-    asked = {(request.stage, request.index): request for request, _ in ours}
-    answers = {request.id: completion for request, completion in ours}
-    for request, completion in ours:
+    asked = {(request.stage, request.index): request for request, _ in exchanges}
+    answers = {request.id: completion for request, completion in exchanges}
+    for request, completion in exchanges:
         yield statements.add_request(request)
         yield from statements.journal(completion, RUN, now())
     with contextlib.suppress(Unanswered):

@@ -16,7 +16,7 @@ from typing import Any
 
 from selfinstruct import algorithm
 from selfinstruct.pool import statements
-from selfinstruct.pool.contents import OpenTask
+from selfinstruct.pool.contents import GeneratedRow, OpenTask
 from selfinstruct.pool.exclusions import ExcludedBy
 from selfinstruct.pool.saved_index import load_index
 from selfinstruct.pool.statements import Statement
@@ -56,9 +56,7 @@ class Round:
 class Generated(Sequence[Task]):
     """The accepted tasks in order, without their instances; a light view, since there may be a million."""
 
-    def __init__(
-        self, rows: list[tuple[str, str, bool | None, int]], length: int | None = None, left_out: Sequence[int] = ()
-    ) -> None:
+    def __init__(self, rows: list[GeneratedRow], length: int | None = None, left_out: Sequence[int] = ()) -> None:
         self.rows = rows
         self._length = length
         self._before = [place - number for number, place in enumerate(left_out)]
@@ -70,8 +68,8 @@ class Generated(Sequence[Task]):
     def __getitem__(self, place: Any) -> Any:
         """The task at a place; not for slices."""
         number = range(len(self))[place]
-        identity, instruction, is_classification, _ = self.rows[number + bisect_right(self._before, number)]
-        return Task(identity, instruction, None if is_classification is None else bool(is_classification))
+        identity, instruction, flag, _, drawn = self.rows[number + bisect_right(self._before, number)]
+        return Task(identity, instruction, None if flag is None else bool(flag), drawn=drawn)
 
     def until(self, number: int, removed: Sequence[int] = ()) -> Generated:
         """Those accepted in rounds up to this one, without the ones at these places, which ascend."""
@@ -93,14 +91,19 @@ class Rounds:
         tokenizer: str,
         excluded: ExcludedBy,
         folder: Path | None = None,
+        asked: Mapping[int, Sequence[Mapping[str, str]]] = {},
     ) -> None:
         self.seeds = seeds
         self.generated = generated
         self.rejected: Counter[str] = Counter()
         """How often each reason has rejected an instruction."""
+        self.asked = dict(asked)
+        """What was drawn for the requests of each round whose tasks a later plan may not know."""
         self._watch = watch
         index = load_index(folder, tokenizer, lambda place: next(self._known(place), None)) if folder else None
-        self.screening = algorithm.Screening(tokenizer, self._known, index, excluded)
+        self.screening = algorithm.Screening(
+            tokenizer, self._known, index, excluded, lambda: (row[4] for row in self.generated.rows)
+        )
 
     def read(self, round_: Round) -> list[Statement]:
         """Read a round's answers, all of which are there."""
@@ -116,12 +119,13 @@ class Rounds:
 
         `texts` has the instructions of the round's demonstrations by id.
         """
-        shown = {request.id: request.demonstrations for request in round_.requests}
+        asked = {request.id: (request.demonstrations, request.drawn) for request in round_.requests}
         for candidate in round_.waiting:
             if room <= 0:
                 break
-            examples = [texts[one] for one in shown.get(candidate.request_id, ()) if one in texts]
-            decision = self.screening.decide(candidate, examples, round_.settings)
+            shown, drawn = asked.get(candidate.request_id, ((), {}))
+            examples = [texts[one] for one in shown if one in texts]
+            decision = self.screening.decide(candidate, examples, round_.settings, drawn)
             room -= isinstance(decision, algorithm.Accepted)
             yield decision
 
@@ -137,7 +141,9 @@ class Rounds:
                 task, parents = decision.task, shown.get(decision.candidate.request_id, ())
                 position = len(self.seeds) + len(self.generated)
                 transaction += statements.accept(position, round_.number, decision, parents)
-                self.generated.rows.append((task.id, task.instruction, task.is_classification, round_.number))
+                self.generated.rows.append(
+                    (task.id, task.instruction, task.is_classification, round_.number, task.drawn)
+                )
                 accepted.append(OpenTask(task, round_.number, round_.settings))
             else:
                 transaction.append(statements.add_rejection(decision, round_.number))

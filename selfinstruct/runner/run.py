@@ -3,33 +3,40 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from selfinstruct import recipes
 from selfinstruct.checks.contaminated import Excluded
 from selfinstruct.checks.instruction_language import language_names, strangers
-from selfinstruct.config.roles import limits_of, prices_of, recipe_of, role_of
-from selfinstruct.config.sections import DEFAULT_TARGET, OFFLINE_MODEL, Config
-from selfinstruct.config.shaping import pool_settings
+from selfinstruct.config.roles import limits_of, prices_of, recipe_named, role_of
+from selfinstruct.config.sections import OFFLINE_MODEL, Config
+from selfinstruct.config.shaping import lists_in, pool_settings
 from selfinstruct.errors import AccessError, ConfigError, OwnCodeError, PoolError, SelfInstructError
+from selfinstruct.hub import said
 from selfinstruct.models.budget import Budget, Limits
 from selfinstruct.models.prices import Price
 from selfinstruct.pool.contents import Contents
 from selfinstruct.pool.exclusions import excluded_by, keep_exclusions
 from selfinstruct.pool.journal import now
-from selfinstruct.pool.opening import Pool, seeds_digest
+from selfinstruct.pool.opening import Writer, seeds_digest
+from selfinstruct.pool.passage_sets import keep_passages, set_id
+from selfinstruct.pool.records import Done
 from selfinstruct.runner.clients import serve
+from selfinstruct.runner.goals import Goal, goal_of
 from selfinstruct.runner.pump import Around, Growth, Outcome, plainly
 from selfinstruct.runner.rehearsal import rehearse
 from selfinstruct.runner.signs import keeps_code
 from selfinstruct.runner.watch import Tell
 from selfinstruct.seeds import default_seeds, read_seeds
 from selfinstruct.seeds.benchmarks import read_exclusions
+from selfinstruct.seeds.document_files import read_documents
 from selfinstruct.settings import Settings
-from selfinstruct.types import Task
+from selfinstruct.sources import OF_DOCUMENTS
+from selfinstruct.steps import stages_of
+from selfinstruct.types import Exclusion, Passage, Task
 
 Started = Callable[[Growth], None]
 LARGE = 20_000
@@ -47,7 +54,8 @@ async def run(
     Raises:
         ConfigError, SeedError, PoolError, AccessError: before anything was asked of a model.
     """
-    pool = Pool.open(config.pool)
+    lists_in(config)  # also where nothing is left to do
+    pool = Writer.open(config.pool)
     try:
         outcome = await _run(pool, config, tell, around, started, job)
         if outcome.exit_code == AccessError.exit_code:
@@ -60,7 +68,7 @@ async def run(
     return outcome
 
 
-async def _run(pool: Pool, config: Config, tell: Tell, around: Around, started: Started, job: str | None) -> Outcome:
+async def _run(pool: Writer, config: Config, tell: Tell, around: Around, started: Started, job: str | None) -> Outcome:
     contents: Contents | None = None
     known: Mapping[tuple[str, str], Mapping[str, Any]] = {}
     if pool.is_new:
@@ -70,24 +78,24 @@ async def _run(pool: Pool, config: Config, tell: Tell, around: Around, started: 
         contents, known = pool.load(), pool.capabilities()
         seeds = contents.seeds
         goal = _goal(pool, config, contents.done, job)
-        if goal.tasks <= contents.done and not (contents.tasks and contents.tasks[0].done_before < goal.tasks):
-            return Outcome(0, f"the target of {goal.tasks} tasks was reached before")
+        if goal.is_reached_by(contents.done, contents.tasks):
+            return Outcome(0, f"the target of {goal} was reached before")
     growths: list[Growth] = []
     budget = Budget(limits_of(config), {}, lambda: growths[0].journal)
-    exclusions = read_exclusions(config.filters.exclude)
-    async with serve(config, tell, known, budget, growths) as models:
-        settings = pool_settings(config, models.name, models.context_length, exclusions)
-        await rehearse(settings, seeds, models.context_lengths)
+    exclusions, passages = read_exclusions(config.filters.exclude), documents_of(config)
+    async with serve(config, tell, known, budget, growths, _needed(contents)) as models:
+        settings = pool_settings(config, models.name, models.context_length, exclusions, set_id(passages))
+        await rehearse(settings, seeds, models.context_lengths, passages)
         budget.prices = known_prices(budget.limits, config, settings)
         if contents is None:
             pool.create(seeds, config.seed, offline=_is_offline(config))
             contents = pool.load()
         goal = _goal(pool, config, contents.done, job)
-        if goal.tasks >= LARGE and find_spec("numba") is None:
+        if goal.number >= LARGE and find_spec("numba") is None:
             tell(f"from {LARGE:,} tasks on, screening is slow without the extra: pip install 'selfinstruct[large]'")
         answers = models.in_words(settings)
-        tell(f"growing {pool.folder} from {contents.done:,} to {goal.tasks:,} tasks with {answers}")
-        keep_exclusions(pool, exclusions)
+        tell(f"growing {pool.folder} from {goal.reached(contents.done):,} to {goal} with {answers}")
+        _keep(pool, exclusions, passages, tell)
         excluded = excluded_by(pool)
         await asyncio.to_thread(lambda: _tell_of_seeds(seeds, excluded(settings), tell))
         await asyncio.to_thread(tell_of_languages, seeds, settings, tell)
@@ -95,11 +103,11 @@ async def _run(pool: Pool, config: Config, tell: Tell, around: Around, started: 
         _tell_changes(contents.last_settings, settings, contents.next_round, tell)
         if goal.goes_on:
             what = "this run was given" if goal.more is None else f"the last --more {goal.more}"
-            tell(f"going on to the goal of {what}: {goal.tasks} tasks in all")
-        number = pool.start_run(now(), goal.tasks, goal.more, job)
+            tell(f"going on to the goal of {what}: {goal} in all")
+        number = pool.start_run(now(), goal.stored, job)
         for client in models.clients.values():
             client.had_answers(contents.answered)
-        growth = Growth(pool, contents, settings, config, models, goal.tasks, number, tell, budget, excluded, around)
+        growth = Growth(pool, contents, settings, config, models, goal, number, tell, budget, excluded, around)
         growths.append(growth)
         started(growth)
         outcome = Outcome(130, "interrupted")
@@ -115,31 +123,31 @@ async def _run(pool: Pool, config: Config, tell: Tell, around: Around, started: 
         return outcome
 
 
-@dataclass(frozen=True, slots=True)
-class Goal:
-    """How many generated tasks there are to be in all, and whether that came from `--more`."""
-
-    tasks: int
-    more: int | None
-    goes_on: bool = False
-    """The goal of an earlier run that was not reached."""
+def documents_of(config: Config) -> tuple[Passage, ...]:
+    """The passages that a configuration has tasks written about. Raises: ConfigError."""
+    return read_documents(config.documents) if set(config.recipe.sources) & {*OF_DOCUMENTS} else ()
 
 
-def goal_of(config: Config, done: int, last: tuple[int | None, int | None]) -> Goal:
-    """The goal of a run over a pool with `done` finished tasks, whose last run had this (goal, more)."""
-    if config.more is None:
-        return Goal(config.target or DEFAULT_TARGET, None)
-    goal, more = last
-    if more == config.more and goal is not None and done < goal:
-        return Goal(goal, more, goes_on=True)
-    return Goal(done + config.more, config.more)
+def _keep(pool: Writer, exclusions: Iterable[Exclusion], passages: Sequence[Passage], tell: Tell) -> None:
+    """Store with the pool what was read of files."""
+    if passages:
+        files = len({one.document for one in passages})
+        tell(f"documents: {len(passages):,} passages of {files:,} file{'s' * (files != 1)}")
+    keep_exclusions(pool, exclusions)
+    keep_passages(pool, passages)
 
 
-def _goal(pool: Pool, config: Config, done: int, job: str | None) -> Goal:
-    given, of_more = (None, None) if job is None else pool.goal_of(job)
-    if given is not None:
-        return Goal(given, of_more, goes_on=done < given)
-    return goal_of(config, done, pool.last_goal())
+def _needed(contents: Contents | None) -> set[str]:
+    """The stages at which the open rounds and tasks of earlier runs may still ask."""
+    if contents is None:
+        return set()
+    every = [*(one.settings for one in contents.rounds), *(one.settings for one in contents.tasks)]
+    settings = {id(one): one for one in every}.values()
+    return {stage for one in settings for stage in (*recipes.recipe_of(one).stages, *stages_of(one))}
+
+
+def _goal(pool: Writer, config: Config, done: Done, job: str | None) -> Goal:
+    return goal_of(config, done, pool.last_goal(), None if job is None else pool.goal_of(job))
 
 
 def known_prices(limits: Limits, config: Config, settings: Settings) -> dict[str, Price]:
@@ -164,14 +172,14 @@ def check_same_pool(folder: Path, meta: Mapping[str, str], config: Config) -> No
     Raises:
         PoolError: it would not be.
     """
-    named = meta["seeds"]
     if config.seeds is not None:
-        named = seeds_digest(read_seeds(config.seeds, skip_faulty=config.skip_faulty_seeds))
-    if named != meta["seeds"]:
-        raise PoolError(
-            f"{folder} was grown from other seeds than {config.seeds}; "
-            f"name a new --pool, or decide on its completions again: replay {folder} --seeds {config.seeds} --pool NEW"
-        )
+        found = seeds_digest(read_seeds(config.seeds, skip_faulty=config.skip_faulty_seeds))
+        if found != meta["seeds"]:
+            named = said(config.seeds)
+            raise PoolError(
+                f"{folder} was grown from other seeds than {named}; name a new --pool, or decide on its completions "
+                f"again: `replay {folder} --seeds {named} --pool NEW`"
+            )
     was_offline = meta["offline"] == "true"
     if was_offline and not _is_offline(config):
         raise PoolError(f"{folder} holds tasks of the offline model; grow real data in a new --pool")
@@ -182,7 +190,7 @@ def check_same_pool(folder: Path, meta: Mapping[str, str], config: Config) -> No
 
 
 def _is_offline(config: Config) -> bool:
-    models = {role_of(config, stage).name or config.model_name for stage in recipe_of(config).stages}
+    models = {role_of(config, stage).name or config.model_name for stage in recipe_named(config).stages}
     return models == {OFFLINE_MODEL}
 
 
@@ -232,6 +240,8 @@ def _tell_changes(before: Settings | None, after: Settings, next_round: int, tel
             what = f"the prompts {', '.join(key for key in new if was.get(key) != new[key])}"
         elif name == "exclusions":
             what = f"{len(new)} exclusions instead of {len(was)}"
+        elif name == "passages":
+            what = "other passages of documents"
         elif name == "context_length":
             since = "open requests too"
         tell(f"changed: {what}, {since}")
@@ -240,7 +250,8 @@ def _tell_changes(before: Settings | None, after: Settings, next_round: int, tel
 def _flat(settings: Settings) -> dict[str, Any]:
     """Each setting under its own name, or under that of its table where the whole table is one idea."""
     tree = settings.model_dump()
-    return {**tree.pop("recipe"), **tree.pop("filters"), **tree}
+    recipe = tree.pop("recipe")
+    return {"recipe": recipe.pop("name"), **recipe, **tree.pop("filters"), **tree}
 
 
 def _short(value: object) -> str:

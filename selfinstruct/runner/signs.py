@@ -11,9 +11,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from selfinstruct.checks.own_checks import FAILED
+from selfinstruct.checks import own_checks
 from selfinstruct.checks.wording import excerpt
 from selfinstruct.diversity.diagnosis import mostly
+from selfinstruct.steps import own_steps
 from selfinstruct.types import Completion, Finished, Rejection, Request
 
 FEWEST, MOST = 8, 16
@@ -26,6 +27,8 @@ TIMES_THE_MEDIAN, LEAST_S, LEAST_ANSWERS = 10, 30.0, 10
 """A request is late after this many times its stage's median, at least this long, once this many answers are there."""
 VERDICTS = 30
 """After how many verdicts a judge is checked for differences between instances."""
+_FAILED = {own_checks.FAILED: "check", own_steps.FAILED: "step"}
+"""What failed, by reason."""
 NO_JUDGE = "it does not tell good rows from bad, so its scores mean nothing; use a larger model under [stages.judge]"
 
 _THINKING_OFF = "extra_body = { chat_template_kwargs = { enable_thinking = false } }"
@@ -119,7 +122,7 @@ class Heard:
             self._tell(
                 f"{completion.endpoint} seems to cut prompts at {tokens:,} tokens: it counts as many for prompts of "
                 f"{min(cap.lengths):,} to {max(cap.lengths):,} bytes; give {request.model} a longer context (Ollama: "
-                "num_ctx or OLLAMA_CONTEXT_LENGTH, llama.cpp: -c, vLLM: --max-model-len)"
+                "num_ctx or OLLAMA_CONTEXT_LENGTH, llama.cpp: -c, vLLM: `--max-model-len`)"
             )
 
 
@@ -190,7 +193,7 @@ class Endings:
 
 
 class Failing:
-    """Counts what checks could not judge, so that one is seen that fails on all that it is shown.
+    """Counts what checks and steps failed on, so that one is seen that fails on all that it is shown.
 
     `kind` are the candidates, for people.
     """
@@ -203,21 +206,22 @@ class Failing:
         self._last: dict[str, str] = {}
 
     def fault(self, found: Sequence[object]) -> str:
-        """What is wrong once these were judged as well: nothing has passed, and most failed in one check; else empty.
+        """What is wrong once these were judged as well: nothing has passed, and most failed in one place; else empty.
 
         What is no `Rejection` has passed.
         """
         self._seen += len(found)
         for one in found:
             self._passed = self._passed or not isinstance(one, Rejection)
-            if isinstance(one, Rejection) and one.reason == FAILED:
+            if isinstance(one, Rejection) and one.reason in _FAILED:
                 name, _, said = one.evidence.partition(" ")
-                self._failures[name.rstrip(":")] += 1
-                self._last[name.rstrip(":")] = said
+                name = f"{_FAILED[one.reason]} {name.rstrip(':')}"
+                self._failures[name] += 1
+                self._last[name] = said
         name, count = max(self._failures.items(), key=lambda one: one[1], default=("", 0))
         if self._passed or count < max(FEWEST, self._seen / 2):
             return ""
-        failed = f"the check {name} failed on {count:,} of {self._seen:,} {self._kind}, and none passed"
+        failed = f"the {name} failed on {count:,} of {self._seen:,} {self._kind}, and none passed"
         return f"{failed}: {self._last[name]}; mend it"
 
 
@@ -225,7 +229,7 @@ def keeps_code(pool: Path) -> str:
     """What becomes of rounds that were planned with code of the user's which is then mended."""
     return (
         "rounds that are planned keep the code stored with them; to judge their answers by a mended file, "
-        f"replay {pool} --pool NEW with the same options"
+        f"`replay {pool} --pool NEW` with the same options"
     )
 
 

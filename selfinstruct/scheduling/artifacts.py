@@ -72,14 +72,14 @@ async def progress(pool: Path) -> AsyncIterator[Callable[[Growth], None]]:
 
 async def _follow(pool: Path, growth: Growth, over: asyncio.Event) -> None:
     begun = growth.done
-    title = f"{pool}: from {begun:,} to {growth.goal:,} tasks"
+    title = f"{pool}: from {begun:,} to {growth.goal}"
     artifact: UUID | None = None
     shown = -1
     while True:
         is_last = over.is_set()
         with _harmless("progress"):
             done = growth.done
-            share = min(100.0, 100.0 * (done - begun) / max(1, growth.goal - begun))
+            share = min(100.0, 100.0 * (done - begun) / max(1, growth.goal.number - begun))
             if artifact is None:
                 artifact = await acreate_progress_artifact(share, key(pool, "progress"), title)
             elif done != shown:

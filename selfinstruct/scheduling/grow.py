@@ -14,7 +14,7 @@ from prefect.states import Cancelled, Completed
 from pydantic import Field, model_validator
 
 from selfinstruct.config.loading import load
-from selfinstruct.config.sections import OPTIONS, Config
+from selfinstruct.config.sections import AMOUNTS, OPTIONS, Config
 from selfinstruct.errors import ConfigError, PoolInUse, SelfInstructError
 from selfinstruct.pool.opening import is_pool
 from selfinstruct.pool.reader import snapshot, status
@@ -42,6 +42,7 @@ class GrowConfig(Parameters):
 
     more: int | None = setting("more")
     target: int | None = setting("target")
+    target_rows: int | None = setting("target_rows")
     file: Path | None = Field(None, description="A TOML file with every other setting, as for --config.")
     seeds: Path | None = setting("seeds")
     backend: str | None = setting("backend")
@@ -56,8 +57,8 @@ class GrowConfig(Parameters):
 
     @model_validator(mode="after")
     def _one_amount(self) -> Self:
-        if self.more is not None and self.target is not None:
-            raise ValueError("give one of more and target")
+        if sum(getattr(self, name) is not None for name in AMOUNTS) > 1:
+            raise ValueError("give one of more, target and target_rows")
         return self
 
 
@@ -68,8 +69,10 @@ def configuration(config: GrowConfig) -> Config:
         ConfigError: a setting is wrong, or the number of tasks or the model is missing. There is no default model.
     """
     found = load(config.file, config.model_dump(exclude={"file", "secrets"}, exclude_unset=True))
-    if found.more is None and found.target is None:
-        raise ConfigError("give one of more and target, as a parameter, in the environment or in the config file")
+    if not found.amounts:
+        raise ConfigError(
+            "give one of more, target and target_rows, as a parameter, in the environment or in the config file"
+        )
     if not found.names_a_model:
         raise ConfigError(
             "no model is named; give --model or --base-url (model or base_url in the parameters, the config file or "
@@ -80,7 +83,7 @@ def configuration(config: GrowConfig) -> Config:
 
 @flow(name="grow", flow_run_name=run_name, validate_parameters=True)
 async def grow(config: GrowConfig) -> State[Any]:
-    """Grow a pool by a number of tasks, or to a number.
+    """Grow a pool by a number of tasks, or to a number of tasks or rows.
 
     The goal is fixed when the run starts and stored in the pool: a retry of the same flow run goes on to it.
     """

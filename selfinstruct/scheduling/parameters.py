@@ -114,7 +114,7 @@ def run_name() -> str:
     config = flow_run.parameters.get("config")
     given: Mapping[str, Any] = config if isinstance(config, dict) else config.__dict__ if config else {}
     words = [Path(str(given.get("pool", ""))).resolve().name or "pool"]
-    for name, form in (("more", "+{}"), ("target", "to {}"), ("version", "version {}")):
+    for name, form in (("more", "+{}"), ("target", "to {}"), ("target_rows", "to {} rows"), ("version", "version {}")):
         if given.get(name) is not None:
             words.append(form.format(given[name]))
     return " ".join(words)

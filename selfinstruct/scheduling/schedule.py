@@ -25,6 +25,7 @@ from pydantic import ValidationError
 
 from selfinstruct.cli.text import say
 from selfinstruct.errors import AccessError, ConfigError, PoolError
+from selfinstruct.hub import is_on_hub
 from selfinstruct.models.vllm import supervisor
 from selfinstruct.pool.opening import SCHEDULE_FOLDER
 from selfinstruct.runner.forecast import forecast
@@ -59,7 +60,7 @@ def schedule(options: Mapping[str, Any], cron: str, timezone: str) -> int:
     if settings.model_name:
         forecast(settings)  # a fault is told now and not at the first run
     files = {"pool": config.pool, "seeds": config.seeds and seed_file(config.seeds), "file": config.file}
-    paths = {name: path.resolve() for name, path in files.items() if path}
+    paths = {name: path.resolve() for name, path in files.items() if path and not is_on_hub(path)}
     config = config.model_copy(update=paths)  # its runs may start in another folder
     url = PREFECT_API_URL.value()
     if not url:

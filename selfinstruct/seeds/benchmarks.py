@@ -11,6 +11,7 @@ from pathlib import Path
 
 from selfinstruct.errors import ConfigError
 from selfinstruct.given_files import Unreadable, read_data
+from selfinstruct.hub import fetched, is_on_hub, said
 from selfinstruct.seeds.containers import (
     Values,
     csv_records,
@@ -60,9 +61,10 @@ def read_exclusion(path: Path) -> Exclusion:
         ConfigError: one line that says what is wrong with the file.
     """
     try:
-        raw, suffix = read_data(path, "the file of a benchmark or test set; --exclude may be repeated")
+        file = fetched(path, ("test", "validation"))
+        raw, suffix = read_data(file, "the file of a benchmark or test set; --exclude may be repeated")
     except Unreadable as error:
-        raise ConfigError(f"{path}: {error}") from None
+        raise ConfigError(f"{said(path)}: {error}") from None
     rows = []
     for found in _values(raw, suffix):
         if isinstance(found, SeedFault):
@@ -71,8 +73,10 @@ def read_exclusion(path: Path) -> Exclusion:
         if texts := tuple(_texts_in(value)):
             rows.append((place.item or place.line or 0, texts))
     if not rows:
-        raise ConfigError(f"{path}: there is no text in it; an exclusion is JSON Lines, JSON, CSV, Parquet or text")
-    name = os.fsencode(path.name).decode(errors="replace").removesuffix(".gz")
+        raise ConfigError(
+            f"{said(path)}: there is no text in it; an exclusion is JSON Lines, JSON, CSV, Parquet or text"
+        )
+    name = said(path) if is_on_hub(path) else os.fsencode(path.name).decode(errors="replace").removesuffix(".gz")
     return Exclusion(digest([[number, list(texts)] for number, texts in rows]), name, tuple(rows))
 
 

@@ -23,6 +23,8 @@ from selfinstruct.types import Task
 
 MAX_PAIRS = 10_000
 """Near-duplicates that a report names. A file of copies has millions, which are only counted."""
+LEAST_FOR_LANGUAGE = 20
+"""Tasks from which on their languages are told: a guess about one short text is often wrong."""
 _BLOCK = 512
 """Texts that are compared with all others at once, so that even a file of copies needs little memory."""
 _SLACK = 1e-6
@@ -61,7 +63,7 @@ class SeedReport:
     """The most alike first, at most `MAX_PAIRS`."""
     near_duplicate_count: int
     language: str
-    """The languages of the instructions with their shares, in words."""
+    """The languages of the instructions with their shares, in words; empty for few tasks."""
 
     @property
     def errors(self) -> tuple[SeedFault, ...]:
@@ -98,9 +100,10 @@ def check_seeds(
     instructions = [task.instruction for task in tasks]
     tokens = [tokenize(text) for text in instructions]
     instances = [instance for task in tasks for instance in task.instances]
-    pairs, count = near_duplicates(instructions, threshold)
+    pairs, count = near_duplicates(instructions, threshold, [task.system for task in tasks])
     try:
-        language = languages_of(instructions).said() or "none that can be told"
+        few = len(tasks) < LEAST_FOR_LANGUAGE
+        language = "" if few else languages_of(instructions).said() or "none that can be told"
     except ConfigError:
         language = 'not told (pip install "selfinstruct[languages]")'
     return SeedReport(
@@ -119,11 +122,15 @@ def check_seeds(
     )
 
 
-def near_duplicates(texts: Sequence[str], threshold: float) -> tuple[list[tuple[int, int, float]], int]:
+def near_duplicates(
+    texts: Sequence[str], threshold: float, systems: Sequence[str] = ()
+) -> tuple[list[tuple[int, int, float]], int]:
     """The pairs (i, j, ROUGE-L F1), i < j, with a score above the threshold (0 to 1), and how many there are in all.
 
-    Exact. The most alike come first, at most `MAX_PAIRS`; then those of the first texts.
+    Exact. The most alike come first, at most `MAX_PAIRS`; then those of the first texts. Two texts with other system
+    texts, if such are given, are no pair.
     """
+    said = np.unique(np.array(systems or [""] * len(texts), object), return_inverse=True)[1]
     tokens = [tokenize(text) for text in texts]
     # Numbers for tokens, frequent ones small: rapidfuzz looks those up in a table and not in a hash.
     rank = {token: rank for rank, (token, _) in enumerate(Counter(chain.from_iterable(tokens)).most_common())}
@@ -147,6 +154,7 @@ def near_duplicates(texts: Sequence[str], threshold: float) -> tuple[list[tuple[
         # The length of a longest common subsequence is a whole number, so it comes back exactly from the score.
         common = np.rint(scores[row, column].astype(np.float64) * total / 2).astype(np.int64)
         kept = 2 * common * exact.denominator > exact.numerator * total
+        kept &= said[order[row + start]] == said[order[column + start]]
         count += int(kept.sum())
         one, other = order[row[kept] + start], order[column[kept] + start]
         found = np.array([np.minimum(one, other), np.maximum(one, other), 2 * common[kept] / total[kept]])

@@ -22,7 +22,8 @@ ANSWERS = (
 )  # fmt: skip
 _ENDINGS = frozenset({*ASKED[:6], *GIVEN[:7], *ANSWERS[:7]})
 """Last words of longer names, such as `query_context` and `model_output`."""
-TURNS = ("messages", "conversations", "conversation", "dialogue", "dialog", "turns", "chat", "data")
+TURNS = ("messages", "conversations", "conversation", "dialogue", "dialog", "turns", "chat", "contents", "data")
+SYSTEM = ("system", "system_prompt", "system_message", "system_instruction")
 FLAG = "is_classification"
 COMMON = ("id", "name", FLAG, "category")
 """Columns that are read in a row of any form."""
@@ -31,7 +32,7 @@ _OTHERS = frozenset((
     "system", "rejected", "negative", "bad", "wrong", "incorrect", "previous", "num", "number", "no", "avg", "mean",
     "raw", "original", "is", "has",
 ))  # fmt: skip
-"""First words of names that mean something else, such as `system_prompt` and `rejected_response`."""
+"""First words of names that mean something else, such as `system_response` and `rejected_response`."""
 _ABOUT = frozenset((
     "id", "ids", "idx", "index", "uid", "uuid", "guid", "hash", "sha", "sha1", "sha256", "md5", "digest", "url", "uri",
     "link", "href", "source", "sources", "dataset", "datasets", "subset", "corpus", "config", "split", "fold", "file",
@@ -60,12 +61,13 @@ class Columns:
     turns: tuple[str, ...]
     whole: tuple[str, ...]
     """The chosen answer of a preference, which may hold the whole conversation."""
+    systems: tuple[str, ...]
     common: Mapping[str, str]
     """The name in this row for `instances` and each of `COMMON`, where it has one."""
 
     def any(self) -> tuple[str, ...]:
         """All known names."""
-        return (*self.asked, *self.given, *self.answers, *self.turns, *self.common.values())
+        return (*self.asked, *self.given, *self.answers, *self.turns, *self.systems, *self.common.values())
 
 
 @functools.lru_cache(maxsize=1024)
@@ -77,6 +79,7 @@ def columns_of(names: tuple[str, ...]) -> Columns:
         _named(names, ANSWERS),
         tuple(name for wanted in TURNS for name in names if plain(name) == wanted),
         tuple(name for name in names if plain(name) == "chosen"),
+        tuple(name for wanted in SYSTEM for name in names if plain(name) == wanted),
         {wanted: name for wanted in ("instances", *COMMON) for name in reversed(names) if plain(name) == wanted},
     )
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from selfinstruct.errors import ConfigError
 from selfinstruct.given_files import Unreadable, read_data
+from selfinstruct.hub import fetched
 from selfinstruct.seeds.columns import TURNS, columns_of, plain
 from selfinstruct.seeds.forms import recognise
 from selfinstruct.seeds.rows import FileObject, Place, Rows, SeedFault, kind, listed, quoted
@@ -73,7 +74,7 @@ def seed_file(path: Path) -> Path:
 def open_source(path: Path) -> Source:
     """The rows of a file, with a fault in place of each that cannot be read; an unreadable file is one fault."""
     try:
-        raw, suffix = read_data(path, "a seed file: .jsonl, .json, .csv or .parquet")
+        raw, suffix = read_data(fetched(path, ("train",)), "a seed file: .jsonl, .json, .csv or .parquet")
     except Unreadable as error:
         return _useless(error.found, error.remedy + (_or_shipped(path) if error.found == "no such file" else ""))
     if not re.search(rb"\S", raw.removeprefix(_BOM)):

@@ -5,13 +5,13 @@ from __future__ import annotations
 import difflib
 import functools
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from selfinstruct.seeds.columns import FLAG, Columns, chosen, columns_of, is_about, is_text, known, plain
 from selfinstruct.seeds.rows import FileObject, Place, SeedFault, Severity, kind, listed, quoted
 from selfinstruct.seeds.talk import TalkText, has_turns, read_text, turns_of, unframed
-from selfinstruct.types import Instance
+from selfinstruct.types import Instance, Turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,8 @@ class TaskPart:
     instruction: str
     is_classification: bool
     instances: tuple[Instance, ...]
+    system: str = ""
+    """The system text; empty where the row has none."""
     doubts: tuple[SeedFault, ...] = ()
     """What was not read of the row."""
 
@@ -91,12 +93,14 @@ def parse(row: FileObject, *, empty_outputs: bool = False) -> TaskPart | list[Se
         return [unrecognised(row.fields, row.place)]
     reader = _Reader(row.place, row.fields, columns_of(tuple(row.fields)), empty_outputs)
     instruction, instances = _READERS[form](reader)
-    task_id, name = reader.id(), reader.common("name")
+    task_id, name, system = reader.id(), reader.common("name"), reader.system()
     is_classification = reader.flag()
     if reader.faults:
         return reader.faults
-    doubts = (*reader.doubts, *reader.unread(instruction, instances))
-    return TaskPart(row.place, form, task_id, name, instruction.strip(), is_classification, tuple(instances), doubts)
+    doubts = (*reader.doubts, *reader.unread((instruction, system), instances))
+    return TaskPart(
+        row.place, form, task_id, name, instruction.strip(), is_classification, tuple(instances), system, doubts
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +114,8 @@ class _Reader:
     faults: list[SeedFault] = field(default_factory=list)
     doubts: list[SeedFault] = field(default_factory=list)
     used: set[str] = field(default_factory=set)
+    systems: list[str] = field(default_factory=list)
+    """What system turns say before the first answer."""
 
     def fault(self, name: str, found: str, remedy: str) -> None:
         self.faults.append(SeedFault(self.place, name, found, remedy))
@@ -164,6 +170,14 @@ class _Reader:
         if isinstance(value, int) and not isinstance(value, bool):
             return str(value)
         return self.text({name: value}, name, may_be_empty=True).strip()
+
+    def system(self) -> str:
+        """The system text: that of the turns, else that of a column."""
+        values = ((name, self.fields[name]) for name in self.columns.systems)
+        name = next((name for name, one in values if is_text(one) or (one and isinstance(one, list | dict))), None)
+        if name is not None and not any(self.systems):
+            self.systems.append(self.text(self.fields, name, may_be_empty=True).strip())
+        return "\n\n".join(filter(None, self.systems))
 
     def flag(self) -> bool:
         name = self.columns.common.get(FLAG, FLAG)
@@ -237,7 +251,7 @@ class _Reader:
                 yield name
 
     def chat(self) -> tuple[str, list[Instance]]:
-        """The first exchange of a conversation."""
+        """A conversation."""
         names = self.columns.turns or self.columns.whole
         key = next((name for name in names if turns_of(self.fields[name])), names[0])
         if not self.columns.turns and is_text(self.fields[key]) and not turns_of(self.fields[key]):
@@ -247,7 +261,7 @@ class _Reader:
         return self.conversation({key: self.fields[key]})
 
     def conversation(self, columns: Mapping[str, object]) -> tuple[str, list[Instance]]:
-        """The first exchange: all that users say before the first answer, and that answer.
+        """All that users say before the first answer, that answer, and the turns after it.
 
         The turns of the columns follow each other. A text is a turn of the user in the first column, of the model in
         others.
@@ -272,21 +286,22 @@ class _Reader:
             if not role:
                 self.turn_fault(turn, number, within)
                 return "", []
-            if role == "user":
+            if role == "system":
+                self.systems.append(self.said(turn, of, within, may_be_empty=True).strip())
+            elif role == "user":
                 questions.append(self.said(turn, of, within))
             elif questions and role == "assistant":
                 answer = self.said(turn, of, within)
-                self.unread_turns(key, [one[0] for one in turns], index)
-                return "\n\n".join(questions), [Instance("", answer)]
+                return "\n\n".join(questions), [Instance("", answer, self.further(key, turns, index + 1))]
         if not self.faults:
             lacks = '"assistant" turn after the first "user" turn' if questions else '"user" turn'
             self.fault(key, f'"{key}" has no {lacks}', _TURNS_REMEDY)
         return "", []
 
-    def said(self, turn: object, of: str, within: str) -> str:
+    def said(self, turn: object, of: str, within: str, *, may_be_empty: bool = False) -> str:
         fields = turn if isinstance(turn, dict) else {"content": turn}
-        key = next((name for name in ("content", "value", "text", "message") if name in fields), "content")
-        return self.text(fields, key, of, within + ".")
+        key = next((name for name in ("content", "value", "text", "message", "parts") if name in fields), "content")
+        return self.text(fields, key, of, within + ".", may_be_empty=may_be_empty)
 
     def turn_fault(self, turn: object, index: int, within: str) -> None:
         if not isinstance(turn, dict):
@@ -298,15 +313,33 @@ class _Reader:
             found = f'"{key}" of turn {index + 1} is {what}' if key else f'turn {index + 1} has no "role"'
         self.fault(within, found, _ROLES_REMEDY)
 
-    def unread_turns(self, key: str, roles: list[str], answer: int) -> None:
-        if "system" in roles:
-            self.doubt(key, "a system turn, which is not read", "move what matters into the first user turn")
-        if {"user", "assistant"} & set(roles[answer + 1 :]):
-            found = f"{len(roles) - roles.count('system')} turns, of which the first exchange is read"
-            self.doubt(key, found, "give other exchanges rows of their own")
+    def further(self, key: str, turns: Sequence[tuple[str, object, str, int]], start: int) -> tuple[Turn, ...]:
+        """The questions and answers from a turn on, as far as they follow each other and can be read."""
+        found: list[Turn] = []
+        questions: list[str] = []
+        read, why = start, "the last question has no answer"
+        for place, (role, turn, name, number) in enumerate(turns[start:], start):
+            reader = replace(self, faults=[], doubts=[])
+            text = reader.said(turn, "", f"{name}[{number}]") if role in {"user", "assistant"} else ""
+            if not text or reader.faults or (role == "assistant" and not questions):
+                answers_nothing = text and not reader.faults
+                why = f"turn {place + 1} {'answers nothing' if answers_nothing else 'is no text of user or assistant'}"
+                break
+            if role == "user":
+                questions.append(text)
+            else:
+                found.append(Turn("\n\n".join(questions), text))
+                questions, read = [], place + 1
+        if read < len(turns):
+            self.doubt(
+                key, f"{len(turns)} turns, of which the first {read} are read: {why}",
+                "give what follows a row of its own",
+            )  # fmt: skip
+        return tuple(found)
 
-    def unread(self, instruction: str, instances: list[Instance]) -> Iterator[SeedFault]:
-        texts = {instruction.strip(), *(text.strip() for one in instances for text in (one.input, one.output))}
+    def unread(self, said: tuple[str, str], instances: list[Instance]) -> Iterator[SeedFault]:
+        instruction, system = said
+        texts = {instruction.strip(), system, *(text.strip() for one in instances for text in one.texts)}
         used = self.used | set(self.columns.common.values())
         for fault in self.left(self.fields, used, texts):
             value = self.fields[fault.field]

@@ -10,6 +10,7 @@ from itertools import count
 from pathlib import Path
 
 from selfinstruct.errors import SeedError
+from selfinstruct.hub import said
 from selfinstruct.seeds.containers import open_source, seed_file
 from selfinstruct.seeds.forms import TaskPart, parse, recognise, unrecognised
 from selfinstruct.seeds.rows import Faults, FileObject, Place, SeedFault, quoted
@@ -34,20 +35,20 @@ def read_seeds(
     what was not read. `skip_faulty` leaves out rows with faults. Raises: SeedError.
     """
     sheet = fill_sheet(path, empty_outputs=empty_outputs)
-    faults = sheet.faults.folded()
-    lists_all = f"python -m selfinstruct seeds check {shlex.quote(str(path))} lists all"
+    faults, shown = sheet.faults.folded(), said(path)
+    lists_all = f"python -m selfinstruct seeds check {shlex.quote(shown)} lists all"
     if faults and not (skip_faulty and sheet.entries):
         way_on = "; --skip-faulty-seeds goes on without such rows" if sheet.entries else ""
         hint = f" ({len(faults) - 1} more: {lists_all})" if len(faults) > 1 else ""
         raise SeedError(faults[0].text(path) + way_on + hint)
     if faults:
         rows = sheet.faulty_rows
-        tell(f"warning: {path}: {rows:,} faulty row{'s are' if rows != 1 else ' is'} skipped, {sheet.rows:,} are read")
+        tell(f"warning: {shown}: {rows:,} faulty row{'s are' if rows != 1 else ' is'} skipped, {sheet.rows:,} are read")
     told = [*faults, *(doubt for doubt in sheet.doubts.folded() if doubt.severity == "warning")]
     for one in told[:SHOWN]:
         tell(f"warning: {one.text(path)}")
     if len(told) > SHOWN:
-        tell(f"warning: {path}: {len(told) - SHOWN} more kinds; {lists_all}")
+        tell(f"warning: {shown}: {len(told) - SHOWN} more kinds; {lists_all}")
     return tuple(sheet.tasks())
 
 
@@ -65,13 +66,14 @@ class Sheet:
     faulty_rows: int = 0
     _more: dict[int, list[TaskPart]] = field(default_factory=dict)
     """Entries merged into an earlier one, by its index."""
-    _by_instruction: dict[str, int] = field(default_factory=dict)
+    _by_words: dict[tuple[str, str], int] = field(default_factory=dict)
+    """Entries by system text and instruction: rows that share both are one task."""
     _by_id: dict[str, Place] = field(default_factory=dict)
 
     def add(self, entry: TaskPart) -> bool:
         """Add a row as a task or as a further instance of one; False if its id is taken, which is a fault."""
         self.forms[entry.form] += 1
-        index = None if entry.form == "own" else self._by_instruction.get(entry.instruction)
+        index = None if entry.form == "own" else self._by_words.get((entry.system, entry.instruction))
         if index is not None and entry.id in {"", self.entries[index].id}:
             self._merge(index, entry)
             self.rows += 1
@@ -84,7 +86,7 @@ class Sheet:
                 self.faulty_rows += 1
                 return False
         if entry.form != "own":
-            self._by_instruction.setdefault(entry.instruction, len(self.entries))
+            self._by_words.setdefault((entry.system, entry.instruction), len(self.entries))
         self.entries.append(entry)
         self.rows += 1
         return True
@@ -110,7 +112,7 @@ class Sheet:
             derived = ("s" + digest("seed", entry.instruction, repeat)[:20] for repeat in count())
             task_id = entry.id or next(one for one in derived if one not in taken)
             taken.add(task_id)
-            yield Task(task_id, entry.instruction, entry.is_classification, instances, origin="seed", name=entry.name)
+            yield Task(task_id, entry.instruction, entry.is_classification, instances, "seed", entry.name, entry.system)
 
 
 def fill_sheet(path: Path, keep: Callable[[FileObject], object] | None = None, *, empty_outputs: bool = False) -> Sheet:

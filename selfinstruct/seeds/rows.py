@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from selfinstruct.hub import said
+
 Severity = Literal["error", "warning", "note"]
 _INDEX = re.compile(r"\[[0-9]+\]")
 _VALUE = re.compile(r'"(?:[^"\\]|\\.)*"|[0-9]+')
@@ -48,8 +50,8 @@ class SeedFault:
     def text(self, path: Path) -> str:
         """One line that names the file and the place, what was found and what to do."""
         if self.count > 1:
-            return f"{path}: {self.count:,} rows: {self.found}; first at {self.place}; {self.remedy}"
-        where = str(path) if self.line is None else f"{path}:{self.line}"
+            return f"{said(path)}: {self.count:,} rows: {self.found}; first at {self.place}; {self.remedy}"
+        where = said(path) if self.line is None else f"{said(path)}:{self.line}"
         if self.place.item is not None:
             where += f": {'row' if self.line is None else 'item'} {self.place.item}"
         return f"{where}: {self.found}; {self.remedy}"

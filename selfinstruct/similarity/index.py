@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import regex
 from numpy.typing import NDArray
+from rapidfuzz.distance import LCSseq
 
 from selfinstruct.similarity.scores import Cutoff, f1, f1_in_floats
 from selfinstruct.similarity.small import Match, Small
@@ -100,6 +101,11 @@ class Index:
         query = self._numbers(self.tokenize(text))
         match = self._ready().nearest(query)
         return self._neighbour(match, len(query)) if match else None
+
+    def score(self, text: str, other: str) -> float:
+        """ROUGE-L F1 of two texts, as this index scores them; neither has to be known."""
+        this, that = self.tokenize(text), self.tokenize(other)
+        return self._score(LCSseq.similarity(this, that), len(this), len(that))
 
     def top(self, text: str, k: int) -> list[Neighbour]:
         """The k nearest known instructions, best first, earlier ones first among equals."""

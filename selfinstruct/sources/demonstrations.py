@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 
 def draw_demonstrations(
@@ -55,8 +55,3 @@ def _shares(seeds: int, generated: int, shown: int, generated_shown: int) -> tup
     from_generated = min(generated_shown, generated, shown)
     from_seeds = min(shown - from_generated, seeds)
     return from_seeds, min(shown - from_seeds, generated)
-
-
-def draw_topic(generator: random.Random, topics: Sequence[str]) -> str | None:
-    """One of the topics, or None when there are none."""
-    return generator.choice(topics) if topics else None

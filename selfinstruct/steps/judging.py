@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from selfinstruct.ask import Ask, gather
@@ -21,7 +22,7 @@ from selfinstruct.types import (
     APART,
     BEST,
     QUESTIONS,
-    Api,
+    USE,
     Completion,
     Finished,
     InstanceCandidate,
@@ -36,14 +37,12 @@ from selfinstruct.types import (
 JUDGE = "judge"
 REVISE = "revise"
 STAGES = (JUDGE, REVISE)
-"""After those of any recipe."""
-API: Api = "chat"
 DEFAULT_SAMPLING: Mapping[str, Mapping[str, Any]] = {
     JUDGE: {"temperature": 0.2, "max_tokens": 1024},
     REVISE: {"temperature": 0.3, "max_tokens": 2048},
 }
 """Not 0, so that asking again after an answer that cannot be read may give another one."""
-ATTEMPTS = 3
+TRIES = 3
 """How often the judge is asked about one form of an instance until its answer can be read."""
 PASSED = "passed"
 INVALID = "judged_invalid"
@@ -53,7 +52,7 @@ _CURABLE = {"judged_input", "judged_output"}
 _REASONS = {"valid": INVALID, "input": "judged_input", "output": "judged_output"}
 _SCORES = range(1, 6)
 _SPELLED = re.compile(r"\s*([1-5])(?:\.0+)?\s*(?:(?:/|of|out of)\s*5)?\s*")
-_SCORE = {
+SCORE = {
     "type": "object",
     "properties": {
         "reason": {"type": "string", "minLength": 10, "maxLength": 500},
@@ -64,79 +63,78 @@ _SCORE = {
 }
 
 
-def _schema(name: str, properties: Mapping[str, Any]) -> Schema:
+def schema_of(name: str, properties: Mapping[str, Any]) -> Schema:
+    """The form of an object with just these properties."""
     body = {"type": "object", "properties": dict(properties), "required": list(properties)}
     return Schema(name, {**body, "additionalProperties": False})
 
 
-VERDICT = _schema("verdict", dict.fromkeys(QUESTIONS.values(), _SCORE))
-REVISION = _schema("revision", {key: {"type": "string", "maxLength": most}
+VERDICT = schema_of("verdict", dict.fromkeys(QUESTIONS.values(), SCORE))
+REVISION = schema_of("revision", {key: {"type": "string", "maxLength": most}
                                 for key, most in (("critique", 1500), ("input", 4000), ("output", 8000))})  # fmt: skip
 
 Validate = Callable[[Sequence[InstanceCandidate], InstanceCandidate], InstanceCandidate | Rejection]
 """What the rules make of an instance beside those that stand: the instance that passes, or its rejection."""
 _Verdicts = dict[int, JudgeVerdict]
-"""By the position of the instance's first form."""
+"""By the number of the instance's first form."""
 
 
-async def judge(
-    task: Task,
-    kept: tuple[InstanceCandidate, ...],
-    rejected: tuple[Rejection, ...],
-    ask: Ask,
-    settings: Settings,
-    validate: Validate,
-) -> Finished:
-    """Which of the instances that passed the rules stay, after the judge has seen them and their revisions.
+async def judge(done: Finished, ask: Ask, settings: Settings, validate: Validate) -> Finished:
+    """Which of the instances stay, after the judge has seen them and their revisions; all where it is switched off.
 
     One verdict that the task is invalid ends all of its instances.
     """
-    rules = settings.judge
-    if not rules.enabled or not kept:
-        return Finished(task, kept, rejected)
-    standing = {one.position: one for one in kept}
-    first = await _hear(standing, 0, task, ask, settings, rules)
-    unfit = [one for one in kept if first[one.position].outcome in _CURABLE]
+    task, rules = done.task, settings.judge
+    if not rules.enabled or not done.instances:
+        return done
+    standing = dict(zip(numbers(done.instances), done.instances, strict=True))
+    first = await hear(standing, 0, task, ask, settings, done.verdicts)
+    unfit = {number: one for number, one in standing.items() if first[number].outcome in _CURABLE}
     if not rules.revise or not unfit or _is_invalid(first.values()):
-        return _decide(task, standing, first, tuple(first.values()), rejected, rules)
+        return _decide(done, standing, first, tuple(first.values()), rules)
     answers = await gather(
-        ask(revise_prompt(task, one, _found(first[one.position]), settings, rules.principles)) for one in unfit
+        ask(revise_prompt(task, one, number, _found(first[number]), settings)) for number, one in unfit.items()
     )
-    gone = list(rejected)
-    beside = [one for one in kept if one not in unfit]
+    gone = list(done.rejections)
+    beside = [one for number, one in standing.items() if number not in unfit]
     again: dict[int, InstanceCandidate] = {}
-    for one, answer in zip(unfit, answers, strict=True):
+    for (number, one), answer in zip(unfit.items(), answers, strict=True):
         revised = _read_revision(task, answer)
         if isinstance(revised, Rejection):
             gone.append(revised)
             continue
-        del standing[one.position]
-        gone.append(_reject(task, one, REVISED, _found(first[one.position])))
+        del standing[number]
+        gone.append(_reject(task, one, REVISED, _found(first[number])))
         passed = validate(beside, revised)
         if isinstance(passed, Rejection):
             gone.append(passed)
         else:
             beside.append(passed)
-            again[one.position] = passed
-    standing = {one.position: there for one in kept if (there := {**standing, **again}.get(one.position))}
-    second = await _hear(again, ATTEMPTS, task, ask, settings, rules)
+            again[number] = passed
+    standing = {number: there for number in first if (there := {**standing, **again}.get(number))}
+    second = await hear(again, TRIES, task, ask, settings)
     verdicts = (*first.values(), *second.values())
-    return _decide(task, standing, {**first, **second}, verdicts, tuple(gone), rules)
+    return _decide(replace(done, rejections=tuple(gone)), standing, {**first, **second}, verdicts, rules)
+
+
+def numbers(instances: Sequence[InstanceCandidate]) -> Sequence[int]:
+    """A number for each instance of a task: its position as the recipe read it, or its place where two share one."""
+    found = [one.position % APART for one in instances]
+    return found if len({*found}) == len(found) else range(len(found))
 
 
 def _decide(
-    task: Task,
+    done: Finished,
     standing: Mapping[int, InstanceCandidate],
     heard: _Verdicts,
     verdicts: tuple[JudgeVerdict, ...],
-    rejected: tuple[Rejection, ...],
     rules: JudgeSettings,
 ) -> Finished:
     """The end: each instance that stands is kept or rejected by the last verdict on it."""
     invalid = next((one for one in verdicts if one.outcome == INVALID), None)
-    kept, gone = [], list(rejected)
-    for place, one in standing.items():
-        verdict = heard[place]
+    task, kept, gone = done.task, [], list(done.rejections)
+    for number, one in standing.items():
+        verdict = heard[number]
         if invalid is not None:
             whose = "" if verdict is invalid else "said of another instance: "
             gone.append(_reject(task, one, INVALID, whose + _found(invalid)))
@@ -144,56 +142,78 @@ def _decide(
             kept.append(one)
         else:
             gone.append(_reject(task, one, verdict.outcome, _found(verdict)))
-    return Finished(task, tuple(kept), tuple(gone), verdicts)
+    return replace(
+        done, instances=tuple(kept), rejections=tuple(gone), verdicts=tuple(dict.fromkeys((*done.verdicts, *verdicts)))
+    )
 
 
-async def _hear(
-    cases: Mapping[int, InstanceCandidate], start: int, task: Task, ask: Ask, settings: Settings, rules: JudgeSettings
-) -> _Verdicts:
-    """The verdicts on these instances, by their place.
+async def hear(
+    cases: Mapping[int, InstanceCandidate],
+    start: int,
+    task: Task,
+    ask: Ask,
+    settings: Settings,
+    earlier: Iterable[JudgeVerdict] = (),
+) -> dict[int, JudgeVerdict]:
+    """The verdicts on these instances, by their number: earlier ones, or what the judge says now.
+
+    Its questions about them are numbered from `start`, `TRIES` at most.
 
     An answer that cannot be read is asked for again, under another index and so with another seed. All are asked
     before any is heard, so that what is asked does not depend on which answer came first.
     """
-    found: _Verdicts = {}
-    unclear = dict(cases)
-    for attempt in range(start, start + ATTEMPTS):
-        places = list(unclear)
-        prompts = [judge_prompt(task, unclear[place], place + APART * attempt, settings) for place in places]
-        for place, answer in zip(places, await gather(map(ask, prompts)), strict=True):
-            found[place] = _read_verdict(task, cases[place], answer, rules)
-            if found[place].outcome != UNREADABLE or answer.kind == "failed":
-                del unclear[place]
+    known = {(one.source, one.request_id, one.position): one for one in earlier}
+    keys = {number: (one.source, one.request_id, one.position) for number, one in cases.items()}
+    found: _Verdicts = {number: known[key] for number, key in keys.items() if key in known}
+    unclear = {number: one for number, one in cases.items() if number not in found}
+    for attempt in range(start, start + TRIES):
+        asked = list(unclear)
+        prompts = [judge_prompt(task, unclear[number], number + APART * attempt, settings) for number in asked]
+        for number, answer in zip(asked, await gather(map(ask, prompts)), strict=True):
+            found[number] = _read_verdict(task, cases[number], answer, settings.judge)
+            if found[number].outcome != UNREADABLE or answer.kind == "failed":
+                del unclear[number]
         if not unclear or _is_invalid(found.values()):
             break
-    return {place: found[place] for place in cases}
+    return {number: found[number] for number in cases}
 
 
 def _is_invalid(verdicts: Iterable[JudgeVerdict]) -> bool:
     return any(one.outcome == INVALID for one in verdicts)
 
 
+def asked_about(task: Task, one: InstanceCandidate, settings: Settings) -> list[Prompt]:
+    """All that is asked about a row, if the judge finds a fault in it and its answers can be read."""
+    if not settings.judge.enabled:
+        return []
+    revised = [revise_prompt(task, one, one.position, "A fault.", settings)] if settings.judge.revise else []
+    return [judge_prompt(task, one, one.position, settings), *revised]
+
+
 def judge_prompt(task: Task, instance: InstanceCandidate, index: int, settings: Settings) -> Prompt:
     """What the judge is asked about an instance."""
-    return Prompt(
-        JUDGE, index, conversation(settings.prompts[JUDGE], {"row": _row(task, instance)}), VERDICT, is_exact=True
-    )
+    values = {"row": _row(task, instance), "passage": _passage(task)}
+    return Prompt(JUDGE, index, conversation(settings.prompts[JUDGE], values), VERDICT, is_exact=True)
 
 
-def revise_prompt(
-    task: Task, instance: InstanceCandidate, found: str, settings: Settings, principles: Sequence[str]
-) -> Prompt:
+def revise_prompt(task: Task, instance: InstanceCandidate, index: int, found: str, settings: Settings) -> Prompt:
     """What the reviser is asked about an instance in which the judge found this."""
     values = {
         "row": _row(task, instance),
-        "principles": "\n".join(f"- {principle}" for principle in principles),
+        "principles": "\n".join(f"- {principle}" for principle in settings.judge.principles),
         "found": found,
+        "passage": _passage(task),
     }
-    return Prompt(REVISE, instance.position, conversation(settings.prompts[REVISE], values), REVISION, is_exact=True)
+    return Prompt(REVISE, index, conversation(settings.prompts[REVISE], values), REVISION, is_exact=True)
+
+
+def _passage(task: Task) -> str:
+    """The passage that the output is to be supported by, where the row does not hold it; empty where it does."""
+    return task.passage.titled if task.passage is not None and task.drawn.get(USE) == "closed_book" else ""
 
 
 def _row(task: Task, instance: InstanceCandidate) -> str:
-    row = {"instruction": task.instruction, "input": instance.input, "output": instance.output}
+    row = {"instruction": task.asked, "input": instance.input, "output": instance.output}
     return json.dumps(row, ensure_ascii=False)
 
 
@@ -201,7 +221,8 @@ def _read_verdict(
     task: Task, instance: InstanceCandidate, completion: Completion, rules: JudgeSettings
 ) -> JudgeVerdict:
     said = (read_object(completion.text) if completion.kind == "answer" else None) or {}
-    read = {name: score for name, key in QUESTIONS.items() if (score := _score(said.get(key))) is not None}
+    found = ((name, score_in(said.get(key))) for name, key in QUESTIONS.items())
+    read: dict[str, tuple[int | None, str]] = {name: score for name, score in found if score is not None}
     least = {"valid": rules.min_valid, "input": rules.min_input, "output": rules.min_output}
     if len(read) == len(QUESTIONS):
         outcome = next((_REASONS[name] for name, (score, _) in read.items() if (score or 0) < least[name]), PASSED)
@@ -218,7 +239,7 @@ def _read_verdict(
     )  # fmt: skip
 
 
-def _score(said: Any) -> tuple[int | None, str] | None:
+def score_in(said: Any) -> tuple[int, str] | None:
     """The score and the reason in the answer to one question, as loosely as models write them."""
     value, reason = (said.get("score"), said.get("reason")) if isinstance(said, dict) else (said, "")
     if isinstance(value, str) and (found := _SPELLED.fullmatch(value)):

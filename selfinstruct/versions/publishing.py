@@ -14,7 +14,7 @@ from typing import Any
 from selfinstruct.config.sections import PublishSection
 from selfinstruct.errors import ConfigError, PoolError
 from selfinstruct.exports.manifest import describe
-from selfinstruct.exports.splits import parse_split
+from selfinstruct.exports.splits import split_of
 from selfinstruct.exports.writing import Options, export_from, formats_wanted
 from selfinstruct.pool.reader import Reader, snapshot
 from selfinstruct.pool.whole_files import sync
@@ -50,7 +50,7 @@ def publish(pool: Path, bounds: PublishSection) -> Published:
     """
     formats_wanted(bounds.formats, "publish.formats")
     try:
-        options = Options(split=None if bounds.split is None else parse_split(bounds.split))
+        options = Options(split=None if bounds.split is None else split_of(bounds.split))
     except ConfigError as error:
         raise ConfigError(str(error).replace("--split", "publish.split =", 1)) from error
     with snapshot(pool) as reader:

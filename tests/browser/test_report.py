@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from selfinstruct.diversity.monitor import Window
+from selfinstruct.pool.edits import Selection, change
 from selfinstruct.pool.opening import connect
-from selfinstruct.pool.removal import Selection, change
 from selfinstruct.pool.statements import add_window
 from selfinstruct.report.page import write_report
 from selfinstruct.types import Instance, Task
@@ -281,6 +283,23 @@ def test_a_verb_is_looked_at_alone_and_an_object_shows_its_tasks(page: Page, tmp
     opened(page, tmp_path / "small")
     sunburst.get_by_role("button", name="show the tasks write story").click()
     count_is(page, "tasks", "1 of 5, with the verb write and the object story")
+
+
+def test_sources_and_quotas_stand_side_by_side(page: Page, tmp_path: Path) -> None:
+    chosen = tmp_path / "c.toml"
+    chosen.write_text(
+        'recipe.sources = ["demonstrations", "evolve"]\n[draw]\nperson = ["a cook", "a nurse"]\n'
+        '[quotas]\nover = ["person"]\neach = 5\n',
+        encoding="utf-8",
+    )
+    pool = ["--pool", str(tmp_path / "p"), "--target", "10", "--config", str(chosen)]
+    subprocess.run([sys.executable, "-m", "selfinstruct", "generate", *pool], check=True, capture_output=True)
+    opened(page, tmp_path / "p")
+    cost = page.locator("#cost")
+    expect(cost.get_by_role("row", name=re.compile("^demonstrations "))).to_be_visible()
+    expect(cost.get_by_role("row", name=re.compile("^evolve "))).to_be_visible()
+    expect(cost).to_contain_text("2 of 2 are met")
+    expect(cost.get_by_role("row", name=re.compile("^a nurse 5 5 "))).to_be_visible()
 
 
 def test_two_pools_are_compared(page: Page, demo: Path, tmp_path: Path, serious_faults: SeriousFaults,

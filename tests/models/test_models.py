@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-import socket
 import subprocess
 import sys
+import urllib.request
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -78,7 +79,8 @@ def grown(folder: Path, config: str) -> tuple[Path, int, str]:
 def check(pool: Path) -> dict[str, Any]:
     """What holds whatever a model writes; the pool's figures."""
     now = status(pool)
-    ended = now["tasks"] + now["tasks_pending"] + now["tasks_without_instances"] + now["instances"] + now["waiting"]
+    tasks = now["tasks"] + now["tasks_pending"] + now["tasks_without_instances"]
+    ended = tasks + now["instances"] + now["samples"] + now["waiting"]
     assert now["candidates"] == ended + sum(now["rejections"].values())
     prompts = json.loads(rows(pool, "SELECT settings FROM configurations")[0][0])["prompts"]
     seeds = {text for row in rows(pool, SEED_ROWS) for text in row if len(text.split()) >= 5}
@@ -137,7 +139,7 @@ def test_a_base_model_goes_on_with_the_list_of_the_paper(tmp_path: Path) -> None
 def test_half_a_billion_parameters_by_llama_cpp(tmp_path: Path) -> None:
     server = [os.environ["LLAMA_SERVER"], "-m", str(MODELS / "qwen.gguf"), "-c", "16384", "-np", "4"]
     with running([*server, "-t", "2", "--port", "18432"]) as process:
-        wait_until(lambda: is_listening(18432), process)
+        wait_until(lambda: is_ready("http://127.0.0.1:18432/health"), process)
         pool, code, said = grown(tmp_path, LLAMA_CPP)
     assert code in {0, 3}, said
     now = check(pool)
@@ -147,10 +149,11 @@ def test_half_a_billion_parameters_by_llama_cpp(tmp_path: Path) -> None:
     assert_decided_alike(pool, tmp_path)
 
 
-def is_listening(port: int) -> bool:
-    """Whether a server on this machine takes connections there."""
-    with socket.socket() as one:
-        return one.connect_ex(("127.0.0.1", port)) == 0
+def is_ready(url: str) -> bool:
+    """Whether a server answers there; one that still loads its model says 503."""
+    with contextlib.suppress(OSError), urllib.request.urlopen(url) as reply:
+        return bool(reply.status == 200)
+    return False
 
 
 def assert_decided_alike(pool: Path, folder: Path) -> None:

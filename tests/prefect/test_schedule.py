@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from selfinstruct.errors import PoolInUse
-from selfinstruct.pool.opening import Pool, is_pool
+from selfinstruct.pool.opening import Writer, is_pool
 from tests.builders import ROOT, rows
 from tests.prefect.conftest import MODEL_KEY
 from tests.prefect.serving import model_server, wait_for
@@ -79,7 +79,7 @@ def answers(url: str) -> bool:
 def is_free(pool: Path) -> bool:
     """No run grows this pool."""
     try:
-        Pool.open(pool).close()
+        Writer.open(pool).close()
     except PoolInUse:
         return False
     return True

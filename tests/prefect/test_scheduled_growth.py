@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from selfinstruct.errors import PoolInUse
-from selfinstruct.pool.opening import Pool, is_pool
+from selfinstruct.pool.opening import Writer, is_pool
 from tests.builders import exported, grow, rows
 from tests.prefect.conftest import MODEL_KEY
 from tests.prefect.serving import FINAL, Prefect, model_server, wait_for
@@ -72,7 +72,7 @@ def in_the_middle(pool: Path) -> tuple[int, int] | None:
 def is_free(pool: Path) -> bool:
     """Nobody grows this pool."""
     try:
-        Pool.open(pool).close()
+        Writer.open(pool).close()
     except PoolInUse:
         return False
     return True
@@ -187,7 +187,7 @@ def test_a_run_leaves_a_pool_alone_that_a_person_grows(
 ) -> None:
     pool = pools / "busy"
     deployment = prefect.deploy("grow-nightly", config(pool, settings, model, target=5), called="busy")
-    held = Pool.open(pool)
+    held = Writer.open(pool)
     try:
         state = prefect.ended(prefect.start(deployment))
         assert state["type"] == "CANCELLED"
@@ -252,7 +252,7 @@ def test_wrong_parameters_are_refused_by_the_deployment_with_the_fields_name(
 
 def test_what_a_run_cannot_do_is_one_clear_line(prefect: Prefect, pools: Path, model: str, settings: Path) -> None:
     wrong = [
-        ({"more": 1, "target": 2}, "give one of more and target"),
+        ({"more": 1, "target": 2}, "give one of more, target and target_rows"),
         ({"more": 1, "secrets": {"MODEL_KEY": "none-such"}}, "Prefect has no Secret block named 'none-such'"),
         ({"more": 1, "file": str(pools / "none.toml")}, "none.toml: no such file"),
         ({"more": 1, "model": "no-such-model"}, "no-such-model"),

@@ -24,6 +24,23 @@ def selfinstruct(*arguments: str | Path) -> str:
     return found.stdout
 
 
+def grown(folder: Path, config: str, quirk: str, target: int) -> Path:
+    """A pool that the built-in model grew with this quirk."""
+    (folder / "c.toml").write_text(config, encoding="utf-8")
+    code = (
+        "import sys; from pathlib import Path; from tests.builders import grow\n"
+        "from selfinstruct.models.offline.server import OfflineServer\n"
+        "with OfflineServer(quirk=sys.argv[3]) as server:\n"
+        "    grow(Path(sys.argv[1]), config=Path(sys.argv[2]), target=int(sys.argv[4]), base_url=[server.base_url],"
+        " model='offline')"
+    )
+    python = os.environ.get("SELFINSTRUCT_PYTHON", sys.executable)
+    arguments = [python, "-c", code, folder / "pool", folder / "c.toml", quirk, str(target)]
+    found = subprocess.run(arguments, cwd=ROOT, check=False, capture_output=True, text=True)
+    assert found.returncode == 0, found.stderr
+    return folder / "pool"
+
+
 def exported_forms(pool: Path, out: Path, *more: str) -> Path:
     """All forms of a pool in a folder."""
     selfinstruct("export", pool, "--format", "all", "--out", out, *more)

@@ -91,7 +91,7 @@ def _dataset(folder: Path, about: Mapping[str, Any]) -> Iterator[str]:
     # The parser takes named columns alone as soon as any is named, and its defaults otherwise.
     default = ALPACA if formatting == "alpaca" else {"messages": "conversations"}
     names = columns or default
-    check = _alpaca_row if formatting == "alpaca" else _sharegpt_row
+    check = _ranked_row if about.get("ranking") else _alpaca_row if formatting == "alpaca" else _sharegpt_row
     for number, row in enumerate(rows, 1):
         missing = [column for column in names.values() if column not in row]
         faults = [f"no column {column}" for column in missing] or check(row, names, {**TAGS, **tags})
@@ -102,7 +102,16 @@ def _alpaca_row(row: Mapping[str, Any], names: Mapping[str, str], tags: Mapping[
     del tags
     faults = [f"{kind} is required" for kind in ("prompt", "response") if not _text(row.get(names.get(kind, "")))]
     optional = [kind for kind in ("query", "system") if kind in names]
+    if "kto_tag" in names and not isinstance(row[names["kto_tag"]], bool):
+        faults.append("kto_tag is neither true nor false")
     return faults + [f"{kind} is no text" for kind in optional if not isinstance(row[names[kind]], str | None)]
+
+
+def _ranked_row(row: Mapping[str, Any], names: Mapping[str, str], tags: Mapping[str, str]) -> Faults:
+    """A preference in the formatting alpaca ("Preference Dataset"), the only one that exports use."""
+    del tags
+    wanted = ("prompt", "chosen", "rejected")
+    return [f"{kind} is required" for kind in wanted if not _text(row.get(names.get(kind, "")))]
 
 
 def _sharegpt_row(row: Mapping[str, Any], names: Mapping[str, str], tags: Mapping[str, str]) -> Faults:

@@ -25,12 +25,20 @@ FEATURES: dict[str, Any] = {
     "prompt-completion": {"prompt": MESSAGE, "completion": MESSAGE},
     "prompt-completion-plain": {"prompt": "string", "completion": "string"},
     "self-instruct": {"prompt": "string", "completion": "string"},
+    "gemini-tuning": {"contents": [{"role": "string", "parts": [{"text": "string"}]}]},
+    "mlx": {"messages": MESSAGE},
 }
 TEXTS = {
     **dict.fromkeys(("task_id", "origin", "model", "output_model", "recipe"), "string"), "is_classification": "bool",
     **FEATURES["alpaca"],
 }  # fmt: skip
 NUMBERS = {"instance": "int", "round": "int", "nearest_score": "float"}
+"""Without the scores of a judge, which was not asked."""
+
+
+def file_of(form: str, side: str) -> str:
+    """The name of a file of rows."""
+    return f"{side}.jsonl" if form == "mlx" else f"{form}-{side}.jsonl"
 
 
 def simple(feature: Any) -> Any:
@@ -49,7 +57,7 @@ def loaded(kind: str, path: Path, cache: Path) -> Dataset:
 @pytest.mark.parametrize("side", ["train", "test"])
 @pytest.mark.parametrize("form", FEATURES)
 def test_each_form_has_its_features_and_its_texts(exported: Path, tmp_path: Path, form: str, side: str) -> None:
-    path = exported / f"{form}-{side}.jsonl"
+    path = exported / file_of(form, side)
     found = loaded("json", path, tmp_path)
     assert simple(dict(found.features)) == FEATURES[form]
     assert found.to_list() == read_lines(path)
@@ -85,7 +93,12 @@ def test_the_folder_loads_through_its_card(exported: Path, tmp_path: Path, form:
     assert list(found) == ["train", "test"]
     for side, rows in found.items():
         assert simple(dict(rows.features)) == FEATURES[form]
-        assert rows.to_list() == read_lines(exported / f"{form}-{side}.jsonl")
+        assert rows.to_list() == read_lines(exported / file_of(form, side))
+
+
+def test_the_folder_loads_without_a_name(exported: Path, tmp_path: Path) -> None:
+    for side, rows in load_dataset(str(exported), cache_dir=str(tmp_path)).items():
+        assert rows.to_list() == read_lines(exported / f"messages-{side}.jsonl")
 
 
 @pytest.mark.parametrize(("table", "parents"), [("parquet", ["string"]), ("csv", "string")])
@@ -95,5 +108,5 @@ def test_a_folder_of_a_table_alone_loads_through_its_card(
     folder = tmp_path / "export"
     selfinstruct("export", pool, "--format", table, "--out", folder, *SPLIT)
     assert configs(folder) == {table: ["train", "test"]}
-    for side, rows in load_dataset(str(folder), cache_dir=str(tmp_path / "cache")).items():
+    for side, rows in load_dataset(str(folder), cache_dir=str(tmp_path / "cache")).items():  # its default
         asserted_table(rows, read_lines(exported / f"alpaca-{side}.jsonl"), parents=parents)

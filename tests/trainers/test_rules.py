@@ -76,6 +76,8 @@ TAGS = {
 }
 NAMED = {"messages": "messages"}
 WITH_SYSTEM = {"messages": "conversations", "system": "system"}
+RANKED = {"ranking": True, "columns": {"prompt": "prompt", "chosen": "chosen", "rejected": "rejected"}}
+LABELLED = {"columns": {"prompt": "prompt", "response": "completion", "kto_tag": "label"}}
 OPENAI_FORM = {"formatting": "sharegpt", "columns": NAMED, "tags": TAGS}
 
 
@@ -93,6 +95,8 @@ def test_the_forms_as_llama_factory_documents_them_pass(tmp_path: Path) -> None:
     assert described(tmp_path, {**SHAREGPT_ROW, "system": "Be kind."}, about) == []
     assert described(tmp_path, MESSAGES_ROW, OPENAI_FORM) == []
     assert described(tmp_path, {"messages": [system, *MESSAGES_ROW["messages"]]}, OPENAI_FORM) == []
+    assert described(tmp_path, {"prompt": "a", "chosen": "b", "rejected": "c"}, RANKED) == []
+    assert described(tmp_path, {"prompt": "a", "completion": "b", "label": False}, LABELLED) == []
 
 
 @pytest.mark.parametrize(
@@ -115,6 +119,9 @@ def test_the_forms_as_llama_factory_documents_them_pass(tmp_path: Path) -> None:
         ({"conversations": SHAREGPT_ROW["conversations"][::-1]}, {"formatting": "sharegpt"}, "gpt at place 1"),
         ({"conversations": []}, {"formatting": "sharegpt"}, "or none"),
         (SHAREGPT_ROW, {"formatting": "sharegpt", "columns": WITH_SYSTEM}, "no column system"),
+        ({"prompt": "a", "chosen": "b", "rejected": ["c"]}, RANKED, "rejected is required"),
+        ({"prompt": "a", "chosen": "b"}, RANKED, "no column rejected"),
+        ({"prompt": "a", "completion": "b", "label": "no"}, LABELLED, "kto_tag is neither"),
     ],
 )  # fmt: skip
 def test_what_llama_factory_would_not_take_is_found(

@@ -60,11 +60,11 @@ def grow(
 
 @pytest.mark.parametrize("recipe", ["paper", "chat"])
 def test_rounds_settle_and_tasks_are_accepted(tmp_path: Path, serving: Serving, recipe: str) -> None:
-    outcome, told = grow(tmp_path / "p", config_file(tmp_path, serving, recipe=recipe, target=6))
+    outcome, told = grow(tmp_path / "p", config_file(tmp_path, serving, recipe=recipe, target=9, round_size=1))
     assert outcome.exit_code == 0, told
     now = check_laws(tmp_path / "p")
-    assert now["tasks"] == 6
-    assert now["instances"] >= 6
+    assert now["tasks"] == 9
+    assert now["instances"] >= 9
     assert now["failed"] == 0
     assert rows(tmp_path / "p", "SELECT COUNT(*) FROM rounds WHERE state = 'settled'")[0][0] >= 1
     assert now["cached_tokens"] > 0
@@ -167,12 +167,9 @@ def engine_killed_in_the_middle(program: subprocess.Popen[str], pool: Path, targ
     return family
 
 
-@pytest.mark.parametrize("recipe", ["paper", "chat"])
-def test_generate_starts_a_server_outlives_its_engine_and_leaves_nothing(
-    models: Path, tmp_path: Path, recipe: str
-) -> None:
+def test_generate_starts_a_server_outlives_its_engine_and_leaves_nothing(models: Path, tmp_path: Path) -> None:
     pool = tmp_path / "p"
-    with started(pool, starting_config(tmp_path, models / "chat", recipe=recipe, target=24)) as program:
+    with started(pool, starting_config(tmp_path, models / "chat", recipe="chat", target=24)) as program:
         family = engine_killed_in_the_middle(program, pool, 24)
         _, told = program.communicate(timeout=400)
     assert program.returncode == 0, told

@@ -1,16 +1,18 @@
-"""The book that the built-in model answers from: tasks that people ask, with inputs, right answers and some wrong ones.
+"""A book that the built-in model answers from: tasks that people ask, with inputs, right answers and some wrong ones.
 
-`book.jsonl` holds a task a line: `kind`, `instruction`, `is_classification`, `instances` of `input` and `output`, and
-`bad`, wrong outputs of an instance (by its number) with their fault in words.
+Its own, `book.jsonl`, holds a task a line: `kind`, `instruction`, `is_classification`, `instances` of `input` and
+`output`, and `bad`, wrong outputs of an instance (by its number) with their fault in words.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from selfinstruct.types import Task
 
 FILE = Path(__file__).with_name("book.jsonl")
 
@@ -39,30 +41,55 @@ class Entry(NamedTuple):
         return next((one for one in self.answers if _flat(one.input) == wanted), None)
 
 
+class Book:
+    """Tasks in the order of their file, found by their instruction."""
+
+    def __init__(self, entries: Iterable[Entry]) -> None:
+        self.entries = tuple(entries)
+        self._by_instruction = {_flat(entry.instruction): entry for entry in self.entries}
+
+    def find(self, instruction: str) -> Entry | None:
+        """The task with this instruction, whatever its white space and what is demanded after it; None: none is."""
+        text = _flat(instruction)
+        begun = (entry for known, entry in self._by_instruction.items() if text.startswith(f"{known} "))
+        return self._by_instruction.get(text) or next(begun, None)
+
+
 @cache
+def built_in() -> Book:
+    """The book that comes with the package."""
+    return Book(_entry(json.loads(line)) for line in FILE.read_text(encoding="utf-8").splitlines())
+
+
+def book_of(tasks: Iterable[Task]) -> Book:
+    """A book of tasks of the user's; what else could be answered to them is not known."""
+    return Book(
+        _with("own", one.instruction, bool(one.is_classification), [Answer(*row.texts, {}) for row in one.instances])
+        for one in tasks
+    )
+
+
 def entries() -> tuple[Entry, ...]:
-    """All tasks, in the order of the file."""
-    return tuple(_entry(json.loads(line)) for line in FILE.read_text(encoding="utf-8").splitlines())
+    """All tasks of the built-in book."""
+    return built_in().entries
 
 
 def find(instruction: str) -> Entry | None:
-    """The task with this instruction, whatever its white space; None where the book has none."""
-    return _by_instruction().get(_flat(instruction))
-
-
-@cache
-def _by_instruction() -> dict[str, Entry]:
-    return {_flat(entry.instruction): entry for entry in entries()}
+    """The task of the built-in book with this instruction; None where it has none."""
+    return built_in().find(instruction)
 
 
 def _entry(row: dict[str, Any]) -> Entry:
     wrong: list[dict[str, str]] = [{} for _ in row["instances"]]
     for bad in row.get("bad", ()):
         wrong[bad["instance"]][bad["output"]] = bad["fault"]
-    answers = tuple(Answer(one["input"], one["output"], wrong[at]) for at, one in enumerate(row["instances"]))
-    labels = tuple(dict.fromkeys(one.output for one in answers)) if row["is_classification"] else ()
-    needs_input = answers[0].input != ""
-    return Entry(row["kind"], row["instruction"], row["is_classification"], answers, needs_input, labels)
+    answers = [Answer(one["input"], one["output"], wrong[at]) for at, one in enumerate(row["instances"])]
+    return _with(row["kind"], row["instruction"], row["is_classification"], answers)
+
+
+def _with(kind: str, instruction: str, is_classification: bool, answers: Sequence[Answer]) -> Entry:
+    labels = tuple(dict.fromkeys(one.output for one in answers)) if is_classification else ()
+    return Entry(kind, instruction, is_classification, tuple(answers), answers[0].input != "", labels)
 
 
 def _flat(text: str) -> str:

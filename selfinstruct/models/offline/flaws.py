@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 SPOILS = ("badjson", "length", "refusal", "empty")
 """Quirks of which an answer has one at most."""
-QUIRKS = (*SPOILS, "dup", "rut", "wrong", "judge_wrong", "think", "reasoning", "fence")
+QUIRKS = (*SPOILS, "dup", "rut", "wrong", "hard", "judge_wrong", "think", "reasoning", "fence")
 
 Quirks = Mapping[str, float]
 """How often each quirk shows, from 0 to 1. A model with quirks has no flaws of its own."""

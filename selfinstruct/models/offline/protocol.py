@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, InstanceOf, PositiveInt, ValidationError
 
 from selfinstruct.models.offline import reply
+from selfinstruct.models.offline.book import Book
 from selfinstruct.models.offline.flaws import ModelAnswer, Quirks, with_quirks
 from selfinstruct.models.offline.reply import MODEL, Body, Style, text_of
 from selfinstruct.types import digest
@@ -40,17 +41,18 @@ class RequestError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """What answers: how it writes, and its quirks (None: the flaws of the style)."""
+    """What answers: how it writes, its quirks (None: the flaws of the style), and its book (None: the built-in one)."""
 
     style: Style = "tasks"
     quirks: Quirks | None = None
+    book: Book | None = None
 
 
 def answer_chat(body: Body, model: Model) -> dict[str, Any]:
     """The body that answers a chat request. Raises: RequestError."""
     _check(body, "messages")
     prompt = "\n".join(map(text_of, body["messages"]))
-    said, usage = _said(body, prompt, reply.chat(body, model.style, model.quirks), model, thinks=True)
+    said, usage = _said(body, prompt, reply.chat(body, model.style, model.quirks, model.book), model, thinks=True)
     message = {"role": "assistant", "content": said.text, "refusal": None}
     if said.reasoning:
         message["reasoning_content"] = said.reasoning
@@ -61,7 +63,7 @@ def answer_completion(body: Body, model: Model) -> dict[str, Any]:
     """The body that answers a completions request. Raises: RequestError."""
     _check(body, "prompt")
     prompt = body["prompt"] if isinstance(body["prompt"], str) else body["prompt"][0]
-    said, usage = _said(body, prompt, reply.complete(body, model.style, model.quirks), model, thinks=False)
+    said, usage = _said(body, prompt, reply.complete(body, model.style, model.quirks, model.book), model, thinks=False)
     return _envelope("text_completion", body, {"text": said.text}, said, usage)
 
 

@@ -8,16 +8,22 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from random import Random
 from typing import Any, Literal
 
-from selfinstruct.models.offline import flaws
+from selfinstruct.models.offline import flaws, talk
+from selfinstruct.models.offline.book import Book, built_in
 from selfinstruct.models.offline.flaws import ModelAnswer, Quirks
-from selfinstruct.models.offline.voices import VOICES, Tasks
+from selfinstruct.models.offline.quoting import PASSAGE, answer_from, passage_in, tasks_about
+from selfinstruct.models.offline.voices import QUESTIONS, VOICES, Tasks
+from selfinstruct.steps.turns import KINDS
 from selfinstruct.types import digest
 
 MODEL = "offline"
 
+SHORT = 40
+"""Characters of an answer that comes with a task."""
 Style = Literal["tasks", "words"]
 Body = Mapping[str, Any]
 
@@ -33,26 +39,57 @@ _STAGES = {
     "propose": ("new_tasks", '{"tasks":'),
     "judge": ("verdict", '{"valid_task":'),
     "revise": ("revision", '{"critique":'),
+    "compare": ("comparison", '{"reason":'),
+    "user": ("next_turn", '{"message":'),
+    "judge_turns": ("conversation_scores", '{"turns":'),
 }
 """How a chat request shows its stage: the name of its schema, and how its answers begin."""
 
 
-def chat(body: Body, style: Style = "tasks", quirks: Quirks | None = None) -> ModelAnswer:
-    """The answer to the body of a chat request. With quirks it has no other flaws; they are put in later, but `dup`."""
-    rng, voice, messages = generator(body), VOICES[style](quirks), body["messages"]
+def chat(body: Body, style: Style = "tasks", quirks: Quirks | None = None, book: Book | None = None) -> ModelAnswer:
+    """The answer to the body of a chat request, by a book (None: the built-in one).
+
+    With quirks it has no other flaws; they are put in later, but `dup`.
+    """
+    book = book or built_in()
+    rng, voice, messages = generator(body), VOICES[style](quirks, book), body["messages"]
     message = _texts(messages, "user")[-1]
     form = body.get("response_format") or {"type": "text"}
     stage = _stage(messages, form.get("json_schema", {}).get("name"))
+    passage = passage_in(message) if style == "tasks" else ""
     if stage == "respond":
-        return ModelAnswer(voice.respond(*_instruction_and_input(message), rng))
+        said = [(one["role"], text_of(one)) for one in messages]
+        talked = talk.reply(said, voice, book, rng) if len(said) > 2 else None
+        known = _of_passage(message, passage) or talked
+        return ModelAnswer(known or voice.respond(*_instruction_and_input(message, book), rng))
     answer: dict[str, Any]
     if stage == "propose":
         count = _number(r"Write (\d{1,4}) (?:new |more )?tasks", message, 6)
-        answer = {"tasks": voice.propose(_shown_instructions(messages), count, rng, _begin_with(message))}
+        wants_answer = "the answer alone" in message
+        found = (
+            tasks_about(passage, count if "with one task" not in message else 1, rng)
+            if passage
+            else voice.propose(
+                _shown_instructions(messages), count * (20 if wants_answer else 1), rng, _begin_with(message)
+            )
+        )
+        answer = {"tasks": _with_answers(voice, found, rng)[:count] if wants_answer else found}
     elif stage == "judge":
-        answer = voice.verdict(*_row_in(message), rng)
+        row = _row_in(message)
+        is_quoted = row[2] and answer_from(row[0], row[1] or message.rpartition("other facts: ")[2]) == row[2]
+        quoted = {one: {"reason": "So it stands there.", "score": 5} for one in QUESTIONS}
+        answer = quoted if is_quoted else voice.verdict(*row, rng)
     elif stage == "revise":
         answer = voice.revision(*_row_in(message), rng)
+    elif stage == "user":
+        kind = next((name for name, about in KINDS.items() if about in message), "")
+        answer = {"message": talk.next_turn(_talk_in(message), kind, book, rng)}
+    elif stage == "judge_turns":
+        answer = talk.scores(_talk_in(message), voice, book, rng)
+    elif stage == "compare":
+        shown = next(iter(_objects(message.splitlines())), {})
+        task, text, first, second = (str(shown.get(key, "")) for key in ("instruction", "input", "first", "second"))
+        answer = voice.comparison(task, text, first, second, rng)
     else:
         count = _number(r"(\d{1,4}) times|up to (\d{1,4}) (?:labels|inputs)", text_of(messages[0]), 3)
         given = (_shown_instructions(messages[-1:]) or [message.removeprefix("Instruction:").strip()])[-1]
@@ -68,9 +105,10 @@ def chat(body: Body, style: Style = "tasks", quirks: Quirks | None = None) -> Mo
     return flaws.json_answer(written, rng, free=form.get("type") == "text")
 
 
-def complete(body: Body, style: Style = "tasks", quirks: Quirks | None = None) -> ModelAnswer:
+def complete(body: Body, style: Style = "tasks", quirks: Quirks | None = None, book: Book | None = None) -> ModelAnswer:
     """The continuation of the prompt of a completions request, as a base model would go on."""
-    rng, voice = generator(body), VOICES[style](quirks)
+    book = book or built_in()
+    rng, voice = generator(body), VOICES[style](quirks, book)
     prompt = body["prompt"] if isinstance(body["prompt"], str) else body["prompt"][0]
     if numbered := re.search(r"(?:^|\n)(\d{1,4})\.\s*$", prompt):
         first = int(numbered[1])
@@ -89,7 +127,15 @@ def complete(body: Body, style: Style = "tasks", quirks: Quirks | None = None) -
         return ModelAnswer(
             f"{_instances(voice, task, 'Class label:' in prompt, rng)}\n\nTask: {_one_line(*voice.propose((), 1, rng))}"
         )
-    return ModelAnswer(voice.respond(*_instruction_and_input(prompt), rng))
+    return ModelAnswer(voice.respond(*_instruction_and_input(prompt, book), rng))
+
+
+def _of_passage(message: str, passage: str) -> str:
+    """The answer to a question about a passage, in tags or as the input; empty where it is none."""
+    if passage and message.endswith("Answer yes or no first."):
+        return "Yes, it does all that is asked."
+    instruction, _, given = message.partition("\n\n")
+    return answer_from(message.rpartition("</passage>")[2], passage) if passage else answer_from(instruction, given)
 
 
 def generator(body: Body, purpose: str = MODEL) -> Random:
@@ -108,7 +154,7 @@ def text_of(message: Mapping[str, Any]) -> str:
 
 def _stage(messages: Sequence[Mapping[str, Any]], schema: str | None) -> str:
     """By the schema, else by how the answers in earlier turns begin, else by the form that the last message shows."""
-    shown, last = _texts(messages, "assistant")[0], _texts(messages, "user")[-1]
+    shown, last = _texts(messages, "assistant")[0], PASSAGE.sub("", _texts(messages, "user")[-1])
     named = [stage for stage, (name, _) in _STAGES.items() if name == schema]
     marked = [s for s, (_, mark) in _STAGES.items() if shown.startswith(mark) or (not shown and mark in last)]
     return [*named, *marked, "respond"][0]
@@ -149,16 +195,36 @@ def _row_in(message: str) -> tuple[str, str, str]:
     return str(row.get("instruction", "")), str(row.get("input", "")), str(row.get("output", ""))
 
 
+def _talk_in(message: str) -> list[tuple[str, str]]:
+    """The conversation in a message, one turn a line."""
+    found = []
+    for line in message.splitlines():
+        with suppress(ValueError, RecursionError, AttributeError):
+            found += [(role, str(text)) for role, text in json.loads(line).items() if role in {"user", "assistant"}]
+    return found
+
+
 def _begin_with(message: str) -> list[str]:
     """The words that new tasks are asked to begin with."""
     found = re.search(r"(?:[Bb]egin some|Some) of the (?:new|next) ones (?:begin )?with: (.+)$", message, re.MULTILINE)
     return [word.strip() for word in found[1].split(",")] if found else []
 
 
-def _instruction_and_input(message: str) -> tuple[str, str]:
+def _instruction_and_input(message: str, book: Book) -> tuple[str, str]:
     """The two halves of what a user sends: an instruction and, after an empty line, its input."""
     instruction, _, text = message.strip().partition("\n\n")
+    if not book.find(instruction) and book.find(message):  # it has empty lines itself
+        return message, ""
     return instruction.strip(), text.strip().removeprefix("Input:").strip()
+
+
+def _with_answers(voice: Tasks, tasks: Sequence[Mapping[str, Any]], rng: Random) -> list[dict[str, Any]]:
+    """The tasks that work on nothing and have a short answer, each with what the model takes for it."""
+    asked = [one["instruction"] for one in tasks if not voice.inputs(one["instruction"], 1, rng)[0]]
+    found = [
+        {"thoughts": "None is like it.", "instruction": one, "answer": voice.respond(one, "", rng)} for one in asked
+    ]
+    return [one for one in found if len(one["answer"]) <= SHORT]
 
 
 def _one_line(task: Mapping[str, Any]) -> str:

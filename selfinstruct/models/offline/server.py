@@ -18,14 +18,18 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
+from selfinstruct.errors import ConfigError
 from selfinstruct.models.offline import options, protocol
+from selfinstruct.models.offline.book import book_of
 from selfinstruct.models.offline.counts import TURNED_AWAY, BodyCounts, Meter, Minute
 from selfinstruct.models.offline.protocol import Model, RequestError
 from selfinstruct.models.offline.reply import MODEL, Style
+from selfinstruct.seeds.reading import read_seeds
 
 HOST = "127.0.0.1"
 
@@ -41,17 +45,22 @@ class OfflineServer:
 
     Raises:
         ConfigError: an option that does not fit.
+        SeedError: a file of tasks that cannot be read.
         OSError: when entered, for a taken port.
     """
 
     def __init__(
-        self, *, port: int = 0, style: Style = "tasks", api_key: str | None = None, slots: int | None = None,
-        latency: str | None = None, rate_limit: int | None = None, token_limit: int | None = None,
-        outage: str | None = None, fault: str | None = None, quirk: str | None = None, echo_key: bool = False,
+        self, *, port: int = 0, style: Style = "tasks", tasks: Path | None = None, api_key: str | None = None,
+        slots: int | None = None, latency: str | None = None, rate_limit: int | None = None,
+        token_limit: int | None = None, outage: str | None = None, fault: str | None = None, quirk: str | None = None,
+        echo_key: bool = False,
     ) -> None:  # fmt: skip
         self.base_url = ""
         """Set once the server is entered."""
-        self.model = Model(style, None if quirk is None else options.parse_quirks(quirk))
+        if tasks is not None and style == "words":
+            raise ConfigError("--tasks: the style words answers from no tasks; leave one of the two out")
+        book = None if tasks is None else book_of(read_seeds(tasks))
+        self.model = Model(style, None if quirk is None else options.parse_quirks(quirk), book)
         self.answers = {"chat/completions": protocol.answer_chat, "completions": protocol.answer_completion}
         """What answers the body of a request, by its path."""
         self._port, self._api_key, self._echo_key = port, api_key, echo_key

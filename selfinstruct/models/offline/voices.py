@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from bisect import bisect
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from itertools import accumulate
 from random import Random
 from typing import Any
 
 from selfinstruct.models.offline import flaws
-from selfinstruct.models.offline.book import Answer, Entry, entries, find
+from selfinstruct.models.offline.book import Answer, Book, Entry, built_in
 from selfinstruct.models.offline.flaws import Quirks, draw
+from selfinstruct.models.offline.options import chance
 
 REPEATED, NEARLY_REPEATED, FLAWED = 0.04, 0.04, 0.07
 """Shares of the proposed tasks, each of what the ones before leave."""
@@ -43,10 +44,12 @@ class Tasks:
     """Writes tasks of the book, answers them from it and errs now and then, unless it has quirks instead."""
 
     quirks: Quirks | None = None
+    book: Book = field(default_factory=built_in)
 
     def propose(self, shown: Sequence[str], count: int, rng: Random, begin_with: Sequence[str] = ()) -> list[Task]:
         """Tasks of the book, each once; some repeat what was shown, some are faulty."""
-        fresh = iter(rng.sample(entries(), min(2 * count, len(entries()))) * count)
+        known = self.book.entries
+        fresh = iter(rng.sample(known, min(2 * count, len(known))) * (2 * count))
         return [self._one(shown, fresh, rng, begin_with) for _ in range(count)]
 
     def _one(self, shown: Sequence[str], fresh: Iterator[Entry], rng: Random, begin: Sequence[str]) -> Task:
@@ -56,7 +59,7 @@ class Tasks:
             copy = text if roll < repeated else flaws.nearly(text, rng)
             return _task(copy, self.is_classification(copy))
         if (rut := self._rate("rut")) and rng.random() < rut:
-            entry = _in_a_rut(shown, begin, rng)
+            entry = _in_a_rut(self.book, shown, begin, rng)
             return _task(entry.instruction, entry.is_classification)
         entry = next(fresh)
         is_flawed = self._errs(FLAWED, rng)
@@ -65,12 +68,12 @@ class Tasks:
 
     def is_classification(self, instruction: str) -> bool:
         """By the book, else by the words."""
-        known = find(instruction)
+        known = self.book.find(instruction)
         return known.is_classification if known else any(word in instruction.lower() for word in _CLASSIFIES)
 
     def inputs(self, instruction: str, count: int, rng: Random) -> tuple[bool, list[str]]:
         """Whether the task needs an input, and up to `count` of them, out of the book, with a rare fault among them."""
-        known = find(instruction)
+        known = self.book.find(instruction)
         if known and not known.needs_input:
             return (True, [draw("no_input", rng)]) if self._errs(0.015, rng) else (False, [])
         if known:
@@ -82,7 +85,7 @@ class Tasks:
 
     def labelled(self, instruction: str, count: int, rng: Random) -> tuple[Sequence[str], list[tuple[str, str]]]:
         """The labels of a classification and up to `count` pairs of label and input, with a rare fault among them."""
-        known = find(instruction)
+        known = self.book.find(instruction)
         if known is None or not known.is_classification:
             texts = self.inputs(instruction, count, rng)[1] or [""]
             labels = [self.respond(instruction, text, rng) for text in texts] if known else ["Yes", "No"]
@@ -94,7 +97,7 @@ class Tasks:
 
     def respond(self, instruction: str, text: str, rng: Random) -> str:
         """The answer out of the book, now and then a wrong one; a refusal where it has none, which a check will see."""
-        entry = find(instruction)
+        entry = self.book.find(instruction)
         known = entry.answer(text) if entry else None
         if entry is None or known is None:
             return NO_RULE
@@ -106,7 +109,7 @@ class Tasks:
 
     def verdict(self, instruction: str, text: str, output: str, rng: Random) -> dict[str, Any]:
         """A score and a reason for each question; the opposite of the truth as often as `judge_wrong` says."""
-        entry = find(instruction)
+        entry = self.book.find(instruction)
         known = entry.answer(text) if entry else None
         fault = _fault(known, output)
         found = (
@@ -120,9 +123,25 @@ class Tasks:
             said[question] = {"reason": good if holds else bad, "score": rng.choices(*_SCORES[holds, errs])[0]}
         return said
 
+    def comparison(self, instruction: str, text: str, first: str, second: str, rng: Random) -> dict[str, str]:
+        """The better of two outputs, or `neither`; the other one as often as `judge_wrong` says."""
+        entry = self.book.find(instruction)
+        known = entry.answer(text) if entry else None
+        faults = (_fault(known, first), _fault(known, second))
+        if bool(faults[0]) == bool(faults[1]):
+            return {"reason": "One is worth as much as the other.", "better": "neither"}
+        errs = rng.random() < self._rate("judge_wrong")
+        better = ("first", "second")[(not faults[1]) != errs]
+        return {"reason": faults[0] or faults[1], "better": better}
+
+    def agrees(self, holds: bool, rng: Random) -> bool:
+        """Whether something holds, or the opposite as often as `judge_wrong` says."""
+        rate = self._rate("judge_wrong")
+        return holds != (rate > 0 and rng.random() < rate)
+
     def revision(self, instruction: str, text: str, output: str, rng: Random) -> dict[str, str]:
         """The right output, with another input where that was unsuitable; wrong again as often as `wrong` says."""
-        entry = find(instruction)
+        entry = self.book.find(instruction)
         if entry is None:
             return {"critique": "Nothing can be said against it.", "input": text, "output": output}
         known = entry.answer(text)
@@ -131,8 +150,9 @@ class Tasks:
         return {"critique": critique, "input": known.input, "output": self._output(known, entry, rng)}
 
     def _output(self, known: Answer, entry: Entry, rng: Random) -> str:
-        """The right output, or another one as often as the quirk `wrong` says."""
-        if not ((rate := self._rate("wrong")) and rng.random() < rate):
+        """The right output, or another one as often as the quirk `wrong` says; always if the question is `hard`."""
+        rate, question = self._rate("wrong"), (entry.instruction.encode(), known.input.encode())
+        if chance(b"hard", *question) >= self._rate("hard") and not (rate and rng.random() < rate):
             return known.output
         return rng.choice([*known.wrong]) if known.wrong else flaws.wrong(known.output, entry.labels, rng)
 
@@ -156,14 +176,14 @@ def _fault(known: Answer | None, output: str) -> str:
     return f"It {known.wrong.get(output.strip()) or 'is not what the input asks for'}.".replace("..", ".")
 
 
-def _in_a_rut(shown: Sequence[str], begin_with: Sequence[str], rng: Random) -> Entry:
+def _in_a_rut(book: Book, shown: Sequence[str], begin_with: Sequence[str], rng: Random) -> Entry:
     """A task known by heart, of a kind that was just shown or else a favourite kind; at times one as asked for."""
-    kinds = [known.kind for known in map(find, shown) if known]
-    kind = rng.choice(kinds or list(dict.fromkeys(entry.kind for entry in entries()))[:FAVOURITES])
-    known = [entry for entry in entries() if entry.kind == kind][:BY_HEART]
+    kinds = [known.kind for known in map(book.find, shown) if known]
+    kind = rng.choice(kinds or list(dict.fromkeys(entry.kind for entry in book.entries))[:FAVOURITES])
+    known = [entry for entry in book.entries if entry.kind == kind][:BY_HEART]
     if begin_with and rng.random() < AS_ASKED:
         start = rng.choice(begin_with).lower() + " "
-        known = [entry for entry in entries() if entry.instruction.lower().startswith(start)] or known
+        known = [entry for entry in book.entries if entry.instruction.lower().startswith(start)] or known
     return rng.choice(known)
 
 
@@ -201,6 +221,10 @@ class Words(Tasks):
     def verdict(self, instruction: str, text: str, output: str, rng: Random) -> dict[str, Any]:
         """Always the best: in made-up text nothing is wrong."""
         return {question: {"reason": "It is made up.", "score": 5} for question in QUESTIONS}
+
+    def comparison(self, instruction: str, text: str, first: str, second: str, rng: Random) -> dict[str, str]:
+        """None is better: in made-up text nothing is wrong."""
+        return {"reason": "Both are made up.", "better": "neither"}
 
     def revision(self, instruction: str, text: str, output: str, rng: Random) -> dict[str, str]:
         """The row as it is."""

@@ -100,8 +100,35 @@ function cost(pools) {
       part: one.prompt_tokens + one.completion_tokens, style: sideStyle(side),
     }));
     const note = usage.length ? `${plural(tasks, "finished task")}${usd ? `, ${dollars(usd)} in all` : "; no price is known, or nothing was paid"}. A lost attempt counts with the most it can have cost.` : "Nothing was asked yet.";
-    return el("div", { class: "card" }, el("h3", {}, titled("By stage and model", name)), el("p", { class: "note" }, note),
+    const byStage = el("div", { class: "card" }, el("h3", {}, titled("By stage and model", name)), el("p", { class: "note" }, note),
       rows.length ? el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": titled("Tokens and cost by stage and model", name) },
         gauges(["stage", "model", "requests", "prompt tokens", "completion tokens", "from cache", "tokens a finished task", "cost", "cost a finished task", "tokens"], rows, titled("Tokens and cost", name))) : null);
+    return [byStage, bySource(pool, name, side), quotas(pool, name, side)];
   }));
+}
+
+/** What each source brought, side by side; nothing where there is one alone. */
+function bySource(pool, name, side) {
+  const found = pool.status.sources;
+  if (!found.length) return null;
+  const rows = found.map((one) => ({
+    cells: [one.name, one.requests, one.candidates, one.accepted, one.tasks, one.rows, share(one.accepted, one.candidates),
+      decimal(one.mean_nearest), decimal(one.mean_output_score, 1), one.rows && known(one.tokens) ? number(one.tokens / one.rows) : "",
+      one.rows && one.usd ? dollars(one.usd / one.rows) : ""],
+    part: one.rows, style: sideStyle(side),
+  }));
+  return el("div", { class: "card" }, el("h3", {}, titled("By source", name)),
+    el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": titled("Figures of each source", name) },
+      gauges(["source", "requests", "candidates", "accepted", "with a row", "rows", "accepted of candidates", "mean ROUGE-L to the nearest", "judge's mean score of outputs", "tokens a row", "cost a row", "rows"], rows, titled("Sources", name))));
+}
+
+function quotas(pool, name, side) {
+  const found = pool.status.quotas;
+  if (!found) return null;
+  const lists = Object.keys(found[0].drawn);
+  const rows = found.map((one) => ({ cells: [...lists.map((list) => one.drawn[list]), one.wanted, one.accepted, one.tasks], part: one.accepted, style: sideStyle(side) }));
+  const met = found.filter((one) => one.accepted >= one.wanted).length;
+  return el("div", { class: "card" }, el("h3", {}, titled("Quotas", name)), el("p", { class: "note" }, `${number(met)} of ${number(found.length)} are met.`),
+    el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": titled("Quotas", name) },
+      gauges([...lists, "wanted", "accepted", "with a row", "accepted"], rows, titled("Tasks of each combination", name))));
 }

@@ -43,9 +43,10 @@ function openTask(side, task) {
       ["nearest earlier", known(task.nearest) ? el("ul", {}, taskLink(side, task.nearestTask, task.nearest.toFixed(4))) : null],
       ["nearest seed", known(task.nearestSeed) ? `ROUGE-L ${task.nearestSeed.toFixed(4)}` : null],
     ]),
-    ...(detail ? detail[1].flatMap(([input, output], place) => [
+    ...(detail ? detail[1].flatMap(([input, output, ...turns], place) => [
       ...(input ? block(detail[1].length > 1 ? `Input ${place + 1}` : "Input", input) : []),
-      ...block(detail[1].length > 1 ? `Output ${place + 1}` : "Output", output)]) : []),
+      ...block(detail[1].length > 1 ? `Output ${place + 1}` : "Output", output),
+      ...turns.flatMap((text, number) => block(number % 2 ? "Assistant" : "User", text))]) : []),
     detail ? null : el("p", { class: "dim" }, "Inputs, outputs and demonstrations are in this file for the 2,000 newest and closest tasks alone."),
     detail && detail[2].length ? el("h4", {}, "Shown in its request") : null,
     detail && detail[2].length ? el("ul", {}, detail[2].map((one) => taskLink(side, one))) : null,

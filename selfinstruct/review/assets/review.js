@@ -50,6 +50,8 @@ function draw() {
   $("state").textContent = states.join("; ");
   for (const name of ["instruction", "input", "output"]) $(name).textContent = row[name];
   $("s-input").hidden = row.input === "";
+  $("s-turns").hidden = !row.turns.length;
+  $("turns").replaceChildren(...row.turns.flatMap((turn) => [said("user", turn.user), said("assistant", turn.assistant)]));
   drawNearest();
   $("shown").replaceChildren(...row.shown.map((task) => element("li", `${task.instruction} (${task.origin} ${task.id})`)));
   drawVerdict();
@@ -57,6 +59,12 @@ function draw() {
     `${row.task_id}, round ${row.round}${row.is_classification ? ", a classification" : ""}` +
     (row.instances > 1 ? `; removing it removes all ${row.instances} instances of the task` : "");
   $("mark").setAttribute("aria-pressed", String(row.marked));
+}
+
+function said(who, text) {
+  const item = element("li", text, `text ${who}`);
+  item.dir = "auto";
+  return item;
 }
 
 function drawNearest() {
