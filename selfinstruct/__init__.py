@@ -11,20 +11,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from selfinstruct import checks, errors, sources, steps
     from selfinstruct.python.functions import check, export_format, source, step
-    from selfinstruct.python.growing import agenerate, generate, preview
+    from selfinstruct.python.growing import agenerate, generate, preview, topics
     from selfinstruct.python.opened import Pool
     from selfinstruct.types import Instance, Task
 
 __version__ = "0.2.0"
 __all__ = [
     "Instance", "Pool", "Task", "__version__", "agenerate", "check", "checks", "errors", "export_format", "generate",
-    "preview", "source", "sources", "step", "steps",
+    "preview", "source", "sources", "step", "steps", "topics",
 ]  # fmt: skip
 _HOMES = {
     "Instance": "types", "Pool": "python.opened", "Task": "types", "agenerate": "python.growing",
     "check": "python.functions", "checks": "", "errors": "", "export_format": "python.functions",
     "generate": "python.growing", "preview": "python.growing", "source": "python.functions", "sources": "",
-    "step": "python.functions", "steps": "",
+    "step": "python.functions", "steps": "", "topics": "python.growing",
 }  # fmt: skip
 """The module that each name comes from; empty: it is a module."""
 

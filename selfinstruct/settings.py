@@ -316,6 +316,9 @@ class DocumentSettings(Section):
     passage: Literal["input", "closed_book"] = setting(
         "input", "`input`: the passage is the input of its tasks; `closed_book`: only the one who answers them sees it"
     )
+    pairs: Whole = setting(
+        1, "`back_translation`: rows of one file with `input` and `output` that get one instruction", ge=1, le=20
+    )
 
 
 class QuotaSettings(Section):

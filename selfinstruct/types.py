@@ -74,11 +74,24 @@ class Passage:
     text: str
     given: str = ""
     """The input that the text is the answer to, where the document has it."""
+    more: tuple[tuple[str, str], ...] = ()
+    """Further inputs with the texts that answer them, by the same instruction."""
 
     @property
     def titled(self) -> str:
         """The text below its headings."""
         return f"{self.heading}\n\n{self.text}" if self.heading else self.text
+
+    @property
+    def pairs(self) -> tuple[tuple[str, str], ...]:
+        """Each input with its text."""
+        return ((self.given, self.text), *self.more)
+
+    @property
+    def in_words(self) -> str:
+        """The text below its headings, or all pairs of input and output."""
+        pairs = (f"Input: {given}\nOutput: {text}" for given, text in self.pairs)
+        return "\n\n".join(pairs) if self.given else self.titled
 
 
 @dataclass(frozen=True, slots=True)

@@ -171,6 +171,29 @@ def test_the_instruction_of_a_pair_is_asked_for_and_the_pair_is_the_row(tmp_path
     assert any(one["input"] in asked[0][0] for one in pairs)
 
 
+def test_several_pairs_of_a_file_get_one_instruction_and_a_row_each(tmp_path: Path) -> None:
+    words = ("lamp", "river", "spoon", "candle", "horse")
+    jsonl(tmp_path / "pairs.jsonl", [{"input": f"{one} {one}", "output": one.upper()} for one in words])
+    config = tmp_path / "c.toml"
+    config.write_text(
+        f'recipe.sources = ["back_translation"]\n[documents]\npath = "{tmp_path}/pairs.jsonl"\npairs = 3\n'
+        "[filters]\nchecks = []\n",
+        encoding="utf-8",
+    )
+    assert grow(tmp_path / "p", target=2, config=config).exit_code == 0
+    assert_it_adds_up(tmp_path / "p")
+    found = rows(tmp_path / "p", "SELECT i.output FROM tasks t JOIN instances i ON i.task_id = t.id "
+                                 "WHERE t.origin = 'generated' ORDER BY t.position, i.position")  # fmt: skip
+    assert {output for (output,) in found} == {one.upper() for one in words}
+    asked = [
+        json.loads(one)[-1][1]
+        for (one,) in rows(tmp_path / "p", "SELECT messages FROM requests WHERE stage = 'propose'")
+    ]
+    assert any("Input: lamp lamp\nOutput: LAMP\n\nInput: river river" in one for one in asked)
+    (task,) = {row.task_id for row in si.Pool(tmp_path / "p").rows().itertuples() if row.output == "HORSE"}
+    assert cli.run(["explain", str(tmp_path / "p"), task]) == 0
+
+
 def test_the_judge_sees_the_passage_that_a_row_leaves_out(tmp_path: Path) -> None:
     documents(tmp_path)
     chosen = config(tmp_path, passage="closed_book", more="judge.enabled = true")

@@ -189,6 +189,25 @@ def generate(
     raise typer.Exit(terminal.generate(loaded, program, as_json=as_json, quiet=quiet))
 
 
+@app.command(**described('"what a pharmacy is asked" --count 60 --model gpt-4o-mini > topics.txt'))
+@with_settings(
+    "model", "base_url", "backend", "language", "concurrency", "max_usd", "max_tokens", "max_requests",
+    language="Write in this language.  [default: that of the description]",
+)  # fmt: skip
+def topics(
+    about: Annotated[str, typer.Argument(help="What the subjects are of, in words.", metavar="DESCRIPTION")],
+    *,
+    given: Given,
+    count: Annotated[int, typer.Option(help="How many subjects.")] = 40,
+    config: SettingsFile = None,
+) -> None:
+    """Let a model list the subjects of a field, one a line, for `[draw]` or `recipe.topics`."""
+    from selfinstruct.cli.topics import show_topics
+    from selfinstruct.config.loading import load
+
+    show_topics(about, count, load(config, given, say))
+
+
 @app.command(**described("old --pool new --rouge-threshold 0.6"))
 @with_settings(
     "seeds", "skip_faulty_seeds", "recipe", "rouge_threshold", "exclude",

@@ -34,7 +34,7 @@ _GROUP_OF: Mapping[str, str] = {
     for group, names in {
         POOL: "pool pool_option sources other path",
         MODEL: "style tasks quirk api_key_env echo_key tokenizer embeddings_url embeddings_model embeddings_key_env",
-        WANTED: "what ids row instruction input output no_input "
+        WANTED: "what about count ids row instruction input output no_input "
         "where event everything descendants reason sample blind calibrate precision origin "
         "include_seeds one_instance min_chars max_chars max_tokens limit split config version command cron timezone",
         LIMITS: "preview dry_run show_prompts slots latency fault outage rate_limit token_limit",

@@ -138,7 +138,7 @@ def _of_event(event: Event) -> Explanation:
 def _drawn(pool: Reader, drawn: Mapping[str, str]) -> list[Line]:
     """What the request for a task was made of, a passage with its headings and text."""
     passage = read_passage(pool.connection, drawn[PASSAGE]) if PASSAGE in drawn else None
-    more = {PASSAGE: f"{passage.id}, number {passage.number}: {passage.titled}"} if passage else {}
+    more = {PASSAGE: f"{passage.id}, number {passage.number}: {passage.in_words}"} if passage else {}
     return [*{**drawn, **more}.items()]
 
 

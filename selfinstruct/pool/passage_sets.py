@@ -29,7 +29,10 @@ def add_passages(passages: Sequence[Passage]) -> list[Statement]:
     if not passages:
         return []
     row = {"id": set_id(passages), "passages": canonical_json([one.id for one in passages])}
-    return [*(insert("passages", asdict(one), once=True) for one in passages), insert("passage_sets", row, once=True)]
+    return [
+        *(insert("passages", {**asdict(one), "more": canonical_json(one.more)}, once=True) for one in passages),
+        insert("passage_sets", row, once=True),
+    ]
 
 
 def keep_passages(pool: Writer, passages: Sequence[Passage]) -> None:
@@ -43,8 +46,9 @@ def keep_passages(pool: Writer, passages: Sequence[Passage]) -> None:
 
 def read_passage(connection: sqlite3.Connection, identity: str) -> Passage:
     """The passage with this id."""
-    sql = "SELECT id, document, number, heading, text, given FROM passages WHERE id = ?"
-    return Passage(*connection.execute(sql, (identity,)).fetchone())
+    sql = "SELECT id, document, number, heading, text, given, more FROM passages WHERE id = ?"
+    row = dict(connection.execute(sql, (identity,)).fetchone())
+    return Passage(**row | {"more": tuple((given, text) for given, text in json.loads(row["more"]))})
 
 
 def with_passage(connection: sqlite3.Connection, task: Task) -> Task:

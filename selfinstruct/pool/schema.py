@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-SCHEMA_VERSION = 15
+SCHEMA_VERSION = 16
 """A pool of another one is refused."""
 REMOVED = """
   SELECT last.task_id, last.event
@@ -271,7 +271,8 @@ CREATE TABLE passages (
   number   INTEGER NOT NULL,
   heading  TEXT NOT NULL,
   text     TEXT NOT NULL,
-  given    TEXT NOT NULL DEFAULT ''
+  given    TEXT NOT NULL DEFAULT '',
+  more     TEXT NOT NULL DEFAULT '[]'
 ) WITHOUT ROWID;
 CREATE TABLE passage_sets (
   id       TEXT PRIMARY KEY,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,14 @@ from selfinstruct.errors import AccessError, ConfigError
 from selfinstruct.python import frames
 from selfinstruct.python.bar import Shown, shown
 from selfinstruct.python.ended import ended
-from selfinstruct.python.keywords import read, told_in_keywords, with_settings
+from selfinstruct.python.keywords import given, read, told_in_keywords, with_settings
 from selfinstruct.python.opened import Pool
 from selfinstruct.python.shown import Preview
 from selfinstruct.runner.preview import previewed
 from selfinstruct.runner.pump import Outcome
 from selfinstruct.runner.run import run
 from selfinstruct.runner.stopping import INTERRUPTED, Stopping, heard
+from selfinstruct.runner.topics import grow_topics
 
 _STOPPED = f"{INTERRUPTED.reason}; what was answered is kept, and the same call goes on"
 _NOT_OF_PREVIEW = frozenset({"pool", *AMOUNTS})
@@ -79,8 +81,7 @@ def preview(tasks: int = 3, *, config: str | Path | None = None, quiet: bool = T
 
     Asks as little as it can: rounds of one request, unless `round_size` says otherwise. Raises: as `generate`.
     """
-    for name in _NOT_OF_PREVIEW & settings.keys():
-        raise ConfigError(f"preview: there is no {name}, since nothing is kept; `tasks` says how many are shown")
+    _refuse("preview", settings, "`tasks` says how many are shown")
     with (
         shown(quiet=quiet) as show,
         previewed(read(None, config, settings), tasks, lambda found: _run(found, show, INTERRUPTED.reason)) as (
@@ -91,6 +92,34 @@ def preview(tasks: int = 3, *, config: str | Path | None = None, quiet: bool = T
         return Preview(frames.rows(pool), ended(outcome.exit_code, outcome.reason))
 
 
+@with_settings(but=_NOT_OF_PREVIEW)
+@told_in_keywords(count="count")
+def topics(
+    about: str, count: int = 40, *, config: str | Path | None = None, quiet: bool = True, **settings: Any
+) -> list[str]:
+    """So many subjects of what the description says, written by the model; for `draw` and `recipe.topics`.
+
+    Raises:
+        ConfigError: nothing is described, or the model wrote no list.
+        AccessError, BudgetError: the model cannot be asked.
+        KeyboardInterrupt: it was interrupted.
+    """
+    _refuse("topics", settings, "`count` says how many are written")
+    found: list[str] = []
+
+    async def grown(config: Config, show: Shown) -> Outcome:
+        found.extend(await grow_topics(given("about", about, str, "a description"), count, config, show.tell))
+        return Outcome(0, "")
+
+    with shown(quiet=quiet) as show:
+        read_in = read(None, config, settings)
+        stopping = Stopping(show.tell)
+        stopping.run(lambda _: grown(read_in, show))
+    if stopping.is_interrupted:
+        raise KeyboardInterrupt(INTERRUPTED.reason)
+    return found
+
+
 def _run(config: Config, show: Shown, stopped: str = _STOPPED) -> Outcome:
     """Raises: KeyboardInterrupt with these words, where somebody ended the run."""
     stopping = Stopping(show.tell, show.watch)
@@ -98,6 +127,12 @@ def _run(config: Config, show: Shown, stopped: str = _STOPPED) -> Outcome:
     if stopping.is_interrupted:
         raise KeyboardInterrupt(stopped)
     return outcome
+
+
+def _refuse(function: str, settings: Mapping[str, Any], instead: str) -> None:
+    """Raises: ConfigError, for settings of a pool where none is kept."""
+    for name in _NOT_OF_PREVIEW & settings.keys():
+        raise ConfigError(f"{function}: there is no {name}, since nothing is kept; {instead}")
 
 
 def _pool(config: Config, outcome: Outcome) -> Pool:

@@ -252,16 +252,26 @@ async def _with_what_is_known(task: Task, ask: Ask, settings: Settings) -> Writt
 
 
 async def _translated_back(task: Task, passage: Passage, ask: Ask, settings: Settings) -> Written:
-    """The passage as the output of an instruction that was written for it, if the model takes it for a good answer."""
-    values = {"instruction": task.instruction, "passage": passage.text, "given": passage.given}
-    said = await ask(Prompt(RESPOND, 0, conversation(settings.prompts["is_answer"], values)))
-    one = InstanceCandidate(said.request_id, 0, passage.given, passage.text, source=said.source)
+    """The passage as the output of an instruction that was written for it; of several pairs each is a row."""
+    pairs = enumerate(passage.pairs)
+    found = await gather(_good_answer(task, place, given, text, ask, settings) for place, (given, text) in pairs)
+    kept = tuple(one for one in found if isinstance(one, InstanceCandidate))
+    return Written(False, kept, tuple(one for one in found if isinstance(one, Rejection)))
+
+
+async def _good_answer(
+    task: Task, place: int, given: str, text: str, ask: Ask, settings: Settings
+) -> InstanceCandidate | Rejection:
+    """This text as the output for this input, if the model takes it for a good answer to the instruction."""
+    values = {"instruction": task.instruction, "passage": text, "given": given}
+    said = await ask(Prompt(RESPOND, place, conversation(settings.prompts["is_answer"], values)))
+    one = InstanceCandidate(said.request_id, 0, given, text, source=said.source)
     if said.kind == "answer" and _YES.match(said.text):
-        return Written(False, (one,))
+        return one
     fault = reject("not_an_answer", excerpt(said.text, 200))
     if said.kind == "failed":
         fault = reject("no_answer", f"the request failed: {said.text}")
-    return Written(False, (), (rejection(one, fault, task),))
+    return rejection(one, fault, task)
 
 
 async def _with_inputs(task: Task, index: int, ask: Ask, settings: Settings, input_fault: InputFault) -> Written:

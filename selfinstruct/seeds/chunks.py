@@ -29,6 +29,8 @@ class Section:
     text: str
     given: str = ""
     """An input that the text is the answer to; such a text stays whole."""
+    more: tuple[tuple[str, str], ...] = ()
+    """Further inputs with their texts."""
 
 
 def sections(text: str, *, is_markdown: bool) -> list[Section]:
@@ -50,6 +52,14 @@ def sections(text: str, *, is_markdown: bool) -> list[Section]:
     return [*found, Section(" > ".join(above.values()), "\n".join(lines))]
 
 
+def together(parts: Sequence[Section], pairs: int) -> list[Section]:
+    """The parts, with so many of those with an input made one."""
+    given = [one for one in parts if one.given]
+    groups = (given[start : start + pairs] for start in range(0, len(given), pairs))
+    joined = [replace(first, more=tuple((one.given, one.text) for one in others)) for first, *others in groups]
+    return [one for one in parts if not one.given] + joined
+
+
 def passages(document: str, parts: Iterable[Section], words: int) -> list[Passage]:
     """The passages of a document, of about so many words at most each; what is too short for one is left out."""
     found: list[Section] = []
@@ -65,7 +75,9 @@ def passages(document: str, parts: Iterable[Section], words: int) -> list[Passag
         found += pieces
     kept = [one for one in found if one.given or word_count(one.text) >= LEAST_WORDS]
     return [
-        Passage(digest(document, number, *astuple(one))[:16], document, number, one.heading, one.text, one.given)
+        Passage(
+            digest(document, number, *astuple(one))[:16], document, number, one.heading, one.text, one.given, one.more
+        )
         for number, one in enumerate(kept, 1)
     ]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from selfinstruct.errors import ConfigError
 from selfinstruct.given_files import Unreadable, read_bytes, read_data
-from selfinstruct.seeds.chunks import Section, passages, sections
+from selfinstruct.seeds.chunks import Section, passages, sections, together
 from selfinstruct.seeds.containers import Values, decoded, json_lines, parquet_file, parquet_values
 from selfinstruct.seeds.rows import Place, SeedFault, quoted
 from selfinstruct.settings import DocumentSettings
@@ -38,14 +38,14 @@ def read_documents(settings: DocumentSettings) -> tuple[Passage, ...]:
     if not path.exists():
         raise ConfigError(f"{_PLACE}: {path}: no such file; name {_WANTED}")
     files = {one.relative_to(path).as_posix(): one for one in path.rglob("*")} if path.is_dir() else {path.name: path}
-    found: dict[tuple[str, str], Passage] = {}
+    found: dict[object, Passage] = {}
     for name, file in sorted(files.items()):
         read = _READERS.get(file.suffix.lower())
         if any(part.startswith(".") for part in name.split("/")) or not file.is_file() or read is None:
             continue
         shown = os.fsencode(name).decode(errors="replace")
-        for passage in passages(shown, _read(file, read), settings.passage_words):
-            found.setdefault((passage.text, passage.given), passage)
+        for passage in passages(shown, together(_read(file, read), settings.pairs), settings.passage_words):
+            found.setdefault(passage.pairs, passage)
     if not found:
         raise ConfigError(f"{_PLACE}: {path}: there is no text in it; wanted are files such as {', '.join(_READERS)}")
     return tuple(found.values())

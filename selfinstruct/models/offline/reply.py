@@ -40,6 +40,7 @@ _STAGES = {
     "judge": ("verdict", '{"valid_task":'),
     "revise": ("revision", '{"critique":'),
     "compare": ("comparison", '{"reason":'),
+    "subjects": ("subjects", '{"subjects":'),
     "user": ("next_turn", '{"message":'),
     "judge_turns": ("conversation_scores", '{"turns":'),
 }
@@ -81,6 +82,9 @@ def chat(body: Body, style: Style = "tasks", quirks: Quirks | None = None, book:
         answer = quoted if is_quoted else voice.verdict(*row, rng)
     elif stage == "revise":
         answer = voice.revision(*_row_in(message), rng)
+    elif stage == "subjects":
+        subjects = [f"{name}'s {thing}" for name in flaws.PHRASES["names"] for thing in flaws.PHRASES["objects"]]
+        answer = {"subjects": rng.sample(subjects, _number(r"Name (\d{1,3}) parts", message, 6))}
     elif stage == "user":
         kind = next((name for name, about in KINDS.items() if about in message), "")
         answer = {"message": talk.next_turn(_talk_in(message), kind, book, rng)}
