@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ def main() -> None:
     if sys.platform == "win32":
         sys.exit("selfinstruct runs on Linux and macOS; on Windows use it inside WSL (wsl --install)")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does, and what was begun is cleared away
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # on busy cores, more take many times the CPU for a Vendi score
     from selfinstruct.cli.commands import run  # noqa: PLC0415 - after the check of the platform
     from selfinstruct.cli.streams import guard  # noqa: PLC0415
 
