@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from selfinstruct.similarity.index import Index, Neighbour, sampled_places
 from selfinstruct.similarity.scores import Cutoff, f1_in_floats
 from selfinstruct.similarity.small import Small
 from selfinstruct.similarity.tokens import TOKENIZERS
+from tests.builders import ROOT
 
 SMALL = 10**9
 THRESHOLDS = st.sampled_from(["0.7", "0.5", "0.4", "0.3", "0.25", "0.1", "0", "0.8", "0.66666", "1"])
@@ -382,3 +384,17 @@ print([opened.near_duplicate(text, "0.4") for text in asked], index.top("w3 w4",
 assert (sys.modules.get("numba") is None) == {missing}
 """
     assert run(code.format(missing=True)) == run(code.format(missing=False))
+
+
+@pytest.mark.slow
+def test_texts_may_be_added_while_their_search_is_compiled(tmp_path: Path) -> None:
+    program = """if True:
+        from selfinstruct.similarity.index import Index
+        index = Index(large_from=3)
+        for place in range(60):
+            index.near_duplicate(f"text number {place} of some", "0.7")
+            index.add(str(place), f"text number {place} of others")
+    """
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=environment, check=True)
+    assert list(tmp_path.rglob("*.nbc")), "it was compiled"

@@ -185,3 +185,15 @@ def _least_common(longest: int) -> NDArray[np.int32]:
             other += 1
         least[n] = min(need[n + other], n)
     return least
+
+
+def _compile() -> None:
+    """Compile for texts of its own: what is compiled holds its first arguments for a while, and they cannot grow then."""
+    few = Large(array("i", [0]), array("q", [0, 1]))
+    few._longest = 1
+    few._set_static(few._built(few._texts()))
+    few.best([[0]], _LEAST)
+    few.commons([0])
+
+
+_compile()
