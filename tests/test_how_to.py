@@ -17,10 +17,12 @@ from tests.pages import blocks, run_page
 pytestmark = pytest.mark.filterwarnings("default")  # the kernel's packages are not ours
 PAGES = {page.stem: page for page in sorted((ROOT / "docs/how-to").glob("*.md"))}
 PRICE = '[prices."offline"]\ninput = 0.1\noutput = 0.1\n\n[budget]'
+BY_BATCH = 'base_url = "$URL"\n\n[batch]\nwait_s = 0.2'
 INSTEAD = {
     '"gpt-4o-mini"': '"offline"', "--model gpt-4o-mini": "--model offline", "export OPENAI_API_KEY=...": "",
     "[budget]": PRICE, " --backend vllm --model Qwen/Qwen3-8B-Base": " --model offline", '"de"': '"en"',
-    "--target-rows 5000": "--target-rows 45", "--target 500": "--target 20", "--target 10000": "--target 40",
+    "[batch]": BY_BATCH, "--target-rows 5000": "--target-rows 45", "--target 500": "--target 20",
+    "--target 10000": "--target 40",
     "target=1000, max_usd=2": "target=30", "--more 200": "--more 20", "min_tasks = 100": "min_tasks = 10",
 }  # fmt: skip
 """What a test has not got, or would take long, and what it takes instead."""
@@ -34,6 +36,7 @@ WRITTEN = {
     "harder-tasks": ["harder-rows/messages.jsonl"],
     "demands-that-are-checked": ["demands-rows/grpo.jsonl"],
     "own-documents": ["handbook-rows/messages.jsonl", "handbook-rows/dataset.csv"],
+    "batches": ["batched-rows/messages.jsonl"],
     "conversations": ["talk-rows/messages-train.jsonl", "talk-rows/messages-test.jsonl"],
     "safe-answers": ["safe-rows/messages-train.jsonl", "safe-rows/messages-test.jsonl", "safe-pairs/preference.jsonl"],
 }
@@ -60,7 +63,7 @@ def test_a_how_to_does_what_it_says(
         monkeypatch.setenv("SELFINSTRUCT_BASE_URL", server.base_url)
     found = blocks(PAGES[name])
     for old, new in INSTEAD.items():
-        found = [block._replace(code=block.code.replace(old, new)) for block in found]
+        found = [block._replace(code=block.code.replace(old, new.replace("$URL", server.base_url))) for block in found]
     run_page(found, tmp_path, os.environ)
     for path in WRITTEN[name]:
         assert (tmp_path / path).stat().st_size > 100, path

@@ -189,7 +189,7 @@ def generate(
     raise typer.Exit(terminal.generate(loaded, program, as_json=as_json, quiet=quiet))
 
 
-@app.command(**described('"what a pharmacy is asked" --count 60 --model gpt-4o-mini > topics.txt'))
+@app.command(**described('"bicycle repair" --count 60 > topics.txt'))
 @with_settings(
     "model", "base_url", "backend", "language", "concurrency", "max_usd", "max_tokens", "max_requests",
     language="Write in this language.  [default: that of the description]",
@@ -590,6 +590,9 @@ def offline_server(
             "not named does not happen; `none`: it makes no mistakes. Without it: its own rare ones.",
         ),
     ] = None,
+    batches: Annotated[
+        str | None, typer.Option(help="How batches go: seconds=60,expired=5%,failed=1%,twice=1%,slow=2.")
+    ] = None,
     echo_key: Annotated[bool, typer.Option("--echo-key", help="Repeat the Authorization header in errors.")] = False,
     api_key_env: Annotated[str | None, typer.Option(help="Variable with the key that requests must bring.")] = None,
 ) -> None:
@@ -603,6 +606,7 @@ def offline_server(
     server = OfflineServer(
         port=port, style=style, tasks=tasks, api_key=key, slots=slots, latency=latency, rate_limit=rate_limit,
         token_limit=token_limit, outage=outage, fault=fault, quirk=quirk, echo_key=echo_key,
+        batches=batches,
     )  # fmt: skip
     try:
         serve(server, lambda url: say(f"the offline model is served at {url}; what it counts: {url[:-3]}/stats"))

@@ -94,7 +94,8 @@ def show_forecast(config: Config, *, as_json: bool, quiet: bool, show_prompts: b
             "basis": found.basis,
             "stages": stages,
             "usd": None if found.usd is None else float(found.usd),
-            "seconds": round(found.seconds),
+            "seconds": None if found.batches else round(found.seconds),
+            "batches": found.batches,
         }
         asked = [
             {"model": one.model, "messages": [{"role": each.role, "content": each.content} for each in one.messages]}
@@ -112,8 +113,10 @@ def show_forecast(config: Config, *, as_json: bool, quiet: bool, show_prompts: b
             )
         )
     total = "no price is known for every model" if found.usd is None else f"{found.usd:.2f} USD"
-    at_once = config.concurrency or DEFAULT_CONCURRENCY
-    OUT.print(Text(f"  in all: {total}, {found.seconds / 60:,.1f} minutes at {at_once} requests at once"))
+    pace = f"{found.seconds / 60:,.1f} minutes at {config.concurrency or DEFAULT_CONCURRENCY} requests at once"
+    if found.batches:
+        pace = f"about {found.batches} batches one after the other, each within a day"
+    OUT.print(Text(f"  in all: {total}, {pace}"))
     for request in prompts:
         OUT.print(harmless(f"\n--- propose request {request.index + 1} of {len(prompts)} to {request.model}"))
         for message in request.messages:

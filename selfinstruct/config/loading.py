@@ -159,6 +159,14 @@ def _check(config: Config) -> None:
                 "already is used by --base-url alone"
             ),
         ),
+        (
+            config.batch.enabled and (vllm or config.is_offline or config.own_model is not None),
+            "--batch is for providers and for `batch.folder`; what answers here does so at once, so leave it out",
+        ),
+        (
+            "batch" in config.model_fields_set and not config.batch.enabled,
+            "[batch] does nothing unless batches are switched on; add --batch",
+        ),
         (vllm and not model.name, "the backend vllm needs to be told the model, such as --model Qwen/Qwen3-8B"),
         *(
             (

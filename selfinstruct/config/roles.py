@@ -133,6 +133,8 @@ def prices_of(config: Config, settings: Settings) -> dict[str, Price]:
         urls = () if given else urls_of(config, role_of(config, stage))
         prices = [Price(given.input, given.output, given.cached)] if given else []
         prices += [price for url in urls if (price := listed_price(served.model, url)) is not None]
+        if config.batch.enabled and config.batch.stragglers == "batch":  # nothing is asked live, at the whole price
+            prices = [price.halved() for price in prices]
         if served.model in found:
             prices.append(found[served.model])
         if prices:

@@ -165,6 +165,17 @@ class BudgetSection(Section):
     pool_max_usd: Decimal | None = setting(None, "most US dollars in all runs of the pool together", gt=0)
 
 
+class BatchSection(Section):
+    """Questions put together into batches, which a provider answers within a day at half the price."""
+
+    enabled: bool = setting(False, "ask by batches: at half the price, with answers within a day each time", "batch")
+    folder: Path | None = setting(None, "folder for batches that `vllm run-batch` answers, in place of a provider")
+    stragglers: Literal["batch", "live"] = setting(
+        "batch", "where a question is asked again that its batch left without an answer", "batch_stragglers"
+    )
+    wait_s: float = setting(5.0, "a batch is handed in once nothing more was asked for this many seconds", gt=0)
+
+
 class PriceSection(Section):
     """What a model costs, in US dollars for a million tokens."""
 
@@ -269,6 +280,7 @@ class Config(PoolSettings):
     stages: dict[str, Role] = Field({})
     vllm: VllmSection = VllmSection()
     budget: BudgetSection = BudgetSection()
+    batch: BatchSection = BatchSection()
     prices: dict[str, PriceSection] = Field({})
     publish: PublishSection = PublishSection()
     finetune: FinetuneSection = FinetuneSection()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterable
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -13,7 +14,7 @@ from selfinstruct import checks, sources, steps
 from selfinstruct.checks.instruction_language import language_names
 from selfinstruct.checks.own_checks import asks_for_instruction
 from selfinstruct.config.roles import recipe_named, stage_models
-from selfinstruct.config.sections import Config
+from selfinstruct.config.sections import DEFAULT_TARGET, Config
 from selfinstruct.errors import ConfigError
 from selfinstruct.given_files import read_list, read_text
 from selfinstruct.own import OWN, key_of, short
@@ -54,9 +55,10 @@ def pool_settings(
         **{
             name: getattr(config, name)
             for name in PoolSettings.model_fields
-            if name not in {"recipe", "filters", "documents"}
+            if name not in {"recipe", "round_size", "filters", "documents"}
         },
         recipe=section.model_copy(update=named),
+        round_size=_round_size(config),
         filters=filters.model_copy(update=kept),
         prompts=in_languages(_prompts(config), list(languages.values())),
         topics=_topics(section.topics),
@@ -67,6 +69,19 @@ def pool_settings(
         exclusions=tuple(sorted(exclusion.id for exclusion in exclusions)),
         passages=passages,
     )
+
+
+ROUNDS_BY_BATCH = 8
+"""Rounds that a run by batches is to take, each of which waits for a batch."""
+
+
+def _round_size(config: Config) -> int:
+    """That of the configuration; with batches, where none is given, one that makes few rounds of what is wanted."""
+    if not config.batch.enabled or "round_size" in config.model_fields_set:
+        return config.round_size
+    wanted = config.more or config.target_rows or config.target or DEFAULT_TARGET
+    requests = wanted / (config.recipe.tasks_per_request / 2) / ROUNDS_BY_BATCH
+    return min(1000, max(config.round_size, math.ceil(requests)))
 
 
 def lists_in(config: Config) -> tuple[dict[str, tuple[str, ...]], dict[str, str]]:

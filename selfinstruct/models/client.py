@@ -18,6 +18,7 @@ from typing import Any
 
 from selfinstruct.errors import AccessError, Halted
 from selfinstruct.models import wire
+from selfinstruct.models.batches import BatchEndpoint
 from selfinstruct.models.budget import Budget
 from selfinstruct.models.completions import may_be_a_hiccup, read_answer
 from selfinstruct.models.endpoint import Endpoint, EndpointConfig, listed
@@ -75,7 +76,9 @@ class Client:
     ) -> None:
         self.slots = slots
         self.endpoints = [
-            (FunctionEndpoint if endpoint.function else Endpoint)(endpoint, slots.size, clock, tell)
+            (FunctionEndpoint if endpoint.function else BatchEndpoint if endpoint.batching else Endpoint)(
+                endpoint, slots.size, clock, tell
+            )
             for endpoint in endpoints
         ]
         per_minute = {"requests": requests_per_minute, "tokens": tokens_per_minute}
@@ -181,6 +184,8 @@ class Client:
         self._halted.set()
         self.slots.halt()
         self._router.halt()
+        for endpoint in self.endpoints:
+            endpoint.halt()
 
     def try_again_now(self) -> None:
         """Probe endpoints in outage at once, since there is reason to think that they are back."""
@@ -199,7 +204,7 @@ class Client:
 
     async def _attempt(self, endpoint: Endpoint, ask: Ask, keep: Keep) -> Completion | Trouble:
         """Ask once. What is final is kept, and everything is noted where it counts, before the slot is free again."""
-        request, paid = ask.request, None
+        request, paid, goes_on = ask.request, None, False
         if self._budget is not None:
             try:
                 await self._budget.reserve(request)
@@ -217,6 +222,7 @@ class Client:
             try:
                 outcome = await self._exchange(endpoint, ask, sent_at)
             except BaseException:
+                goes_on = endpoint.outlives
                 self._router.cancelled(endpoint, ask)
                 raise
             paid = outcome if isinstance(outcome, Completion) else outcome.paid
@@ -226,7 +232,7 @@ class Client:
             if isinstance(outcome, Completion):
                 await keep(outcome)
         finally:
-            if self._budget is not None:
+            if self._budget is not None and not goes_on:
                 self._budget.spent(request, paid)
         return outcome
 

@@ -11,7 +11,8 @@ import re
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 from urllib.parse import unquote
 
 import aiohttp
@@ -50,6 +51,20 @@ _EXPIRED, _OTHER_NAME = 10, {62, 64}
 _CONTEXT_NAMES = ("max_model_len", "context_length", "context_window", "max_context_length")
 
 
+@dataclass(frozen=True, slots=True)
+class Batching:
+    """How questions are put into batches."""
+
+    pool: str
+    """What names the pool at the provider."""
+    wait_s: float
+    """A wave is complete once nothing was asked for so long."""
+    folder: Path | None = None
+    """Where batches lie as files, for `vllm run-batch`; None: the provider has them."""
+    stragglers: Literal["batch", "live"] = "batch"
+    """Where a question is asked again that a batch left without an answer."""
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class EndpointConfig:
     """Where a model is served and how to get in."""
@@ -64,6 +79,8 @@ class EndpointConfig:
     timeout_s: float = 600.0
     concurrency: int | None = None
     """Requests in flight there at most; None: as many as there are slots."""
+    batching: Batching | None = None
+    """How questions are put into batches; None: each is sent by itself."""
     function: Callable[..., Awaitable[Any]] | None = None
     """What answers in the place of a server; `key_name` is then how it is called."""
 
@@ -95,6 +112,9 @@ class _Bounded(openai.DefaultAioHttpClient):
 
 class Endpoint:
     """One server that serves a role."""
+
+    outlives = False
+    """What was asked there is answered also when nobody waits any more, and a later run finds the answer."""
 
     def __init__(
         self, config: EndpointConfig, slots: int, clock: Clock, tell: Callable[[str], None] = lambda _: None,
@@ -208,6 +228,9 @@ class Endpoint:
     def says_https(self) -> str:
         """That the server wants https://, in a line."""
         return f"{self.url}: the server there speaks HTTPS; name it by https://"
+
+    def halt(self) -> None:
+        """Nothing more is to be sent; what is under way goes on."""
 
     async def close(self) -> None:
         """Close the connections."""

@@ -17,6 +17,10 @@ class Price:
     cached: Decimal | None = None
     """For prompt tokens that the server had cached; None: as any other."""
 
+    def halved(self) -> Price:
+        """What providers take for a batch."""
+        return Price(self.input / 2, self.output / 2, None if self.cached is None else self.cached / 2)
+
     def cost(self, prompt_tokens: int, completion_tokens: int, cached_tokens: int = 0) -> int:
         """What these tokens cost, in picodollars (1e-12 USD), so that sums are exact."""
         cached = self.input if self.cached is None else self.cached

@@ -293,10 +293,17 @@ class Writer:
             row = connection.execute(sql, (job,)).fetchone()
         return StoredGoal(*row) if row else None
 
-    def attempts(self) -> tuple[int, int]:
-        """(highest id, picodollars of all, lost ones with their reserve) of the attempts so far."""
+    def attempts(self, *, reopen: bool = False) -> tuple[int, int]:
+        """(highest id, picodollars of all, lost ones with their reserve) of the attempts so far.
+
+        With `reopen`, lost ones at open requests cost nothing: they are about to be made again, and what of them lies
+        in a batch is paid for once.
+        """
+        again = "usd_e12 IS NULL AND request_id IN (SELECT id FROM requests WHERE state = 'open')"
         sql = "SELECT COALESCE(MAX(id), 0), COALESCE(SUM(COALESCE(usd_e12, reserved_usd_e12)), 0) FROM attempts"
         with self.connect() as connection:
+            if reopen:
+                connection.execute(f"UPDATE attempts SET tokens = 0, usd_e12 = 0 WHERE {again}")
             highest, picodollars = connection.execute(sql).fetchone()
         return highest, picodollars
 

@@ -22,14 +22,16 @@ from selfinstruct.config.roles import (
 )
 from selfinstruct.config.sections import Config, Role
 from selfinstruct.errors import AccessError, ConfigError
+from selfinstruct.models.batches import MOST_LINES
 from selfinstruct.models.budget import Budget
 from selfinstruct.models.client import Client
-from selfinstruct.models.endpoint import EndpointConfig
+from selfinstruct.models.endpoint import Batching, EndpointConfig
 from selfinstruct.models.routing import Slots
 from selfinstruct.models.wire import Capabilities
 from selfinstruct.runner.pump import Growth, Outcome
 from selfinstruct.runner.watch import Tell
 from selfinstruct.settings import Settings
+from selfinstruct.types import digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +169,8 @@ async def _start(
 
 
 def _most_at_once(config: Config, role: Role) -> int:
+    if config.batch.enabled:
+        return MOST_LINES
     if config.concurrency is None and config.starts_vllm and not role.base_url:
         from selfinstruct.models.vllm.pace import MOST  # noqa: PLC0415
 
@@ -196,6 +200,10 @@ def endpoints_of(config: Config, role: Role, local: EndpointConfig | None) -> li
         AccessError: a key is missing.
     """
     urls = urls_of(config, role)
+    batching = None
+    if config.batch.enabled:
+        named = digest(config.seed, config.pool.name)[:16]
+        batching = Batching(named, config.batch.wait_s, config.batch.folder, config.batch.stragglers)
     if not urls and (own := config.own_code(config.model.backend or "", "model.backend")):
         name = str(config.model.backend)
         if not inspect.iscoroutinefunction(own.value):
@@ -207,7 +215,10 @@ def endpoints_of(config: Config, role: Role, local: EndpointConfig | None) -> li
     key, key_name = key_in(role.api_key_env) or "none", role.api_key_env
     if key == "none" and OPENAI_URL in urls:
         raise AccessError(f"{OPENAI_URL} wants a key: set {key_name}, or name another server by --base-url")
-    return [EndpointConfig(url, key, key_name, headers, secret_headers, timeout_s=role.timeout_s) for url in urls]
+    return [
+        EndpointConfig(url, key, key_name, headers, secret_headers, timeout_s=role.timeout_s, batching=batching)
+        for url in urls
+    ]
 
 
 def _only_model(listed: Sequence[Sequence[Mapping[str, Any]]]) -> str:

@@ -70,6 +70,8 @@ class Forecast:
     stages: Sequence[Stage]
     seconds: float
     basis: str
+    batches: int | None = None
+    """How many batches follow each other; None: there are none."""
 
     @property
     def usd(self) -> Decimal | None:
@@ -127,8 +129,12 @@ def forecast(config: Config, tell: Tell = lambda _: None) -> Forecast:
         basis += f"{BYTES_PER_TOKEN} bytes a token, {ASSUMED_ANSWER} tokens and {ASSUMED_LATENCY_S:.0f} s an answer"
         if goal.unit == "rows":
             basis += f", {ASSUMED_ROWS} rows a task"
+    waves = None
+    if config.batch.enabled:  # the follow-ups of a round go with the next one
+        planned = expected.get(PROPOSE, 0.0) / settings.round_size / settings.lookahead
+        waves = math.ceil(planned) + sum(one > 0 for stage, one in expected.items() if stage != PROPOSE)
     return Forecast(
-        goal.reached(past.done), goal, first, stages, work / (config.concurrency or DEFAULT_CONCURRENCY), basis
+        goal.reached(past.done), goal, first, stages, work / (config.concurrency or DEFAULT_CONCURRENCY), basis, waves
     )
 
 

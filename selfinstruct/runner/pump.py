@@ -672,6 +672,9 @@ class Growth:
             await asyncio.sleep(LOOK_S)
             since = 0.0 if seen != self.journal.completions else since + LOOK_S
             seen = self.journal.completions
+            if self._config.batch.enabled:  # it waits for hours, and the batch tells of itself
+                since = 0.0
+                continue
             for straggler in self._pace.stragglers(self._loop.time()):
                 self._tell(self._waits_for(*straggler))
             for work in self._works.values():

@@ -99,7 +99,7 @@ async def _run(pool: Writer, config: Config, tell: Tell, around: Around, started
         excluded = excluded_by(pool)
         await asyncio.to_thread(lambda: _tell_of_seeds(seeds, excluded(settings), tell))
         await asyncio.to_thread(tell_of_languages, seeds, settings, tell)
-        budget.goes_on(*pool.attempts())
+        budget.goes_on(*pool.attempts(reopen=config.batch.enabled))
         _tell_changes(contents.last_settings, settings, contents.next_round, tell)
         if goal.goes_on:
             what = "this run was given" if goal.more is None else f"the last --more {goal.more}"

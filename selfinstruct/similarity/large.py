@@ -94,6 +94,13 @@ class Large:
             raise ValueError("the arrays of the index do not fit together")
         self._set_static(static)
 
+    def compile(self) -> None:
+        """Compile all that a search needs."""
+        self._longest = 1
+        self._set_static(self._built(self._texts()))
+        self.best([[0]], _LEAST)
+        self.commons([0])
+
     def _texts(self) -> Texts:
         return Texts(np.frombuffer(self._tokens, np.int32), np.frombuffer(self._starts, np.int64))
 
@@ -187,13 +194,5 @@ def _least_common(longest: int) -> NDArray[np.int32]:
     return least
 
 
-def _compile() -> None:
-    """Compile for texts of its own: what is compiled holds its first arguments for a while, and they cannot grow then."""
-    few = Large(array("i", [0]), array("q", [0, 1]))
-    few._longest = 1
-    few._set_static(few._built(few._texts()))
-    few.best([[0]], _LEAST)
-    few.commons([0])
-
-
-_compile()
+# What is compiled holds its first arguments for a while, and texts that are held cannot grow: so first a text of ours.
+Large(array("i", [0]), array("q", [0, 1])).compile()

@@ -48,6 +48,29 @@ class Outage(NamedTuple):
     refuses: bool = False
 
 
+class BatchFaults(NamedTuple):
+    """How long a batch takes, and the shares of its lines that end otherwise than with one answer."""
+
+    seconds: float = 0.0
+    expired: float = 0.0
+    failed: float = 0.0
+    twice: float = 0.0
+    """Lines of which the results have two."""
+    slow: float = 0.0
+    """Seconds between the beginning of a batch and the answer that says so."""
+
+
+def parse_batches(text: str) -> BatchFaults:
+    """What is said of batches in a text such as `seconds=60,expired=5%`. Raises: ConfigError."""
+    given: dict[str, float] = {}
+    for part in filter(None, map(str.strip, text.split(","))):
+        name, _, value = map(str.strip, part.partition("="))
+        if name not in BatchFaults._fields:
+            raise ConfigError(f"--batches: unknown word '{name}'; {unknown(name, BatchFaults._fields)}")
+        given[name] = _number("--batches", value, is_share=name not in {"seconds", "slow"})
+    return BatchFaults(**given)
+
+
 def chance(purpose: bytes, *parts: bytes) -> float:
     """A number above 0 and below 1, evenly spread, that follows from the purpose and the parts alone."""
     hashed = hashlib.blake2b(b"/".join(parts), digest_size=8, person=purpose).digest()

@@ -25,6 +25,7 @@ from aiohttp import web
 
 from selfinstruct.errors import ConfigError
 from selfinstruct.models.offline import options, protocol
+from selfinstruct.models.offline.batches import Batches
 from selfinstruct.models.offline.book import book_of
 from selfinstruct.models.offline.counts import TURNED_AWAY, BodyCounts, Meter, Minute
 from selfinstruct.models.offline.protocol import Model, RequestError
@@ -53,7 +54,7 @@ class OfflineServer:
         self, *, port: int = 0, style: Style = "tasks", tasks: Path | None = None, api_key: str | None = None,
         slots: int | None = None, latency: str | None = None, rate_limit: int | None = None,
         token_limit: int | None = None, outage: str | None = None, fault: str | None = None, quirk: str | None = None,
-        echo_key: bool = False,
+        echo_key: bool = False, batches: str | None = None,
     ) -> None:  # fmt: skip
         self.base_url = ""
         """Set once the server is entered."""
@@ -63,6 +64,10 @@ class OfflineServer:
         self.model = Model(style, None if quirk is None else options.parse_quirks(quirk), book)
         self.answers = {"chat/completions": protocol.answer_chat, "completions": protocol.answer_completion}
         """What answers the body of a request, by its path."""
+        self.batches = Batches(
+            lambda path, body: self.answers[path](body, self.model), options.parse_batches(batches or "")
+        )
+        """Files and batches; what they answer is not counted with the other requests."""
         self._port, self._api_key, self._echo_key = port, api_key, echo_key
         self._most_slots, self._rate_limit, self._token_limit = slots, rate_limit, token_limit
         self._latency = options.parse_latency(latency or "fixed:0")
@@ -99,10 +104,11 @@ class OfflineServer:
             self._runner.run(self._serve())
 
     async def _serve(self) -> None:
-        app = web.Application(client_max_size=64 * 2**20, middlewares=[self._in_openais_form])
+        app = web.Application(client_max_size=256 * 2**20, middlewares=[self._in_openais_form])
         app.add_routes([web.get("/health", self._health), web.get("/stats", self._show_stats)])
         app.add_routes(web.get(path, self._models) for path in ("/v1/models", "/v1/models/{name}"))
         app.add_routes(web.post(f"/v1/{path}", self._answer) for path in self.answers)
+        app.add_routes(self.batches.routes())
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0, handler_cancellation=True)
         await runner.setup()
         await web.SockSite(runner, self._socket, backlog=_BACKLOG).start()

@@ -1,0 +1,374 @@
+"""Batches: questions that a provider answers within a day, at half the price, or vLLM from a folder.
+
+`BatchEndpoint` stands in the place of a server. It puts together what is asked, as a wave, until nothing more comes;
+each question gets the reply of its line. A line is named by what is asked, so a batch of an earlier run is found again
+by what it holds: nothing is uploaded that a batch holds already.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import openai
+
+from selfinstruct.errors import Halted
+from selfinstruct.models.endpoint import Batching, Endpoint, EndpointConfig
+from selfinstruct.models.limits import Clock
+from selfinstruct.models.statuses import said
+from selfinstruct.models.wire import Reply, Trouble
+from selfinstruct.types import digest
+
+MOST_LINES, MOST_BYTES = 50_000, 200_000_000
+"""Of one batch, by OpenAI's rules."""
+LONGEST_POLL_S = 60.0
+_MARK = "selfinstruct"
+"""The key in a batch's metadata that names what made it."""
+_ENDED = {"completed", "expired", "cancelled", "failed"}
+_NO_REPLY = b'{"error": {"message": "the batch ended without an answer to this request"}}'
+
+Tell = Callable[[str], None]
+Replies = Mapping[str, Reply]
+"""By the ids of lines."""
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One question in a batch."""
+
+    id: str
+    path: str
+    text: bytes
+
+    @staticmethod
+    def of(path: str, body: Mapping[str, Any]) -> Line:
+        """The line that asks this; the same for the same."""
+        identity = digest(path, dict(body))[:32]
+        line = {"custom_id": identity, "method": "POST", "url": f"/v1{path}", "body": dict(body)}
+        return Line(identity, path, json.dumps(line, ensure_ascii=False).encode() + b"\n")
+
+
+class RefusedError(Exception):
+    """What a provider says that will not take or finish a batch."""
+
+
+class Service(Protocol):
+    """Where batches are answered."""
+
+    def known(self) -> AsyncIterator[tuple[str, Collection[str]]]:
+        """The batches of this pool, each with the ids of its lines."""
+
+    async def hand_in(self, lines: Sequence[Line]) -> str:
+        """A new batch. Raises: RefusedError."""
+
+    async def replies(self, batch: str) -> Replies:
+        """What came back, once the batch has ended. Raises: RefusedError."""
+
+    async def close(self) -> None:
+        """Close the connections."""
+
+
+class BatchEndpoint(Endpoint):
+    """Answers by batches."""
+
+    outlives = True
+
+    def __init__(self, config: EndpointConfig, slots: int, clock: Clock, tell: Tell = lambda _: None) -> None:
+        super().__init__(config, slots, clock, tell)
+        assert config.batching is not None  # noqa: S101 - for the type checker
+        self._batching = config.batching
+        self._service: Service = (
+            InFolder(self._batching.folder, self._batching.wait_s)
+            if self._batching.folder
+            else AtProvider(self._client, self._options, self._batching, tell)
+        )
+        self._wave: dict[str, Line] = {}
+        self._asked: dict[str, asyncio.Future[Reply | Trouble]] = {}
+        self._earlier: dict[str, str] | None = None
+        """The batch of each line of earlier runs; None: nobody has looked yet."""
+        self._live: set[str] = set()
+        """Lines that a batch left without an answer and that are asked live."""
+        self._closing: asyncio.TimerHandle | None = None
+        self._under_way: set[asyncio.Task[None]] = set()
+
+    def wait_s(self, form: tuple[str, str], now: float) -> float:
+        """Nothing waits for the first of its form: a wave holds all."""
+        del form, now
+        return 0.0
+
+    async def ask(self, path: str, body: Mapping[str, Any]) -> Reply | Trouble:
+        """The reply to a line with this body. Raises: Halted."""
+        line = Line.of(path, body)
+        if line.id in self._live:
+            return await super().ask(path, body)
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Reply | Trouble] = loop.create_future()
+        self._asked[line.id] = future
+        self._wave[line.id] = line
+        if self._closing is not None:
+            self._closing.cancel()
+        self._closing = loop.call_later(self._batching.wait_s, self._close_wave)
+        return await future
+
+    async def models(self) -> Reply | Trouble:
+        """The models of the provider; a folder lists none."""
+        return Reply(200, {}, b'{"data": []}') if self._batching.folder else await super().models()
+
+    def halt(self) -> None:
+        """Wait for nothing any more; what is handed in goes on."""
+        if self._closing is not None:
+            self._closing.cancel()
+        for task in self._under_way:
+            task.cancel()
+        for future in self._asked.values():
+            if not future.done():
+                future.set_exception(Halted())
+
+    async def close(self) -> None:
+        """Close the connections."""
+        self.halt()
+        await asyncio.gather(*self._under_way, return_exceptions=True)
+        await self._service.close()
+        await super().close()
+
+    def _close_wave(self) -> None:
+        wave, self._wave = self._wave, {}
+        self._start(self._hand_in(wave), wave)
+
+    def _start(self, work: Coroutine[Any, Any, None], lines: Collection[str]) -> None:
+        def ended(task: asyncio.Task[None]) -> None:
+            self._under_way.discard(task)
+            if not task.cancelled() and (error := task.exception()):
+                refused = (
+                    Trouble("left", self.without_secrets(f"{self.url}: {error}"))
+                    if isinstance(error, RefusedError)
+                    else None
+                )
+                for one in lines:
+                    if refused:
+                        self._give(one, refused)
+                    elif not self._asked[one].done():
+                        self._asked[one].set_exception(error)
+
+        task = asyncio.create_task(work)
+        self._under_way.add(task)
+        task.add_done_callback(ended)
+
+    async def _hand_in(self, wave: dict[str, Line]) -> None:
+        """Wait for the earlier batches that hold lines of a wave, and put the rest into new ones."""
+        if self._earlier is None:
+            self._earlier = {one: batch async for batch, lines in self._service.known() for one in lines}
+        held: dict[str, list[str]] = {}
+        for one in self._earlier.keys() & wave.keys():  # asked once more, it goes into a batch of its own
+            held.setdefault(self._earlier.pop(one), []).append(one)
+        for batch, lines in held.items():
+            self._tell(f"batch {batch} of an earlier run has {len(lines):,} of the questions")
+            self._start(self._collect(batch, lines), lines)
+            for one in lines:
+                del wave[one]
+        for part in _parts(wave.values()):
+            lines = [line.id for line in part]
+            self._start(self._collect_new(part), lines)
+
+    async def _collect_new(self, part: Sequence[Line]) -> None:
+        batch = await self._service.hand_in(part)
+        self._tell(f"{len(part):,} questions are handed in as batch {batch}")
+        await self._collect(batch, [line.id for line in part])
+
+    async def _collect(self, batch: str, lines: Sequence[str]) -> None:
+        replies = await self._service.replies(batch)
+        lost = [one for one in lines if one not in replies or replies[one].status in _AGAIN]
+        if lost:
+            self._tell(f"batch {batch} left {len(lost):,} of {len(lines):,} questions without an answer")
+        if self._batching.stragglers == "live":
+            self._live.update(lost)
+        for one in lines:
+            reply = replies.get(one, Reply(_LOST, {}, _NO_REPLY))
+            self._give(one, replace(reply, content=self._clean(reply.content, is_error=reply.status >= 300)))
+
+    def _give(self, line: str, reply: Reply | Trouble) -> None:
+        if not self._asked[line].done():
+            self._asked[line].set_result(reply)
+
+
+_LOST = 408
+"""The status that stands for a line without an answer: it costs nothing and is asked again."""
+_AGAIN = frozenset((_LOST, 429, *range(500, 600)))
+
+
+def _parts(lines: Collection[Line]) -> Iterator[list[Line]]:
+    """The lines in batches: those of one path and model together, no more than a provider takes."""
+    kinds: dict[tuple[str, str], list[Line]] = {}
+    for line in lines:
+        kinds.setdefault((line.path, json.loads(line.text)["body"].get("model", "")), []).append(line)
+    for some in kinds.values():
+        part, size = list[Line](), 0
+        for line in some:
+            if part and (len(part) == MOST_LINES or size + len(line.text) > MOST_BYTES):
+                yield part
+                part, size = [], 0
+            part.append(line)
+            size += len(line.text)
+        yield part
+
+
+def read_replies(content: bytes) -> dict[str, Reply]:
+    """The replies in a file of results, of which a line may come twice, by the ids of lines; the first counts."""
+    found: dict[str, Reply] = {}
+    for text in content.splitlines():
+        with contextlib.suppress(ValueError, LookupError, TypeError, AttributeError):
+            line = json.loads(text)
+            response, error = line.get("response") or {}, line.get("error")
+            status = int(response.get("status_code") or _LOST)
+            body = response.get("body") or {"error": error}
+            if error and status < 300:
+                status = _LOST
+            found.setdefault(line["custom_id"], Reply(status, {}, json.dumps(body).encode()))
+    return found
+
+
+class InFolder:
+    """Batches as files of a folder: in-NAME.jsonl is written here, out-NAME.jsonl by `vllm run-batch`."""
+
+    def __init__(self, folder: Path, poll_s: float) -> None:
+        self._folder, self._poll_s = folder, poll_s
+
+    async def known(self) -> AsyncIterator[tuple[str, Collection[str]]]:
+        """The batches whose files are there."""
+        for file in sorted(self._folder.glob("in-*.jsonl")):
+            yield file.stem.removeprefix("in-"), _ids(file.read_bytes())
+
+    async def hand_in(self, lines: Sequence[Line]) -> str:
+        """Write a file, whole or not at all; results of the same lines from before are no longer those."""
+        name = digest([line.id for line in lines])[:16]
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            (self._folder / f"out-{name}.jsonl").unlink(missing_ok=True)
+            part = self._folder / f".{name}.part"
+            part.write_bytes(b"".join(line.text for line in lines))
+            part.replace(self._folder / f"in-{name}.jsonl")
+        except OSError as error:
+            raise RefusedError(f"{self._folder}: a batch cannot be written ({error.strerror or error})") from error
+        return name
+
+    async def replies(self, batch: str) -> Replies:
+        """What the file of results holds once it has all that was asked."""
+        wanted = set(_ids((self._folder / f"in-{batch}.jsonl").read_bytes()))
+        results = self._folder / f"out-{batch}.jsonl"
+        while True:
+            found = read_replies(results.read_bytes()) if results.exists() else {}
+            if wanted <= found.keys():
+                return found
+            await asyncio.sleep(min(self._poll_s, LONGEST_POLL_S))
+
+    async def close(self) -> None:
+        """There are none."""
+
+
+def _ids(content: bytes) -> list[str]:
+    return [str(json.loads(line)["custom_id"]) for line in content.splitlines() if line.strip()]
+
+
+class AtProvider:
+    """Batches in the form of OpenAI's, by its files and batches."""
+
+    def __init__(self, client: openai.AsyncOpenAI, options: Mapping[str, Any], batching: Batching, tell: Tell) -> None:
+        # answers of a whole batch are longer than a body may be elsewhere, and what fails is tried again here
+        http = openai.DefaultAioHttpClient(trust_env=client._client.trust_env)  # noqa: SLF001 - openai has no other name
+        self._client = client.with_options(http_client=http)
+        self._headers: Any = {"extra_headers": options.get("headers")}
+        self._batching, self._tell = batching, tell
+        self._told: deque[str] = deque(maxlen=8)
+
+    async def known(self) -> AsyncIterator[tuple[str, Collection[str]]]:
+        """The batches that this pool has at the provider, but those that came to nothing."""
+        found = []
+        pages = await self._surely(lambda: self._client.batches.list(limit=100, **self._headers))
+        while True:
+            found += [one for one in pages.data if (one.metadata or {}).get(_MARK) == self._batching.pool]
+            if not pages.has_next_page():
+                break
+            pages = await self._surely(pages.get_next_page)
+        for batch in found:
+            if batch.status != "failed":
+                yield batch.id, _ids(await self._content(batch.input_file_id))
+
+    async def hand_in(self, lines: Sequence[Line]) -> str:
+        """Upload a file and begin a batch of it. If the answer to that is lost, the batch is looked for first."""
+        content, name = b"".join(line.text for line in lines), digest([line.id for line in lines])[:16]
+        file = await self._surely(
+            lambda: self._client.files.create(file=(f"{name}.jsonl", content), purpose="batch", **self._headers)
+        )
+        url: Any = f"/v1{lines[0].path}"
+        mark = {_MARK: self._batching.pool, "file": file.id}
+
+        async def begun() -> str:
+            async for one in self._client.batches.list(limit=100, **self._headers):
+                if (one.metadata or {}).get("file") == file.id:
+                    return one.id
+            made = await self._client.batches.create(
+                input_file_id=file.id, endpoint=url, completion_window="24h", metadata=mark, **self._headers
+            )
+            return made.id
+
+        return await self._surely(begun)
+
+    async def replies(self, batch: str) -> Replies:
+        """Ask after the batch, more and more seldom, until it has ended."""
+        began, told = asyncio.get_running_loop().time(), ""
+        while True:
+            now = await self._surely(lambda: self._client.batches.retrieve(batch, **self._headers))
+            if now.status in _ENDED:
+                break
+            counts = now.request_counts
+            progress = f"batch {batch}: {now.status}, {counts.completed if counts else 0:,} answered"
+            if progress != told:
+                self._tell(progress)
+                told = progress
+            waited_s = asyncio.get_running_loop().time() - began
+            await asyncio.sleep(min(LONGEST_POLL_S, self._batching.wait_s + waited_s / 10))
+        if now.status == "failed":
+            errors = now.errors.data if now.errors and now.errors.data else []
+            raise RefusedError(f"batch {batch} failed: {'; '.join(str(one.message) for one in errors) or 'no reason'}")
+        found: dict[str, Reply] = {}
+        for file in filter(None, (now.output_file_id, now.error_file_id)):
+            found = {**read_replies(await self._content(file)), **found}
+        return found
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.close()
+
+    async def _content(self, file: str) -> bytes:
+        return (await self._surely(lambda: self._client.files.content(file, **self._headers))).content
+
+    async def _surely(self, send: Callable[[], Awaitable[Result]]) -> Result:
+        """What comes back in the end: while the provider cannot be reached or is busy, it is asked again.
+
+        Raises:
+            RefusedError: it will not do it.
+        """
+        wait_s = 0.5
+        while True:
+            try:
+                return await send()
+            except openai.APIConnectionError as error:
+                why = str(error.__cause__ or error)
+            except openai.APIStatusError as error:
+                if error.status_code < 500 and error.status_code not in {408, 409, 425, 429}:
+                    what = "; it has no batches; leave out --batch" if error.status_code in {404, 405} else ""
+                    words = f"HTTP {error.status_code} {said(error.response.content).message}".strip()
+                    raise RefusedError(f"{words}{what}") from error
+                why = f"HTTP {error.status_code}"
+            if why not in self._told:
+                self._told.append(why)
+                self._tell(f"batches: {why}; asking again")
+            await asyncio.sleep(wait_s)
+            wait_s = min(2 * wait_s, LONGEST_POLL_S)
