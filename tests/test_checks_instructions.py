@@ -37,6 +37,10 @@ FAULTY = {
     ],
     "too_short": ["Up!"],
     "too_long": ["word " * 151],
+    "repetition": [
+        "Calculate the interest on this deposit. " * 5,
+        "What is it? Then explain " + "the reason, and then " * 4 + "stop.",
+    ],
     "starts_with_punctuation": [
         ". Find the longest word in the text.", "# Explain why the sky is blue.", "$5 in euros?", "“Write a poem.”",
     ],

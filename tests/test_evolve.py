@@ -30,7 +30,7 @@ def decided(text: str, parent: str | None = "s0") -> Accepted | Rejection:
 def test_a_request_shows_one_task_and_ways_and_the_parent_is_kept(tmp_path: Path) -> None:
     config = tmp_path / "c.toml"
     config.write_text('recipe.sources = ["evolve"]\n[evolve]\nways = ["deeper", "rarer"]\n', encoding="utf-8")
-    grow(tmp_path / "p", target=30, config=config)
+    grow(tmp_path / "p", target=60, config=config)
     assert_it_adds_up(tmp_path / "p")
     asked = rows(tmp_path / "p", "SELECT drawn, demonstrations, messages, round FROM requests WHERE stage = 'propose'")
     texts = dict(rows(tmp_path / "p", "SELECT id, instruction FROM tasks"))
@@ -39,8 +39,9 @@ def test_a_request_shows_one_task_and_ways_and_the_parent_is_kept(tmp_path: Path
         assert json.loads(shown) == [found["parent"]]
         assert json.dumps(texts[found["parent"]])[1:-1] in messages or texts[found["parent"]] in messages
         assert {"deeper", "rarer"} == set(found["ways"].split(", "))
-    later = [json.loads(drawn)["parent"] for drawn, _, _, number in asked if number > 3]
-    assert all(one.startswith("t") for one in later), "the tasks of the pool are evolved, once there are some"
+    later = [json.loads(drawn)["parent"] for drawn, _, _, number in asked if number >= 2]
+    generated = sum(one.startswith("t") for one in later)
+    assert 0 < generated < len(later), "seeds and tasks of the pool are evolved, once there are some"
     parents = rows(tmp_path / "p", "SELECT parents FROM tasks WHERE origin = 'generated'")
     assert all(len(json.loads(one)) == 1 for (one,) in parents)
     identity = rows(tmp_path / "p", "SELECT id FROM tasks WHERE origin = 'generated'")[0][0]

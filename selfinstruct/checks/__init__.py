@@ -119,7 +119,10 @@ CHECKS: Mapping[str, tuple[OfInstructions | None, OfInstances | None]] = {
     "loose_end": (None, _validator("repetition", "loose_end")),
     "numeric_answer": (None, _validator("arithmetic", "numeric_answer")),
     "language_match": (None, _validator("output_language", "language_match")),
-    "max_repetition": (None, _validator("repetition", "max_repetition")),
+    "max_repetition": (
+        _text(lambda text: import_module(f"{__name__}.repetition").loop(text)),
+        _validator("repetition", "max_repetition"),
+    ),
     "json": (None, _validator("structured", "json_form")),
     "toml": (None, _validator("structured", "toml_form")),
     "xml": (None, _validator("structured", "xml_form")),

@@ -67,6 +67,12 @@ def max_repetition(task: Task, instance: Instance) -> Fault | None:
     return reject("repetition", found)
 
 
+def loop(text: str) -> Fault | None:
+    """`repetition` for an instruction with a piece of 3 to 40 words four times in a row, or one or two words eight."""
+    found = _words_again("", text)
+    return reject("repetition", found) if found else None
+
+
 def _lines_again(output: str) -> str | None:
     """How often the most frequent line stands in a text, if half of its lines stand there before."""
     raw = output.splitlines()

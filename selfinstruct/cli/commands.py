@@ -189,7 +189,7 @@ def generate(
     raise typer.Exit(terminal.generate(loaded, program, as_json=as_json, quiet=quiet))
 
 
-@app.command(**described('"bicycle repair" --count 60 > topics.txt'))
+@app.command(**described('"bicycle repair" --count 60'))
 @with_settings(
     "model", "base_url", "backend", "language", "concurrency", "max_usd", "max_tokens", "max_requests",
     language="Write in this language.  [default: that of the description]",

@@ -27,7 +27,8 @@ _WAYS = {
 def evolve(asking: Asking) -> Prompt:
     """A prompt that asks for one task out of a task of the pool in each of some ways, the first way first."""
     settings = asking.settings
-    parent = next((one for one in asking.shown if one.origin == "generated"), asking.shown[0])
+    wanted = asking.generator.choice(("generated", "seed"))  # of generated ones alone, a young pool has few
+    parent = next((one for one in asking.shown if one.origin == wanted), asking.shown[0])
     known = settings.evolve.ways
     ways = asking.generator.sample(known, min(len(known), settings.recipe.tasks_per_request))
     listed = "\n".join(f"{number}. {_WAYS[way]}" for number, way in enumerate(ways, 1))
