@@ -27,6 +27,7 @@ from selfinstruct.models.offline.protocol import Model, answer_chat
 from selfinstruct.pool.edits import Selection, change
 from selfinstruct.pool.reader import scored_instructions, status
 from selfinstruct.report.page import harmless_json, write_packed, write_report
+from selfinstruct.report.verdict import verdict
 from tests.builders import SEEDS, grow, rows
 from tests.pools import NOW, SMALL_SEEDS, Asked, Proposed, small_pool, task_of, write_pool
 from tests.servers import ScriptedServer, error
@@ -106,6 +107,32 @@ def test_demonstrations_and_pairs_are_those_computed_by_hand(small: Report) -> N
         (0.7, [4, 2], False), (0.58, [3, 1], True), (0.5, [2, 1], True),
     ]  # fmt: skip
     assert pool["pairs"][2]["this"] == [["Write a", True], [" story ", False], ["about", True], [" the sea.", False]]
+
+
+@pytest.mark.parametrize(
+    ("tasks", "without", "accepted", "likeness", "openings", "outputs", "marks", "said"),
+    [
+        (200, 2, 0.6, 0.24, 0.06, [[1, 20], [9, 80]], "good good good good good",
+         "200 tasks with 200 rows: unlike each other, varied in their wording and answered at length."),
+        (1000, 300, 0.03, 0.7, 0.4, [[2, 4], [9, 1]], "bad look bad bad look",
+         ("1,000 tasks with 1,000 rows; instructions are like each other (0.70); 40% of the instructions begin in one "
+          "of ten ways; 80% of the outputs have two words or fewer; only 3% of the instructions were accepted; 23% of "
+          "the accepted tasks got no row.")),
+        (0, 0, None, None, None, [], "none none none none none", "No task is finished yet."),
+    ],
+)  # fmt: skip
+def test_the_verdict_says_what_the_marks_do(
+    tasks: int, without: int, accepted: float | None, likeness: float | None, openings: float | None,
+    outputs: list[list[int]], marks: str, said: str,
+) -> None:  # fmt: skip
+    found = {
+        "status": {"tasks": tasks, "instances": tasks, "acceptance_rate": accepted, "tasks_without_instances": without},
+        "diversity": {"mean_nearest_rouge_l": likeness, "top_openings_share": openings}, "words": {"outputs": outputs},
+    }  # fmt: skip
+    judged = verdict(found, {"nearest": 0.2, "openings": 0.05})
+    assert " ".join(one["mark"] for one in judged["marks"]) == marks
+    assert judged["said"] == said
+    assert judged["marks"][0]["reference"].startswith("seeds 0.20; gpt-4o-mini unsteered ")
 
 
 def test_the_tables_hold_every_task_and_rejection(small: Report) -> None:

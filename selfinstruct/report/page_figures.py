@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
+from itertools import islice
 from typing import Any
 
 import pandas as pd
 
 from selfinstruct.checks.instruction_language import languages_of
-from selfinstruct.diversity.figures import diversity, evenly
+from selfinstruct.diversity.figures import diversity, evenly, mean, opening, top_share
 from selfinstruct.diversity.vendi import vendi_of_embeddings, vendi_sample
 from selfinstruct.errors import ConfigError
 from selfinstruct.pool.reader import Reader
 from selfinstruct.pool.records import RoundFigures
 from selfinstruct.report.tables import TaskFigures, TaskSummary, shortened
+from selfinstruct.report.verdict import verdict
 from selfinstruct.similarity.common import common_pieces
+from selfinstruct.similarity.index import Index
+from selfinstruct.similarity.tokens import tokenize
 
 BINS = 50
 """The parts of a histogram of scores from 0 to 1."""
@@ -25,6 +29,8 @@ WINDOWS = 60
 VERBS, NOUNS = 24, 8
 """The most verbs, and nouns for each of them."""
 PAIRS = 12
+SEEDS = 2000
+"""The most seeds whose figures are compared with those of the pool."""
 LISTED = 10
 """The most demonstrations in each of two lists."""
 TOLD = (
@@ -48,7 +54,7 @@ def figures(pool: Reader, name: str, tasks: TaskSummary, embed: Embed | None = N
     varied = diversity(scored).to_json()
     if embed is not None:
         varied["vendi_score_embeddings"] = vendi_of_embeddings(embed(vendi_sample(instructions)))
-    return {
+    found = {
         "name": name,
         "status": {key: status[key] for key in TOLD},
         "runs": status["runs"],
@@ -73,6 +79,18 @@ def figures(pool: Reader, name: str, tasks: TaskSummary, embed: Embed | None = N
         "unscored": int(frame["nearest"].isna().sum()),
         "diversity": varied,
     }
+    return {**found, "verdict": verdict(found, _of_seeds(pool))}
+
+
+def _of_seeds(pool: Reader) -> dict[str, float | None]:
+    """The figures of the seeds that those of the pool are compared to; of the first of very many."""
+    index, scores, openings = Index(), list[float](), list[tuple[str, ...]]()
+    for seed in islice(pool.tasks("t.origin = 'seed'"), SEEDS):
+        near = index.nearest(seed.instruction)
+        scores += [near.score] if near else []
+        openings.append(opening(tokenize(seed.instruction)))
+        index.add(seed.id, seed.instruction)
+    return {"nearest": mean(scores), "openings": top_share(openings)}
 
 
 def _histogram(scores: pd.Series[float]) -> list[int]:

@@ -96,6 +96,23 @@ def test_the_demo_opens_fast_and_shows_its_figures(page: Page, demo: Path) -> No
     expect(page.locator("figure svg")).to_have_count(9)
 
 
+def test_the_first_screen_says_whether_the_data_is_good_and_shows_rows(page: Page, demo: Path) -> None:
+    opened(page, demo)
+    expect(page.locator("#verdict .said")).to_contain_text("200 tasks with")
+    expect(page.locator("#verdict .badge")).to_have_count(5)
+    page.get_by_role("link", name="Ten openings").click()
+    expect(page.locator("#topics")).to_be_in_viewport()
+    cards = page.locator("#samples article")
+    expect(cards).to_have_count(6)
+    before = cards.locator("h3").all_inner_texts()
+    known = {text for (text,) in rows(demo, "SELECT instruction FROM tasks WHERE origin = 'generated'")}
+    assert {*before} <= known
+    page.get_by_role("button", name="Show others").click()
+    assert not {*before} & {*cards.locator("h3").all_inner_texts()}
+    cards.first.get_by_role("button").click()
+    expect(page.locator("dialog")).to_be_visible()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("device", ["desktop", "phone"])
 def test_nothing_stands_in_the_way_of_anyone(

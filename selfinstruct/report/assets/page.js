@@ -158,6 +158,7 @@ const drawn = () => new Promise((done) => requestAnimationFrame(() => requestAni
 
 async function start() {
   document.getElementById("about").textContent = about(pools);
+  verdict(pools);
   summary(pools);
   topics(pools, pick);
   novelty(pools);
@@ -166,6 +167,7 @@ async function start() {
   cost(pools);
   shape(pools);
   await unpack();
+  samples(pools, data, openTask);
   lineage(pools, instructionOf);
   pairs(pools, (side, position) => { const task = data[side].byPosition.get(position); if (task) openTask(side, task); });
   tables = [placed("tasks", pools.map((_, side) => taskTable(side))), placed("rejections", pools.map((_, side) => rejectionTable(side)))];

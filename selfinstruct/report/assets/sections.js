@@ -41,6 +41,39 @@ const FIGURES = [
   ["Cost", (pool) => (pool.status.usd ? dollars(pool.status.usd) : "none"), (pool) => (!pool.status.usd ? "no price is known" : pool.status.tasks ? `${dollars(pool.status.usd / pool.status.tasks)} a finished task` : null), (pool) => pool.status.usd],
 ];
 
+const MARKS = { good: ["good", "✓"], look: ["have a look", "?"], bad: ["bad", "!"], none: ["none yet", "–"] };
+
+/** The sentence, and the figures that it comes from: each with its mark, what it is compared to, and where more stands. */
+function verdict(pools) {
+  const badge = (mark) => el("span", { class: `badge ${mark}` }, el("span", { "aria-hidden": "true" }, MARKS[mark][1]), ` ${MARKS[mark][0]}`);
+  const row = (one) => [el("a", { href: `#${one.section}`, title: one.help }, one.name), one.value, badge(one.mark), one.reference, one.bounds, one.help];
+  put("verdict", forEach(pools, (pool, name) => el("div", { class: "card" }, name ? el("h3", {}, name) : null,
+    el("p", { class: "said" }, pool.verdict.said),
+    el("div", { class: "scroll marks", tabindex: "0", role: "region", "aria-label": titled("Figures with their marks", name) },
+      smallTable(["figure", "here", "mark", "compare", "bounds", "what it is"], pool.verdict.marks.map(row), "")))));
+}
+
+/** Six finished tasks with a row each, of as many verbs as there are; a button shows six others. */
+function samples(pools, data, open) {
+  put("samples", forEach(pools, (pool, name, side) => {
+    const { details, byPosition } = data[side];
+    const rows = [...details.values()].filter(([position, texts]) => texts.length && byPosition.get(position)?.state === "done")
+      .map(([position, texts]) => [byPosition.get(position), texts[0]]).sort((one, other) => (one[0].id < other[0].id ? -1 : 1));
+    const turn = new Map(), place = new Map(rows.map(([task]) => [task, turn.set(task.verb, (turn.get(task.verb) || 0) + 1).get(task.verb)]));
+    rows.sort((one, other) => place.get(one[0]) - place.get(other[0]));
+    const list = el("div", { class: "grid two" });
+    let from = 0;
+    const card = ([task, [input, output, ...turns]]) => el("article", { class: "card row-card" },
+      el("h3", {}, task.instruction), ...(input ? block("Input", input) : []), ...block("Output", output),
+      ...turns.flatMap((text, number) => block(number % 2 ? "Assistant" : "User", text)),
+      el("p", { class: "dim" }, el("button", { type: "button", class: "link", click: () => open(side, task) }, `task ${task.position}: where it came from`)));
+    const more = el("button", { type: "button", class: "plain", click: () => { from = (from + 6) % rows.length; fill(); } }, "Show others");
+    const fill = () => list.replaceChildren(...rows.slice(from, from + 6).map(card));
+    fill();
+    return el("div", {}, name ? el("h3", {}, name) : null, rows.length ? list : el("p", {}, "No task is finished yet."), rows.length > 6 ? el("p", {}, more) : null);
+  }));
+}
+
 const DIVERSITY = [
   ["distinct_1", "Distinct-1", "different words, of all words", 3],
   ["distinct_2", "Distinct-2", "different pairs of words, of all", 3],
