@@ -147,6 +147,63 @@ def test_only_what_an_event_took_is_put_back_by_its_number(pool: Path, capsys: p
     assert run("restore", pool, "--event", 9) == 2
 
 
+# --- one row of several ---------------------------------------------------------------------------------------------
+
+
+def with_several_rows(pool: Path) -> tuple[str, int]:
+    """A task that has several rows, and how many."""
+    sql = (
+        "SELECT t.id, COUNT(*) FROM tasks t JOIN instances i ON i.task_id = t.id WHERE t.origin = 'generated' "
+        "GROUP BY t.id HAVING COUNT(*) > 1"
+    )
+    task, count = rows(pool, sql)[0]
+    return str(task), int(count)
+
+
+def exported_rows(pool: Path) -> list[str]:
+    with snapshot(pool) as opened:
+        return [row.id for row in opened.rows()]
+
+
+def test_a_row_is_removed_without_its_siblings_and_the_last_one_takes_the_task(
+    pool: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before, everything = exported(pool), exported_rows(pool)
+    task, count = with_several_rows(pool)
+    assert remove(pool, f"{task[:9]}/1") == 0
+    assert "1 row removed by event 1" in capsys.readouterr().out
+    assert exported_rows(pool) == [one for one in everything if one != f"{task}/1"]
+    assert removed(pool) == set()
+    assert remove(pool, f"{task}/1") == 0
+    assert "nothing to be removed" in capsys.readouterr().out
+    with snapshot(pool) as opened:
+        assert len(opened.some_rows(10**6)) == len(everything) - 1
+    assert run("explain", pool, task) == 0
+    assert f"event 1, of {task}/1 alone" in capsys.readouterr().out
+    assert remove(pool, *(f"{task}/{number}" for number in range(count))) == 0
+    assert removed(pool) == {task}
+    assert run("restore", pool, f"{task}/0") == 0
+    assert removed(pool) == set()
+    assert exported_rows(pool) == [one for one in everything if not one.startswith(task) or one == f"{task}/0"]
+    assert run("edit", pool, f"{task}/1", "--output", "Else.") == 2
+    assert run("restore", pool, "--all") == 0
+    assert exported(pool) == before
+
+
+def test_a_row_of_a_removed_task_comes_back_alone_and_an_event_puts_back_what_it_took(pool: Path) -> None:
+    before = exported(pool)
+    task, _ = with_several_rows(pool)
+    assert remove(pool, task) == 0
+    assert run("restore", pool, f"{task}/1") == 0
+    assert [one for one in exported_rows(pool) if one.startswith(task)] == [f"{task}/1"]
+    assert run("restore", pool, "--event", 1) == 0
+    assert exported(pool) == before
+    assert remove(pool, f"{task}/0", task) == 0  # the task, as it is named too
+    assert run("restore", pool, "--event", 4) == 0
+    assert exported(pool) == before
+    assert remove(pool, f"{task}/99") == 2
+
+
 # --- descendants ----------------------------------------------------------------------------------------------------
 
 
