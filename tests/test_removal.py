@@ -174,6 +174,7 @@ def test_a_row_is_removed_without_its_siblings_and_the_last_one_takes_the_task(
     assert "1 row removed by event 1" in capsys.readouterr().out
     assert exported_rows(pool) == [one for one in everything if one != f"{task}/1"]
     assert removed(pool) == set()
+    assert (status(pool)["removed"], status(pool)["removed_rows"]) == (0, 1)
     assert remove(pool, f"{task}/1") == 0
     assert "nothing to be removed" in capsys.readouterr().out
     with snapshot(pool) as opened:

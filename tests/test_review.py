@@ -26,10 +26,13 @@ from selfinstruct.cli import commands as cli
 from selfinstruct.exports.writing import export
 from selfinstruct.models.offline.server import OfflineServer
 from selfinstruct.pool.reader import snapshot
+from selfinstruct.pool.records import StoredSample
 from selfinstruct.review import page_server as server
+from selfinstruct.review.doubt import Lengths, doubt
 from selfinstruct.review.labels import Labels, RowPlace, Said
 from selfinstruct.review.page_server import HEADERS
 from selfinstruct.review.session import places
+from selfinstruct.types import Instance, JudgeVerdict
 from tests.builders import ROOT, exported, grow, rows
 from tests.reviewing import client_of
 
@@ -211,6 +214,15 @@ def test_a_row_comes_with_its_lineage_and_its_nearest_neighbour(client: httpx.Cl
         assert (row["removed"], row["label"], row["marked"], row["verdict"]) == (None, None, False, None)
     assert client.get(f"/api/rows/{len(found)}").status_code == 404
     assert client.get("/api/rows/-1").status_code == 404
+
+
+def test_a_row_is_shown_though_a_task_that_was_shown_for_it_is_not_in_the_pool(
+    client: httpx.Client, pool: Path
+) -> None:
+    with contextlib.closing(sqlite3.connect(pool / "pool.db")) as connection:  # as a replay may leave it
+        connection.execute("UPDATE tasks SET parents = json_insert(parents, '$[#]', 'gone')")
+        connection.commit()
+    assert len(client.get("/api/rows/0").json()["shown"]) == 8
 
 
 def test_a_verdict_is_shown_and_to_a_blind_reader_only_after_the_label(pool: Path) -> None:
@@ -445,6 +457,24 @@ def test_the_most_doubtful_rows_come_first_with_the_reason(pool: Path) -> None:
         assert "judge" not in str(client.get("/api/list", params={"order": "doubt"}).json()["why"])
 
 
+def test_doubt_counts_the_judge_other_answers_and_lengths(pool: Path) -> None:
+    with snapshot(pool) as opened:
+        every = list(opened.rows())
+    lengths = Lengths.of(every)
+    plain = next(row for row in every if not row.is_classification and 200 < len(row.output) < 400)
+    said = [("agreement", False), ("agreement", True), ("strong", False), ("weak", False), ("sample", None)]
+    votes = [StoredSample("x", step, is_right, None, None) for step, is_right in said]
+    disputed = doubt(plain._replace(samples=tuple(votes)), lengths, with_verdict=True)
+    assert (disputed.points, disputed.why) == (2 / 3, ("2 of 3 other answers disagree",))
+    assert doubt(plain, lengths, with_verdict=True).points == 0
+    short, label = (plain._replace(instance=Instance("", text)) for text in ("Well, it is hard to say.", "7"))
+    assert "shorter than most" in str(doubt(short, lengths, with_verdict=True).why)
+    assert doubt(label, lengths, with_verdict=True).points == 0, "a short definite answer says nothing by its length"
+    unread = plain._replace(verdict=JudgeVerdict("r", 0, 0, "t", "j", "judge_unreadable"))
+    assert doubt(unread, lengths, with_verdict=True).why == ("the judge could not be read",)
+    assert doubt(unread, lengths, with_verdict=False).points == 0
+
+
 # --- several readers ------------------------------------------------------------------------------------------------
 
 
@@ -460,7 +490,13 @@ def test_each_reader_has_labels_and_marks_of_his_own(pool: Path) -> None:
         decide(bo, seen, "keep")
         assert ana.get("/api/rows/1").json()["label"] == "remove"
         assert ana.get("/api/rows/1").json()["removed"] is None  # the last decision holds
-    assert [(one["by"], one["label"]) for one in labels(pool)] == [("Ana", "remove"), ("Bo", "keep")]
+        for index in (2, 3):
+            for reader in (ana, bo):
+                decide(reader, reader.get(f"/api/rows/{index}").json(), "keep")
+        assert bo.get("/api/about").json()["agreement"] == [{"other": "Ana", "labels": 3, "kappa": 0.0}]
+        bo.post("/api/undo")
+        assert ana.get("/api/about").json()["agreement"][0]["labels"] == 2
+    assert [(one["by"], one["label"]) for one in labels(pool)][:2] == [("Ana", "remove"), ("Bo", "keep")]
     assert Labels(pool).of(RowPlace(row["task_id"], row["instance"])) is None
 
 

@@ -295,11 +295,12 @@ def _with_descendants(reader: sqlite3.Connection, named: Iterable[Place]) -> set
 
 def _touched(connection: sqlite3.Connection, kind: Kind, named: set[Place], family: set[Place]) -> tuple[Touched, ...]:
     """What an event of this kind takes of the family, in the order of the pool."""
-    gone = Reader(connection).removed_rows() if any(number is not None for _, number in family) else {}
+    tasks = json.dumps(sorted({task for task, _ in family}))
+    among = "IN (SELECT value FROM json_each(?))"
+    has_rows = any(number is not None for _, number in family)
+    gone = Reader(connection).removed_rows(f"task_id {among}", (tasks,)) if has_rows else {}
     found = connection.execute(
-        f"SELECT id, instruction, origin, {_TAKEN[kind]} FROM tasks "
-        "WHERE id IN (SELECT value FROM json_each(?)) ORDER BY position",
-        (json.dumps(sorted({task for task, _ in family})),),
+        f"SELECT id, instruction, origin, {_TAKEN[kind]} FROM tasks WHERE id {among} ORDER BY position", (tasks,)
     )
     rows = sorted((task, number) for task, number in family if number is not None)
     rows_of = {task: [number for _, number in some] for task, some in groupby(rows, key=itemgetter(0))}

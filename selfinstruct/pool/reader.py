@@ -104,6 +104,7 @@ _COUNTS = (
       COUNT(*) FILTER (WHERE origin = 'generated' AND id IN (SELECT task_id FROM removed)) AS removed,
       COUNT(*) FILTER (WHERE origin = 'seed' AND id IN (SELECT task_id FROM removed)) AS seeds_removed,
       COUNT(*) FILTER (WHERE origin = 'generated' AND state = 'done' AND is_classification) AS classification_tasks,
+      (SELECT COUNT(*) FROM removed_rows WHERE task_id NOT IN (SELECT task_id FROM removed)) AS removed_rows,
       (SELECT COUNT(*) FROM corrected) AS corrected,
       (SELECT COUNT(*) FROM instances WHERE request_id IS NOT NULL) AS instances,
       (SELECT COUNT(*) FROM samples) AS samples,

@@ -6,7 +6,7 @@ import itertools
 import json
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -172,6 +172,9 @@ def calibrate(pool: Path, labels: Path, precision: float) -> Calibration:
     """
     every = read_labels(labels)
     read = [*{label.key: label for label in every}.values()]
+    said: dict[str, dict[Hashable, bool]] = defaultdict(dict)
+    for label in every:
+        said[label.reader][label.key] = label.keep
     with snapshot(pool) as reader:
         judged = _judged_instances(reader)
         if not judged:
@@ -201,15 +204,12 @@ def calibrate(pool: Path, labels: Path, precision: float) -> Calibration:
         fitted_agreement=_agreement(pairs, fitted),
         is_reached=is_reached,
         is_flat=len({tuple(sorted(scores.items())) for scores, _ in pairs}) == 1,
-        between_people=between_people(every),
+        between_people=between_people(said),
     )
 
 
-def between_people(labels: Iterable[Label]) -> dict[tuple[str, str], Agreement]:
-    """How each two people agree on the instances that both have labelled, by their names."""
-    said: dict[str, dict[Key, bool]] = defaultdict(dict)
-    for label in labels:
-        said[label.reader][label.key] = label.keep
+def between_people(said: Mapping[str, Mapping[Hashable, bool]]) -> dict[tuple[str, str], Agreement]:
+    """How each two people agree on what both have labelled, by their names; `said` has what each keeps."""
     found = {}
     for one, other in itertools.combinations(sorted(said), 2):
         if both := said[one].keys() & said[other].keys():

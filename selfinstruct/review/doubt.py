@@ -17,6 +17,10 @@ _USUAL, _EXTREME = 2.5, 6.0
 """Deviations of a length: up to the first one it is no outlier, from the second on it could not be a worse one."""
 
 
+_SHORT = 100
+"""The most characters of a short definite answer; a longer text that comes to one may be unusually long."""
+
+
 @dataclass(frozen=True, slots=True)
 class Lengths:
     """How long outputs are: the middle of the logarithms of their lengths, and how far most of them lie from it."""
@@ -69,7 +73,9 @@ def doubt(row: Row, lengths: Lengths, *, with_verdict: bool) -> Doubt:
 
 
 def _is_short(row: Row) -> bool:
-    return row.is_classification or is_definite(Task(row.task_id, row.instruction, row.is_classification), row.output)
+    if row.is_classification or len(row.output) > _SHORT:
+        return row.is_classification
+    return is_definite(Task(row.task_id, row.instruction, row.is_classification), row.output)
 
 
 def _log(row: Row) -> float:

@@ -6,7 +6,8 @@ import contextlib
 import json
 import os
 import threading
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Hashable, Iterator
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -92,6 +93,17 @@ class Labels:
                 os.fsync(file.fileno())
         except OSError as error:
             raise PoolError(f"{path}: cannot be written ({error.strerror})") from error
+
+
+def kept_by_reader(folder: Path) -> dict[str, dict[Hashable, bool]]:
+    """What each reader of a pool keeps, by name and row."""
+    found: dict[str, dict[Hashable, bool]] = defaultdict(dict)
+    for place, line in _lines(folder / LABELS):
+        mine = found[str(line.get("by", ""))]
+        mine.pop(place, None)
+        if line.get("label") in {"keep", "remove"}:
+            mine[place] = line["label"] == "keep"
+    return found
 
 
 def _lines(path: Path) -> Iterator[tuple[RowPlace, dict[str, Any]]]:

@@ -17,8 +17,9 @@ from selfinstruct.pool.edits import Selection, change, correct, prefer
 from selfinstruct.pool.journal import now
 from selfinstruct.pool.reader import Reader, snapshot
 from selfinstruct.pool.records import Row, StoredSample, StoredTask
+from selfinstruct.review.calibration import between_people
 from selfinstruct.review.doubt import Lengths, doubt
-from selfinstruct.review.labels import Labels, RowPlace, Said
+from selfinstruct.review.labels import Labels, RowPlace, Said, kept_by_reader
 from selfinstruct.similarity.common import mark_common
 from selfinstruct.types import QUESTIONS
 
@@ -132,9 +133,17 @@ class Session:
         return {place: index for index, place in enumerate(self.rows)}
 
     def about(self) -> dict[str, Any]:
-        """What the page says of all rows: who reads, and the sources there are."""
+        """What the page says of all rows: who reads, how far others agree with him, and the sources there are."""
         with snapshot(self.folder) as pool:
-            return {"reader": self.labels.reader, "sources": sorted(set(pool.source_names().values()))}
+            sources = sorted(set(pool.source_names().values()))
+        me = self.labels.reader
+        agreement = [
+            {"other": name, "labels": found.total, "kappa": found.kappa}
+            for two, found in between_people(kept_by_reader(self.folder)).items()
+            for name in two
+            if me in two and name != me
+        ]
+        return {"reader": me, "sources": sources, "agreement": agreement}
 
     def row(self, index: int) -> dict[str, Any] | None:
         """The row at this index, for the page; None if there is none."""
@@ -333,7 +342,7 @@ def _about(pool: Reader, place: RowPlace, *, is_open: bool) -> dict[str, Any]:
         "others": [
             {"number": one.number, "output": one.output, "is_better": one.is_preferred} for one in _to_rank(row)
         ],
-        "shown": [_shown(_task(pool, one, as_accepted=True)) for one in json.loads(row.parents)],
+        "shown": [_shown(one) for one in map(pool.task, json.loads(row.parents)) if one],  # a replay may miss some
         "nearest": _nearest(pool, task),
         "verdict": said and {
             "outcome": said.outcome,
@@ -363,8 +372,8 @@ def _shown(task: StoredTask) -> dict[str, Any]:
 def _nearest(pool: Reader, task: StoredTask) -> dict[str, Any] | None:
     """The nearest task, with the words that both have in common between ‹ and ›."""
     settings = pool.settings(task.round)
-    if task.nearest_task is None or task.nearest_score is None or settings is None:
+    other = pool.task(task.nearest_task) if task.nearest_task else None
+    if other is None or task.nearest_score is None or settings is None:
         return None
-    other = _task(pool, task.nearest_task, as_accepted=True)
     _, marked = mark_common(task.instruction, other.instruction, settings.filters.tokenizer)
     return {**_shown(other), "marked": marked, "score": round(task.nearest_score, 4)}

@@ -304,7 +304,12 @@ def test_everyone_can_use_it(
     assert phone.is_visible("[name=reason]")
     assert serious_faults(phone) == []
     assert phone.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    phone.tap("#more")
+    assert not phone.is_visible("[name=source]"), "there is one source"
+    phone.tap("#edit")
+    phone.locator("#new-output").fill("By thumb.")
+    assert not phone.is_visible("#edit")
+    phone.tap("#save")
+    says(phone, "state", "^edited; marked$")
     phone.tap("#next")
     at(phone, 2)
     keep_screenshot(phone, f"review_phone_{scheme}")

@@ -216,6 +216,7 @@ async function undo() {
 function edit() {
   if (row.removed !== null) throw new Error("it is removed; keep it, then edit it");
   editing = true;
+  if ($("more").getAttribute("aria-expanded") === "true") more(); // on a phone it would cover the text
   for (const name of ["input", "output"]) $(`new-${name}`).value = row[name];
   drawEditing();
   $("new-output").focus();
@@ -315,11 +316,15 @@ wanted.addEventListener("change", async (event) => {
 });
 
 void run(async () => {
-  const { reader, sources } = await ask("/api/about");
+  const { reader, sources, agreement } = await ask("/api/about");
+  $("agreement").textContent = agreement
+    .map(({ other, labels, kappa }) =>
+      `kappa with ${other || "somebody unnamed"}: ${kappa === null ? "not defined" : kappa.toFixed(2)} (${labels} rows)`)
+    .join("; ");
   $("reader").textContent = reader && `as ${reader}`;
   $("l-source").hidden = sources.length < 2;
   wanted.source.append(...sources.map((name) => new Option(name, name)));
   const place = new URLSearchParams(location.hash.slice(1));
   for (const [name, value] of place) if (wanted.elements.namedItem(name)) wanted.elements.namedItem(name).value = value;
-  await load(Number(place.get("row") ?? 1) - 1);
+  await load(Number(place.get("row") ?? 0) - 1);
 });
