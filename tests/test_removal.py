@@ -170,7 +170,11 @@ def test_a_row_is_removed_without_its_siblings_and_the_last_one_takes_the_task(
 ) -> None:
     before, everything = exported(pool), exported_rows(pool)
     task, count = with_several_rows(pool)
+    with snapshot(pool) as opened:
+        until = opened.position()
     assert remove(pool, f"{task[:9]}/1") == 0
+    with snapshot(pool, until) as then:  # as a version has it
+        assert [row.id for row in then.rows()] == everything
     assert "1 row removed by event 1" in capsys.readouterr().out
     assert exported_rows(pool) == [one for one in everything if one != f"{task}/1"]
     assert removed(pool) == set()

@@ -326,7 +326,16 @@ def test_texts_that_mean_harm_are_shown_as_they_are_and_do_nothing(
     with closing(sqlite3.connect(pool / "pool.db")) as connection:
         hostile = "\n".join(HOSTILE).replace("\0", "\ufffd")
         connection.execute("UPDATE tasks SET instruction = instruction || ?", [hostile])
-        connection.execute("UPDATE instances SET input = ?, output = ?", [hostile, hostile])
+        turns = json.dumps([{"user": hostile, "assistant": hostile, "kind": "", "score": None}])
+        connection.execute(
+            "UPDATE instances SET input = ?, output = ?, turns = ?, ended = ?", [hostile] * 2 + [turns, hostile]
+        )
+        connection.execute("UPDATE requests SET source_name = ? WHERE round > 0 AND task_id IS NULL", [hostile])
+        connection.execute(
+            "INSERT INTO samples SELECT task_id, position, source, request_id, request_position, request_id, "
+            "request_position, ? || 'other', 'sample', NULL, 1 FROM instances WHERE request_id IS NOT NULL",
+            [hostile],
+        )
         connection.execute(
             "INSERT INTO verdicts SELECT i.source, i.request_id, i.request_position, i.task_id, 'r', 'passed', "
             "5, ?1, 4, ?1, 3, ?1 FROM instances i JOIN tasks t ON t.id = i.task_id WHERE t.origin = 'generated'",
@@ -340,9 +349,21 @@ def test_texts_that_mean_harm_are_shown_as_they_are_and_do_nothing(
         at(page, 1)
         assert page.text_content("#input") == page.text_content("#output") == hostile
         assert (page.text_content("#instruction") or "").endswith(hostile)
-        assert hostile in (page.text_content("#verdict") or "")
+        for part in ("#verdict", "#turns", "#ended", "#others"):
+            assert hostile in (page.text_content(part) or ""), part
+        page.keyboard.press("e")
+        page.locator("#new-output").fill(f"{hostile} edited")
+        page.locator("#new-output").press("Control+Enter")
+        says(page, "state", "edited")
+        assert hostile in (page.text_content("#was") or "")
         assert page.locator("h1").count() == 1
         assert page.locator("iframe, img, main script").count() == 0
+        page.locator("[name=text]").fill(hostile)
+        page.keyboard.press("Enter")
+        says(page, "error", "^$")
+        at(page, 1)
+        page.reload()
+        at(page, 1)
         page.locator("#reason").fill(hostile)
         page.locator("h1").click()
         page.keyboard.press("r")
