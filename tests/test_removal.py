@@ -11,17 +11,23 @@ import time
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import strategies as st
 
 from selfinstruct.cli import commands as cli
 from selfinstruct.errors import ConfigError
 from selfinstruct.models.offline.server import OfflineServer
 from selfinstruct.pool.condition import matching
+from selfinstruct.pool.edits import Kind, Selection, change
 from selfinstruct.pool.reader import snapshot, status
 from selfinstruct.runner.rounds import Generated
 from tests.builders import exported, grow, jsonl, rows, seed_row
 from tests.processes import counted, generate, kills, running
 from tests.servers import GatedServer
+
+NOW = "2026-01-01T00:00:00.000Z"
 
 
 def run(*arguments: object) -> int:
@@ -207,6 +213,27 @@ def test_a_row_of_a_removed_task_comes_back_alone_and_an_event_puts_back_what_it
     assert run("restore", pool, "--event", 4) == 0
     assert exported(pool) == before
     assert remove(pool, f"{task}/99") == 2
+
+
+OPERATIONS = st.lists(
+    st.tuples(st.sampled_from(["remove", "restore"]), st.integers(0, 3), st.sampled_from([None, 0, 1])), max_size=12
+)
+
+
+@hypothesis.settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(operations=OPERATIONS)
+def test_the_last_event_that_took_a_row_decides(pool: Path, operations: list[tuple[Kind, int, int | None]]) -> None:
+    change(pool, "restore", Selection(everything=True), "", NOW)
+    everything = exported_rows(pool)
+    tasks = sorted({one.split("/")[0] for one in everything if one.endswith("/1")})[:4]
+    wanted = dict.fromkeys(everything, "restore")
+    for kind, place, number in operations:
+        name = tasks[place] if number is None else f"{tasks[place]}/{number}"
+        change(pool, kind, Selection((name,)), "x", NOW)
+        wanted |= dict.fromkeys((one for one in everything if one == name or one.split("/")[0] == name), kind)
+    assert exported_rows(pool) == [one for one in everything if wanted[one] == "restore"]
+    left = {one.split("/")[0] for one, kind in wanted.items() if kind == "restore"}
+    assert removed(pool) == {one.split("/")[0] for one in everything} - left
 
 
 # --- descendants ----------------------------------------------------------------------------------------------------
