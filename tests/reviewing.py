@@ -10,17 +10,18 @@ from pathlib import Path
 import httpx
 import uvicorn
 
+from selfinstruct.review.labels import Labels
 from selfinstruct.review.page_server import configuration, listen, review_app
-from selfinstruct.review.session import Labels, Session, places
+from selfinstruct.review.session import Session, places
 
 
 @contextmanager
-def reviewing(pool: Path, *, blind: bool = False) -> Iterator[str]:
+def reviewing(pool: Path, *, blind: bool = False, reader: str = "") -> Iterator[str]:
     """The address at which the rows of a pool are reviewed, as `review` would print it."""
     token = "a-token-that-is-long-enough"
     with listen(0) as opened:
         port = opened.getsockname()[1]
-        app = review_app(Session(pool, places(pool), Labels(pool), blind), token, port)
+        app = review_app(Session(pool, places(pool), Labels(pool, reader), blind), token, port)
         server = uvicorn.Server(configuration(app))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [opened]})
         thread.start()
@@ -32,9 +33,9 @@ def reviewing(pool: Path, *, blind: bool = False) -> Iterator[str]:
 
 
 @contextmanager
-def client_of(pool: Path, *, blind: bool = False) -> Iterator[httpx.Client]:
+def client_of(pool: Path, *, blind: bool = False, reader: str = "") -> Iterator[httpx.Client]:
     """A client that asks as the page does: with the token and the page's origin."""
-    with reviewing(pool, blind=blind) as address:
+    with reviewing(pool, blind=blind, reader=reader) as address:
         base, token = address.split("/?token=")
         with httpx.Client(base_url=base, headers={"X-Token": token, "Origin": base}, timeout=20) as opened:
             yield opened

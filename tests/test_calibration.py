@@ -199,6 +199,27 @@ def test_labels_are_read_in_each_form_and_the_last_one_counts(tmp_path: Path) ->
     ]
 
 
+def test_people_are_compared_on_what_both_have_labelled(
+    tmp_path: Path, pool: Path, scored: Scored, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ana = [{**one, "by": "Ana"} for one in labelled(scored)[:60]]
+    bo = [{**one, "by": "Bo", "label": "remove" if place % 10 == 0 else one["label"]} for place, one in enumerate(ana)]
+    taken_back = [{**bo[1], "label": None}]
+    path = jsonl(tmp_path / "l.jsonl", [*ana, *bo, *taken_back])
+    both = [(one["label"] == "keep", other["label"] == "keep") for one, other in zip(ana, bo, strict=True)]
+    del both[1]
+    wanted = Agreement(*(both.count(pair) for pair in product((True, False), repeat=2)))
+    found = calibrate(pool, path, 0.9)
+    assert found.between_people == {("Ana", "Bo"): wanted}
+    assert found.labels == 60, "the last one of each instance"
+    (shown,) = found.figures()["between_people"]
+    assert (shown["people"], shown["labels"], shown["kappa"]) == (["Ana", "Bo"], 59, round(wanted.kappa or 0, 4))
+    assert cli.run(["judge", str(pool), "--calibrate", str(path)]) == 0
+    assert f"Ana and Bo: accuracy {wanted.accuracy:.3f}, kappa {wanted.kappa:.3f}" in " ".join(
+        capsys.readouterr().out.split()
+    )
+
+
 @pytest.mark.parametrize(
     ("line", "fault"),
     [
@@ -207,6 +228,7 @@ def test_labels_are_read_in_each_form_and_the_last_one_counts(tmp_path: Path) ->
         ('{"instance": 0, "label": "keep"}', '"task_id" is null'),
         ('{"task_id": "t", "instance": -1, "label": "keep"}', '"instance" is -1'),
         ('{"task_id": "t", "instance": true, "label": "keep"}', '"instance" is true'),
+        ('{"task_id": "t", "label": "keep", "by": 5}', '"by" is 5'),
         ('{"task_id": "t", "label": "maybe"}', '"label" is "maybe"; give "keep" or "remove"'),
         ('{"task_id": "t"}', '"label" is null'),
         ('{"task_id": "t", "label": "remove", "question": "tone"}', '"question" is "tone"; give valid, input, output'),

@@ -91,12 +91,12 @@ EXPECTED["mlx"] = EXPECTED["messages"]
 TABLE = [
     {"task_id": "t1", "instance": 0, "origin": "generated", "round": 1, "parents": ["s0", "s1"], "model": "big",
      "output_model": "small", "recipe": "chat", "nearest_score": 0.1235, "is_classification": True,
-     "weak_share": 0.3333, "strong_share": None, "drawn": "", "turns": [],
+     "weak_share": 0.3333, "strong_share": None, "drawn": "", "turns": [], "is_edited": False,
      "topic": "art", "source": "tickets", "system": "", "valid_score": 5, "input_score": 4, "output_score": 3,
      "instruction": "Name a colour.", "input": "", "output": "Red."},
     {"task_id": "s0", "instance": 0, "origin": "seed", "round": None, "parents": [], "model": None,
      "output_model": None, "recipe": None, "nearest_score": None, "is_classification": False,
-     "weak_share": None, "strong_share": None, "drawn": "", "turns": [],
+     "weak_share": None, "strong_share": None, "drawn": "", "turns": [], "is_edited": False,
      "topic": None, "source": None, "system": "", "valid_score": None, "input_score": None, "output_score": None,
      "instruction": "Add the numbers.", "input": "1, 2", "output": "3"},
 ]  # fmt: skip

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import selfinstruct
 from selfinstruct.cli import commands as cli
 from selfinstruct.errors import ConfigError
-from selfinstruct.exports.formats import FORMATS, Wording
+from selfinstruct.exports.formats import FORMATS, Unfit, Wording
 from selfinstruct.exports.more_forms import MORE_FORMS, Answers, pass_rate, rejected, right
 from selfinstruct.exports.splits import split_of
 from selfinstruct.exports.writing import Options, export, options_of
@@ -110,6 +110,18 @@ def test_the_surest_evidence_comes_first_and_each_text_once() -> None:
     ]  # fmt: skip
     assert texts(row(*several)) == ["d", "c", "b", "e", "a"]
     assert texts(row(*several), min_margin=2) == ["c", "b", "e", "a"]
+
+
+def test_what_a_person_said_comes_before_scores_and_votes() -> None:
+    several = row(
+        sample("a", "sample", margin=3), sample("b", "sample", margin=1)._replace(is_preferred=False),
+        sample("c", "sample", margin=2)._replace(is_preferred=True), sample("d", "weak", is_right=False),
+    )  # fmt: skip
+    lines = MORE_FORMS["preference-plain"](Wording(), Answers(pairs_per_row=9))(several)
+    assert not isinstance(lines, Unfit)
+    assert [(one["chosen"], one["rejected"], one["rule"]) for one in lines] == [
+        ("c", "best", "person"), ("best", "b", "person"), ("best", "a", "sample"), ("best", "d", "weak"),
+    ]  # fmt: skip
 
 
 def test_of_answers_with_scores_the_one_is_rejected_that_is_nearest_to_where_it_shall_be() -> None:

@@ -31,7 +31,8 @@ from selfinstruct.python import frames
 from selfinstruct.python.functions import kept
 from selfinstruct.python.keywords import KEYWORDS, TABLES, read
 from selfinstruct.report.tables import TaskSummary, task_rows
-from selfinstruct.review.session import Decision, Labels, Session, places
+from selfinstruct.review.labels import Labels
+from selfinstruct.review.session import Decision, Session, places
 from selfinstruct.types import Instance
 from tests.builders import ROOT, exported, grow, rows
 from tests.pools import SMALL_SEEDS, Asked, Proposed, small_pool, task_of, write_pool

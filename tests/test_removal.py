@@ -11,17 +11,23 @@ import time
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import strategies as st
 
 from selfinstruct.cli import commands as cli
 from selfinstruct.errors import ConfigError
 from selfinstruct.models.offline.server import OfflineServer
 from selfinstruct.pool.condition import matching
+from selfinstruct.pool.edits import Kind, Selection, change
 from selfinstruct.pool.reader import snapshot, status
 from selfinstruct.runner.rounds import Generated
 from tests.builders import exported, grow, jsonl, rows, seed_row
 from tests.processes import counted, generate, kills, running
 from tests.servers import GatedServer
+
+NOW = "2026-01-01T00:00:00.000Z"
 
 
 def run(*arguments: object) -> int:
@@ -145,6 +151,89 @@ def test_only_what_an_event_took_is_put_back_by_its_number(pool: Path, capsys: p
     assert run("restore", pool, "--where", f"id = '{tasks[4]}'") == 0
     assert removed(pool) == {tasks[3], tasks[5]}
     assert run("restore", pool, "--event", 9) == 2
+
+
+# --- one row of several ---------------------------------------------------------------------------------------------
+
+
+def with_several_rows(pool: Path) -> tuple[str, int]:
+    """A task that has several rows, and how many."""
+    sql = (
+        "SELECT t.id, COUNT(*) FROM tasks t JOIN instances i ON i.task_id = t.id WHERE t.origin = 'generated' "
+        "GROUP BY t.id HAVING COUNT(*) > 1"
+    )
+    task, count = rows(pool, sql)[0]
+    return str(task), int(count)
+
+
+def exported_rows(pool: Path) -> list[str]:
+    with snapshot(pool) as opened:
+        return [row.id for row in opened.rows()]
+
+
+def test_a_row_is_removed_without_its_siblings_and_the_last_one_takes_the_task(
+    pool: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before, everything = exported(pool), exported_rows(pool)
+    task, count = with_several_rows(pool)
+    with snapshot(pool) as opened:
+        until = opened.position()
+    assert remove(pool, f"{task[:9]}/1") == 0
+    with snapshot(pool, until) as then:  # as a version has it
+        assert [row.id for row in then.rows()] == everything
+    assert "1 row removed by event 1" in capsys.readouterr().out
+    assert exported_rows(pool) == [one for one in everything if one != f"{task}/1"]
+    assert removed(pool) == set()
+    assert (status(pool)["removed"], status(pool)["removed_rows"]) == (0, 1)
+    assert remove(pool, f"{task}/1") == 0
+    assert "nothing to be removed" in capsys.readouterr().out
+    with snapshot(pool) as opened:
+        assert len(opened.some_rows(10**6)) == len(everything) - 1
+    assert run("explain", pool, task) == 0
+    assert f"event 1, of {task}/1 alone" in capsys.readouterr().out
+    assert remove(pool, *(f"{task}/{number}" for number in range(count))) == 0
+    assert removed(pool) == {task}
+    assert run("restore", pool, f"{task}/0") == 0
+    assert removed(pool) == set()
+    assert exported_rows(pool) == [one for one in everything if not one.startswith(task) or one == f"{task}/0"]
+    assert run("edit", pool, f"{task}/1", "--output", "Else.") == 2
+    assert run("restore", pool, "--all") == 0
+    assert exported(pool) == before
+
+
+def test_a_row_of_a_removed_task_comes_back_alone_and_an_event_puts_back_what_it_took(pool: Path) -> None:
+    before = exported(pool)
+    task, _ = with_several_rows(pool)
+    assert remove(pool, task) == 0
+    assert run("restore", pool, f"{task}/1") == 0
+    assert [one for one in exported_rows(pool) if one.startswith(task)] == [f"{task}/1"]
+    assert run("restore", pool, "--event", 1) == 0
+    assert exported(pool) == before
+    assert remove(pool, f"{task}/0", task) == 0  # the task, as it is named too
+    assert run("restore", pool, "--event", 4) == 0
+    assert exported(pool) == before
+    assert remove(pool, f"{task}/99") == 2
+
+
+OPERATIONS = st.lists(
+    st.tuples(st.sampled_from(["remove", "restore"]), st.integers(0, 3), st.sampled_from([None, 0, 1])), max_size=12
+)
+
+
+@hypothesis.settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(operations=OPERATIONS)
+def test_the_last_event_that_took_a_row_decides(pool: Path, operations: list[tuple[Kind, int, int | None]]) -> None:
+    change(pool, "restore", Selection(everything=True), "", NOW)
+    everything = exported_rows(pool)
+    tasks = sorted({one.split("/")[0] for one in everything if one.endswith("/1")})[:4]
+    wanted = dict.fromkeys(everything, "restore")
+    for kind, place, number in operations:
+        name = tasks[place] if number is None else f"{tasks[place]}/{number}"
+        change(pool, kind, Selection((name,)), "x", NOW)
+        wanted |= dict.fromkeys((one for one in everything if one == name or one.split("/")[0] == name), kind)
+    assert exported_rows(pool) == [one for one in everything if wanted[one] == "restore"]
+    left = {one.split("/")[0] for one, kind in wanted.items() if kind == "restore"}
+    assert removed(pool) == {one.split("/")[0] for one in everything} - left
 
 
 # --- descendants ----------------------------------------------------------------------------------------------------

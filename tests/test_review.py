@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import json
+import os
 import shutil
 import signal
 import socket
@@ -21,9 +23,16 @@ import httpx
 import pytest
 
 from selfinstruct.cli import commands as cli
+from selfinstruct.exports.writing import export
+from selfinstruct.models.offline.server import OfflineServer
+from selfinstruct.pool.reader import snapshot
+from selfinstruct.pool.records import StoredSample
 from selfinstruct.review import page_server as server
+from selfinstruct.review.doubt import Lengths, doubt
+from selfinstruct.review.labels import Labels, RowPlace, Said
 from selfinstruct.review.page_server import HEADERS
-from selfinstruct.review.session import Labels, RowPlace, places
+from selfinstruct.review.session import places
+from selfinstruct.types import Instance, JudgeVerdict
 from tests.builders import ROOT, exported, grow, rows
 from tests.reviewing import client_of
 
@@ -69,7 +78,8 @@ def test_only_whoever_has_the_token_and_asks_from_the_page_gets_anything(client:
         client.get("/api/rows/0", headers={"X-Token": ""}),
         client.get("/api/rows/0", headers={"X-Token": token[:-1]}),
         client.get("/api/rows/0", headers={"X-Token": "é".encode("latin-1")}),
-        client.get("/api/find?start=0&show=all", headers={"X-Token": "x"}),
+        client.get("/api/list?show=all", headers={"X-Token": "x"}),
+        client.get("/api/about", headers={"X-Token": "x"}),
         client.get("/api/rows/0", headers={"Host": "evil.example"}),
         client.get(f"/?token={token}", headers={"Host": f"evil.example:{port}"}),
         client.get("/api/rows/0", headers={"Origin": "http://evil.example"}),
@@ -78,6 +88,9 @@ def test_only_whoever_has_the_token_and_asks_from_the_page_gets_anything(client:
         client.post("/api/decisions", json=said, headers={"X-Token": "x"}),
         client.post("/api/decisions", json=said, headers={"Origin": "http://evil.example"}),
         client.post(f"/api/decisions?token={token}", json=said, headers={"X-Token": ""}),
+        client.post("/api/edits", json={**said, "output": "x"}, headers={"X-Token": "x"}),
+        client.post("/api/rankings", json={**said, "sample": 0, "is_better": True}, headers={"X-Token": "x"}),
+        client.post("/api/undo", headers={"X-Token": "x"}),
     ]
     del client.headers["Origin"]
     refused.append(client.post("/api/decisions", json=said))
@@ -151,7 +164,7 @@ CHUNK = b"4000\r\n" + b" " * 0x4000 + b"\r\n"
         ("Content-Length: 20\r\nExpect: 100-continue\r\n", b"", "wrong", 403),
         ("Content-Length: 1000000000\r\n", b"{", None, 413),
         (f"Content-Length: {'9' * 18}\r\n", b"{", None, 413),
-        ("Transfer-Encoding: chunked\r\n", CHUNK * 5, None, 413),
+        ("Transfer-Encoding: chunked\r\n", CHUNK * (server.LONGEST_BODY // 0x4000 + 1), None, 413),
         (f"X-More: {'a' * 200_000}\r\n", b"", None, 400),
     ],
 )
@@ -176,7 +189,7 @@ def test_a_body_that_comes_in_pieces_is_read(client: httpx.Client, pool: Path) -
     answer = client.post(
         "/api/decisions", content=iter([said[:9], said[9:]]), headers={"Content-Type": "application/json"}
     )
-    assert answer.json() == {"noted": True, "stays_out": False}
+    assert answer.json() == {"noted": True}
     assert len(labels(pool)) == 1
 
 
@@ -201,6 +214,15 @@ def test_a_row_comes_with_its_lineage_and_its_nearest_neighbour(client: httpx.Cl
         assert (row["removed"], row["label"], row["marked"], row["verdict"]) == (None, None, False, None)
     assert client.get(f"/api/rows/{len(found)}").status_code == 404
     assert client.get("/api/rows/-1").status_code == 404
+
+
+def test_a_row_is_shown_though_a_task_that_was_shown_for_it_is_not_in_the_pool(
+    client: httpx.Client, pool: Path
+) -> None:
+    with contextlib.closing(sqlite3.connect(pool / "pool.db")) as connection:  # as a replay may leave it
+        connection.execute("UPDATE tasks SET parents = json_insert(parents, '$[#]', 'gone')")
+        connection.commit()
+    assert len(client.get("/api/rows/0").json()["shown"]) == 8
 
 
 def test_a_verdict_is_shown_and_to_a_blind_reader_only_after_the_label(pool: Path) -> None:
@@ -228,7 +250,7 @@ def test_removing_and_keeping_are_events_and_labels_that_the_judge_can_read(clie
     row = client.get("/api/rows/3").json()
     assert decide(client, row, "remove", reason="wrong sum", question="output").status_code == 200
     assert rows(pool, "SELECT kind, reason FROM events") == [("remove", "wrong sum")]
-    assert rows(pool, "SELECT task_id FROM removed") == [(row["task_id"],)]
+    assert rows(pool, "SELECT task_id, position FROM removed_rows") == [(row["task_id"], row["instance"])]
     again = client.get("/api/rows/3").json()
     assert (again["label"], again["removed"], again["labelled"]) == ("remove", "wrong sum", 1)
     assert exported(pool) != before
@@ -254,38 +276,276 @@ def test_removing_and_keeping_are_events_and_labels_that_the_judge_can_read(clie
     ]
 
 
-def test_a_task_stays_out_while_one_of_its_rows_is_to_go(client: httpx.Client, pool: Path) -> None:
-    before = exported(pool)
+def several_rows(client: httpx.Client, pool: Path) -> list[dict[str, Any]]:
+    """Two rows of one task."""
     shown = [client.get(f"/api/rows/{index}").json() for index in range(len(places(pool)))]
-    first, second = next((one, other) for one, other in pairwise(shown) if one["task_id"] == other["task_id"])
-    assert decide(client, first, "remove").json() == {"noted": True, "stays_out": False}
-    assert decide(client, second, "keep").json() == {"noted": True, "stays_out": True}
-    assert rows(pool, "SELECT task_id FROM removed") == [(first["task_id"],)]
-    assert [one["label"] for one in labels(pool)] == ["remove", "keep"]
-    assert decide(client, first, "keep").json() == {"noted": True, "stays_out": False}
+    return list(next(pair for pair in pairwise(shown) if pair[0]["task_id"] == pair[1]["task_id"]))
+
+
+def in_export(pool: Path) -> set[tuple[str, int]]:
+    with snapshot(pool) as opened:
+        return {(row.task_id, row.number) for row in opened.rows()}
+
+
+def test_a_row_goes_without_its_siblings_and_whatever_is_kept_is_exported(client: httpx.Client, pool: Path) -> None:
+    before = exported(pool)
+    first, second = several_rows(client, pool)
+    decide(client, first, "remove")
+    task = first["task_id"]
+    assert (task, 0) not in in_export(pool)
+    assert (task, 1) in in_export(pool)
+    assert rows(pool, "SELECT * FROM removed") == []
+    decide(client, first, "remove_task", question="valid")
+    assert not {place for place in in_export(pool) if place[0] == task}
+    decide(client, second, "keep")
+    assert client.get(f"/api/rows/{second['index']}").json()["removed"] is None
+    assert {place for place in in_export(pool) if place[0] == task} == {(task, 1)}
+    decide(client, first, "keep")
+    assert cli.run(["restore", str(pool), "--all"]) == 0
     assert exported(pool) == before
 
 
-def test_marks_are_kept_and_rows_are_found_by_what_was_said_of_them(client: httpx.Client, pool: Path) -> None:
-    def find(start: int, step: int, show: str) -> Any:
-        return client.get("/api/find", params={"start": start, "forward": step > 0, "show": show}).json()["index"]
+def test_everything_that_is_done_can_be_undone_step_by_step(client: httpx.Client, pool: Path) -> None:
+    first, second = several_rows(client, pool)
+    steps = [
+        lambda: decide(client, first, "remove", reason="bad", question="output"),
+        lambda: decide(client, second, "keep"),
+        lambda: client.post("/api/edits", json={**about(second), "output": "Written by hand.", "input": "New."}),
+        lambda: client.post("/api/edits", json={**about(second), "output": "Written again."}),
+        lambda: decide(client, second, "mark"),
+        lambda: decide(client, second, "remove_task", question="valid"),
+        lambda: decide(client, first, "keep"),
+    ]
 
+    def state() -> tuple[Any, ...]:
+        shown = [client.get(f"/api/rows/{one['index']}").json() for one in (first, second)]
+        return exported(pool), [{**row, "undo": 0} for row in shown]
+
+    before = []
+    for step in steps:
+        before.append(state())
+        assert step().status_code == 200
+    assert len({str(one) for one in before}) == len(steps)
+    for one in reversed(before):
+        assert client.post("/api/undo").json()["index"] in {first["index"], second["index"]}
+        assert state() == one
+    assert client.post("/api/undo").json() == {"index": None}
+    assert [one["label"] for one in labels(pool)][-2:] == [None, None]
+    assert Labels(pool).of(RowPlace(first["task_id"], 0)) is None
+
+
+def about(row: dict[str, Any]) -> dict[str, Any]:
+    return {"task_id": row["task_id"], "instance": row["instance"]}
+
+
+def test_a_row_edited_exported_published_and_restored_is_byte_for_byte_as_before(
+    client: httpx.Client, pool: Path
+) -> None:
+    def everything(name: str) -> dict[str, bytes]:
+        out = pool.parent / name
+        export(pool, ["all", "preference", "kto"], out)
+        return {path.name: path.read_bytes() for path in out.iterdir()}
+
+    before = everything("before")
+    row = client.get("/api/rows/4").json()
+    edit = {**about(row), "output": "Written by a person.", "reason": "it was wrong"}
+    assert client.post("/api/edits", json=edit).json() == {"noted": True}
+    assert rows(pool, "SELECT kind, reason FROM events") == [("correct", "it was wrong")]
+    shown = client.get("/api/rows/4").json()
+    assert (shown["output"], shown["was"]) == ("Written by a person.", {"output": row["output"]})
+    edited = everything("edited")
+    table = list(csv.DictReader(edited["dataset.csv"].decode().splitlines(keepends=True)))
+    written = next(one for one in table if (one["task_id"], one["instance"]) == (row["task_id"], str(row["instance"])))
+    assert (written["output"], written["is_edited"], written["output_model"]) == ("Written by a person.", "True", "")
+    assert sum(one["is_edited"] == "True" for one in table) == 1
+    assert json.loads(edited["manifest.json"])["figures"]["rows_edited"] == 1
+    assert "texts that people wrote" in edited["README.md"].decode()
+    (pair,) = [json.loads(line) for line in edited["preference.jsonl"].decode().splitlines()]
+    assert (pair["rejected"][0]["content"], pair["rule"]) == (row["output"], "correction")
+    assert cli.run(["publish", str(pool)]) == 0
+    published = {path: path.read_bytes() for path in (pool / "versions").rglob("*.jsonl")}
+    assert any(b"Written by a person." in text for text in published.values())
+    assert cli.run(["restore", str(pool), "--all", "--edits"]) == 0
+    assert everything("after") == before
+    assert {path: path.read_bytes() for path in published} == published
+    assert client.get("/api/rows/4").json() == {**row, "undo": 1}
+
+
+def test_an_edit_that_cannot_be_made_is_told_and_changes_nothing(client: httpx.Client, pool: Path) -> None:
+    row = client.get("/api/rows/4").json()
+    decide(client, row, "remove")
+    for texts, said in (({"output": "x"}, "removed"), ({"output": " "}, "empty"), ({}, "nothing to correct")):
+        answer = client.post("/api/edits", json={**about(row), **texts})
+        assert answer.status_code == 409
+        assert said in answer.json()["detail"]
+    assert client.post("/api/edits", json={"task_id": "t", "instance": 0, "output": "x"}).status_code == 404
+    assert client.post("/api/edits", json={**about(row), "instruction": "x"}).status_code == 422
+    assert rows(pool, "SELECT COUNT(*) FROM corrections") == [(0,)]
+    assert client.post("/api/undo").json()["index"] == 4  # only the removal was done
+    assert client.post("/api/undo").json()["index"] is None
+
+
+# --- which rows, in which order -------------------------------------------------------------------------------------
+
+
+def listed(client: httpx.Client, **wanted: Any) -> list[int]:
+    answer = client.get("/api/list", params=wanted)
+    assert answer.status_code == 200, answer.text
+    return list(answer.json()["rows"])
+
+
+def test_marks_are_kept_and_rows_are_found_by_what_was_said_of_them(client: httpx.Client, pool: Path) -> None:
     shown = [client.get(f"/api/rows/{index}").json() for index in range(6)]
     decide(client, shown[0], "keep")
     decide(client, shown[4], "mark")
     decide(client, shown[5], "mark")
     decide(client, shown[5], "unmark")
-    assert find(0, 1, "unlabelled") == 1
-    assert (find(0, 1, "marked"), find(5, 1, "marked"), find(9, -1, "marked")) == (4, None, 4)
-    assert find(0, 1, "removed") is None
-    decide(client, shown[2], "remove")
-    gone = find(0, 1, "removed")
-    assert gone is not None
-    assert shown[gone]["task_id"] == shown[2]["task_id"]
-    assert (find(-5, 1, "all"), find(10**9, -1, "all"), find(10**9, 1, "all")) == (0, len(places(pool)) - 1, None)
+    every = list(range(len(places(pool))))
+    assert listed(client) == listed(client, show="all") == every
+    assert listed(client, show="unlabelled") == every[1:]
+    assert listed(client, show="marked") == [4]
+    assert listed(client, show="removed") == []
+    decide(client, shown[2], "remove", reason="Wrong SUM")
+    assert listed(client, show="removed") == listed(client, reason="wrong sum") == [2]
+    client.post("/api/edits", json={**about(shown[3]), "output": "A person wrote Zebra."})
+    assert listed(client, show="edited") == listed(client, text="zebra") == [3]
+    piece = shown[1]["instruction"][3:40]
+    assert {1} <= set(listed(client, text=piece.upper())) < {*every}
+    assert listed(client, text=piece, show="marked") == []
     assert client.get("/api/rows/4").json()["marked"] is True
     assert Labels(pool).is_marked(RowPlace(shown[4]["task_id"], shown[4]["instance"]))
     assert not Labels(pool).is_marked(RowPlace(shown[5]["task_id"], shown[5]["instance"]))
+    assert client.get("/api/list", params={"order": "random"}).status_code == 422
+
+
+def judge(pool: Path, scores: dict[int, int]) -> None:
+    """Let the judge give 5 to all outputs but these, by the index of their row."""
+    with contextlib.closing(sqlite3.connect(pool / "pool.db")) as connection:
+        connection.execute(
+            "INSERT INTO verdicts SELECT i.source, i.request_id, i.request_position, i.task_id, 'r', 'passed', "
+            "5, 'clear', 5, 'fits', 5, 'Sound.' FROM instances i JOIN tasks t ON t.id = i.task_id "
+            "WHERE t.origin = 'generated'"
+        )
+        for index, score in scores.items():
+            place = places(pool)[index]
+            connection.execute(
+                "UPDATE verdicts SET output_score = ?, output_reason = 'Off by one.' FROM instances i "
+                "WHERE (i.task_id, i.position) = (?, ?) AND i.request_id = verdicts.request_id "
+                "AND i.request_position = verdicts.request_position",
+                (score, *place),
+            )
+        connection.commit()
+
+
+def test_the_most_doubtful_rows_come_first_with_the_reason(pool: Path) -> None:
+    judge(pool, {3: 2, 7: 1, 9: 4})
+    with client_of(pool) as client:
+        assert listed(client, score=2) == [3, 7]
+        assert listed(client, score=4, reason="off by ONE") == [3, 7, 9]
+        shown = [client.get(f"/api/rows/{index}").json() for index in range(10, 30)]
+        long = next(row for row in shown if not row["is_classification"])
+        client.post("/api/edits", json={**about(long), "output": "word " * 9000})
+        answer = client.get("/api/list", params={"order": "doubt"}).json()
+        assert answer["rows"][:2] == [7, 3]
+        assert answer["rows"].index(long["index"]) < answer["rows"].index(9)
+        why = dict(zip(answer["rows"], answer["why"], strict=True))
+        assert why[7] == "the judge's lowest score is 1 of 5"
+        assert "much longer than most: 45,000 characters" in why[long["index"]]
+        assert sorted(answer["rows"]) == list(range(len(places(pool))))
+    with client_of(pool, blind=True) as client:
+        assert listed(client, score=2) == listed(client, reason="off by") == []
+        assert "judge" not in str(client.get("/api/list", params={"order": "doubt"}).json()["why"])
+
+
+def test_doubt_counts_the_judge_other_answers_and_lengths(pool: Path) -> None:
+    with snapshot(pool) as opened:
+        every = list(opened.rows())
+    lengths = Lengths.of(every)
+    plain = next(row for row in every if not row.is_classification and 200 < len(row.output) < 400)
+    said = [("agreement", False), ("agreement", True), ("strong", False), ("weak", False), ("sample", None)]
+    votes = [StoredSample("x", step, is_right, None, None) for step, is_right in said]
+    disputed = doubt(plain._replace(samples=tuple(votes)), lengths, with_verdict=True)
+    assert (disputed.points, disputed.why) == (2 / 3, ("2 of 3 other answers disagree",))
+    assert doubt(plain, lengths, with_verdict=True).points == 0
+    short, label = (plain._replace(instance=Instance("", text)) for text in ("Well, it is hard to say.", "7"))
+    assert "shorter than most" in str(doubt(short, lengths, with_verdict=True).why)
+    assert doubt(label, lengths, with_verdict=True).points == 0, "a short definite answer says nothing by its length"
+    unread = plain._replace(verdict=JudgeVerdict("r", 0, 0, "t", "j", "judge_unreadable"))
+    assert doubt(unread, lengths, with_verdict=True).why == ("the judge could not be read",)
+    assert doubt(unread, lengths, with_verdict=False).points == 0
+
+
+# --- several readers ------------------------------------------------------------------------------------------------
+
+
+def test_each_reader_has_labels_and_marks_of_his_own(pool: Path) -> None:
+    with client_of(pool, reader="Ana") as ana, client_of(pool, reader="Bo", blind=True) as bo:
+        row = ana.get("/api/rows/1").json()
+        decide(ana, row, "remove", reason="bad")
+        decide(ana, row, "mark")
+        assert ana.get("/api/about").json()["reader"] == "Ana"
+        seen = bo.get("/api/rows/1").json()
+        assert (seen["label"], seen["marked"], seen["labelled"], seen["removed"]) == (None, False, 0, None)
+        assert listed(bo, show="removed") == []
+        decide(bo, seen, "keep")
+        assert ana.get("/api/rows/1").json()["label"] == "remove"
+        assert ana.get("/api/rows/1").json()["removed"] is None  # the last decision holds
+        for index in (2, 3):
+            for reader in (ana, bo):
+                decide(reader, reader.get(f"/api/rows/{index}").json(), "keep")
+        assert bo.get("/api/about").json()["agreement"] == [{"other": "Ana", "labels": 3, "kappa": 0.0}]
+        bo.post("/api/undo")
+        assert ana.get("/api/about").json()["agreement"][0]["labels"] == 2
+    assert [(one["by"], one["label"]) for one in labels(pool)][:2] == [("Ana", "remove"), ("Bo", "keep")]
+    assert Labels(pool).of(RowPlace(row["task_id"], row["instance"])) is None
+
+
+# --- which answer is better -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def sampled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pool with other answers to its questions, by a model that is often wrong."""
+    folder = tmp_path_factory.mktemp("sampled")
+    (folder / "c.toml").write_text('[recipe]\nsteps = ["default", "sample"]\n[sample]\nanswers = 4\n', encoding="utf-8")
+    with OfflineServer(quirk="wrong=50%") as of_model:
+        grow(folder / "p", target=20, base_url=[of_model.base_url], model="offline", config=folder / "c.toml")
+    return folder / "p"
+
+
+def test_what_a_person_found_better_is_the_preference_that_is_exported(sampled: Path, tmp_path: Path) -> None:
+    pool = Path(shutil.copytree(sampled, tmp_path / "pool"))
+
+    def pairs(name: str) -> list[dict[str, Any]]:
+        (path,) = export(pool, ["preference-plain"], tmp_path / name).paths
+        return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+
+    before, rows_before = pairs("before"), exported(pool)
+    with client_of(pool) as client:
+        first, second, *_ = listed(client, show="unranked")
+        said = {}
+        for index, is_better in ((first, True), (second, False)):
+            row = client.get(f"/api/rows/{index}").json()
+            other = row["others"][0]
+            texts = (other["output"], row["output"])
+            said[texts if is_better else texts[::-1]] = row["task_id"]
+            answer = client.post(
+                "/api/rankings", json={**about(row), "sample": other["number"], "is_better": is_better}
+            )
+            assert answer.json() == {"noted": True}
+            assert client.get(f"/api/rows/{index}").json()["others"][0]["is_better"] is is_better
+        by_person = {(one["chosen"], one["rejected"]) for one in pairs("ranked") if one["rule"] == "person"}
+        assert by_person == said.keys()
+        assert exported(pool) == rows_before, "the rows keep their outputs"
+        client.post("/api/undo")
+        assert sum(one["rule"] == "person" for one in pairs("undone")) == 1
+        assert client.post("/api/rankings", json={**about(row), "sample": 99, "is_better": True}).status_code == 409
+    assert cli.run(["explain", str(pool), row["task_id"]]) == 0
+    assert cli.run(["restore", str(pool), "--all", "--edits"]) == 0
+    assert pairs("after") == before
+
+
+# --- lines of files -------------------------------------------------------------------------------------------------
 
 
 def test_labels_of_earlier_sessions_are_known_and_foreign_lines_stay(pool: Path) -> None:
@@ -305,7 +565,7 @@ def test_labels_of_earlier_sessions_are_known_and_foreign_lines_stay(pool: Path)
 def test_labels_of_two_readers_at_once_are_whole_lines(pool: Path) -> None:
     said = Labels(pool)
     work = [
-        threading.Thread(target=lambda: [said.label(RowPlace(f"t{i}", 0), ("r", 0), "keep", None) for i in range(40)])
+        threading.Thread(target=lambda: [said.label(RowPlace(f"t{i}", 0), ("r", 0), Said("keep")) for i in range(40)])
         for _ in range(4)
     ]
     for one in work:
@@ -363,7 +623,7 @@ def test_a_port_that_is_in_use_is_one_clear_line(made: Path, capsys: pytest.Capt
 
 def test_the_command_prints_an_address_that_works_and_ends_by_ctrl_c(made: Path) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "selfinstruct", "review", str(made), "--sample", "3"], cwd=ROOT,
+        [sys.executable, "-m", "selfinstruct", "review", str(made), "--sample", "3", "--no-open"], cwd=ROOT,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert process.stdout is not None
@@ -381,3 +641,24 @@ def test_the_command_prints_an_address_that_works_and_ends_by_ctrl_c(made: Path)
     assert process.returncode == 0
     assert "3 rows; open this address" in err
     assert "Traceback" not in err
+
+
+def test_the_address_is_opened_by_the_browser_and_stands_in_no_command(made: Path, tmp_path: Path) -> None:
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" > {tmp_path}/opened\ncat "${{1#file://}}" > {tmp_path}/page\n')
+    browser.chmod(0o755)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "selfinstruct", "review", str(made), "--sample", "3"], cwd=ROOT,
+        env={**os.environ, "BROWSER": f"{browser} %s"}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    address = process.stdout.readline().strip()
+    try:
+        assert httpx.get(address, timeout=30).status_code == 200
+        assert address in (tmp_path / "page").read_text()
+        opened = Path((tmp_path / "opened").read_text().strip().removeprefix("file://"))
+        assert address.split("=")[1] not in str(opened)
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+    assert not opened.exists()

@@ -289,7 +289,9 @@ def explain(
     show_explanations(folder, about[0])
 
 
-IdsArgument = Annotated[list[str] | None, typer.Argument(help="Tasks by id, or its beginning.", metavar="ID")]
+IdsArgument = Annotated[
+    list[str] | None, typer.Argument(help="Tasks by id, or its beginning; or rows as TASK/INSTANCE.", metavar="ID")
+]
 WhereOption = Annotated[
     str | None,
     typer.Option(
@@ -372,14 +374,16 @@ def review(
     where: WhereOption = None,
     sample: Annotated[int | None, typer.Option(help="So many rows, as if drawn at random.", min=1)] = None,
     blind: Annotated[
-        bool, typer.Option("--blind", help="Show what the judge said of a row only once it has a label.")
+        bool, typer.Option("--blind", help="Show what the judge and others said of a row only once you labelled it.")
     ] = False,
+    reader: Annotated[str, typer.Option("--as", help="Your name, where several people label.", metavar="NAME")] = "",
+    no_open: Annotated[bool, typer.Option("--no-open", help="Only print the address; open no browser.")] = False,
     port: Annotated[int, typer.Option(help="Port on loopback; 0 takes a free one.", min=0, max=65535)] = 0,
 ) -> None:
-    """Read rows one by one in a browser, and keep, remove or mark them by keyboard, until Ctrl-C."""
+    """Read rows one by one in a browser, and keep, remove, edit or compare them by keyboard, until Ctrl-C."""
     from selfinstruct.cli.curation import review_rows
 
-    review_rows(this_pool(pool, pool_option), where, sample, port, blind=blind)
+    review_rows(this_pool(pool, pool_option), where, sample, port, reader, blind=blind, opens=not no_open)
 
 
 def _formats() -> list[str]:

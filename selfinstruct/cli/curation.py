@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+import os
+import sys
+import tempfile
+import webbrowser
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from rich.text import Text
@@ -36,9 +40,11 @@ def change_tasks(
     ) if number]  # fmt: skip
     among = f", {' and '.join(kinds)} among them" if kinds else ""
     start = f"would be {verb}" if done.event is None else f"{verb} by event {done.event}"
-    OUT.print(Text(f"{counted(len(done.tasks), 'task')} {start}{among}"))
+    rows = sum(task.row is not None for task in done.tasks)
+    what = " and ".join(counted(n, name) for n, name in ((len(done.tasks) - rows, "task"), (rows, "row")) if n)
+    OUT.print(Text(f"{what} {start}{among}"))
     for task in done.tasks[:SHOWN]:
-        OUT.print(Text(f"  {task.id}  {short(task.instruction, 90)}"))
+        OUT.print(Text(f"  {task.name}  {short(task.instruction, 90)}"))
     if len(done.tasks) > SHOWN:
         OUT.print(Text(f"  and {len(done.tasks) - SHOWN:,} more"))
     if done.event is None:
@@ -58,8 +64,10 @@ def edit_row(pool: Path, row: str, texts: Mapping[str, str], reason: str) -> Non
     say(f"`export {pool}` writes the training data again, `restore --edits` takes it back")
 
 
-def review_rows(pool: Path, where: str | None, sample: int | None, port: int, *, blind: bool) -> None:
-    """Serve the page on which rows are reviewed, until Ctrl-C."""
+def review_rows(
+    pool: Path, where: str | None, sample: int | None, port: int, reader: str, *, blind: bool, opens: bool
+) -> None:
+    """Serve the page on which rows are reviewed, until Ctrl-C; `opens` also opens it where there is a browser."""
     from selfinstruct.review.page_server import serve  # noqa: PLC0415
     from selfinstruct.review.session import places  # noqa: PLC0415
 
@@ -67,5 +75,22 @@ def review_rows(pool: Path, where: str | None, sample: int | None, port: int, *,
     if not rows:
         raise ConfigError(f"{pool}: there is no row to review" + (" for which --where holds" if where else ""))
     say(f"{counted(len(rows), 'row')}; open this address in a browser on this machine, Ctrl-C ends")
-    with contextlib.suppress(KeyboardInterrupt):
-        serve(pool, rows, port, lambda url: OUT.print(Text(url)), blind=blind)
+    with contextlib.suppress(KeyboardInterrupt), contextlib.ExitStack() as stack:
+
+        def tell(address: str) -> None:
+            OUT.print(Text(address))
+            # without a screen, a browser of the terminal would take its place
+            has_screen = any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"))
+            if opens and (has_screen or sys.platform == "darwin"):
+                webbrowser.open(stack.enter_context(_leading_to(address)).as_uri())
+
+        serve(pool, rows, port, tell, blind=blind, reader=reader.strip())
+
+
+@contextlib.contextmanager
+def _leading_to(address: str) -> Iterator[Path]:
+    """A page that leads to this address: in a command of a browser others on this machine could read the token."""
+    with tempfile.TemporaryDirectory(prefix="selfinstruct-review-") as folder:  # for its owner alone
+        page = Path(folder) / "review.html"
+        page.write_text(f'<meta http-equiv="refresh" content="0; url={address}">', encoding="utf-8")
+        yield page

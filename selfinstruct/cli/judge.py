@@ -38,8 +38,10 @@ def show_judge(pool: Path, labels: Path | None, precision: float | None, *, as_j
         line("does not discriminate", "", "the judge gave all labelled instances the same scores; use a larger model")
     _show_agreement("minimum scores now", calibration.minimums, calibration.agreement)
     for name, one in calibration.by_question.items():
-        kappa = "not defined" if one.kappa is None else f"{one.kappa:.3f}"
-        line(f"question {name}", one.total, f"labels that answer it: accuracy {one.accuracy:.3f}, kappa {kappa}")
+        line(f"question {name}", one.total, f"labels that answer it: accuracy {one.accuracy:.3f}, kappa {_kappa(one)}")
+    for (first, second), one in calibration.between_people.items():
+        names = f"{first or 'somebody unnamed'} and {second}"
+        line("labels by two people", one.total, f"{names}: accuracy {one.accuracy:.3f}, kappa {_kappa(one)} (Cohen)")
     reached = f"fitted to a precision of {wanted:g}"
     if not calibration.is_reached:
         reached = f"no scores reach a precision of {wanted:g}; the best there is"
@@ -47,6 +49,10 @@ def show_judge(pool: Path, labels: Path | None, precision: float | None, *, as_j
     OUT.print(Text("\n[judge]\nenabled = true"))
     for name, least in calibration.fitted.items():
         OUT.print(Text(f"min_{name} = {least}"))
+
+
+def _kappa(one: Agreement) -> str:
+    return "not defined" if one.kappa is None else f"{one.kappa:.3f}"
 
 
 def _show_agreement(title: str, minimums: Mapping[str, int], found: Agreement) -> None:

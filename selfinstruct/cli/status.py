@@ -87,6 +87,8 @@ def _became(status: dict[str, Any]) -> Iterator[Line]:
         yield "  tasks without", status["tasks_without_instances"], "accepted, but no instance passed the filters"
     if status["removed"]:
         yield "  removed", status["removed"], "of these; not exported, not shown to the model"
+    if status["removed_rows"]:
+        yield "  rows removed alone", status["removed_rows"], "not exported; other rows of their tasks are"
     if status["corrected"]:
         yield "  corrected", status["corrected"], "rows; exported as people corrected them"
     if status["waiting"]:

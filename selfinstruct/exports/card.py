@@ -272,6 +272,7 @@ def _figures(figures: Mapping[str, Any]) -> list[str]:
         f"| rows without input | {figures['rows_without_input']:,} |",
         *([f"| rows with a system text | {figures['rows_with_system']:,} |"] if figures["rows_with_system"] else []),
         *([f"| rows with further turns | {figures['rows_with_turns']:,} |"] if figures["rows_with_turns"] else []),
+        *([f"| rows with texts that people wrote | {figures['rows_edited']:,} |"] if figures["rows_edited"] else []),
         f"| mean characters of an instruction | {means['instruction']:,.1f} |",
         f"| mean characters of an input, where there is one | {means['input']:,.1f} |",
         f"| mean characters of an output | {means['output']:,.1f} |",

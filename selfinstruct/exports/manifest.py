@@ -59,6 +59,7 @@ class Figures:
         self.without_input = 0
         self.with_system = 0
         self.with_turns = 0
+        self.edited = 0
         self.origins: Counter[str] = Counter()
         self.instruction_models: Counter[str] = Counter()
         self.output_models: Counter[str] = Counter()
@@ -84,6 +85,7 @@ class Figures:
         self.without_input += not given
         self.with_system += bool(row.system)
         self.with_turns += bool(row.turns)
+        self.edited += row.is_edited
         self._sample.add(row)
         self._of_instructions += len(row.instruction)
         self._of_inputs += given
@@ -104,6 +106,7 @@ class Figures:
             "rows_without_input": self.without_input,
             "rows_with_system": self.with_system,
             "rows_with_turns": self.with_turns,
+            "rows_edited": self.edited,
             "languages": languages_of_rows(
                 [f"{row.instruction}\n{row.input}\n{row.output}"[:_BEGINNING] for row in self._sample.items]
             ),

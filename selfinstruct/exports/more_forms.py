@@ -20,7 +20,7 @@ KTO = ("kto", "kto-plain")
 """Those that take questions without a right answer too."""
 NOTHING = ("no_pair", "no_checker", "no_reasoning")
 """Why a row has nothing for one of these forms; most rows do not, so no file names them."""
-_RULES = ("correction", "revision", "sample", "agreement", "strong", "weak", "judged_output")
+_RULES = ("correction", "person", "revision", "sample", "agreement", "strong", "weak", "judged_output")
 """What makes an answer the rejected one of a pair, the surest first.
 
 A person's word comes before that of the judge, who saw both answers, and this before what other answers say. A form
@@ -68,17 +68,29 @@ def rejected(row: Row, answers: Answers) -> list[StoredSample]:
     """The answers that are worse than the output, of different texts, the surest and most useful first."""
     found: dict[str, StoredSample] = {}
     for rule in _RULES:
-        some = [one for one in row.samples if one.step == rule]
+        some = [one for one in row.samples if _rule(one) == rule]
         for one in _by_score(some, answers.rejected_at) if rule == "sample" else some:
             if _is_worse(one, answers.min_margin):
                 found.setdefault(one.output.strip(), one)
     return [one for text, one in found.items() if text not in {"", row.output.strip()}]
 
 
+def better(row: Row) -> list[StoredSample]:
+    """The other answers that a person found better than the output."""
+    return [one for one in row.samples if one.is_preferred and one.output.strip() not in {"", row.output.strip()}]
+
+
+def _rule(one: StoredSample) -> str:
+    """What says that an answer is worse than the output, or better: what a person said comes before all else."""
+    return one.step if one.is_preferred is None else "person"
+
+
 def _is_worse(one: StoredSample, min_margin: float) -> bool:
-    match one.step:
+    match _rule(one):
         case "correction":
             return True
+        case "person":
+            return one.is_preferred is False
         case "revision":
             return one.margin is None or one.margin >= min_margin
         case "sample":
@@ -108,16 +120,18 @@ def _preference(wording: Wording, answers: Answers, *, plain: bool) -> Form:
     def preference(row: Row) -> Sequence[dict[str, Any]] | Unfit:
         if plain and row.system:
             return Unfit("system")
+        pairs = [(one.output, row.output, one) for one in better(row)]
+        pairs += [(row.output, one.output, one) for one in rejected(row, answers)]
         return [
             {
                 "prompt": _asked(row, wording, plain=plain),
-                "chosen": _said(row.output, plain=plain),
-                "rejected": _said(one.output, plain=plain),
-                "rule": one.step,
+                "chosen": _said(chosen, plain=plain),
+                "rejected": _said(worse, plain=plain),
+                "rule": _rule(one),
                 # 0 where it is unknown: trainers add margins up, and a column of nothing but null has no type
-                "margin": one.margin or 0.0,
+                "margin": 0.0 if _rule(one) == "person" else one.margin or 0.0,
             }
-            for one in rejected(row, answers)[: answers.pairs_per_row]
+            for chosen, worse, one in pairs[: answers.pairs_per_row]
         ] or Unfit("no_pair")
 
     return preference
@@ -131,7 +145,7 @@ def _kto(wording: Wording, answers: Answers, *, plain: bool) -> Form:
         kept = [(row.output, True, "row")] if row.output else []
         return [
             {"prompt": prompt, "completion": _said(text, plain=plain), "label": label, "rule": rule}
-            for text, label, rule in [*kept, *((one.output, False, one.step) for one in rejected(row, answers))]
+            for text, label, rule in [*kept, *((one.output, False, _rule(one)) for one in rejected(row, answers))]
         ]
 
     return kto

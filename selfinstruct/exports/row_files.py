@@ -25,7 +25,7 @@ ONE_LINE = ("",)
 COLUMNS = (
     "task_id", "instance", "origin", "round", "parents", "model", "output_model", "recipe", "nearest_score",
     "is_classification", "instruction", "input", "output", "valid_score", "input_score", "output_score", "topic",
-    "source", "system", "weak_share", "strong_share", "drawn", "turns",
+    "source", "system", "weak_share", "strong_share", "drawn", "turns", "is_edited",
 )  # fmt: skip
 """The columns of the tables: the lineage of a row, its texts, what was said of it."""
 NUMBERS = (
@@ -123,6 +123,7 @@ def _parquet(path: Path) -> Iterator[Write]:
 
     types = dict.fromkeys(COLUMNS, pa.string()) | {
         "instance": pa.int32(), "round": pa.int32(), "parents": pa.list_(pa.string()), "is_classification": pa.bool_(),
+        "is_edited": pa.bool_(),
         **dict.fromkeys(("valid_score", "input_score", "output_score"), pa.int32()),
         **dict.fromkeys(("nearest_score", "weak_share", "strong_share"), pa.float64()),
         "turns": pa.list_(pa.struct([(name, pa.string()) for name in TURN])),
@@ -174,4 +175,5 @@ def _values(row: Row) -> tuple[Any, ...]:
         row.task_id, row.number, row.origin, row.round, row.parents, row.model, row.output_model, row.recipe, nearest,
         row.is_classification, row.instruction, row.input, row.output, *row.scores, row.topic, row.source,
         row.system, weak, strong, row.drawn, json.dumps([_turn(one) for one in row.turns], ensure_ascii=False),
+        row.is_edited,
     )  # fmt: skip

@@ -15,7 +15,7 @@ from selfinstruct.pool.yields import SAMPLED
 from selfinstruct.similarity.common import mark_common
 from selfinstruct.types import APART, BEST, PASSAGE, JudgeVerdict
 
-_DONE = {"remove": "removed", "restore": "restored", "correct": "corrected", "revert": "reverted"}
+_DONE = {"remove": "removed", "restore": "restored", "correct": "corrected", "revert": "reverted", "prefer": "compared"}
 Line = tuple[str, str]
 """Label and text."""
 
@@ -73,7 +73,7 @@ def _of_task(pool: Reader, task: StoredTask) -> Explanation:
     lines: list[Line] = [("instruction", task.instruction), ("origin", task.origin), ("state", task.state)]
     lines.append(("classification", {None: "not known yet", 0: "no", 1: "yes"}[task.is_classification]))
     lines += [
-        (_DONE[event.kind], f"{event.reason} (event {event.number}, {event.created_at})".lstrip())
+        (_DONE[event.kind], f"{event.reason} ({_named(event)}, {event.created_at})".lstrip())
         for event in pool.events_of(task.id)
     ]
     if task.origin == "generated":
@@ -130,9 +130,14 @@ def _waiting(pool: Reader, wanted: str) -> Iterator[Explanation]:
 
 def _of_event(event: Event) -> Explanation:
     lines = [("kind", str(event.kind)), ("reason", event.reason), ("tasks", f"{event.tasks:,}")]
+    lines += [("rows", event.rows)] if event.rows else []
     lines += [] if event.condition is None else [("condition", event.condition)]
     lines += [("descendants", "with them" if event.descendants else "without"), ("time", event.created_at)]
     return Explanation(f"event {event.number}", lines)
+
+
+def _named(event: Event) -> str:
+    return f"event {event.number}" + (f", of {event.rows} alone" if event.rows else "")
 
 
 def _drawn(pool: Reader, drawn: Mapping[str, str]) -> list[Line]:

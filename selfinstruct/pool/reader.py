@@ -41,7 +41,7 @@ from selfinstruct.pool.records import (
     Usage,
     Used,
 )
-from selfinstruct.pool.schema import CORRECTED, REMOVED
+from selfinstruct.pool.schema import CORRECTED, PREFERRED, REMOVED, REMOVED_ROWS
 from selfinstruct.pool.statements import REPLAYED, turns_from
 from selfinstruct.settings import Settings
 from selfinstruct.types import APART, Instance, JudgeVerdict, Origin, Rejection, Task
@@ -64,7 +64,7 @@ FROM tasks t LEFT JOIN instances i ON i.task_id = t.id LEFT JOIN verdicts v
   ON (v.source, v.request_id, v.request_position) = (i.source, i.request_id, i.request_position)
 """
 _OF_INSTANCE = len(StoredTask._fields) - 1
-_OF_VERDICT = _OF_INSTANCE + len(StoredInstance._fields) - 3
+_OF_VERDICT = _OF_INSTANCE + len(StoredInstance._fields) - 4
 _END = _OF_VERDICT + len(fields(JudgeVerdict))
 _MODELS = f""",
   (SELECT q.model FROM requests q WHERE q.source = t.source AND q.id = t.request_id),
@@ -79,15 +79,17 @@ _MODELS = f""",
 
 _SAMPLES = """
 SELECT t.position, s.source, s.of_request, s.of_position, NULL, s.number,
-  s.output, s.step, s.is_right, s.margin, q.model
+  s.output, s.step, s.is_right, s.margin, q.model, s.number, p.is_better
 FROM samples s JOIN tasks t ON t.id = s.task_id JOIN requests q ON q.source = s.source AND q.id = s.request_id
+LEFT JOIN preferred p ON (p.task_id, p.number) = (s.task_id, s.number)
+WHERE {where}
 UNION ALL
 SELECT t.position, NULL, NULL, NULL, j.input, j.number,
-  j.text, 'revision', NULL, v.output_score, q.model
+  j.text, 'revision', NULL, v.output_score, q.model, NULL, NULL
 FROM rejections j JOIN tasks t ON t.id = j.task_id JOIN requests q ON q.source = j.source AND q.id = j.request_id
 LEFT JOIN verdicts v
   ON (v.source, v.request_id, v.request_position) = (j.source, j.request_id, j.request_position)
-WHERE j.kind = 'instance' AND j.reason = 'revised'
+WHERE j.kind = 'instance' AND j.reason = 'revised' AND {where}
 ORDER BY 1, 6
 """
 """Other answers by the place of their task: those of a candidate, and the forms before revisions by their input."""
@@ -102,6 +104,7 @@ _COUNTS = (
       COUNT(*) FILTER (WHERE origin = 'generated' AND id IN (SELECT task_id FROM removed)) AS removed,
       COUNT(*) FILTER (WHERE origin = 'seed' AND id IN (SELECT task_id FROM removed)) AS seeds_removed,
       COUNT(*) FILTER (WHERE origin = 'generated' AND state = 'done' AND is_classification) AS classification_tasks,
+      (SELECT COUNT(*) FROM removed_rows WHERE task_id NOT IN (SELECT task_id FROM removed)) AS removed_rows,
       (SELECT COUNT(*) FROM corrected) AS corrected,
       (SELECT COUNT(*) FROM instances WHERE request_id IS NOT NULL) AS instances,
       (SELECT COUNT(*) FROM samples) AS samples,
@@ -138,7 +141,9 @@ _VIEWS = {
     "windows": "SELECT * FROM main.windows WHERE last_round <= {round}",
     "runs": "SELECT * FROM main.runs WHERE id IN (SELECT run FROM main.rounds WHERE number <= {round})",
     "removed": REMOVED,
+    "removed_rows": REMOVED_ROWS,
     "corrected": CORRECTED,
+    "preferred": PREFERRED,
 }
 """A pool as it was at an earlier position: views of the same names stand before its tables."""
 
@@ -206,6 +211,14 @@ class Reader:
         """The ids of the tasks that are removed."""
         return frozenset(row[0] for row in self.connection.execute("SELECT task_id FROM removed"))
 
+    def removed_rows(self, where: str = "TRUE", values: Sequence[Any] = ()) -> dict[tuple[str, int], str]:
+        """The rows that are removed, those of removed tasks too, by task and number, each with the reason.
+
+        `where` is a condition in SQL on the columns `task_id`, `position` and `event`, for modules of this folder.
+        """
+        sql = "SELECT task_id, position, reason FROM removed_rows JOIN events ON number = event"
+        return {(row[0], row[1]): row[2] for row in self.connection.execute(f"{sql} WHERE {where}", values)}
+
     @functools.cached_property
     def corrections(self) -> dict[str, list[Correction]]:
         """The corrections that hold, by task, the last one of a task at its end."""
@@ -214,10 +227,16 @@ class Reader:
             found[row[0]].append(Correction(*row))
         return found
 
+    def preferred(self, task_id: str) -> dict[int, bool]:
+        """The samples of a task that people compared with the output, by number: whether they are better."""
+        sql = "SELECT number, is_better FROM preferred WHERE task_id = ?"
+        return {row[0]: bool(row[1]) for row in self.connection.execute(sql, (task_id,))}
+
     def events(self, where: str = "TRUE", values: Sequence[Any] = ()) -> list[Event]:
         """What was done to tasks, in order; `where` is a condition in SQL on the events `e`."""
-        tasks = "(SELECT COUNT(*) FROM event_tasks x WHERE x.event = e.number)"
-        sql = f"SELECT number, kind, reason, condition, descendants, created_at, {tasks} FROM events e"
+        tasks = "(SELECT COUNT(DISTINCT task_id) FROM event_tasks x WHERE x.event = e.number)"
+        rows = "(SELECT group_concat(task_id || '/' || position, ', ') FROM event_tasks x WHERE x.event = e.number)"
+        sql = f"SELECT number, kind, reason, condition, descendants, created_at, {tasks}, {rows} FROM events e"
         return [Event(*row) for row in self.connection.execute(f"{sql} WHERE {where} ORDER BY number", values)]
 
     def events_of(self, task_id: str) -> list[Event]:
@@ -255,22 +274,31 @@ class Reader:
         found = self.connection.execute(f"SELECT {_VERDICT} FROM verdicts WHERE {where}", values)
         return (JudgeVerdict(*row) for row in found)
 
-    def rows(self, origins: Sequence[Origin] = ("generated",), *, sampled: bool = False) -> Iterator[Row]:
-        """The instances of the finished tasks of these origins in task order, without those of removed ones.
+    def rows(
+        self,
+        origins: Sequence[Origin] = ("generated",),
+        *,
+        sampled: bool = False,
+        with_removed: bool = False,
+        task_id: str | None = None,
+    ) -> Iterator[Row]:
+        """The instances of the finished tasks of these origins in task order, without removed ones.
 
-        With `sampled` each has the other answers to its question.
+        With `sampled` each has the other answers to its question; with `task_id` they are those of one task.
         """
-        others = groupby(self.connection.execute(_SAMPLES) if sampled else (), key=itemgetter(0))
+        where, values = ("TRUE", []) if task_id is None else ("t.id = ?", [task_id])
+        samples_of = _SAMPLES.format(where=where)
+        others = groupby(self.connection.execute(samples_of, values * 2) if sampled else (), key=itemgetter(0))
         place, samples = -1, list[Sequence[Any]]()
         settings = self._settings_of_rounds()
-        gone = self.removed()
+        gone = {} if with_removed else self.removed_rows()
         models = [row[0] for row in self.connection.execute("SELECT DISTINCT model FROM requests LIMIT 2")]
         asked = self.connection.execute(
             "SELECT source, id, topic, source_name FROM requests WHERE source_name IS NOT NULL"
         )
         asked_by = {(source, request_id): (topic, name) for source, request_id, topic, name in asked}
-        for task, models_of in self._tasks(more=_MODELS if len(models) > 1 else ""):
-            if task.origin not in origins or task.id in gone:
+        for task, models_of in self._tasks(where, values, _MODELS if len(models) > 1 else ""):
+            if task.origin not in origins:
                 continue
             recipe = None if task.round is None else settings[task.round]["recipe"]["name"]
             only = models[0] if task.request_id else None
@@ -280,11 +308,14 @@ class Reader:
             topic, source_name = asked_by.get((task.source, task.request_id), (None, None))
             is_classification = bool(task.is_classification)
             for one, of_each in zip(task.instances, models_of, strict=False):
+                if (task.id, one.number) in gone:
+                    continue
                 model, output_model = of_each or (only, only)
                 yield Row(
                     task.id, task.instruction, Instance(one.input, one.output, one.turns), task.position, one.number,
-                    task.origin, task.round, task.parents, task.nearest_score, model, output_model, recipe,
-                    is_classification, one.verdict, one.is_edited, topic, source_name, one.reasoning,
+                    task.origin, task.round, task.parents, task.nearest_score, model,
+                    None if one.is_rewritten else output_model, recipe, is_classification,
+                    one.verdict, one.is_edited, topic, source_name, one.reasoning,
                     _others(one, output_model, samples if place == task.position else ()),
                     task.constraints, task.system, task.drawn, one.ended,
                 )  # fmt: skip
@@ -316,7 +347,7 @@ class Reader:
         """This many rows of generated tasks, or all if there are fewer, spread evenly over the pool."""
         count = self._one(
             "SELECT COUNT(*) FROM tasks t CROSS JOIN instances i ON i.task_id = t.id WHERE t.origin = 'generated' "
-            "AND t.id NOT IN (SELECT task_id FROM removed)"
+            "AND (t.id, i.position) NOT IN (SELECT task_id, position FROM removed_rows)"
         )
         places = {count * (2 * number + 1) // (2 * wanted) for number in range(wanted)}
         found = enumerate(islice(self.rows(), max(places) + 1))
@@ -528,7 +559,7 @@ class Reader:
 def _instance(row: Sequence[Any]) -> StoredInstance:
     said = None if row[_OF_VERDICT] is None else JudgeVerdict(*row[_OF_VERDICT:_END])  # its first column stands for it
     *own, turns, ended = row[_OF_INSTANCE:_OF_VERDICT]
-    return StoredInstance._make((*own, turns_from(turns), ended, said, False, None))
+    return StoredInstance._make((*own, turns_from(turns), ended, said, False, None, False))
 
 
 def _others(one: StoredInstance, model: str | None, samples: Sequence[Sequence[Any]]) -> tuple[StoredSample, ...]:
@@ -536,14 +567,18 @@ def _others(one: StoredInstance, model: str | None, samples: Sequence[Sequence[A
     if one.is_edited:
         return () if one.replaced is None else (StoredSample(one.replaced, "correction", False, None, model),)
     found = []
-    for _, source, request, position, given, _, output, step, is_right, score, by in samples:
+    for _, source, request, position, given, _, output, step, is_right, score, by, number, is_better in samples:
         if (source, request, position) == (one.source, one.request_id, one.request_position):
-            found.append(StoredSample(output, step, None if is_right is None else bool(is_right), score, by))
+            found.append(StoredSample(output, step, _flag(is_right), score, by, number, _flag(is_better)))
         elif given == one.input:
             best = one.verdict.output if one.verdict else None
             margin = None if best is None or score is None else float(best - score)
             found.append(StoredSample(output, step, None, margin, by))
     return tuple(found)
+
+
+def _flag(value: int | None) -> bool | None:
+    return None if value is None else bool(value)
 
 
 def _corrected(task: StoredTask, corrections: Sequence[Correction]) -> StoredTask:
@@ -555,13 +590,13 @@ def _corrected(task: StoredTask, corrections: Sequence[Correction]) -> StoredTas
     instances = []
     for one in task.instances:
         given, output = texts.get(one.number, (one.input, one.output))
-        is_edited, is_same = one.number in texts or instruction != task.instruction, output == one.output
-        has_same_question = given == one.input and instruction == task.instruction
+        is_same, has_same_question = output == one.output, given == one.input and instruction == task.instruction
         instances.append(
             one._replace(
-                input=given, output=output, is_edited=is_edited, reasoning=one.reasoning if is_same else "",
+                input=given, output=output, is_edited=not (is_same and has_same_question),
+                reasoning=one.reasoning if is_same else "",
                 replaced=one.output if has_same_question and not is_same else None,
-                turns=one.turns if is_same else (),
+                turns=one.turns if is_same else (), is_rewritten=not is_same,
             )
         )  # fmt: skip
     return task._replace(instruction=instruction, instances=tuple(instances))

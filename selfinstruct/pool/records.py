@@ -22,6 +22,10 @@ class StoredSample(NamedTuple):
     """By how much the output scored higher: in points of the judge, or in comparisons won less lost."""
     model: str | None
     """What wrote it."""
+    number: int | None = None
+    """Its place among the samples of its task; None: it is stored elsewhere."""
+    is_preferred: bool | None = None
+    """Whether a person found it better than the output; None: nobody compared them."""
 
 
 class StoredInstance(NamedTuple):
@@ -47,6 +51,8 @@ class StoredInstance(NamedTuple):
     """People corrected its texts, or those of its task."""
     replaced: str | None = None
     """The output that people replaced, where the question stayed the same."""
+    is_rewritten: bool = False
+    """People wrote its output."""
 
 
 class StoredTask(NamedTuple):
@@ -99,7 +105,7 @@ class Row(NamedTuple):
     model: str | None = None
     """What proposed the instruction; None for seeds."""
     output_model: str | None = None
-    """What wrote the output."""
+    """What wrote the output; None where a person did."""
     recipe: str | None = None
     is_classification: bool = False
     verdict: JudgeVerdict | None = None
@@ -240,13 +246,15 @@ class Event(NamedTuple):
     """What somebody did to tasks later."""
 
     number: int
-    kind: Literal["remove", "restore", "correct", "revert"]
+    kind: Literal["remove", "restore", "correct", "revert", "prefer"]
     reason: str
     condition: str | None
     descendants: int
     created_at: str
     tasks: int
     """How many it took."""
+    rows: str | None
+    """The rows that it took without the others of their tasks, each as TASK/NUMBER; None where there are none."""
 
 
 class Used(NamedTuple):

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 SCHEMA_VERSION = 16
 """A pool of another one is refused."""
-REMOVED = """
-  SELECT last.task_id, last.event
-  FROM (SELECT x.task_id, MAX(x.event) AS event FROM event_tasks x JOIN events e ON e.number = x.event
-        WHERE e.kind IN ('remove', 'restore') AND e.number <= {event} GROUP BY x.task_id) last
-  JOIN events e ON e.number = last.event
-  WHERE e.kind = 'remove'"""
-"""The tasks that are removed as of an event."""
+_LAST = """
+  SELECT x.task_id, i.position, MAX(x.event) AS event, e.kind
+  FROM event_tasks x JOIN events e ON e.number = x.event
+  LEFT JOIN instances i ON i.task_id = x.task_id AND COALESCE(x.position, i.position) = i.position
+  WHERE e.kind IN ('remove', 'restore') AND e.number <= {event} GROUP BY x.task_id, i.position"""
+"""The last event that took each row, by itself or with its task; SQLite gives the kind in the line of the maximum."""
+REMOVED_ROWS = f"""
+  SELECT task_id, position, event FROM ({_LAST}) WHERE kind = 'remove' AND position IS NOT NULL"""
+"""The rows that are removed as of an event, those of removed tasks too."""
+REMOVED = f"""
+  SELECT last.task_id, MAX(last.event) AS event FROM ({_LAST}) last WHERE last.kind = 'remove' GROUP BY last.task_id
+  HAVING COUNT(*) >= (SELECT COUNT(*) FROM instances n WHERE n.task_id = last.task_id)"""
+"""The tasks that are removed as of an event: none of their rows stands."""
 CORRECTED = """
   SELECT c.task_id, c.position, c.instruction, c.input, c.output, c.event
   FROM corrections c
@@ -19,6 +25,15 @@ CORRECTED = """
   WHERE NOT EXISTS (SELECT 1 FROM event_tasks x JOIN events e ON e.number = x.event WHERE x.task_id = c.task_id
                     AND e.kind = 'revert' AND e.number > c.event AND e.number <= {event})"""
 """The rows that are corrected as of an event, each with the texts that it has."""
+PREFERRED = """
+  SELECT p.task_id, p.number, p.is_better, p.event
+  FROM preferences p
+  JOIN (SELECT task_id, number, MAX(event) AS event FROM preferences WHERE event <= {event} GROUP BY 1, 2) last
+    ON (last.task_id, last.number, last.event) = (p.task_id, p.number, p.event)
+  WHERE p.is_better IS NOT NULL AND NOT EXISTS (
+    SELECT 1 FROM event_tasks x JOIN events e ON e.number = x.event WHERE x.task_id = p.task_id
+    AND e.kind = 'revert' AND e.number > p.event AND e.number <= {event})"""
+"""The other answers that people compared with the output, as of an event."""
 _NOW = 2**63 - 1
 TABLES = f"""
 CREATE TABLE meta (
@@ -195,7 +210,7 @@ CREATE TABLE endpoints (
 ) WITHOUT ROWID;
 CREATE TABLE events (
   number      INTEGER PRIMARY KEY,
-  kind        TEXT NOT NULL CHECK (kind IN ('remove', 'restore', 'correct', 'revert')),
+  kind        TEXT NOT NULL CHECK (kind IN ('remove', 'restore', 'correct', 'revert', 'prefer')),
   reason      TEXT NOT NULL,
   condition   TEXT,
   descendants INTEGER NOT NULL,
@@ -204,10 +219,12 @@ CREATE TABLE events (
 CREATE TABLE event_tasks (
   event   INTEGER NOT NULL REFERENCES events (number),
   task_id TEXT NOT NULL REFERENCES tasks (id),
-  PRIMARY KEY (event, task_id)
-) WITHOUT ROWID;
+  position INTEGER,
+  UNIQUE (event, task_id, position)
+);
 CREATE INDEX event_tasks_of_task ON event_tasks (task_id);
 CREATE VIEW removed (task_id, event) AS {REMOVED.format(event=_NOW)};
+CREATE VIEW removed_rows (task_id, position, event) AS {REMOVED_ROWS.format(event=_NOW)};
 CREATE TABLE corrections (
   event       INTEGER NOT NULL REFERENCES events (number),
   task_id     TEXT NOT NULL REFERENCES tasks (id),
@@ -218,6 +235,14 @@ CREATE TABLE corrections (
   PRIMARY KEY (event, task_id, position)
 ) WITHOUT ROWID;
 CREATE VIEW corrected (task_id, position, instruction, input, output, event) AS {CORRECTED.format(event=_NOW)};
+CREATE TABLE preferences (
+  event     INTEGER NOT NULL REFERENCES events (number),
+  task_id   TEXT NOT NULL REFERENCES tasks (id),
+  number    INTEGER NOT NULL,
+  is_better INTEGER,
+  PRIMARY KEY (event, task_id, number)
+) WITHOUT ROWID;
+CREATE VIEW preferred (task_id, number, is_better, event) AS {PREFERRED.format(event=_NOW)};
 CREATE TABLE verdicts (
   source           INTEGER NOT NULL,
   request_id       TEXT NOT NULL,

@@ -114,8 +114,8 @@ class Pool:
     ) -> list[str]:
         """Leave tasks out of exports and of what the model is shown; nothing is deleted. The ids of those left out now.
 
-        They are named by id, or by `where`, a condition in SQL on the columns of the table tasks. `descendants` adds
-        all tasks that they were shown for.
+        They are named by id, or by `where`, a condition in SQL on the columns of the table tasks. TASK/INSTANCE leaves
+        out one row alone. `descendants` adds all tasks that they were shown for.
 
         Raises:
             ConfigError: an id is unknown, the condition cannot be used, or there is no reason.
@@ -165,7 +165,7 @@ class Pool:
         descendants = more.pop("descendants", False)
         selection = selected(kind, named, reason, **more)
         done = change(self.folder, kind, selection, reason, now(), descendants=descendants)
-        return [task.id for task in done.tasks]
+        return [task.name for task in done.tasks]
 
     @told_in_keywords()
     @with_keywords(DEFAULTS)

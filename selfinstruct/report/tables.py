@@ -73,16 +73,18 @@ def task_rows(pool: Reader, found: TaskSummary) -> Iterator[list[Any]]:
     size = pool.size()
     every = 1 + size * len(index) // COMPARISONS
     detailed = pool.newest_and_closest("tasks", DETAILED)
-    removed = pool.removed()
+    removed, removed_rows = pool.removed(), pool.removed_rows()
     generations: dict[int, int] = {}
     for task in pool.tasks():
-        place, instruction, instances = task.position, task.instruction, task.instances
+        place, instruction = task.position, task.instruction
+        is_removed = task.id in removed
+        instances = [one for one in task.instances if is_removed or (task.id, one.number) not in removed_rows]
         parents = [found.positions[one] for one in json.loads(task.parents) if one in found.positions]
         generations[place] = 1 + max((generations[parent] for parent in parents), default=-1)
         found.positions[task.id] = place
         is_compared = task.origin == "generated" and place % every == 0
         near = index.nearest(instruction) if is_compared else None
-        state = "removed" if task.id in removed else "seed" if task.origin == "seed" else task.state
+        state = "removed" if is_removed else "seed" if task.origin == "seed" else task.state
         reading = read(instruction)
         figures = TaskFigures(
             round=task.round,

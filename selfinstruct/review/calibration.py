@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,8 @@ class Label:
     answers: Mapping[str, bool]
     """The person's answers to the questions, as far as they are known."""
     line: int
+    reader: str = ""
+    """Who says it; empty where nobody is named."""
 
     @property
     def key(self) -> Key:
@@ -132,6 +134,8 @@ class Calibration:
     """Whether the fitted scores have the precision that is wanted."""
     is_flat: bool
     """Whether all have the same scores, so that the judge does not discriminate."""
+    between_people: Mapping[tuple[str, str], Agreement]
+    """Of each two people who labelled the same instances; in each, the first one stands for the judge."""
 
     def figures(self) -> dict[str, Any]:
         """All of it for programs."""
@@ -145,6 +149,15 @@ class Calibration:
             "fitted_agreement": self.fitted_agreement.figures(),
             "is_reached": self.is_reached,
             "is_flat": self.is_flat,
+            "between_people": [
+                {
+                    "people": list(two),
+                    "labels": one.total,
+                    "accuracy": _rounded(one.accuracy),
+                    "kappa": _rounded(one.kappa),
+                }
+                for two, one in self.between_people.items()
+            ],
         }
 
 
@@ -157,7 +170,11 @@ def calibrate(pool: Path, labels: Path, precision: float) -> Calibration:
     Raises:
         ConfigError: a label cannot be read or is of no task, or too few are of judged instances.
     """
-    read = read_labels(labels)
+    every = read_labels(labels)
+    read = [*{label.key: label for label in every}.values()]
+    said: dict[str, dict[Hashable, bool]] = defaultdict(dict)
+    for label in every:
+        said[label.reader][label.key] = label.keep
     with snapshot(pool) as reader:
         judged = _judged_instances(reader)
         if not judged:
@@ -187,7 +204,17 @@ def calibrate(pool: Path, labels: Path, precision: float) -> Calibration:
         fitted_agreement=_agreement(pairs, fitted),
         is_reached=is_reached,
         is_flat=len({tuple(sorted(scores.items())) for scores, _ in pairs}) == 1,
+        between_people=between_people(said),
     )
+
+
+def between_people(said: Mapping[str, Mapping[Hashable, bool]]) -> dict[tuple[str, str], Agreement]:
+    """How each two people agree on what both have labelled, by their names; `said` has what each keeps."""
+    found = {}
+    for one, other in itertools.combinations(sorted(said), 2):
+        if both := said[one].keys() & said[other].keys():
+            found[one, other] = _counted(Counter((said[one][key], said[other][key]) for key in both))
+    return found
 
 
 def _judged_instances(reader: Reader) -> dict[Key, tuple[tuple[str, int], Minimums]]:
@@ -241,22 +268,25 @@ def _counted(counted: Counter[tuple[bool, bool]]) -> Agreement:
 
 
 def read_labels(path: Path) -> list[Label]:
-    """The labels of a JSON Lines file in their order; of several for one instance the last counts.
+    """The labels of a JSON Lines file in their order; of several by one person for one instance the last counts.
+
+    One that is null takes back what that person said before.
 
     Raises:
         ConfigError: one line that names the line of the file, what was found and what is wanted.
     """
     lines = read_text(path, "labels of people in JSON Lines").splitlines()
-    found: dict[Key, Label] = {}
+    found: dict[tuple[Key, str], Label] = {}
     for number, line in enumerate(lines, 1):
         if line.strip():
-            label = _read_label(line, f"{path}:{number}", number)
-            found.pop(label.key, None)
-            found[label.key] = label
+            label, is_taken_back = _read_label(line, f"{path}:{number}", number)
+            found.pop((label.key, label.reader), None)
+            if not is_taken_back:
+                found[label.key, label.reader] = label
     return list(found.values())
 
 
-def _read_label(line: str, where: str, number: int) -> Label:
+def _read_label(line: str, where: str, number: int) -> tuple[Label, bool]:
     try:
         row = json.loads(line)
     except (ValueError, RecursionError) as error:
@@ -275,8 +305,13 @@ def _read_label(line: str, where: str, number: int) -> Label:
         raise ConfigError(
             f'{where}: "request_id" goes with a text and "request_position" with a number, or leave both out'
         )
-    keep, answers = _answers(row, where)
-    return Label(task, instance, None if request is None else (request, int(position or 0)), keep, answers, number)
+    reader = row.get("by", "")
+    if not isinstance(reader, str):
+        raise ConfigError(f'{where}: "by" is {_short(reader)}; give the name of whoever labels, or leave it out')
+    is_taken_back = "label" in row and row["label"] is None and not {"keep", *QUESTIONS} & row.keys()
+    keep, answers = (False, dict[str, bool]()) if is_taken_back else _answers(row, where)
+    candidate = None if request is None else (request, int(position or 0))
+    return Label(task, instance, candidate, keep, answers, number, reader), is_taken_back
 
 
 def _answers(row: Mapping[str, Any], where: str) -> tuple[bool, dict[str, bool]]:

@@ -13,20 +13,21 @@ import socket
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import uvicorn
-from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi import FastAPI, HTTPException, Query, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from selfinstruct.errors import PoolError, SelfInstructError
-from selfinstruct.review.session import Decision, Labels, RowPlace, Session, Show
+from selfinstruct.review.labels import Labels, RowPlace
+from selfinstruct.review.session import Decision, Edit, Ranking, Session, Wanted
 
 _ASSETS = {"review.js": "text/javascript", "review.css": "text/css"}
-LONGEST_BODY = 64 * 1024
-"""The most bytes of a decision with its reason."""
+LONGEST_BODY = 1024 * 1024
+"""The most bytes of a decision, or of texts that a person wrote."""
 BODY_S = 10.0
 """The longest time for a body to arrive."""
 HEADERS = {
@@ -66,6 +67,12 @@ def review_app(session: Session, token: str, port: int) -> ASGIApp:
 
         await app(scope, receive_again, send_with_headers)
 
+    _add_what_is_read(app, session)
+    _add_what_is_done(app, session)
+    return guard
+
+
+def _add_what_is_read(app: FastAPI, session: Session) -> None:
     @app.exception_handler(SelfInstructError)
     async def one_line(_: Request, error: SelfInstructError) -> Response:
         return JSONResponse({"detail": str(error)}, 409)
@@ -82,15 +89,31 @@ def review_app(session: Session, token: str, port: int) -> ASGIApp:
     def row(index: int) -> dict[str, Any]:
         return _there(session.row(index))
 
-    @app.get("/api/find")
-    def find(start: int, show: Show, forward: bool = True) -> dict[str, int | None]:
-        return {"index": session.find(start, show, forward=forward)}
+    @app.get("/api/about")
+    def about() -> dict[str, Any]:
+        return session.about()
 
+    @app.get("/api/list")
+    def listed(wanted: Annotated[Wanted, Query()]) -> dict[str, Any]:
+        return session.listed(wanted)
+
+
+def _add_what_is_done(app: FastAPI, session: Session) -> None:
     @app.post("/api/decisions")
     def decide(said: Decision) -> dict[str, Any]:
         return _there(session.decide(said))
 
-    return guard
+    @app.post("/api/edits")
+    def edit(said: Edit) -> dict[str, Any]:
+        return _there(session.edit(said))
+
+    @app.post("/api/rankings")
+    def rank(said: Ranking) -> dict[str, Any]:
+        return _there(session.rank(said))
+
+    @app.post("/api/undo")
+    def undo() -> dict[str, int | None]:
+        return session.undo()
 
 
 _RAW_HEADERS = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
@@ -174,11 +197,13 @@ def configuration(app: ASGIApp) -> uvicorn.Config:
     )
 
 
-def serve(folder: Path, rows: tuple[RowPlace, ...], port: int, tell: Callable[[str], None], *, blind: bool) -> None:
+def serve(
+    folder: Path, rows: tuple[RowPlace, ...], port: int, tell: Callable[[str], None], *, blind: bool, reader: str
+) -> None:
     """Serve the page until Ctrl-C. `tell` gets its address."""
     token = secrets.token_urlsafe(24)
     with listen(port) as opened:
         port = opened.getsockname()[1]
-        app = review_app(Session(folder, rows, Labels(folder), blind), token, port)
+        app = review_app(Session(folder, rows, Labels(folder, reader), blind), token, port)
         tell(f"http://127.0.0.1:{port}/?token={token}")
         uvicorn.Server(configuration(app)).run(sockets=[opened])

@@ -1,38 +1,27 @@
-"""The rows that are reviewed, and what a reader said of them, which is appended to files in the pool."""
+"""The rows that are reviewed, in the order that is wanted, and what a reader does to them, which can be undone."""
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
-import threading
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
-from selfinstruct.errors import PoolError
 from selfinstruct.pool.condition import matching
-from selfinstruct.pool.edits import Selection, change
+from selfinstruct.pool.edits import Selection, change, correct, prefer
 from selfinstruct.pool.journal import now
 from selfinstruct.pool.reader import Reader, snapshot
-from selfinstruct.pool.records import StoredTask
+from selfinstruct.pool.records import Row, StoredSample, StoredTask
+from selfinstruct.review.calibration import between_people
+from selfinstruct.review.doubt import Lengths, doubt
+from selfinstruct.review.labels import Labels, RowPlace, Said, kept_by_reader
 from selfinstruct.similarity.common import mark_common
 from selfinstruct.types import QUESTIONS
-
-LABELS, MARKS = "labels.jsonl", "marks.jsonl"
-Label = Literal["keep", "remove"]
-Show = Literal["all", "unlabelled", "marked", "removed"]
-
-
-class RowPlace(NamedTuple):
-    """Where a row is."""
-
-    task_id: str
-    instance: int
 
 
 def places(folder: Path, condition: str | None = None, sample: int | None = None) -> tuple[RowPlace, ...]:
@@ -51,188 +40,309 @@ def places(folder: Path, condition: str | None = None, sample: int | None = None
         found = [RowPlace(task.id, one.number) for task in tasks for one in task.instances]
     if sample is None or sample >= len(found):
         return tuple(found)
-    drawn = set(sorted(found, key=lambda place: hashlib.sha256(f"{place[0]}/{place[1]}".encode()).digest())[:sample])
+    drawn = set(sorted(found, key=lambda place: hashlib.sha256(place.name.encode()).digest())[:sample])
     return tuple(place for place in found if place in drawn)
 
 
-class Labels:
-    """The labels and marks of a pool's rows. The last line about a row counts; no line is ever changed."""
+class Wanted(BaseModel):
+    """Which rows are shown, and in what order; an empty text takes all."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._lock = threading.Lock()
-        self._labels: dict[RowPlace, Label] = {
-            place: line["label"] for place, line in _lines(folder / LABELS) if line.get("label") in {"keep", "remove"}
-        }
-        self._marked = {place: line.get("marked") is True for place, line in _lines(folder / MARKS)}
+    model_config = ConfigDict(extra="forbid")
 
-    def of(self, place: RowPlace) -> Label | None:
-        """The label of a row; None if it has none."""
-        return self._labels.get(place)
-
-    def is_marked(self, place: RowPlace) -> bool:
-        """Is the row marked?"""
-        return self._marked.get(place, False)
-
-    def is_task_to_go(self, place: RowPlace) -> bool:
-        """Has another row of this row's task the label "remove"?"""
-        with self._lock:
-            return any(
-                label == "remove" and one.task_id == place.task_id and one != place
-                for one, label in self._labels.items()
-            )
-
-    def label(
-        self, place: RowPlace, candidate: tuple[str | None, int | None], label: Label, question: str | None
-    ) -> None:
-        """Label a row, with the question of the judge that it fails.
-
-        `candidate`, the request that brought the row and the place in its answer, names the row also after a replay,
-        which may change its number within the task.
-        """
-        request, position = candidate
-        line = {
-            "task_id": place.task_id, "instance": place.instance, "request_id": request, "request_position": position,
-            "label": label, **({"question": question} if question else {}),
-        }  # fmt: skip
-        with self._lock:
-            self._append(LABELS, line)
-            self._labels[place] = label
-
-    def mark(self, place: RowPlace, *, marked: bool) -> None:
-        """Mark a row to come back to, or remove the mark."""
-        with self._lock:
-            self._append(MARKS, {"task_id": place.task_id, "instance": place.instance, "marked": marked})
-            self._marked[place] = marked
-
-    def _append(self, name: str, line: dict[str, Any]) -> None:
-        path = self._folder / name
-        try:
-            with path.open("ab+") as file:
-                if file.tell():
-                    file.seek(-1, os.SEEK_END)
-                    if file.read(1) != b"\n":
-                        file.write(b"\n")
-                file.write(json.dumps(line).encode() + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise PoolError(f"{path}: cannot be written ({error.strerror})") from error
+    show: Literal["all", "unlabelled", "marked", "removed", "edited", "unranked"] = "all"
+    text: str = ""
+    """A piece of the row's texts."""
+    reason: str = ""
+    """A piece of why it was removed, of what the judge said, or of why its conversation ended."""
+    source: str = ""
+    score: int | None = None
+    """The judge's lowest score is at most this."""
+    order: Literal["pool", "doubt"] = "pool"
 
 
-def _lines(path: Path) -> Iterator[tuple[RowPlace, dict[str, Any]]]:
-    """The lines of a file that are about a row; other lines are ignored."""
-    try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise PoolError(f"{path}: cannot be read ({error.strerror})") from error
-    for line in text.splitlines():
-        with contextlib.suppress(ValueError, RecursionError):
-            said = json.loads(line)
-            if isinstance(said, dict) and isinstance(said.get("task_id"), str):
-                instance = said.get("instance", 0)
-                if isinstance(instance, int):
-                    yield RowPlace(said["task_id"], instance), said
+_UNDONE = "undone in review"
 
 
-class Decision(BaseModel):
-    """A reader's decision about a row."""
+class OfRow(BaseModel):
+    """What is said of a row."""
 
     model_config = ConfigDict(extra="forbid")
 
     task_id: str
     instance: int
-    decision: Literal["keep", "remove", "mark", "unmark"]
+
+    @property
+    def place(self) -> RowPlace:
+        """Where the row is."""
+        return RowPlace(self.task_id, self.instance)
+
+
+class Decision(OfRow):
+    """A reader's decision about a row."""
+
+    decision: Literal["keep", "remove", "remove_task", "mark", "unmark"]
     reason: str = ""
     question: Literal["valid", "input", "output"] | None = None
     """The question of the judge that the row fails."""
 
 
-@dataclass(frozen=True, slots=True)
+class Edit(OfRow):
+    """Texts that a row has from now on; None: it stays as it is."""
+
+    input: str | None = None
+    output: str | None = None
+    reason: str = ""
+
+
+class Ranking(OfRow):
+    """Whether another answer is better than the output of a row."""
+
+    sample: int
+    is_better: bool
+
+
+class Before(NamedTuple):
+    """A row before something was done to it."""
+
+    place: RowPlace
+    said: Said | None
+    is_marked: bool
+    removed: Mapping[int, str]
+    """The rows of its task that were removed, with the reasons."""
+    texts: Mapping[str, str]
+    corrected: frozenset[int]
+    """The rows of its task that were corrected."""
+    ranked: Mapping[int, bool]
+    """The samples of its task that were compared with an output, by number: whether they are better."""
+
+
+@dataclass
 class Session:
-    """The rows of a pool that are reviewed, in order, and their labels."""
+    """The rows of a pool that are reviewed by one reader, and what was done to them since the server started."""
 
     folder: Path
     rows: tuple[RowPlace, ...]
     labels: Labels
     blind: bool
-    """Show the judge's verdict on a row only after the row has a label."""
+    """Show what the judge and other readers said of a row only after this reader has labelled it."""
+    done: list[Before] = field(default_factory=list)
+
+    @cached_property
+    def indices(self) -> Mapping[RowPlace, int]:
+        """The place of each row among those that are reviewed."""
+        return {place: index for index, place in enumerate(self.rows)}
+
+    def about(self) -> dict[str, Any]:
+        """What the page says of all rows: who reads, how far others agree with him, and the sources there are."""
+        with snapshot(self.folder) as pool:
+            sources = sorted(set(pool.source_names().values()))
+        me = self.labels.reader
+        agreement = [
+            {"other": name, "labels": found.total, "kappa": found.kappa}
+            for two, found in between_people(kept_by_reader(self.folder)).items()
+            for name in two
+            if me in two and name != me
+        ]
+        return {"reader": me, "sources": sources, "agreement": agreement}
 
     def row(self, index: int) -> dict[str, Any] | None:
         """The row at this index, for the page; None if there is none."""
         if not 0 <= index < len(self.rows):
             return None
         place = self.rows[index]
-        label = self.labels.of(place)
+        said = self.labels.of(place)
         with snapshot(self.folder) as pool:
-            found = _about(pool, place, with_verdict=not self.blind or label is not None)
+            found = _about(pool, place, is_open=self._is_open(place))
         labelled = sum(self.labels.of(one) is not None for one in self.rows)
-        said = {"label": label, "marked": self.labels.is_marked(place)}
-        return {**found, **said, "index": index, "total": len(self.rows), "labelled": labelled}
+        mine = {"label": said and said.label, "marked": self.labels.is_marked(place), "undo": len(self.done)}
+        return {**found, **mine, "index": index, "total": len(self.rows), "labelled": labelled}
 
-    def find(self, start: int, show: Show, *, forward: bool) -> int | None:
-        """The index of the first such row from `start` on, forward or backward; None if there is none."""
+    def _is_open(self, place: RowPlace) -> bool:
+        """May the reader see what others said of this row?"""
+        return not self.blind or self.labels.of(place) is not None
+
+    def listed(self, wanted: Wanted) -> dict[str, Any]:
+        """The indices of these rows in this order; where they are ordered by doubt, also why each is doubtful."""
+        if wanted == Wanted():
+            return {"rows": list(range(len(self.rows))), "why": []}
         with snapshot(self.folder) as pool:
-            gone = pool.removed()
-        tests: dict[Show, Callable[[RowPlace], bool]] = {
-            "all": lambda _: True,
-            "unlabelled": lambda place: self.labels.of(place) is None,
-            "marked": self.labels.is_marked,
-            "removed": lambda place: place.task_id in gone,
+            gone = pool.removed_rows()
+            every = pool.rows(sampled=True, with_removed=True)
+            rows = [(row, place) for row in every if (place := RowPlace(row.task_id, row.number)) in self.indices]
+        chosen = [(row, place) for row, place in rows if self._fits(row, place, wanted, gone.get(place))]
+        if wanted.order == "pool":
+            return {"rows": [self.indices[place] for _, place in chosen], "why": []}
+        lengths = Lengths.of([row for row, _ in rows])
+        doubts = [
+            (doubt(row, lengths, with_verdict=self._is_open(place)), self.indices[place]) for row, place in chosen
+        ]
+        doubts.sort(key=lambda one: (-one[0].points, one[1]))
+        return {"rows": [index for _, index in doubts], "why": ["; ".join(one.why) for one, _ in doubts]}
+
+    def _fits(self, row: Row, place: RowPlace, wanted: Wanted, removed: str | None) -> bool:
+        """Is this row wanted? `removed` is why it was removed; None if it was not."""
+        is_open = self._is_open(place)
+        shown = {
+            "all": True,
+            "unlabelled": self.labels.of(place) is None,
+            "marked": self.labels.is_marked(place),
+            "removed": removed is not None and is_open,
+            "edited": row.is_edited,
+            "unranked": any(one.is_preferred is None for one in _to_rank(row)),
         }
-        indices = range(max(start, 0), len(self.rows)) if forward else range(min(start, len(self.rows) - 1), -1, -1)
-        return next((index for index in indices if tests[show](self.rows[index])), None)
+        verdict = row.verdict if is_open else None
+        scores = [one for one in row.scores if one is not None] if verdict else []
+        reasons = [removed or "" if is_open else "", row.ended]
+        if verdict:
+            reasons += [verdict.outcome, verdict.valid_reason, verdict.input_reason, verdict.output_reason]
+        texts = [
+            row.instruction,
+            row.input,
+            row.output,
+            *(text for one in row.turns for text in (one.user, one.assistant)),
+        ]
+        return (
+            shown[wanted.show]
+            and _has(texts, wanted.text)
+            and _has(reasons, wanted.reason)
+            and wanted.source in {"", row.source}
+            and (wanted.score is None or min(scores, default=wanted.score + 1) <= wanted.score)
+        )
 
-    def decide(self, said: Decision) -> dict[str, bool] | None:
-        """Store a decision, and remove or restore the row's task; None if the row is not reviewed here.
+    def decide(self, said: Decision) -> dict[str, Any] | None:
+        """Store a decision, and remove or put back the row; None if it is not reviewed here."""
+        return self._do(said.place, lambda: self._decide(said.place, said))
 
-        `stays_out` says that the task of a row to keep stays removed, because another of its rows is to be removed.
+    def _decide(self, place: RowPlace, said: Decision) -> None:
+        reason = said.reason.strip()
+        match said.decision:
+            case "mark" | "unmark":
+                self.labels.mark(place, marked=said.decision == "mark")
+            case "keep":
+                change(self.folder, "restore", Selection((place.name,)), reason or "kept in review", now())
+                self._label(place, Said("keep"))
+            case _:
+                what = place.task_id if said.decision == "remove_task" else place.name
+                change(self.folder, "remove", Selection((what,)), reason or "removed in review", now())
+                self._label(place, Said("remove", said.question))
+
+    def edit(self, said: Edit) -> dict[str, Any] | None:
+        """Give a row other texts; None if it is not reviewed here.
+
+        Raises:
+            ConfigError: a text cannot be used, or the row is removed.
         """
-        place = RowPlace(said.task_id, said.instance)
-        if place not in self.rows:
+        texts = said.model_dump(include={"input", "output"}, exclude_none=True)
+        reason = said.reason.strip() or "edited in review"
+        return self._do(said.place, lambda: correct(self.folder, said.place.name, texts, reason, now()))
+
+    def rank(self, said: Ranking) -> dict[str, Any] | None:
+        """Store which of two answers is better; None if the row is not reviewed here.
+
+        Raises:
+            ConfigError: there is no such answer.
+        """
+        better = said.is_better
+        return self._do(said.place, lambda: prefer(self.folder, said.task_id, said.sample, now(), is_better=better))
+
+    def _do(self, place: RowPlace, act: Callable[[], object]) -> dict[str, Any] | None:
+        if place not in self.indices:
             return None
-        if said.decision in {"mark", "unmark"}:
-            self.labels.mark(place, marked=said.decision == "mark")
-            return {"noted": True, "stays_out": False}
-        reason, task = said.reason.strip(), Selection((place.task_id,))
-        is_kept = said.decision == "keep"
-        stays_out = is_kept and self.labels.is_task_to_go(place)
-        if not is_kept:
-            change(self.folder, "remove", task, reason or "removed in review", now())
-        elif not stays_out and self._is_removed(place):
-            change(self.folder, "restore", task, reason or "kept in review", now())
-        question = None if is_kept else said.question
+        before = self._before(place)
+        act()
+        self.done.append(before)
+        return {"noted": True}
+
+    def undo(self) -> dict[str, int | None]:
+        """Take back what was done last, and give the index of its row; None if nothing was done yet."""
+        if not self.done:
+            return {"index": None}
+        before = self.done[-1]
+        place, since = before.place, self._before(before.place)
+        row = f"{place.task_id}/{{}}".format
+        changed = dict(before.removed.items() ^ since.removed.items())
+        if back := tuple(row(one) for one in changed if one in since.removed):
+            change(self.folder, "restore", Selection(back), _UNDONE, now())
+        if since.texts != before.texts:
+            self._undo_edit(before, since)
+        for one in sorted(changed.keys() & before.removed.keys()):
+            change(self.folder, "remove", Selection((row(one),)), before.removed[one], now())
+        for sample in {**before.ranked, **since.ranked}:
+            if before.ranked.get(sample) != since.ranked.get(sample):
+                prefer(self.folder, place.task_id, sample, now(), is_better=before.ranked.get(sample))
+        if since.said != before.said:
+            self._label(place, before.said)
+        if since.is_marked != before.is_marked:
+            self.labels.mark(place, marked=before.is_marked)
+        self.done.pop()
+        return {"index": self.indices[place]}
+
+    def _undo_edit(self, before: Before, since: Before) -> None:
+        """Take the corrections of the task back if there is no other one; else correct the row again."""
+        place = before.place
+        if before.corrected or before.ranked or since.corrected != {place.instance}:
+            correct(self.folder, place.name, before.texts, _UNDONE, now())
+        else:
+            change(self.folder, "revert", Selection((place.task_id,)), _UNDONE, now())
+
+    def _before(self, place: RowPlace) -> Before:
+        with snapshot(self.folder) as pool:
+            task = _task(pool, place.task_id)
+            gone = pool.removed_rows("task_id = ?", (place.task_id,))
+            corrected = frozenset(one.position for one in pool.corrections.get(place.task_id, ()))
+            ranked = pool.preferred(place.task_id)
+        row = task.instances[place.instance]
+        return Before(
+            place, self.labels.of(place), self.labels.is_marked(place),
+            {number: reason for (_, number), reason in gone.items()},
+            {"input": row.input, "output": row.output}, corrected, ranked,
+        )  # fmt: skip
+
+    def _label(self, place: RowPlace, said: Said | None) -> None:
         with snapshot(self.folder) as pool:
             row = _task(pool, place.task_id).instances[place.instance]
-        candidate = row.request_id, row.request_position
-        self.labels.label(place, candidate, "keep" if is_kept else "remove", question)
-        return {"noted": True, "stays_out": stays_out}
-
-    def _is_removed(self, place: RowPlace) -> bool:
-        with snapshot(self.folder) as pool:
-            return place.task_id in pool.removed()
+        self.labels.label(place, (row.request_id, row.request_position), said)
 
 
-def _about(pool: Reader, place: RowPlace, *, with_verdict: bool) -> dict[str, Any]:
-    """A row with its lineage, its nearest neighbour and what the judge said of it; `verdict` is None without one."""
-    task = _task(pool, place.task_id)
-    instance, events = task.instances[place.instance], pool.events_of(task.id)
-    removals = [one for one in events if one.kind in {"remove", "restore"}]
-    said = instance.verdict if with_verdict else None
+def _has(texts: list[str], piece: str) -> bool:
+    return not piece or piece.casefold() in "\n".join(texts).casefold()
+
+
+def _to_rank(row: Row) -> list[StoredSample]:
+    """The other answers that can be compared with the output, each text once."""
+    found: dict[str, StoredSample] = {}
+    for one in row.samples:
+        if one.number is not None:
+            found.setdefault(one.output.strip(), one)
+    return [one for text, one in found.items() if text not in {"", row.output.strip()}]
+
+
+def _about(pool: Reader, place: RowPlace, *, is_open: bool) -> dict[str, Any]:
+    """A row with its lineage, its nearest neighbour, other answers, and what others said of it if that may be shown."""
+    task, row = _task(pool, place.task_id), _row(pool, place)
+    accepted = _task(pool, place.task_id, as_accepted=True)
+    first = accepted.instances[place.instance]
+    was = {"instruction": accepted.instruction, "input": first.input, "output": first.output}
+    removed = pool.removed_rows("(task_id, position) = (?, ?)", place)
+    said = row.verdict if is_open else None
     return {
         "task_id": place.task_id,
         "instance": place.instance,
         "instances": len(task.instances),
-        "instruction": task.instruction,
-        "input": instance.input,
-        "output": instance.output,
-        "turns": [asdict(turn) for turn in instance.turns],
-        "is_classification": bool(task.is_classification),
-        "round": task.round,
-        "removed": removals[-1].reason if removals and removals[-1].kind == "remove" else None,
-        "shown": [_shown(_task(pool, one, as_accepted=True)) for one in json.loads(task.parents)],
+        "instruction": row.instruction,
+        "input": row.input,
+        "output": row.output,
+        "was": {name: text for name, text in was.items() if getattr(row, name) != text},
+        "turns": [asdict(turn) for turn in row.turns],
+        "ended": row.ended,
+        "is_classification": row.is_classification,
+        "round": row.round,
+        "source": row.source,
+        "removed": removed.get(place) if is_open else None,
+        "others": [
+            {"number": one.number, "output": one.output, "is_better": one.is_preferred} for one in _to_rank(row)
+        ],
+        "shown": [_shown(one) for one in map(pool.task, json.loads(row.parents)) if one],  # a replay may miss some
         "nearest": _nearest(pool, task),
         "verdict": said and {
             "outcome": said.outcome,
@@ -243,6 +353,11 @@ def _about(pool: Reader, place: RowPlace, *, with_verdict: bool) -> dict[str, An
 
 _SAID = {"score": "", "reason": "_reason"}
 """What is shown of each question, and how its name ends in a verdict."""
+
+
+def _row(pool: Reader, place: RowPlace) -> Row:
+    rows = pool.rows(sampled=True, with_removed=True, task_id=place.task_id)
+    return next(row for row in rows if row.number == place.instance)
 
 
 def _task(pool: Reader, identity: str, *, as_accepted: bool = False) -> StoredTask:
@@ -257,8 +372,8 @@ def _shown(task: StoredTask) -> dict[str, Any]:
 def _nearest(pool: Reader, task: StoredTask) -> dict[str, Any] | None:
     """The nearest task, with the words that both have in common between ‹ and ›."""
     settings = pool.settings(task.round)
-    if task.nearest_task is None or task.nearest_score is None or settings is None:
+    other = pool.task(task.nearest_task) if task.nearest_task else None
+    if other is None or task.nearest_score is None or settings is None:
         return None
-    other = _task(pool, task.nearest_task, as_accepted=True)
     _, marked = mark_common(task.instruction, other.instruction, settings.filters.tokenizer)
     return {**_shown(other), "marked": marked, "score": round(task.nearest_score, 4)}

@@ -10,14 +10,14 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
 
-from tests.browser.conftest import PHONE
+from selfinstruct.models.offline.server import OfflineServer
+from tests.browser.conftest import PHONE, expect
 from tests.builders import ROOT, rows
 from tests.reviewing import reviewing
 
@@ -93,13 +93,14 @@ def test_rows_are_read_kept_removed_and_marked_by_keyboard(
     at(page, 3)
     page.keyboard.press("3")
     at(page, 4)
-    page.keyboard.press("b")
+    page.keyboard.press("p")
     at(page, 3)
     assert page.inner_text("#state") == "labelled: remove; removed: removed in review"
-    assert rows(pool, "SELECT task_id FROM removed") == [(order[2][0],)]
+    assert rows(pool, "SELECT task_id, position FROM removed_rows") == [tuple(order[2][:2])]
+    assert page.inner_text("#labelled") == f"2 of {len(order)} labelled"
     page.keyboard.press("k")
     at(page, 4)
-    assert rows(pool, "SELECT COUNT(*) FROM removed") == [(0,)]
+    assert rows(pool, "SELECT COUNT(*) FROM removed_rows") == [(0,)]
     page.keyboard.press("p")
     at(page, 3)
     assert page.inner_text("#state") == "labelled: keep"
@@ -108,23 +109,144 @@ def test_rows_are_read_kept_removed_and_marked_by_keyboard(
     ]  # fmt: skip
 
 
-def test_a_task_that_stays_out_is_told(page: Page, address: str, pool: Path) -> None:
-    order = rows(
-        pool,
-        "SELECT t.id FROM tasks t JOIN instances i ON i.task_id = t.id WHERE t.origin = 'generated' "
-        "ORDER BY t.position, i.position",
-    )
-    first = next(place for place, (one, other) in enumerate(pairwise(order)) if one == other)
+def test_what_was_done_is_undone_by_keyboard(page: Page, address: str, pool: Path) -> None:
     page.goto(address)
     at(page, 1)
-    for place in range(first):
-        page.keyboard.press("n")
-        at(page, place + 2)
-    page.keyboard.press("r")
-    at(page, first + 2)
+    page.keyboard.press("u")
+    says(page, "error", "^there is nothing to undo$")
+    page.keyboard.press("1")
+    at(page, 2)
     page.keyboard.press("k")
-    says(page, "error", "the task stays removed")
-    assert rows(pool, "SELECT task_id FROM removed") == [order[first]]
+    at(page, 3)
+    for number, labelled in ((2, 1), (1, 0)):
+        page.keyboard.press("u")
+        at(page, number)
+        says(page, "labelled", f"^{labelled} of ")
+    says(page, "state", "^$")
+    assert rows(pool, "SELECT COUNT(*) FROM removed_rows") == [(0,)]
+
+
+def test_input_and_output_are_edited_on_the_page(
+    page: Page, address: str, pool: Path, keep_screenshot: Callable[[Page, str], Path]
+) -> None:
+    page.goto(address)
+    at(page, 1)
+    first = page.inner_text("#output")
+    page.keyboard.press("e")
+    assert page.evaluate("document.activeElement.id") == "new-output"
+    page.keyboard.press("Control+a")
+    page.keyboard.type("k r u <b>By hand.</b>")
+    page.locator("#next").click()
+    says(page, "error", "^save or cancel the edit first$")
+    keep_screenshot(page, "review_edit")
+    page.locator("#new-output").press("Control+Enter")
+    says(page, "state", "^edited$")
+    assert page.inner_text("#output") == "k r u <b>By hand.</b>"
+    page.locator("#s-was summary").press("Enter")
+    assert first in page.inner_text("#was")
+    assert rows(pool, "SELECT output FROM corrections") == [("k r u <b>By hand.</b>",)]
+    page.keyboard.press("e")
+    page.keyboard.type("more")
+    page.keyboard.press("Escape")
+    assert page.inner_text("#output") == "k r u <b>By hand.</b>"
+    page.keyboard.press("u")
+    says(page, "state", "^$")
+    assert page.inner_text("#output") == first
+    assert not (pool / "labels.jsonl").exists()
+
+
+def test_a_reload_comes_back_to_the_row_and_to_what_was_wanted(page: Page, address: str, pool: Path) -> None:
+    longest = rows(pool, "SELECT MAX(length(output)) FROM instances i JOIN tasks t ON t.id = i.task_id "
+                         "WHERE t.origin = 'generated'")[0][0]  # fmt: skip
+    assert longest > 10
+    page.goto(address)
+    at(page, 1)
+    page.keyboard.press("n")
+    at(page, 2)
+    page.keyboard.press("k")
+    at(page, 3)
+    page.reload()
+    at(page, 3)
+    page.select_option("[name=show]", "unlabelled")
+    at(page, 1)
+    page.keyboard.press("n")
+    at(page, 3)
+    page.reload()
+    at(page, 3)
+    assert page.input_value("[name=show]") == "unlabelled"
+    says(page, "where", "2 of [0-9]+ that are wanted$")
+
+
+def test_rows_are_searched_by_keyboard(page: Page, address: str) -> None:
+    page.goto(address)
+    at(page, 1)
+    page.keyboard.press("n")
+    at(page, 2)
+    piece = page.inner_text("#output")[:30].split("\n")[0]
+    page.keyboard.press("/")
+    page.keyboard.type(piece.upper())
+    page.keyboard.press("Enter")
+    says(page, "where", "^row [0-9]+ of [0-9]+, 1 of [0-9]+ that are wanted$")
+    assert piece in page.inner_text("#output")
+    page.keyboard.press("/")
+    page.keyboard.press("Control+a")
+    page.keyboard.type("no row has this <img src=x>")
+    page.keyboard.press("Enter")
+    says(page, "error", "^no row is as you want it$")
+    assert not page.is_visible("#row")
+
+
+def test_the_keys_are_told_without_covering_the_row(page: Page, address: str) -> None:
+    page.goto(address)
+    at(page, 1)
+    page.keyboard.press("?")
+    help_, instruction = page.locator("#help").bounding_box(), page.locator("#instruction").bounding_box()
+    assert help_ is not None
+    assert instruction is not None
+    assert help_["y"] + help_["height"] <= instruction["y"]
+    assert "undo what was done last" in page.inner_text("#help")
+    page.keyboard.press("?")
+    assert not page.is_visible("#help")
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pool with conversations, other answers and verdicts."""
+    folder = tmp_path_factory.mktemp("compared")
+    (folder / "c.toml").write_text(
+        '[recipe]\nsteps = ["default", "sample", "judge", "turns"]\n[sample]\nanswers = 3\n[judge]\nenabled = true\n'
+    )
+    with OfflineServer(quirk="wrong=40%") as server:
+        command = [sys.executable, "-m", "selfinstruct", "generate", "--pool", str(folder / "pool"), "--target", "12"]
+        command += ["--config", str(folder / "c.toml"), "--base-url", server.base_url, "--model", "offline"]
+        subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    return folder / "pool"
+
+
+def test_answers_are_compared_and_the_end_of_a_conversation_is_told(
+    compared: Path, page: Page, served: list[str], keep_screenshot: Callable[[Page, str], Path], tmp_path: Path
+) -> None:
+    pool = Path(shutil.copytree(compared, tmp_path / "compared"))
+    with reviewing(pool) as address:
+        served.append(f"http://{urlsplit(address).netloc}/")
+        page.goto(address)
+        at(page, 1)
+        page.select_option("[name=order]", "doubt")
+        says(page, "where", "that are wanted$")
+        page.locator("body:not([aria-busy])").wait_for()
+        page.select_option("[name=show]", "unranked")
+        page.locator("body:not([aria-busy])").wait_for()
+        keep_screenshot(page, "review_doubt")
+        says(page, "ended", "^Why it ended: [a-z_]+")
+        page.keyboard.press("a")
+        expect(page.locator("#others [aria-pressed=true]")).to_have_text(["this one is better"])
+        page.keyboard.press("u")
+        expect(page.locator("#others [aria-pressed=true]")).to_have_count(0)
+        page.locator("#others button").last.press("Enter")
+        expect(page.locator("#others [aria-pressed=true]")).to_have_text(["the output is better"])
+        page.locator("#s-others").scroll_into_view_if_needed()
+        keep_screenshot(page, "review_compare")
+    assert rows(pool, "SELECT is_better FROM preferred") == [(0,)]
 
 
 def test_a_reason_is_typed_and_its_letters_decide_nothing(page: Page, address: str, pool: Path) -> None:
@@ -144,13 +266,13 @@ def test_rows_of_a_kind_are_shown_one_after_the_other(page: Page, address: str) 
     at(page, 1)
     page.keyboard.press("k")
     at(page, 2)
-    page.select_option("#show", "unlabelled")
+    page.select_option("[name=show]", "unlabelled")
     at(page, 2)
     page.locator("h1").click()
     page.keyboard.press("p")
     says(page, "error", "^this is the first one$")
-    page.select_option("#show", "marked")
-    says(page, "error", "^this is the last one$")
+    page.select_option("[name=show]", "marked")
+    says(page, "error", "^no row is as you want it$")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -164,11 +286,30 @@ def test_everyone_can_use_it(
     page.keyboard.press("m")
     says(page, "state", "^marked$")
     assert serious_faults(page) == []
+    page.keyboard.press("?")
+    page.keyboard.press("e")
+    assert page.is_visible("#help")
+    assert page.is_visible("#new-output")
+    assert serious_faults(page) == []
     phone = new_page(**PHONE, color_scheme=scheme, bypass_csp=True)
     phone.goto(address)
     at(phone, 1)
     assert serious_faults(phone) == []
     assert phone.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    footer = phone.locator("footer").bounding_box()
+    assert footer is not None
+    assert footer["height"] < 0.2 * phone.viewport_size["height"]  # type: ignore[index]
+    phone.tap("#more")
+    assert phone.is_visible("#edit")
+    assert phone.is_visible("[name=reason]")
+    assert serious_faults(phone) == []
+    assert phone.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert not phone.is_visible("[name=source]"), "there is one source"
+    phone.tap("#edit")
+    phone.locator("#new-output").fill("By thumb.")
+    assert not phone.is_visible("#edit")
+    phone.tap("#save")
+    says(phone, "state", "^edited; marked$")
     phone.tap("#next")
     at(phone, 2)
     keep_screenshot(phone, f"review_phone_{scheme}")
@@ -185,7 +326,16 @@ def test_texts_that_mean_harm_are_shown_as_they_are_and_do_nothing(
     with closing(sqlite3.connect(pool / "pool.db")) as connection:
         hostile = "\n".join(HOSTILE).replace("\0", "\ufffd")
         connection.execute("UPDATE tasks SET instruction = instruction || ?", [hostile])
-        connection.execute("UPDATE instances SET input = ?, output = ?", [hostile, hostile])
+        turns = json.dumps([{"user": hostile, "assistant": hostile, "kind": "", "score": None}])
+        connection.execute(
+            "UPDATE instances SET input = ?, output = ?, turns = ?, ended = ?", [hostile] * 2 + [turns, hostile]
+        )
+        connection.execute("UPDATE requests SET source_name = ? WHERE round > 0 AND task_id IS NULL", [hostile])
+        connection.execute(
+            "INSERT INTO samples SELECT task_id, position, source, request_id, request_position, request_id, "
+            "request_position, ? || 'other', 'sample', NULL, 1 FROM instances WHERE request_id IS NOT NULL",
+            [hostile],
+        )
         connection.execute(
             "INSERT INTO verdicts SELECT i.source, i.request_id, i.request_position, i.task_id, 'r', 'passed', "
             "5, ?1, 4, ?1, 3, ?1 FROM instances i JOIN tasks t ON t.id = i.task_id WHERE t.origin = 'generated'",
@@ -199,9 +349,21 @@ def test_texts_that_mean_harm_are_shown_as_they_are_and_do_nothing(
         at(page, 1)
         assert page.text_content("#input") == page.text_content("#output") == hostile
         assert (page.text_content("#instruction") or "").endswith(hostile)
-        assert hostile in (page.text_content("#verdict") or "")
+        for part in ("#verdict", "#turns", "#ended", "#others"):
+            assert hostile in (page.text_content(part) or ""), part
+        page.keyboard.press("e")
+        page.locator("#new-output").fill(f"{hostile} edited")
+        page.locator("#new-output").press("Control+Enter")
+        says(page, "state", "edited")
+        assert hostile in (page.text_content("#was") or "")
         assert page.locator("h1").count() == 1
         assert page.locator("iframe, img, main script").count() == 0
+        page.locator("[name=text]").fill(hostile)
+        page.keyboard.press("Enter")
+        says(page, "error", "^$")
+        at(page, 1)
+        page.reload()
+        at(page, 1)
         page.locator("#reason").fill(hostile)
         page.locator("h1").click()
         page.keyboard.press("r")
