@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from selfinstruct.cli import commands as cli
 from selfinstruct.models.offline.protocol import Model, answer_chat
@@ -157,8 +158,16 @@ def test_what_cannot_be_asked_by_batches_is_one_line(
     assert said in capsys.readouterr().err
 
 
+class WithoutBatches(ScriptedServer):
+    """Serves chats and nothing else."""
+
+    def add_routes(self, app: web.Application) -> None:
+        app.router.add_get("/v1/models", self._list)
+        app.router.add_post("/v1/{path:chat/completions}", self._post)
+
+
 def test_a_server_without_batches_is_left_with_its_words(tmp_path: Path) -> None:
-    with ScriptedServer(says(lambda *_: None)) as server:
+    with WithoutBatches(says(lambda *_: None)) as server:
         ended = grow(tmp_path / "p", target=5, model="m", base_url=server.base_url, config=settings(tmp_path))
         assert not server.bodies
     assert ended.exit_code == 5

@@ -85,13 +85,13 @@ class BatchEndpoint(Endpoint):
         assert config.batching is not None  # noqa: S101 - for the type checker
         self._batching = config.batching
         self._service: Service = (
-            InFolder(self._batching.folder, self._batching.wait_s)
+            InFolder(self._batching.folder, self._batching)
             if self._batching.folder
             else AtProvider(self._client, self._options, self._batching, tell)
         )
         self._wave: dict[str, Line] = {}
         self._asked: dict[str, asyncio.Future[Reply | Trouble]] = {}
-        self._earlier: dict[str, str] | None = None
+        self._earlier: dict[str, str] | None = None if self._batching.since is not None else {}
         """The batch of each line of earlier runs; None: nobody has looked yet."""
         self._live: set[str] = set()
         """Lines that a batch left without an answer and that are asked live."""
@@ -237,33 +237,34 @@ def read_replies(content: bytes) -> dict[str, Reply]:
 class InFolder:
     """Batches as files of a folder: in-NAME.jsonl is written here, out-NAME.jsonl by `vllm run-batch`."""
 
-    def __init__(self, folder: Path, poll_s: float) -> None:
-        self._folder, self._poll_s = folder, poll_s
+    def __init__(self, folder: Path, batching: Batching) -> None:
+        self._folder, self._since, self._poll_s = folder, batching.since or 0.0, batching.wait_s
 
     async def known(self) -> AsyncIterator[tuple[str, Collection[str]]]:
         """The batches whose files are there."""
         for file in sorted(self._folder.glob("in-*.jsonl")):
-            yield file.stem.removeprefix("in-"), _ids(file.read_bytes())
+            if file.stat().st_mtime >= self._since:
+                yield file.stem.removeprefix("in-"), _ids(file.read_bytes())
 
     async def hand_in(self, lines: Sequence[Line]) -> str:
         """Write a file, whole or not at all; results of the same lines from before are no longer those."""
         name = digest([line.id for line in lines])[:16]
-        try:
+        with self._usable():
             self._folder.mkdir(parents=True, exist_ok=True)
             (self._folder / f"out-{name}.jsonl").unlink(missing_ok=True)
             part = self._folder / f".{name}.part"
             part.write_bytes(b"".join(line.text for line in lines))
             part.replace(self._folder / f"in-{name}.jsonl")
-        except OSError as error:
-            raise RefusedError(f"{self._folder}: a batch cannot be written ({error.strerror or error})") from error
         return name
 
     async def replies(self, batch: str) -> Replies:
         """What the file of results holds once it has all that was asked."""
-        wanted = set(_ids((self._folder / f"in-{batch}.jsonl").read_bytes()))
         results = self._folder / f"out-{batch}.jsonl"
+        with self._usable():
+            wanted = set(_ids((self._folder / f"in-{batch}.jsonl").read_bytes()))
         while True:
-            found = read_replies(results.read_bytes()) if results.exists() else {}
+            with self._usable():
+                found = read_replies(results.read_bytes()) if results.exists() else {}
             if wanted <= found.keys():
                 return found
             await asyncio.sleep(min(self._poll_s, LONGEST_POLL_S))
@@ -271,9 +272,22 @@ class InFolder:
     async def close(self) -> None:
         """There are none."""
 
+    @contextlib.contextmanager
+    def _usable(self) -> Iterator[None]:
+        """Raises: RefusedError, where a file cannot be read or written."""
+        try:
+            yield
+        except OSError as error:
+            raise RefusedError(f"{error.filename}: this file of a batch cannot be used ({error.strerror})") from error
+
 
 def _ids(content: bytes) -> list[str]:
-    return [str(json.loads(line)["custom_id"]) for line in content.splitlines() if line.strip()]
+    """The ids of the lines of a batch; a line that is none has none."""
+    found = []
+    for line in content.splitlines():
+        with contextlib.suppress(ValueError, LookupError, TypeError):
+            found.append(str(json.loads(line)["custom_id"]))
+    return found
 
 
 class AtProvider:
@@ -297,7 +311,7 @@ class AtProvider:
                 break
             pages = await self._surely(pages.get_next_page)
         for batch in found:
-            if batch.status != "failed":
+            if batch.status != "failed" and batch.created_at >= (self._batching.since or 0.0):
                 yield batch.id, _ids(await self._content(batch.input_file_id))
 
     async def hand_in(self, lines: Sequence[Line]) -> str:

@@ -63,6 +63,8 @@ class Batching:
     """Where batches lie as files, for `vllm run-batch`; None: the provider has them."""
     stragglers: Literal["batch", "live"] = "batch"
     """Where a question is asked again that a batch left without an answer."""
+    since: float | None = None
+    """When the first batch may have begun that an earlier run left, in Unix time; None: it left none."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)

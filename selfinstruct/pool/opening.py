@@ -268,11 +268,12 @@ class Writer:
                 connection.execute(sql, values)
             connection.execute("COMMIT")
 
-    def start_run(self, started_at: str, goal: StoredGoal, job: str | None = None) -> int:
+    def start_run(self, started_at: str, goal: StoredGoal, job: str | None = None, *, by_batches: bool = False) -> int:
         """Note that a run begins, what it is to reach and which job it belongs to; its number."""
         row = {
             "started_at": started_at, "host": socket.gethostname(), "pid": os.getpid(),
             "goal": goal.tasks, "more": goal.more, "goal_rows": goal.rows, "job": job,
+            "by_batches": int(by_batches),
         }  # fmt: skip
         with self.connect() as connection:
             return int(connection.execute(*statements.insert("runs", row)).lastrowid or 0)
@@ -296,16 +297,29 @@ class Writer:
     def attempts(self, *, reopen: bool = False) -> tuple[int, int]:
         """(highest id, picodollars of all, lost ones with their reserve) of the attempts so far.
 
-        With `reopen`, lost ones at open requests cost nothing: they are about to be made again, and what of them lies
-        in a batch is paid for once.
+        With `reopen`, lost ones of batches at open requests cost nothing: they are about to be made again, and what of
+        them lies in a batch is paid for once.
         """
-        again = "usd_e12 IS NULL AND request_id IN (SELECT id FROM requests WHERE state = 'open')"
+        again = (
+            "usd_e12 IS NULL AND request_id IN (SELECT id FROM requests WHERE state = 'open') "
+            "AND run IN (SELECT id FROM runs WHERE by_batches)"
+        )
         sql = "SELECT COALESCE(MAX(id), 0), COALESCE(SUM(COALESCE(usd_e12, reserved_usd_e12)), 0) FROM attempts"
         with self.connect() as connection:
             if reopen:
                 connection.execute(f"UPDATE attempts SET tokens = 0, usd_e12 = 0 WHERE {again}")
             highest, picodollars = connection.execute(sql).fetchone()
         return highest, picodollars
+
+    def open_since(self) -> str | None:
+        """When the earliest run began that planned a round with an open request; None where none is open."""
+        sql = (
+            "SELECT MIN(runs.started_at) FROM requests q JOIN rounds r ON r.number = q.round "
+            "JOIN runs ON runs.id = r.run WHERE q.state = 'open'"
+        )
+        with self.connect() as connection:
+            found = connection.execute(sql).fetchone()[0]
+        return None if found is None else str(found)
 
     def capabilities(self) -> dict[tuple[str, str], dict[str, Any]]:
         """What is known of endpoints, by (URL, model)."""

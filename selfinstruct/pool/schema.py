@@ -56,6 +56,7 @@ CREATE TABLE runs (
   exit_code  INTEGER,
   outcome    TEXT,
   server_restarts INTEGER NOT NULL DEFAULT 0,
+  by_batches      INTEGER NOT NULL DEFAULT 0,
   job             TEXT
 );
 CREATE TABLE rounds (

@@ -7,6 +7,7 @@ import contextlib
 import inspect
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from selfinstruct.config.roles import (
@@ -32,6 +33,9 @@ from selfinstruct.runner.pump import Growth, Outcome
 from selfinstruct.runner.watch import Tell
 from selfinstruct.settings import Settings
 from selfinstruct.types import digest
+
+CLOCKS_DIFFER_S = 3600.0
+"""Between this machine and a provider, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +74,13 @@ async def serve(
     budget: Budget,
     growths: Sequence[Growth],
     needed: Iterable[str] = (),
+    open_since: str | None = None,
 ) -> AsyncIterator[Models]:
     """The models that the configuration names, reachable while the block runs.
 
     `known` is what earlier runs learned of endpoints. `growths` hear of the servers; it is empty until there is one.
-    `needed` are stages at which only tasks and rounds of earlier runs still ask.
+    `needed` are stages at which only tasks and rounds of earlier runs still ask, `open_since` is when the earliest of
+    these runs began, whose batches may hold their questions.
 
     Raises:
         AccessError, ConfigError: a server does not start or answer, or which model is meant cannot be told.
@@ -86,7 +92,7 @@ async def serve(
 
     def client_of(role: Role) -> Client:
         """Roles with the same endpoints and limits share one, and with it the queue."""
-        endpoints = endpoints_of(config, role, local)
+        endpoints = endpoints_of(config, role, local, open_since)
         kind = (role.requests_per_minute, role.tokens_per_minute, [replace(one, function=None) for one in endpoints])
         for other, client in made:
             if other == kind:
@@ -193,7 +199,9 @@ def check_access(config: Config) -> None:
         serve_command(options, str(config.model.name), port_for(options))
 
 
-def endpoints_of(config: Config, role: Role, local: EndpointConfig | None) -> list[EndpointConfig]:
+def endpoints_of(
+    config: Config, role: Role, local: EndpointConfig | None, open_since: str | None = None
+) -> list[EndpointConfig]:
     """Where a role's model is asked, each with its key; `local` is the server that was started for the run.
 
     Raises:
@@ -203,7 +211,8 @@ def endpoints_of(config: Config, role: Role, local: EndpointConfig | None) -> li
     batching = None
     if config.batch.enabled:
         named = digest(config.seed, config.pool.name)[:16]
-        batching = Batching(named, config.batch.wait_s, config.batch.folder, config.batch.stragglers)
+        since = None if open_since is None else datetime.fromisoformat(open_since).timestamp() - CLOCKS_DIFFER_S
+        batching = Batching(named, config.batch.wait_s, config.batch.folder, config.batch.stragglers, since)
     if not urls and (own := config.own_code(config.model.backend or "", "model.backend")):
         name = str(config.model.backend)
         if not inspect.iscoroutinefunction(own.value):

@@ -83,7 +83,7 @@ async def _run(pool: Writer, config: Config, tell: Tell, around: Around, started
     growths: list[Growth] = []
     budget = Budget(limits_of(config), {}, lambda: growths[0].journal)
     exclusions, passages = read_exclusions(config.filters.exclude), documents_of(config)
-    async with serve(config, tell, known, budget, growths, _needed(contents)) as models:
+    async with serve(config, tell, known, budget, growths, _needed(contents), _open_since(pool)) as models:
         settings = pool_settings(config, models.name, models.context_length, exclusions, set_id(passages))
         await rehearse(settings, seeds, models.context_lengths, passages)
         budget.prices = known_prices(budget.limits, config, settings)
@@ -104,7 +104,7 @@ async def _run(pool: Writer, config: Config, tell: Tell, around: Around, started
         if goal.goes_on:
             what = "this run was given" if goal.more is None else f"the last --more {goal.more}"
             tell(f"going on to the goal of {what}: {goal} in all")
-        number = pool.start_run(now(), goal.stored, job)
+        number = pool.start_run(now(), goal.stored, job, by_batches=config.batch.enabled)
         for client in models.clients.values():
             client.had_answers(contents.answered)
         growth = Growth(pool, contents, settings, config, models, goal, number, tell, budget, excluded, around)
@@ -148,6 +148,11 @@ def _needed(contents: Contents | None) -> set[str]:
 
 def _goal(pool: Writer, config: Config, done: Done, job: str | None) -> Goal:
     return goal_of(config, done, pool.last_goal(), None if job is None else pool.goal_of(job))
+
+
+def _open_since(pool: Writer) -> str | None:
+    """When the earliest run began that left a request open; None where none did."""
+    return None if pool.is_new else pool.open_since()
 
 
 def known_prices(limits: Limits, config: Config, settings: Settings) -> dict[str, Price]:
