@@ -153,7 +153,7 @@ def _check(config: Config) -> None:
             for stage in config.stages
         ),
         (
-            vllm and model.base_url,
+            vllm and model.names_servers,
             (
                 "model.backend is vllm, which starts a server of its own, and there is a base_url; a server that runs "
                 "already is used by --base-url alone"
@@ -162,7 +162,7 @@ def _check(config: Config) -> None:
         (vllm and not model.name, "the backend vllm needs to be told the model, such as --model Qwen/Qwen3-8B"),
         *(
             (
-                vllm and role.name not in {None, model.name} and not role.base_url,
+                vllm and role.name not in {None, model.name} and not role.names_servers,
                 (
                     f"stages.{stage}: the server that is started serves {model.name} alone; "
                     f"give stages.{stage} a base_url where {role.name} is served"
