@@ -274,6 +274,11 @@ class Config(PoolSettings):
         ge=0,
         le=1,
     )
+    metrics_port: Whole | None = setting(
+        None, "show figures of the run to Prometheus at this port, under /metrics; 0 takes a free one", "metrics_port",
+        ge=0, le=65535,
+    )  # fmt: skip
+    metrics_host: str = setting("127.0.0.1", "the address at which `metrics_port` can be reached; `0.0.0.0`: any")
     model: ModelSection = ModelSection()
     stages: dict[str, Role] = Field({})
     vllm: VllmSection = VllmSection()
@@ -407,6 +412,7 @@ _GROUPS: Mapping[str, str] = {
     **dict.fromkeys(("pool", "seeds", "skip_faulty_seeds", "seed"), "Pool"),
     "model": "Model",
     **dict.fromkeys((*AMOUNTS, "recipe", "filters", "diversify"), "What is asked for"),
+    "metrics_port": "Output",
 }
 
 
