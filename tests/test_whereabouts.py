@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -26,6 +27,7 @@ from selfinstruct.config.roles import role_of
 from selfinstruct.errors import ConfigError
 from selfinstruct.models.client import Client
 from selfinstruct.models.endpoint import EndpointConfig
+from selfinstruct.models.offline.protocol import CARD, Model, answer_chat
 from selfinstruct.models.offline.server import OfflineServer
 from selfinstruct.models.routing import Slots
 from selfinstruct.models.urls import urls_in
@@ -33,7 +35,7 @@ from selfinstruct.models.whereabouts import Whereabouts
 from selfinstruct.runner.pump import Outcome
 from tests.asking import FINE, requests, until
 from tests.builders import ROOT, exported, grow, rows
-from tests.processes import counted, running, wait_until
+from tests.processes import counted, generate, running, wait_until
 from tests.servers import Answer, ScriptedServer, completion
 
 TARGET = 60
@@ -164,6 +166,8 @@ def test_servers_join_leave_and_are_killed_and_the_rows_are_those_of_one_server(
         assert not first.seen.keys() & last.seen.keys(), "what one has answered no other is asked"
     assert exported(pool) == reference
     assert asked_once(pool)
+    again = "SELECT request_id FROM attempts JOIN completions USING (request_id) WHERE endpoint = ? GROUP BY 1"
+    assert not rows(pool, again.replace("?", f"'{url}'") + " HAVING COUNT(*) > 1"), "nor what a dead one has answered"
     kept = dict(rows(pool, "SELECT endpoint, COUNT(*) FROM completions GROUP BY endpoint"))
     assert kept.keys() == {first.base_url, url, last.base_url}
 
@@ -255,6 +259,20 @@ def test_a_name_that_a_proxy_looks_up_is_left_to_it(monkeypatch: pytest.MonkeyPa
         assert where.may_change is is_ours
 
 
+@contextlib.contextmanager
+def three(answer: Answer, model: str | dict[str, Any]) -> Iterator[tuple[int, list[ScriptedServer]]]:
+    """Servers at one port of three addresses of this machine."""
+    with ScriptedServer(answer, [model]) as first:
+        port = int(first.base_url.split(":")[-1].removesuffix("/v1"))
+        second, third = (ScriptedServer(answer, [model], port, host=place) for place in ("127.0.0.2", "127.0.0.3"))
+        with second, third:
+            yield port, [first, second, third]
+
+
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a machine has one loopback address of IPv4")
+
+
+@LINUX
 def test_addresses_of_a_name_come_and_go_and_each_is_asked_by_the_name() -> None:
     places: list[str] | None = ["127.0.0.1", "127.0.0.2"]
     hosts: dict[str, set[str]] = {}
@@ -266,13 +284,12 @@ def test_addresses_of_a_name_come_and_go_and_each_is_asked_by_the_name() -> None
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
         return found(*places)
 
-    def at(place: str) -> Answer:
-        async def answer(_: int, __: str, ___: dict[str, Any], request: web.Request) -> web.StreamResponse:
-            hosts.setdefault(place, set()).add(request.headers["Host"])
-            await asyncio.sleep(0.02)
-            return completion(place)
-
-        return answer
+    async def answer(_: int, __: str, ___: dict[str, Any], request: web.Request) -> web.StreamResponse:
+        assert request.transport is not None
+        place = request.transport.get_extra_info("sockname")[0]
+        hosts.setdefault(place, set()).add(request.headers["Host"])
+        await asyncio.sleep(0.02)
+        return completion(place)
 
     async def run() -> tuple[list[Any], list[list[str]]]:
         nonlocal places
@@ -292,14 +309,7 @@ def test_addresses_of_a_name_come_and_go_and_each_is_asked_by_the_name() -> None
         finally:
             await client.close()
 
-    with contextlib.ExitStack() as stack:
-        try:
-            first = stack.enter_context(ScriptedServer(at("127.0.0.1")))
-            port = int(first.base_url.split(":")[-1].removesuffix("/v1"))
-            rest = [ScriptedServer(at(place), port=port, host=place) for place in ("127.0.0.2", "127.0.0.3")]
-            servers = [first, *map(stack.enter_context, rest)]
-        except AssertionError:
-            pytest.skip("this machine has one loopback address")
+    with three(answer, "m") as (port, servers):
         got, seen = asyncio.run(run())
     assert sum(len(one.bodies) for one in servers) == len(got) == 600
     assert {one.text for one in got} == {"127.0.0.1", "127.0.0.2", "127.0.0.3"}
@@ -308,6 +318,43 @@ def test_addresses_of_a_name_come_and_go_and_each_is_asked_by_the_name() -> None
         ["127.0.0.2", "127.0.0.3"], ["127.0.0.2", "127.0.0.3"], ["127.0.0.2", "127.0.0.3"], ["127.0.0.2", "127.0.0.1"],
     ]  # fmt: skip
     assert len([line for line in told if "this name has no address now" in line]) == 1
+
+
+BY_NAME = """
+import socket, sys
+from pathlib import Path
+known, path = socket.getaddrinfo, Path(sys.argv.pop(1))
+def getaddrinfo(host, *more, **named):
+    places = path.read_text().split() if host == "servers.test" else [host]
+    return [found for place in places for found in known(place, *more, **named)]
+socket.getaddrinfo = getaddrinfo
+from selfinstruct.cli.commands import run
+from selfinstruct.runner import clients
+clients.LOOKED_FOR_EVERY_S = 0.05
+sys.exit(run(sys.argv[1:]))
+"""
+
+
+@LINUX
+def test_a_run_by_a_name_whose_addresses_change_has_the_rows_of_one_server(tmp_path: Path, reference: bytes) -> None:
+    async def answer(_: int, __: str, body: dict[str, Any], ___: web.Request) -> web.StreamResponse:
+        await asyncio.sleep(0.2)
+        return web.json_response(answer_chat(body, Model()))
+
+    pool, path = tmp_path / "pool", tmp_path / "addresses.txt"
+    with three(answer, CARD) as (port, servers):
+        command = generate(pool, f"http://servers.test:{port}/v1", TARGET, "--concurrency", 8)
+        path.write_text("127.0.0.1 127.0.0.2")
+        with running([sys.executable, "-c", BY_NAME, str(path), *command[3:]]) as process:
+            wait_until(lambda: counted(pool) >= 16, process)
+            path.write_text("127.0.0.2 127.0.0.3")
+            wait_until(lambda: len(servers[2].bodies) >= 8, process)
+            path.write_text("127.0.0.3 127.0.0.1")
+            assert process.wait(100) == 0
+    assert exported(pool) == reference
+    bodies = [json.dumps(body) for server in servers for body in server.bodies]
+    assert len(bodies) == len({*bodies}) == counted(pool), "each question is asked once, of one of them"
+    assert all(server.bodies for server in servers)
 
 
 def test_a_server_that_comes_with_a_shorter_context_is_not_used() -> None:
