@@ -38,7 +38,7 @@ from tests.builders import ROOT, exported, grow, rows
 from tests.processes import counted, generate, running, wait_until
 from tests.servers import Answer, ScriptedServer, completion
 
-TARGET = 60
+TARGET = 100
 SLOW = "fixed:0.2"
 
 
