@@ -65,11 +65,11 @@ class ScriptedServer:
 
     def __init__(
         self, answer: Answer, models: Sequence[str | dict[str, Any]] = ("m",), port: int = 0,
-        tls: ssl.SSLContext | None = None,
+        tls: ssl.SSLContext | None = None, host: str = "127.0.0.1",
     ) -> None:  # fmt: skip
         self._answer = answer
         self._models = models
-        self._port = port
+        self._host, self._port = host, port
         self._tls = tls
         self.is_up = threading.Event()
         self.is_up.set()
@@ -101,10 +101,10 @@ class ScriptedServer:
         self.add_routes(app)
         runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=0.1)
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", self._port, reuse_port=bool(self._port), ssl_context=self._tls)
+        site = web.TCPSite(runner, self._host, self._port, reuse_port=bool(self._port), ssl_context=self._tls)
         await site.start()
         port = runner.addresses[0][1]
-        self.base_url = f"http{'s' if self._tls else ''}://127.0.0.1:{port}/v1"
+        self.base_url = f"http{'s' if self._tls else ''}://{self._host}:{port}/v1"
         self._ready.set()
         await self._stop.wait()
         await runner.cleanup()

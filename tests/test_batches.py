@@ -148,6 +148,7 @@ def test_a_forecast_says_how_many_batches_follow_each_other(tmp_path: Path, caps
     [
         (["--batch"], "--batch is for providers and for `batch.folder`"),
         (["--batch", "--backend", "vllm", "--model", "m"], "--batch is for providers and for `batch.folder`"),
+        (["--batch", "--model", "m", "--base-url-file", "u"], "--batch leaves its questions with one provider"),
         (["--batch-stragglers", "live"], "[batch] does nothing unless batches are switched on; add --batch"),
     ],
 )

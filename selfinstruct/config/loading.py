@@ -153,7 +153,7 @@ def _check(config: Config) -> None:
             for stage in config.stages
         ),
         (
-            vllm and model.base_url,
+            vllm and model.names_servers,
             (
                 "model.backend is vllm, which starts a server of its own, and there is a base_url; a server that runs "
                 "already is used by --base-url alone"
@@ -164,13 +164,17 @@ def _check(config: Config) -> None:
             "--batch is for providers and for `batch.folder`; what answers here does so at once, so leave it out",
         ),
         (
+            config.batch.enabled and any(role.base_url_file for role in (config.model, *config.stages.values())),
+            "--batch leaves its questions with one provider; name it by --base-url and leave out the URL file",
+        ),
+        (
             "batch" in config.model_fields_set and not config.batch.enabled,
             "[batch] does nothing unless batches are switched on; add --batch",
         ),
         (vllm and not model.name, "the backend vllm needs to be told the model, such as --model Qwen/Qwen3-8B"),
         *(
             (
-                vllm and role.name not in {None, model.name} and not role.base_url,
+                vllm and role.name not in {None, model.name} and not role.names_servers,
                 (
                     f"stages.{stage}: the server that is started serves {model.name} alone; "
                     f"give stages.{stage} a base_url where {role.name} is served"

@@ -12,7 +12,7 @@ from selfinstruct.config.sections import Config, Role, Sampling
 from selfinstruct.errors import ConfigError
 from selfinstruct.models.budget import Limits
 from selfinstruct.models.prices import Price, listed_price
-from selfinstruct.models.urls import as_base_url
+from selfinstruct.models.urls import as_base_url, urls_in
 from selfinstruct.own import installed
 from selfinstruct.recipes import RECIPES, Recipe, own_recipe
 from selfinstruct.settings import PoolSettings, Settings
@@ -64,14 +64,23 @@ def role_of(config: Config, stage: str) -> Role:
     if config.is_offline:
         return config.model.model_copy(update={"name": None, "base_url": ()})
     own = config.stages.get(stage, Role())
-    return config.model.model_copy(update={name: getattr(own, name) for name in own.model_fields_set})
+    given = own.model_fields_set | ({"base_url", "base_url_file"} if own.names_servers else set())
+    return config.model.model_copy(update={name: getattr(own, name) for name in given})
 
 
 def urls_of(config: Config, role: Role) -> tuple[str, ...]:
     """Where a role's model is served: its own URLs, else that of the environment, else OpenAI's.
 
     None where the program starts the server itself.
+
+    Raises:
+        ConfigError: the file of URLs cannot be read, holds none, or a line of it is none.
     """
+    if role.base_url_file is not None:
+        listed, fault = urls_in(role.base_url_file)
+        if fault:
+            raise ConfigError(fault)
+        return (*role.base_url, *listed)
     if role.base_url or config.is_offline or config.starts_vllm or config.own_model:
         return role.base_url
     url = os.environ.get("OPENAI_BASE_URL", "").strip()

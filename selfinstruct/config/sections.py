@@ -55,6 +55,10 @@ class Role(Sampling):
         None, "the model's name at the server; not needed if the server has just one", "model", "NAME", min_length=1
     )
     base_url: tuple[str, ...] = setting((), "where the model is served; several share the work", "base_url", "URL")
+    base_url_file: Path | None = setting(
+        None, "file with one URL a line, read again while the run goes on: servers may come and go",
+        "base_url_file", "FILE",
+    )  # fmt: skip
     api_key_env: str = setting("OPENAI_API_KEY", "environment variable that holds the key")
     extra_headers: dict[str, str] = setting(
         {}, "more HTTP headers, never stored; write `${NAME}` for an environment variable, no key itself"
@@ -64,6 +68,11 @@ class Role(Sampling):
     tokens_per_minute: float | None = setting(
         None, "the same for tokens of prompts and answers; estimated, then corrected by the answer", gt=0
     )
+
+    @property
+    def names_servers(self) -> bool:
+        """Does it say where the model is served?"""
+        return bool(self.base_url or self.base_url_file)
 
     @field_validator("api_key_env")
     @classmethod
@@ -276,6 +285,11 @@ class Config(PoolSettings):
         ge=0,
         le=1,
     )
+    metrics_port: Whole | None = setting(
+        None, "show figures of the run to Prometheus at this port, under /metrics; 0 takes a free one", "metrics_port",
+        ge=0, le=65535,
+    )  # fmt: skip
+    metrics_host: str = setting("127.0.0.1", "the address at which `metrics_port` can be reached; `0.0.0.0`: any")
     model: ModelSection = ModelSection()
     stages: dict[str, Role] = Field({})
     vllm: VllmSection = VllmSection()
@@ -331,7 +345,7 @@ class Config(PoolSettings):
         if self.model.backend is not None:
             return self.model.backend == "offline"
         roles = (self.model, *self.stages.values())
-        return all(role.name in {None, OFFLINE_MODEL} and not role.base_url for role in roles)
+        return all(role.name in {None, OFFLINE_MODEL} and not role.names_servers for role in roles)
 
     @property
     def names_a_model(self) -> bool:
@@ -410,6 +424,7 @@ _GROUPS: Mapping[str, str] = {
     **dict.fromkeys(("pool", "seeds", "skip_faulty_seeds", "seed"), "Pool"),
     "model": "Model",
     **dict.fromkeys((*AMOUNTS, "recipe", "filters", "diversify"), "What is asked for"),
+    "metrics_port": "Output",
 }
 
 

@@ -44,6 +44,8 @@ _CHANCE = 8
 _TROUBLE_TOLD_EVERY_S = 30.0
 _LONGEST_ALONE = 4
 """Doublings of the pause of a request that fails while nothing else is left to ask: 0.5, 1, 2, 4, 8, 8, 8 s."""
+MOST_TOLD = 5
+"""Servers named in a line that tells who joins and leaves."""
 _CLOSED = {401, 403}
 _DEFAULT = Capabilities()
 
@@ -75,28 +77,31 @@ class Client:
         clock: Clock = time.monotonic,
     ) -> None:
         self.slots = slots
-        self.endpoints = [
-            (FunctionEndpoint if endpoint.function else BatchEndpoint if endpoint.batching else Endpoint)(
-                endpoint, slots.size, clock, tell
-            )
-            for endpoint in endpoints
-        ]
+        self._tell = tell
+        self._clock = clock
+        self._known = known or {}
+        self.endpoints = [self._made(endpoint) for endpoint in endpoints]
+        self._gone: list[Endpoint] = []
+        """Endpoints that have left, until nothing is under way there."""
         per_minute = {"requests": requests_per_minute, "tokens": tokens_per_minute}
         self._router = Router(self.endpoints, slots, clock, tell, per_minute)
-        self._tell = tell
         self._learned = learned
         self._budget = budget
-        self._clock = clock
         self._answered: set[tuple[str, str, str]] = set()
         self._open: set[Ask] = set()
         self._troubles: Counter[str] = Counter()
         self._halted = asyncio.Event()
         self._jitter = random.Random()
-        for endpoint in self.endpoints:
-            for (url, model), capabilities in (known or {}).items():
-                if url == endpoint.url:
-                    endpoint.capabilities[model] = Capabilities.from_dict(capabilities)
-                    endpoint.settled |= {(model, "schema"), (model, "plain")}
+
+    def _made(self, config: EndpointConfig) -> Endpoint:
+        """An endpoint with what is known of it."""
+        kind = FunctionEndpoint if config.function else BatchEndpoint if config.batching else Endpoint
+        endpoint = kind(config, self.slots.size, self._clock, self._tell)
+        for (url, model), capabilities in self._known.items():
+            if url == endpoint.url:
+                endpoint.capabilities[model] = Capabilities.from_dict(capabilities)
+                endpoint.settled |= {(model, "schema"), (model, "plain")}
+        return endpoint
 
     async def check(self, model: str | None = None) -> list[dict[str, Any]]:
         """Make sure that at least one endpoint answers and takes the key; the models the first useful one lists.
@@ -131,6 +136,8 @@ class Client:
             self._tell(f"{fault}; going on without it")
         for endpoint in self.endpoints:
             self._router.watch(endpoint)
+            for name, length in endpoint.context_lengths.items() if not endpoint.left else ():
+                self._router.context_lengths[name] = min(length, self._router.context_lengths.get(name, length))
         return next((found for found in models if found), [])
 
     def context_length(self, model: str | None = None) -> int | None:
@@ -138,10 +145,27 @@ class Client:
 
         Without a model, of all that are served.
         """
-        told = [endpoint.context_lengths for endpoint in self.endpoints if not endpoint.left]
-        return min(
-            (length for by_name in told for name, length in by_name.items() if model in {None, name}), default=None
-        )
+        told = self._router.context_lengths
+        return min((length for name, length in told.items() if model in {None, name}), default=None)
+
+    async def use(self, configs: Sequence[EndpointConfig]) -> None:
+        """Ask these endpoints from now on, one at least: others get nothing more, and finish what they have."""
+        wanted, here = {one.base_url: one for one in configs}, {one.config.base_url: one for one in self.endpoints}
+        new = [self._made(config) for url, config in wanted.items() if url not in here]
+        old = [endpoint for url, endpoint in here.items() if url not in wanted]
+        for endpoint in new:
+            self._router.join(endpoint)
+        for endpoint in old:
+            self._router.leave(endpoint)
+        said = [f"{one.url} joins" for one in new]
+        said += [f"{one.url} leaves, {one.throttle.in_flight} requests in flight there" for one in old]
+        if said:
+            more = f"; {len(said) - MOST_TOLD} more" if len(said) > MOST_TOLD else ""
+            self._tell(f"servers: {'; '.join(said[:MOST_TOLD])}{more}")
+        self._gone += old
+        for endpoint in [one for one in self._gone if not one.throttle.in_flight]:
+            await endpoint.close()
+            self._gone.remove(endpoint)
 
     async def complete(self, request: Request, priority: int, keep: Keep = _nothing) -> Completion:
         """The final answer to a request.
@@ -194,7 +218,7 @@ class Client:
     async def close(self) -> None:
         """Close the connections."""
         await self._router.close()
-        for endpoint in self.endpoints:
+        for endpoint in (*self.endpoints, *self._gone):
             await endpoint.close()
 
     def progress(self) -> Progress:

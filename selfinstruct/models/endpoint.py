@@ -85,6 +85,8 @@ class EndpointConfig:
     """How questions are put into batches; None: each is sent by itself."""
     function: Callable[..., Awaitable[Any]] | None = None
     """What answers in the place of a server; `key_name` is then how it is called."""
+    host: str = ""
+    """The name, with its port, that the address in `base_url` was found by; empty: the URL has it."""
 
     def __repr__(self) -> str:
         return f"EndpointConfig({address(self.base_url).shown!r})"
@@ -123,6 +125,7 @@ class Endpoint:
         *, retries: int = 0,
     ) -> None:  # fmt: skip
         where = address(config.base_url)
+        self.config = config
         self.url, user = where.shown, where.user
         self.base = where.base
         """Where requests go: the URL, or /v1 below it if only that is found to have the API."""
@@ -157,7 +160,7 @@ class Endpoint:
             max_connections=slots + 1, max_keepalive_connections=slots + 1, keepalive_expiry=_KEEPALIVE_S
         )
         timeout = httpx2.Timeout(config.timeout_s, connect=CONNECT_S)
-        headers = {**config.headers, **config.secret_headers}
+        headers = {**({"Host": config.host} if config.host else {}), **config.headers, **config.secret_headers}
         if user:
             headers.setdefault("Authorization", f"Basic {base64.b64encode(unquote(user).encode()).decode()}")
         self._secrets = _secrets(config, headers, user, where.query)
@@ -171,7 +174,9 @@ class Endpoint:
             default_query=where.query,
             max_retries=retries,
             timeout=timeout,
-            http_client=_http_client(limits=limits, timeout=timeout, trust_env=not is_on_loopback(self.base)),
+            http_client=_http_client(
+                limits=limits, timeout=timeout, trust_env=not (config.host or is_on_loopback(self.base))
+            ),
         )
 
     async def ask(self, path: str, body: Mapping[str, Any]) -> Reply | Trouble:

@@ -24,6 +24,8 @@ class Progress:
     """How often a request was sent again so far."""
     throttled: int = 0
     """How many of these had been refused as too many (429)."""
+    servers: int = 0
+    """How many endpoints answer, as far as is known."""
 
 
 def clock_time(seconds: float) -> datetime:

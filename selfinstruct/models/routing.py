@@ -10,7 +10,7 @@ import contextlib
 import heapq
 import itertools
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from selfinstruct.errors import AccessError, Halted
@@ -161,13 +161,16 @@ class Router:
 
     def __init__(
         self,
-        endpoints: Sequence[Endpoint],
+        endpoints: list[Endpoint],
         slots: Slots,
         clock: Clock,
         tell: Tell,
         per_minute: Mapping[str, float | None],
     ) -> None:
         self.endpoints = endpoints
+        """Those of its client, which may come and go."""
+        self.context_lengths: dict[str, int] = {}
+        """By model, the least that endpoints told when they were first asked; those that come take as much."""
         self._slots = slots
         slots.route, slots.take_back = self.route, self.take_back
         self._clock = clock
@@ -247,8 +250,21 @@ class Router:
 
     def watch(self, endpoint: Endpoint) -> None:
         """Probe an endpoint in outage until it answers."""
-        if endpoint.breaker.state == "open" and endpoint not in self._probes and not self._is_halted:
+        is_here = endpoint in self.endpoints and not self._is_halted
+        if is_here and endpoint.breaker.state == "open" and endpoint not in self._probes:
             self._probes[endpoint] = asyncio.create_task(self._probe(endpoint))
+
+    def join(self, endpoint: Endpoint) -> None:
+        """Use one more endpoint, once its server answers."""
+        endpoint.breaker.open("it was not asked before")
+        self.endpoints.append(endpoint)
+        self.watch(endpoint)
+
+    def leave(self, endpoint: Endpoint) -> None:
+        """Send nothing more to an endpoint; what is under way there goes on."""
+        self.endpoints.remove(endpoint)
+        if endpoint in self._probes:
+            self._probes[endpoint].cancel()
 
     def wake(self) -> None:
         """Let probes that wait go out now."""
@@ -285,7 +301,8 @@ class Router:
                     parts.append(f"waiting for the limit of {limit} until {at(clock_time(wait))}")
         if not parts and open_:
             parts.append(f"waiting to ask {_requests(open_)} again")
-        return Progress(in_flight, open_ - in_flight, oldest_s, paused_until, "; ".join(parts))
+        servers = sum(endpoint.breaker.state == "closed" for endpoint in pauses)
+        return Progress(in_flight, open_ - in_flight, oldest_s, paused_until, "; ".join(parts), servers=servers)
 
     def _wait_s(self, endpoint: Endpoint, ask: Ask, now: float) -> float:
         if endpoint.breaker.state == "half open" and any(
@@ -341,11 +358,21 @@ class Router:
                     breaker.probe_failed(reply.why)
                 elif reply.status >= 500 or (reply.status < 300 and not listed(reply)):
                     breaker.probe_failed(f"HTTP {reply.status}")
+                elif short := self._too_short(endpoint):
+                    self._leave(endpoint, short)
+                    break
                 else:
                     breaker.half_open()
         finally:
             del self._probes[endpoint]
         self._slots.serve()
+
+    def _too_short(self, endpoint: Endpoint) -> str:
+        """That requests may not fit into the context of an endpoint, in a line; empty: they do, as far as is known."""
+        for model, length in endpoint.context_lengths.items():
+            if length < (least := self.context_lengths.get(model, length)):
+                return f"{endpoint.url}: {model} has a context of {length:,} tokens there, and {least:,} elsewhere"
+        return ""
 
     def _serve_in(self, seconds: float) -> None:
         loop = asyncio.get_running_loop()

@@ -6,7 +6,11 @@ import contextlib
 import ipaddress
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
+
+from selfinstruct.errors import ConfigError
+from selfinstruct.given_files import read_text
 
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _ROUTES = re.compile(r"(/chat)?/completions/*$|/(models|embeddings)/*$", re.IGNORECASE)
@@ -51,6 +55,22 @@ def as_base_url(text: str) -> str:
         raise ValueError(f"{shown} is no http:// or https:// URL of a server; one looks like http://localhost:8000/v1")
     path = _ROUTES.sub("", parts.path).rstrip("/")
     return urlunsplit((parts.scheme.lower(), parts.netloc, path, parts.query, ""))
+
+
+def urls_in(path: Path) -> tuple[list[str], str]:
+    """The base URLs that a file lists, one a line, and what is wrong with the file; empty: nothing."""
+    urls, fault = list[str](), ""
+    try:
+        lines = read_text(path, "a text file with a base URL a line").splitlines()
+    except ConfigError as error:
+        return urls, str(error)
+    for number, line in enumerate(lines, 1):
+        if text := line.partition("#")[0].strip():
+            try:
+                urls.append(as_base_url(text))
+            except ValueError as error:
+                fault = fault or f"{path}:{number}: {error}"
+    return urls, fault or ("" if urls else f"{path} holds no base URL; give one a line")
 
 
 def _with_scheme(url: str) -> str:

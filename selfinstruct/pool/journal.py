@@ -34,8 +34,8 @@ class Journal:
         self.run = run
         self.completions = 0
         """Journaled by this run."""
-        self.written_tokens = 0
-        """Of these completions."""
+        self.read_tokens, self.written_tokens = 0, 0
+        """Of the prompts of these completions, and of themselves."""
         self.picodollars = 0
         """Spent by this run, as far as it is known."""
         self._path = pool.path
@@ -59,6 +59,7 @@ class Journal:
         """Keep what came back, before anything reads it."""
         await self.write(statements.journal(completion, self.run, now()))
         self.completions += 1
+        self.read_tokens += completion.prompt_tokens
         self.written_tokens += completion.completion_tokens
 
     async def reserve(self, attempt: Attempt) -> None:

@@ -78,7 +78,7 @@ def _own(tree: dict[str, Any]) -> dict[str, OwnCode]:
     model = found if isinstance(found := tree.get("model"), dict) else {}
     if callable(model.get("name")):
         name, own_model = asked(model.pop("name"))
-        if beside := model.keys() & {"backend", "base_url"}:
+        if beside := model.keys() & {"backend", "base_url", "base_url_file"}:
             raise ConfigError(f"model: {name.rpartition(':')[2]} answers itself; leave out {min(beside)}")
         own[name] = own_model
         model["backend"] = name

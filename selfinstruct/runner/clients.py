@@ -25,9 +25,10 @@ from selfinstruct.config.sections import Config, Role
 from selfinstruct.errors import AccessError, ConfigError
 from selfinstruct.models.batches import MOST_LINES
 from selfinstruct.models.budget import Budget
-from selfinstruct.models.client import Client
+from selfinstruct.models.client import MOST_TOLD, Client
 from selfinstruct.models.endpoint import Batching, EndpointConfig
 from selfinstruct.models.routing import Slots
+from selfinstruct.models.whereabouts import LOOKED_FOR_EVERY_S, Whereabouts
 from selfinstruct.models.wire import Capabilities
 from selfinstruct.runner.pump import Growth, Outcome
 from selfinstruct.runner.watch import Tell
@@ -59,7 +60,8 @@ class Models:
             return "the built-in offline model"
         stages: dict[str, list[str]] = {}
         for stage, served in settings.stages.items():
-            where = " and ".join(endpoint.url for endpoint in self.clients[stage].endpoints)
+            urls = [endpoint.url for endpoint in self.clients[stage].endpoints]
+            where = " and ".join(urls if len(urls) <= MOST_TOLD else [urls[0], f"{len(urls) - 1} others"])
             stages.setdefault(f"{served.model} at {where}", []).append(stage)
         if len(stages) == 1:
             return next(iter(stages))
@@ -90,27 +92,35 @@ async def serve(
         for growth in growths if local is None else ():  # the port of our own server is another each time
             growth.journal.note_capabilities(url, model, capabilities.to_json())
 
-    def client_of(role: Role) -> Client:
+    async def client_of(role: Role) -> Client:
         """Roles with the same endpoints and limits share one, and with it the queue."""
         endpoints = endpoints_of(config, role, local, open_since)
-        kind = (role.requests_per_minute, role.tokens_per_minute, [replace(one, function=None) for one in endpoints])
+        kind = (
+            role.requests_per_minute, role.tokens_per_minute, role.base_url_file,
+            [replace(one, function=None) for one in endpoints],
+        )  # fmt: skip
         for other, client in made:
             if other == kind:
                 return client
+        where = Whereabouts(endpoints, role.base_url, role.base_url_file, tell)
         client = Client(
-            endpoints, Slots(_most_at_once(config, role)), tell=tell, known=known, learned=learned, budget=budget,
+            await where.now(), Slots(_most_at_once(config, role)),
+            tell=tell, known=known, learned=learned, budget=budget,
             requests_per_minute=role.requests_per_minute, tokens_per_minute=role.tokens_per_minute,
         )  # fmt: skip
         made.append((kind, client))
         stack.push_async_callback(client.close)
+        if where.may_change:
+            moving.append((client, where))
         return client
 
     async with contextlib.AsyncExitStack() as stack:
         made: list[tuple[Any, Client]] = []
+        moving: list[tuple[Client, Whereabouts]] = []
         local = await _start(config, tell, growths, made, stack)
         known = known if local is None else {}
         in_use = stages_in_use(config)
-        clients = {stage: client_of(role_of(config, stage)) for stage in dict.fromkeys([*in_use, *needed])}
+        clients = {stage: await client_of(role_of(config, stage)) for stage in dict.fromkeys([*in_use, *needed])}
         used = list(dict.fromkeys(clients[stage] for stage in in_use))
         listed = [await client.check(config.model_name) for client in used]
         names = [role_of(config, stage).name for stage in in_use]
@@ -120,7 +130,16 @@ async def serve(
         lengths = {stage: clients[stage].context_length(served[stage].model) for stage in in_use}
         fitted = [length for stage in recipe.stages if (length := lengths[stage]) is not None]
         most = max(client.slots.most for client in used)
+        for client, where in moving:
+            stack.callback(asyncio.create_task(_follow(client, where)).cancel)
         yield Models(clients, name, min(fitted, default=None), lengths, most, config.is_offline)
+
+
+async def _follow(client: Client, where: Whereabouts) -> None:
+    """Have a client ask the servers that there are, as they come and go."""
+    while True:
+        await asyncio.sleep(LOOKED_FOR_EVERY_S)
+        await client.use(await where.now())
 
 
 async def _start(
@@ -177,7 +196,7 @@ async def _start(
 def _most_at_once(config: Config, role: Role) -> int:
     if config.batch.enabled:
         return MOST_LINES
-    if config.concurrency is None and config.starts_vllm and not role.base_url:
+    if config.concurrency is None and config.starts_vllm and not role.names_servers:
         from selfinstruct.models.vllm.pace import MOST  # noqa: PLC0415
 
         return MOST

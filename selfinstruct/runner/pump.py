@@ -661,6 +661,11 @@ class Growth:
             return left
         return min(left, max(0.0, self._began_at + most * 60 - self._loop.time()))
 
+    @property
+    def sent(self) -> int:
+        """Requests sent by this run, repeated ones included."""
+        return self._budget.used[0]
+
     def bounds(self) -> list[tuple[str, int, int]]:
         """Each bound of the budget by its name, with what is used of it and the most that may be."""
         return self._budget.bounds()

@@ -24,6 +24,7 @@ from selfinstruct.pool.journal import now
 from selfinstruct.pool.opening import Writer, seeds_digest
 from selfinstruct.pool.passage_sets import keep_passages, set_id
 from selfinstruct.pool.records import Done
+from selfinstruct.runner import metrics
 from selfinstruct.runner.clients import serve
 from selfinstruct.runner.goals import Goal, goal_of
 from selfinstruct.runner.pump import Around, Growth, Outcome, plainly
@@ -83,7 +84,10 @@ async def _run(pool: Writer, config: Config, tell: Tell, around: Around, started
     growths: list[Growth] = []
     budget = Budget(limits_of(config), {}, lambda: growths[0].journal)
     exclusions, passages = read_exclusions(config.filters.exclude), documents_of(config)
-    async with serve(config, tell, known, budget, growths, _needed(contents), _open_since(pool)) as models:
+    async with (
+        metrics.served(config, growths, tell),
+        serve(config, tell, known, budget, growths, _needed(contents), _open_since(pool)) as models,
+    ):
         settings = pool_settings(config, models.name, models.context_length, exclusions, set_id(passages))
         await rehearse(settings, seeds, models.context_lengths, passages)
         budget.prices = known_prices(budget.limits, config, settings)
