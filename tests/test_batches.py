@@ -79,12 +79,11 @@ def test_killed_at_any_moment_nothing_is_handed_in_twice_that_was_taken(tmp_path
         assert max(server.batches.accepted.values()) == 1
     assert exported(tmp_path / "p") == wanted
     assert_it_adds_up(tmp_path / "p")
-    ((lost, spent),) = rows(
-        tmp_path / "p", "SELECT COUNT(*) FILTER (WHERE usd_e12 IS NULL), SUM(usd_e12) FROM attempts"
-    )
-    ((paid,),) = rows(tmp_path / "p", "SELECT SUM(prompt_tokens + completion_tokens) FROM completions")
+    # a kill may come between an answer and its price, which is then its reserve
+    known = "request_id NOT IN (SELECT request_id FROM attempts WHERE usd_e12 IS NULL)"
+    ((spent,),) = rows(tmp_path / "p", f"SELECT SUM(usd_e12) FROM attempts WHERE {known}")
+    ((paid,),) = rows(tmp_path / "p", f"SELECT SUM(prompt_tokens + completion_tokens) FROM completions WHERE {known}")
     assert spent == paid * 500 * 10**6, "each answer is paid for once, at half the price"
-    assert lost <= len(rows(tmp_path / "p", "SELECT 1 FROM requests WHERE state = 'open'"))
 
 
 @contextmanager
