@@ -86,6 +86,17 @@ def test_killed_at_any_moment_nothing_is_handed_in_twice_that_was_taken(tmp_path
     assert spent == paid * 500 * 10**6, "each answer is paid for once, at half the price"
 
 
+def test_a_budget_of_requests_ends_a_run_once_its_batches_are_answered(tmp_path: Path) -> None:
+    with OfflineServer(quirk="none", batches="seconds=0.3") as server:
+        for requests in (5, 3):
+            ended = grow(
+                tmp_path / "p", target=30, base_url=server.base_url, model="offline", config=settings(tmp_path),
+                max_requests=requests,
+            )  # fmt: skip
+            assert ended.exit_code == 3
+    assert rows(tmp_path / "p", "SELECT COUNT(*) FROM completions") == [(8,)]
+
+
 @contextmanager
 def answering(folder: Path, model: Model) -> Iterator[None]:
     """Something like `vllm run-batch` for each file that comes, which writes its results bit by bit."""

@@ -72,15 +72,20 @@ def most_tokens(request: Request) -> tuple[int, int]:
 
 
 class Budget:
-    """Counts what a run reserves and spends, over all its clients. `ledger` is asked for when the first is written."""
+    """Counts what a run reserves and spends, over all its clients. `ledger` is asked for when the first is written.
 
-    def __init__(self, limits: Limits, prices: Mapping[str, Price], ledger: Callable[[], Ledger]) -> None:
+    A patient one ends a run only once all that was sent has its answer, as batches want that take hours.
+    """
+
+    def __init__(
+        self, limits: Limits, prices: Mapping[str, Price], ledger: Callable[[], Ledger], *, is_patient: bool = False
+    ) -> None:
         self.limits = limits
         self.prices = prices
         self.used = [0, 0, 0]
         """Requests, tokens and picodollars of this run; those on their way at their reserve."""
         self._pool_before = 0
-        self._ledger = ledger
+        self._ledger, self._is_patient = ledger, is_patient
         self._next_id = 1
         self._open: dict[str, Attempt] = {}
         self._being_written = 0
@@ -106,7 +111,7 @@ class Budget:
         most = self._most(request)
         self._largest = tuple(map(max, self._largest, most))
         while (bound := self._passed_by(most)) is not None:
-            if not self._open or (bound == "requests" and not self._being_written):
+            if not self._open or (bound == "requests" and not self._being_written and not self._is_patient):
                 raise BudgetError(self._in_words(bound, most))
             self._changed.clear()
             await self._changed.wait()

@@ -82,7 +82,7 @@ async def _run(pool: Writer, config: Config, tell: Tell, around: Around, started
         if goal.is_reached_by(contents.done, contents.tasks):
             return Outcome(0, f"the target of {goal} was reached before")
     growths: list[Growth] = []
-    budget = Budget(limits_of(config), {}, lambda: growths[0].journal)
+    budget = Budget(limits_of(config), {}, lambda: growths[0].journal, is_patient=config.batch.enabled)
     exclusions, passages = read_exclusions(config.filters.exclude), documents_of(config)
     async with (
         metrics.served(config, growths, tell),
