@@ -500,6 +500,26 @@ def test_each_reader_has_labels_and_marks_of_his_own(pool: Path) -> None:
     assert Labels(pool).of(RowPlace(row["task_id"], row["instance"])) is None
 
 
+def test_undo_takes_back_what_one_reader_did_and_leaves_what_others_do(pool: Path) -> None:
+    before = exported(pool)
+    with client_of(pool, reader="Ana") as ana, client_of(pool, reader="Ben") as ben:
+        row = ana.get("/api/rows/1").json()
+        for reader in (ana, ben):
+            decide(reader, row, "remove")
+        ana.post("/api/undo")
+        assert ana.get("/api/rows/1").json()["removed"] is not None, "Ben still wants it removed"
+        ben.post("/api/undo")
+        assert exported(pool) == before
+        ana.post("/api/edits", json={**about(row), "output": "Ana wrote this."})
+        ben.post("/api/edits", json={**about(row), "output": "Ben wrote this."})
+        said = ana.post("/api/undo")
+        assert said.status_code == 409
+        assert "somebody else has edited this row since" in said.text
+        assert ana.get("/api/rows/1").json()["output"] == "Ben wrote this."
+        ben.post("/api/undo")
+        assert ben.get("/api/rows/1").json()["output"] == "Ana wrote this."
+
+
 # --- which answer is better -----------------------------------------------------------------------------------------
 
 

@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
+from selfinstruct.errors import ConfigError
 from selfinstruct.pool.condition import matching
 from selfinstruct.pool.edits import Selection, change, correct, prefer
 from selfinstruct.pool.journal import now
@@ -101,14 +102,21 @@ class Ranking(OfRow):
     is_better: bool
 
 
+Act = Literal["decision", "mark", "edit", "ranking"]
+
+
 class Before(NamedTuple):
     """A row before something was done to it."""
 
     place: RowPlace
+    act: Act
+    """What was done."""
     said: Said | None
     is_marked: bool
     removed: Mapping[int, str]
     """The rows of its task that were removed, with the reasons."""
+    by_others: frozenset[int]
+    """Those of them that other readers wanted removed."""
     texts: Mapping[str, str]
     corrected: frozenset[int]
     """The rows of its task that were corrected."""
@@ -125,7 +133,8 @@ class Session:
     labels: Labels
     blind: bool
     """Show what the judge and other readers said of a row only after this reader has labelled it."""
-    done: list[Before] = field(default_factory=list)
+    done: list[tuple[Before, Before]] = field(default_factory=list)
+    """The row before and after each of them."""
 
     @cached_property
     def indices(self) -> Mapping[RowPlace, int]:
@@ -211,7 +220,8 @@ class Session:
 
     def decide(self, said: Decision) -> dict[str, Any] | None:
         """Store a decision, and remove or put back the row; None if it is not reviewed here."""
-        return self._do(said.place, lambda: self._decide(said.place, said))
+        act: Act = "mark" if said.decision in {"mark", "unmark"} else "decision"
+        return self._do(said.place, act, lambda: self._decide(said.place, said))
 
     def _decide(self, place: RowPlace, said: Decision) -> None:
         reason = said.reason.strip()
@@ -234,7 +244,7 @@ class Session:
         """
         texts = said.model_dump(include={"input", "output"}, exclude_none=True)
         reason = said.reason.strip() or "edited in review"
-        return self._do(said.place, lambda: correct(self.folder, said.place.name, texts, reason, now()))
+        return self._do(said.place, "edit", lambda: correct(self.folder, said.place.name, texts, reason, now()))
 
     def rank(self, said: Ranking) -> dict[str, Any] | None:
         """Store which of two answers is better; None if the row is not reviewed here.
@@ -243,39 +253,62 @@ class Session:
             ConfigError: there is no such answer.
         """
         better = said.is_better
-        return self._do(said.place, lambda: prefer(self.folder, said.task_id, said.sample, now(), is_better=better))
+        return self._do(
+            said.place, "ranking", lambda: prefer(self.folder, said.task_id, said.sample, now(), is_better=better)
+        )
 
-    def _do(self, place: RowPlace, act: Callable[[], object]) -> dict[str, Any] | None:
+    def _do(self, place: RowPlace, act: Act, do: Callable[[], object]) -> dict[str, Any] | None:
         if place not in self.indices:
             return None
-        before = self._before(place)
-        act()
-        self.done.append(before)
+        before = self._seen(place, act)
+        do()
+        self.done.append((before, self._seen(place, act)))
         return {"noted": True}
 
     def undo(self) -> dict[str, int | None]:
-        """Take back what was done last, and give the index of its row; None if nothing was done yet."""
+        """Take back what this reader did last, and give the index of the row; None if nothing was done yet.
+
+        What others did since stays.
+
+        Raises:
+            ConfigError: somebody else has edited the row since; the edit is no longer this reader's to take back.
+        """
         if not self.done:
             return {"index": None}
-        before = self.done[-1]
-        place, since = before.place, self._before(before.place)
-        row = f"{place.task_id}/{{}}".format
-        changed = dict(before.removed.items() ^ since.removed.items())
-        if back := tuple(row(one) for one in changed if one in since.removed):
-            change(self.folder, "restore", Selection(back), _UNDONE, now())
-        if since.texts != before.texts:
-            self._undo_edit(before, since)
-        for one in sorted(changed.keys() & before.removed.keys()):
-            change(self.folder, "remove", Selection((row(one),)), before.removed[one], now())
-        for sample in {**before.ranked, **since.ranked}:
-            if before.ranked.get(sample) != since.ranked.get(sample):
-                prefer(self.folder, place.task_id, sample, now(), is_better=before.ranked.get(sample))
-        if since.said != before.said:
-            self._label(place, before.said)
-        if since.is_marked != before.is_marked:
+        before, after = self.done[-1]
+        place, since = before.place, self._seen(before.place, before.act)
+        if before.act == "decision":
+            self._undo_decision(before, since)
+        elif before.act == "mark":
             self.labels.mark(place, marked=before.is_marked)
+        elif before.act == "ranking":
+            for sample in {**before.ranked, **after.ranked}:
+                if before.ranked.get(sample) != after.ranked.get(sample):
+                    prefer(self.folder, place.task_id, sample, now(), is_better=before.ranked.get(sample))
+        elif since.texts != after.texts:
+            self.done.pop()
+            raise ConfigError("somebody else has edited this row since, so it stays; edit it again to change it")
+        elif since.texts != before.texts:
+            self._undo_edit(before, since)
         self.done.pop()
         return {"index": self.indices[place]}
+
+    def _undo_decision(self, before: Before, since: Before) -> None:
+        """Withdraw a label.
+
+        Rows are removed as before, but for those that others wanted removed and no longer do, and those that they want
+        removed now.
+        """
+        row = f"{before.place.task_id}/{{}}".format
+        wanted = {one: why for one, why in before.removed.items() if one not in before.by_others - since.by_others}
+        wanted |= {one: since.removed[one] for one in since.by_others}
+        changed = {one for one, _ in wanted.items() ^ since.removed.items()}
+        if back := tuple(row(one) for one in sorted(changed & since.removed.keys())):
+            change(self.folder, "restore", Selection(back), _UNDONE, now())
+        for one in sorted(changed & wanted.keys()):
+            change(self.folder, "remove", Selection((row(one),)), wanted[one], now())
+        if since.said != before.said:
+            self._label(before.place, before.said)
 
     def _undo_edit(self, before: Before, since: Before) -> None:
         """Take the corrections of the task back if there is no other one; else correct the row again."""
@@ -285,16 +318,24 @@ class Session:
         else:
             change(self.folder, "revert", Selection((place.task_id,)), _UNDONE, now())
 
-    def _before(self, place: RowPlace) -> Before:
+    def _seen(self, place: RowPlace, act: Act) -> Before:
+        """The row as it is now."""
         with snapshot(self.folder) as pool:
             task = _task(pool, place.task_id)
             gone = pool.removed_rows("task_id = ?", (place.task_id,))
             corrected = frozenset(one.position for one in pool.corrections.get(place.task_id, ()))
             ranked = pool.preferred(place.task_id)
-        row = task.instances[place.instance]
+        row, removed = task.instances[place.instance], {number: reason for (_, number), reason in gone.items()}
+        others = (kept for name, kept in kept_by_reader(self.folder).items() if name != self.labels.reader)
+        unwanted = {
+            one.instance
+            for kept in others
+            for one, keeps in kept.items()
+            if isinstance(one, RowPlace) and one.task_id == place.task_id and not keeps
+        }
         return Before(
-            place, self.labels.of(place), self.labels.is_marked(place),
-            {number: reason for (_, number), reason in gone.items()},
+            place, act, self.labels.of(place), self.labels.is_marked(place), removed,
+            frozenset(unwanted & removed.keys()),
             {"input": row.input, "output": row.output}, corrected, ranked,
         )  # fmt: skip
 
