@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import signal
 import subprocess
@@ -17,10 +18,12 @@ import pytest
 from aiohttp import web
 
 from selfinstruct.cli import commands as cli
+from selfinstruct.config.loading import load
 from selfinstruct.models.offline.protocol import Model, answer_chat
 from selfinstruct.models.offline.server import OfflineServer
+from selfinstruct.runner.run import grow_blocking
 from tests.builders import ROOT, assert_it_adds_up, exported, grow, rows
-from tests.processes import generate, running
+from tests.processes import generate, running, wait_until
 from tests.servers import ScriptedServer, says
 
 AGAIN = "SELECT COUNT(*) FROM attempts"
@@ -61,7 +64,47 @@ def test_batches_with_all_their_faults_give_the_same_bytes(tmp_path: Path, strag
         assert max(batches.answered.values()) == 1
         assert (server.stats()["requests"] > before) == (stragglers == "live")
         assert (max(batches.accepted.values()) == 1) == (stragglers == "live")
-    assert any("left" in one and "without an answer" in one for one in said)
+    assert any("unanswered; asked again" in one for one in said)
+
+
+def test_a_batch_that_is_too_large_is_halved_and_one_that_is_gone_handed_in_again(tmp_path: Path) -> None:
+    said: list[str] = []
+    with OfflineServer(quirk="none", batches="seconds=0.3,most=5") as server:
+        wanted = live(tmp_path / "live", server, 20)
+        forgotten: list[str] = []
+
+        def tell(line: str) -> None:
+            said.append(line)
+            if not forgotten and "in_progress" in line:
+                forgotten.append(line)
+                server.batches.forget()
+
+        config = load(settings(tmp_path), {"pool": tmp_path / "p", "target": 20, "base_url": server.base_url,
+                                           "model": "offline"})  # fmt: skip
+        assert grow_blocking(config, tell).exit_code == 0
+    assert exported(tmp_path / "p") == wanted
+    assert any("Enqueued token limit reached.; trying half as many" in one for one in said)
+    assert forgotten
+    assert any("unanswered; asked again" in one for one in said)
+
+
+def test_a_new_pool_whose_first_batch_is_out_is_kept_when_access_is_lost(tmp_path: Path) -> None:
+    with OfflineServer(quirk="none", batches="seconds=1", api_key="k") as server:
+        command = generate(tmp_path / "p", server.base_url, 10, "--config", settings(tmp_path))
+        first, later = ({**os.environ, "OPENAI_API_KEY": key} for key in ("k", "other"))
+        with running(command, env=first) as process:
+            wait_until(lambda: bool(server.batches.accepted), process)
+            server.lock("other")
+            assert process.wait(60) == 5
+        assert rows(tmp_path / "p", "SELECT COUNT(*) FROM completions") == [(0,)]
+        reserved = "SELECT SUM(COALESCE(usd_e12, reserved_usd_e12)), SUM(reserved_tokens) FROM attempts"
+        before = rows(tmp_path / "p", reserved)
+        tight = [*command, "--max-tokens", "10"]
+        done = subprocess.run(tight, cwd=ROOT, capture_output=True, check=False, env=later)
+        assert done.returncode == 3
+        assert rows(tmp_path / "p", reserved) == before, "what is out counts at its reserve until it is known"
+        subprocess.run(command, cwd=ROOT, check=True, env=later)
+        assert max(server.batches.accepted.values()) == 1
 
 
 def test_killed_at_any_moment_nothing_is_handed_in_twice_that_was_taken(tmp_path: Path) -> None:

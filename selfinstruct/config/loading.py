@@ -168,7 +168,7 @@ def _check(config: Config) -> None:
             "--batch leaves its questions with one provider; name it by --base-url and leave out the URL file",
         ),
         (
-            "batch" in config.model_fields_set and not config.batch.enabled,
+            bool(config.batch.model_fields_set) and "enabled" not in config.batch.model_fields_set,
             "[batch] does nothing unless batches are switched on; add --batch",
         ),
         (vllm and not model.name, "the backend vllm needs to be told the model, such as --model Qwen/Qwen3-8B"),
@@ -195,6 +195,10 @@ def _check(config: Config) -> None:
         (
             "documents" in config.model_fields_set and not {*config.recipe.sources} & {*OF_DOCUMENTS},
             f"[documents] does nothing, since no source writes about them; add {OF_DOCUMENTS[0]!r} to recipe.sources",
+        ),
+        (
+            config.documents.pairs > 1 and "back_translation" not in config.recipe.sources,
+            "documents.pairs is for the source back_translation, which is not in recipe.sources; leave it out",
         ),
         (is_original and config.diversify != "off", f"{original} has no diversify; leave it out"),
         (is_original and bool(config.filters.languages), f"{original} looks at no languages; leave out --language"),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,13 +22,15 @@ import openai
 from selfinstruct.errors import Halted
 from selfinstruct.models.endpoint import Batching, Endpoint, EndpointConfig
 from selfinstruct.models.limits import Clock
-from selfinstruct.models.statuses import said
+from selfinstruct.models.statuses import is_spent, said
 from selfinstruct.models.wire import Reply, Trouble
 from selfinstruct.types import digest
 
 MOST_LINES, MOST_BYTES = 50_000, 200_000_000
 """Of one batch, by OpenAI's rules."""
 LONGEST_POLL_S = 60.0
+LEFT_S = 120.0
+"""A file of results that was not written to for so long is all there will be."""
 _MARK = "selfinstruct"
 """The key in a batch's metadata that names what made it."""
 _ENDED = {"completed", "expired", "cancelled", "failed"}
@@ -59,6 +62,14 @@ class RefusedError(Exception):
     """What a provider says that will not take or finish a batch."""
 
 
+class TooMuchError(RefusedError):
+    """It would take a smaller one."""
+
+
+class _GoneError(RefusedError):
+    """It knows no such thing, or no longer."""
+
+
 class Service(Protocol):
     """Where batches are answered."""
 
@@ -82,6 +93,7 @@ class BatchEndpoint(Endpoint):
 
     def __init__(self, config: EndpointConfig, slots: int, clock: Clock, tell: Tell = lambda _: None) -> None:
         super().__init__(config, slots, clock, tell)
+        self.url = config.key_name if config.batching and config.batching.folder else self.url
         assert config.batching is not None  # noqa: S101 - for the type checker
         self._batching = config.batching
         self._service: Service = (
@@ -169,7 +181,7 @@ class BatchEndpoint(Endpoint):
         for one in self._earlier.keys() & wave.keys():  # asked once more, it goes into a batch of its own
             held.setdefault(self._earlier.pop(one), []).append(one)
         for batch, lines in held.items():
-            self._tell(f"batch {batch} of an earlier run has {len(lines):,} of the questions")
+            self._tell(f"batch {batch} of an earlier run has {_questions(len(lines))} of these")
             self._start(self._collect(batch, lines), lines)
             for one in lines:
                 del wave[one]
@@ -178,15 +190,25 @@ class BatchEndpoint(Endpoint):
             self._start(self._collect_new(part), lines)
 
     async def _collect_new(self, part: Sequence[Line]) -> None:
-        batch = await self._service.hand_in(part)
-        self._tell(f"{len(part):,} questions are handed in as batch {batch}")
-        await self._collect(batch, [line.id for line in part])
+        """Hand in a batch and wait for it; where it is too large, half of it first, and then the rest."""
+        try:
+            batch = await self._service.hand_in(part)
+            self._tell(f"batch {batch} is handed in, with {_questions(len(part))}")
+            await self._collect(batch, [line.id for line in part])
+        except TooMuchError as error:
+            if len(part) == 1:
+                raise
+            self._tell(f"{error}; trying half as many")
+            for some in (part[: len(part) // 2], part[len(part) // 2 :]):
+                await asyncio.sleep(self._batching.wait_s)
+                await self._collect_new(some)
 
     async def _collect(self, batch: str, lines: Sequence[str]) -> None:
         replies = await self._service.replies(batch)
         lost = [one for one in lines if one not in replies or replies[one].status in _AGAIN]
         if lost:
-            self._tell(f"batch {batch} left {len(lost):,} of {len(lines):,} questions without an answer")
+            then = "at once" if self._batching.stragglers == "live" else "by the next batch"
+            self._tell(f"batch {batch} left {len(lost):,} of {_questions(len(lines))} unanswered; asked again {then}")
         if self._batching.stragglers == "live":
             self._live.update(lost)
         for one in lines:
@@ -201,6 +223,10 @@ class BatchEndpoint(Endpoint):
 _LOST = 408
 """The status that stands for a line without an answer: it costs nothing and is asked again."""
 _AGAIN = frozenset((_LOST, 429, *range(500, 600)))
+
+
+def _questions(count: int) -> str:
+    return f"{count:,} question{'' if count == 1 else 's'}"
 
 
 def _parts(lines: Collection[Line]) -> Iterator[list[Line]]:
@@ -258,14 +284,15 @@ class InFolder:
         return name
 
     async def replies(self, batch: str) -> Replies:
-        """What the file of results holds once it has all that was asked."""
+        """What the file of results holds, once it has all that was asked or nobody writes to it any more."""
         results = self._folder / f"out-{batch}.jsonl"
         with self._usable():
             wanted = set(_ids((self._folder / f"in-{batch}.jsonl").read_bytes()))
         while True:
             with self._usable():
                 found = read_replies(results.read_bytes()) if results.exists() else {}
-            if wanted <= found.keys():
+                is_left = bool(found) and time.time() - results.stat().st_mtime > LEFT_S
+            if wanted <= found.keys() or is_left:
                 return found
             await asyncio.sleep(min(self._poll_s, LONGEST_POLL_S))
 
@@ -338,7 +365,10 @@ class AtProvider:
         """Ask after the batch, more and more seldom, until it has ended."""
         began, told = asyncio.get_running_loop().time(), ""
         while True:
-            now = await self._surely(lambda: self._client.batches.retrieve(batch, **self._headers))
+            try:
+                now = await self._surely(lambda: self._client.batches.retrieve(batch, **self._headers))
+            except _GoneError:
+                return {}
             if now.status in _ENDED:
                 break
             counts = now.request_counts
@@ -350,7 +380,9 @@ class AtProvider:
             await asyncio.sleep(min(LONGEST_POLL_S, self._batching.wait_s + waited_s / 10))
         if now.status == "failed":
             errors = now.errors.data if now.errors and now.errors.data else []
-            raise RefusedError(f"batch {batch} failed: {'; '.join(str(one.message) for one in errors) or 'no reason'}")
+            why = "; ".join(str(one.message or one.code) for one in errors) or "no reason given"
+            is_too_much = any("limit" in f"{one.code} {one.message}".lower() for one in errors)
+            raise (TooMuchError if is_too_much else RefusedError)(f"batch {batch} failed: {why}")
         found: dict[str, Reply] = {}
         for file in filter(None, (now.output_file_id, now.error_file_id)):
             found = {**read_replies(await self._content(file)), **found}
@@ -361,7 +393,11 @@ class AtProvider:
         await self._client.close()
 
     async def _content(self, file: str) -> bytes:
-        return (await self._surely(lambda: self._client.files.content(file, **self._headers))).content
+        """What a file holds; one that is gone holds nothing."""
+        try:
+            return (await self._surely(lambda: self._client.files.content(file, **self._headers))).content
+        except _GoneError:
+            return b""
 
     async def _surely(self, send: Callable[[], Awaitable[Result]]) -> Result:
         """What comes back in the end: while the provider cannot be reached or is busy, it is asked again.
@@ -376,11 +412,12 @@ class AtProvider:
             except openai.APIConnectionError as error:
                 why = str(error.__cause__ or error)
             except openai.APIStatusError as error:
-                if error.status_code < 500 and error.status_code not in {408, 409, 425, 429}:
-                    what = "; it has no batches; leave out --batch" if error.status_code in {404, 405} else ""
-                    words = f"HTTP {error.status_code} {said(error.response.content).message}".strip()
-                    raise RefusedError(f"{words}{what}") from error
-                why = f"HTTP {error.status_code}"
+                status, heard = error.status_code, said(error.response.content)
+                why = f"HTTP {status} {heard.message}".strip()
+                if status in {404, 405}:
+                    raise _GoneError(f"{why}; it has no batches; leave out --batch") from error
+                if (status < 500 and status not in {408, 409, 425, 429}) or is_spent(status, heard):
+                    raise RefusedError(why) from error
             if why not in self._told:
                 self._told.append(why)
                 self._tell(f"batches: {why}; asking again")

@@ -47,6 +47,8 @@ class Attempt:
     model: str
     tokens: int
     picodollars: int
+    replaces: bool = False
+    """Earlier attempts at the request that ended without a word lie in a batch with this one, and are paid for once."""
 
 
 class Ledger(Protocol):
@@ -85,6 +87,7 @@ class Budget:
         self.used = [0, 0, 0]
         """Requests, tokens and picodollars of this run; those on their way at their reserve."""
         self._pool_before = 0
+        self._out: dict[str, int] = {}
         self._ledger, self._is_patient = ledger, is_patient
         self._next_id = 1
         self._open: dict[str, Attempt] = {}
@@ -95,10 +98,14 @@ class Budget:
         self._on_tasks: Amounts = (0, 0, 0)
         """Used by requests for accepted tasks, in the units of `used`."""
 
-    def goes_on(self, highest_id: int, pool_picodollars: int) -> None:
-        """Take over from earlier runs of the pool: their last attempt and cost, lost attempts at their reserve."""
+    def goes_on(self, highest_id: int, pool_picodollars: int, out: Mapping[str, int] = {}) -> None:
+        """Take over from earlier runs of the pool: their last attempt and cost, lost attempts at their reserve.
+
+        `out` has the reserve of requests that may lie in batches, by id: it counts until they are asked again.
+        """
         self._next_id = highest_id + 1
         self._pool_before = pool_picodollars
+        self._out = dict(out)
 
     async def reserve(self, request: Request) -> None:
         """Set aside the most that sending this request can cost; waits while answers on their way may make room for it.
@@ -108,6 +115,8 @@ class Budget:
         Raises:
             BudgetError: it does not fit, whatever comes back.
         """
+        replaces = request.id in self._out
+        self._pool_before -= self._out.pop(request.id, 0)
         most = self._most(request)
         self._largest = tuple(map(max, self._largest, most))
         while (bound := self._passed_by(most)) is not None:
@@ -115,7 +124,7 @@ class Budget:
                 raise BudgetError(self._in_words(bound, most))
             self._changed.clear()
             await self._changed.wait()
-        taken = Attempt(self._next_id, request.id, request.stage, request.model, *most[1:])
+        taken = Attempt(self._next_id, request.id, request.stage, request.model, most[1], most[2], replaces)
         self._next_id += 1
         self._open[request.id] = taken
         self._use(*most)

@@ -250,6 +250,7 @@ class Client:
                 self._router.cancelled(endpoint, ask)
                 raise
             paid = outcome if isinstance(outcome, Completion) else outcome.paid
+            goes_on = endpoint.outlives and isinstance(outcome, Trouble) and outcome.kind == "left"
             self._router.heard(endpoint, ask, sent_at, outcome)
             if isinstance(outcome, Trouble) and _may_be_its_own(outcome, endpoint):
                 outcome = await self._give_up_or_not(endpoint, ask, outcome)

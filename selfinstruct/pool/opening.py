@@ -231,11 +231,12 @@ class Writer:
             os.close(self._lock)
 
     def forget(self) -> None:
-        """Take back a pool that was created since it was opened and in which nothing was answered."""
+        """Take back a pool that was created since it was opened, in which nothing was answered and no batch is out."""
         if self.path in self._made and not self.is_new:
             with self.connect() as connection:
-                answered = connection.execute("SELECT EXISTS (SELECT 1 FROM completions)").fetchone()[0]
-            if not answered:
+                out = "SELECT 1 FROM attempts WHERE usd_e12 IS NULL AND run IN (SELECT id FROM runs WHERE by_batches)"
+                kept = connection.execute(f"SELECT EXISTS (SELECT 1 FROM completions) OR EXISTS ({out})").fetchone()[0]
+            if not kept:
                 self._leave_nothing()
 
     def _leave_nothing(self) -> None:
@@ -294,22 +295,20 @@ class Writer:
             row = connection.execute(sql, (job,)).fetchone()
         return StoredGoal(*row) if row else None
 
-    def attempts(self, *, reopen: bool = False) -> tuple[int, int]:
-        """(highest id, picodollars of all, lost ones with their reserve) of the attempts so far.
+    def attempts(self) -> tuple[int, int, dict[str, int]]:
+        """(highest id, picodollars of all, lost ones with their reserve) of the attempts so far, and those in batches.
 
-        With `reopen`, lost ones of batches at open requests cost nothing: they are about to be made again, and what of
-        them lies in a batch is paid for once.
+        The last are the reserves of open requests that a run by batches left without a word, by request.
         """
-        again = (
-            "usd_e12 IS NULL AND request_id IN (SELECT id FROM requests WHERE state = 'open') "
-            "AND run IN (SELECT id FROM runs WHERE by_batches)"
-        )
         sql = "SELECT COALESCE(MAX(id), 0), COALESCE(SUM(COALESCE(usd_e12, reserved_usd_e12)), 0) FROM attempts"
+        out = (
+            "SELECT request_id, SUM(reserved_usd_e12) FROM attempts WHERE usd_e12 IS NULL "
+            "AND request_id IN (SELECT id FROM requests WHERE state = 'open') "
+            "AND run IN (SELECT id FROM runs WHERE by_batches) GROUP BY 1"
+        )
         with self.connect() as connection:
-            if reopen:
-                connection.execute(f"UPDATE attempts SET tokens = 0, usd_e12 = 0 WHERE {again}")
             highest, picodollars = connection.execute(sql).fetchone()
-        return highest, picodollars
+            return highest, picodollars, dict(map(tuple, connection.execute(out)))
 
     def open_since(self) -> str | None:
         """When the earliest run began that planned a round with an open request; None where none is open."""

@@ -98,10 +98,11 @@ def verdict(found: Mapping[str, Any], seeds: Mapping[str, float | None]) -> dict
     marks = [_marked(one, found, seeds) for one in _FIGURES]
     praise = [one.praise for one, (mark, _) in zip(_FIGURES, marks, strict=True) if mark == "good" and one.praise]
     blame = [said["blame"] for mark, said in marks if mark in {"look", "bad"}]
-    text = f"{tasks:,} tasks with {rows:,} rows"
-    text += f": {_listed(praise)}" if praise else ""
+    text = f"{tasks:,} tasks with {rows:,} rows" if tasks else "No task is finished yet"
+    praised = [_listed(praise)] if praise and tasks else []
+    parts = [*blame, *praised] if any(mark == "bad" for mark, _ in marks) else [*praised, *blame]
     return {
-        "said": f"{text}{'; ' if blame else ''}{'; '.join(blame)}." if tasks else "No task is finished yet.",
+        "said": f"{text}{': ' if parts else ''}{'; '.join(parts)}.",
         "marks": [said for _, said in marks],
     }
 

@@ -232,6 +232,8 @@ def endpoints_of(
         named = digest(config.seed, config.pool.name)[:16]
         since = None if open_since is None else datetime.fromisoformat(open_since).timestamp() - CLOCKS_DIFFER_S
         batching = Batching(named, config.batch.wait_s, config.batch.folder, config.batch.stragglers, since)
+    if batching is not None and batching.folder is not None:
+        return [EndpointConfig("http://folder.invalid", key_name=str(batching.folder), batching=batching)]
     if not urls and (own := config.own_code(config.model.backend or "", "model.backend")):
         name = str(config.model.backend)
         if not inspect.iscoroutinefunction(own.value):

@@ -103,7 +103,7 @@ async def _run(pool: Writer, config: Config, tell: Tell, around: Around, started
         excluded = excluded_by(pool)
         await asyncio.to_thread(lambda: _tell_of_seeds(seeds, excluded(settings), tell))
         await asyncio.to_thread(tell_of_languages, seeds, settings, tell)
-        budget.goes_on(*pool.attempts(reopen=config.batch.enabled))
+        _take_over(budget, pool, config, tell)
         _tell_changes(contents.last_settings, settings, contents.next_round, tell)
         if goal.goes_on:
             what = "this run was given" if goal.more is None else f"the last --more {goal.more}"
@@ -152,6 +152,15 @@ def _needed(contents: Contents | None) -> set[str]:
 
 def _goal(pool: Writer, config: Config, done: Done, job: str | None) -> Goal:
     return goal_of(config, done, pool.last_goal(), None if job is None else pool.goal_of(job))
+
+
+def _take_over(budget: Budget, pool: Writer, config: Config, tell: Tell) -> None:
+    """What earlier runs of the pool spent; their batches that may still be out are told of where they are not used."""
+    highest, picodollars, out = pool.attempts()
+    if out and not config.batch.enabled:
+        tell(f"{len(out):,} questions that batches of an earlier run may hold are asked again; --batch waits for them")
+        out = {}
+    budget.goes_on(highest, picodollars, out)
 
 
 def _open_since(pool: Writer) -> str | None:

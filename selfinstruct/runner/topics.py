@@ -27,6 +27,10 @@ from selfinstruct.types import PROPOSE, Completion, Prompt, Schema, storable
 
 PARTS = 12
 """The most that one request asks for."""
+MOST = 2000
+"""Subjects of one list."""
+TIMES = 2
+"""How often a request is sent whose answer holds no list."""
 MORE = 1.5
 """As many times the subjects wanted are asked for, since some come twice."""
 Parts = Callable[[str, Sequence[str], int], Awaitable[Sequence[str]]]
@@ -52,10 +56,12 @@ async def grow_topics(about: str, count: int, config: Config, tell: Tell) -> lis
     """
     if not about.strip():
         raise ConfigError("the description is empty; say what the subjects are of, such as 'what a pharmacy is asked'")
-    if type(count) is not int or count < 1:
-        raise ConfigError(f"--count: wanted is a number of subjects from 1 on, found {count!r}")
+    if type(count) is not int or not 1 <= count <= MOST:
+        raise ConfigError(f"--count: wanted is a number of subjects from 1 to {MOST:,}, found {count!r}")
     budget = Budget(limits_of(config), {}, _Unwritten)
     async with serve(config, tell, {}, budget, ()) as models:
+        if models.is_offline:
+            tell("these subjects are made up by the built-in model; name a real one by --model")
         settings = pool_settings(config, models.name, models.context_length)
         budget.prices = known_prices(budget.limits, config, settings)
         if settings.stages[PROPOSE].api != "chat":
@@ -68,9 +74,12 @@ async def grow_topics(about: str, count: int, config: Config, tell: Tell) -> lis
 
         async def parts(part: str, others: Sequence[str], number: int) -> list[str]:
             values = {"about": about, "part": part, "others": "; ".join(others), "number": str(number)}
-            prompt = Prompt(PROPOSE, 0, conversation(words, values), _subjects(number))
-            answers.append(await models.clients[PROPOSE].complete(plan_request(prompt, settings, 0, None), 0))
-            return _different(_read(answers[-1]))
+            for time in range(TIMES):
+                prompt = Prompt(PROPOSE, time, conversation(words, values), _subjects(number))
+                answers.append(await models.clients[PROPOSE].complete(plan_request(prompt, settings, 0, None), 0))
+                if found := _different(_read(answers[-1])):
+                    return found
+            return []
 
         found = _different(await _grown(parts, "", (), math.ceil(count * MORE)))[:count]
     if not found:

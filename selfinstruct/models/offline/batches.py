@@ -41,6 +41,10 @@ class Batches:
         self._batches: dict[str, _Batch] = {}
         self._numbers = itertools.count(1)
 
+    def forget(self) -> None:
+        """Lose all batches, as a server does that was started again."""
+        self._batches.clear()
+
     def routes(self) -> list[web.RouteDef]:
         """Where they are served."""
         return [
@@ -104,6 +108,10 @@ class Batches:
 
     def _ended(self, batch: _Batch) -> dict[str, Any]:
         """Both files of results, in another order than the lines."""
+        if 0 < self._faults.most <= len(batch.lines):
+            error = {"code": "token_limit_exceeded", "message": "Enqueued token limit reached.", "line": None}
+            self.accepted.subtract(line["custom_id"] for line in batch.lines)
+            return {"status": "failed", "errors": {"object": "list", "data": [error]}}
         results, errors = list[dict[str, Any]](), list[dict[str, Any]]()
         generator = random.Random(batch.about["id"])
         is_cut = False

@@ -58,6 +58,8 @@ class BatchFaults(NamedTuple):
     """Lines of which the results have two."""
     slow: float = 0.0
     """Seconds between the beginning of a batch and the answer that says so."""
+    most: float = 0.0
+    """Lines of a batch from which on it fails, as beyond the limit of what a provider keeps waiting; 0: any."""
 
 
 def parse_batches(text: str) -> BatchFaults:
@@ -67,7 +69,7 @@ def parse_batches(text: str) -> BatchFaults:
         name, _, value = map(str.strip, part.partition("="))
         if name not in BatchFaults._fields:
             raise ConfigError(f"--batches: unknown word '{name}'; {unknown(name, BatchFaults._fields)}")
-        given[name] = _number("--batches", value, is_share=name not in {"seconds", "slow"})
+        given[name] = _number("--batches", value, is_share=name not in {"seconds", "slow", "most"})
     return BatchFaults(**given)
 
 

@@ -148,6 +148,10 @@ class OfflineServer:
         """How often each exact request body came, by the first 16 bytes of its SHA-256."""
         return self._ledger.seen
 
+    def lock(self, api_key: str) -> None:
+        """Demand another key from now on."""
+        self._api_key = api_key
+
     def stats(self, since_s: float | None = None) -> dict[str, Any]:
         """What `/stats` says; after the server has ended, what it said last."""
 

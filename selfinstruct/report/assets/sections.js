@@ -50,7 +50,8 @@ function verdict(pools) {
   put("verdict", forEach(pools, (pool, name) => el("div", { class: "card" }, name ? el("h3", {}, name) : null,
     el("p", { class: "said" }, pool.verdict.said),
     el("div", { class: "scroll marks", tabindex: "0", role: "region", "aria-label": titled("Figures with their marks", name) },
-      smallTable(["figure", "here", "mark", "compare", "bounds", "what it is"], pool.verdict.marks.map(row), "")))));
+      smallTable(["figure", "here", "mark", "compare", "bounds", "what it is"], pool.verdict.marks.map(row), "")),
+    el("p", { class: "note" }, "None of these says whether answers are right: read some rows, or let a judge score them."))));
 }
 
 /** Six finished tasks with a row each, of as many verbs as there are; a button shows six others. */
