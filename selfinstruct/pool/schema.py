@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-SCHEMA_VERSION = 16
+SCHEMA_VERSION = 17
 """A pool of another one is refused."""
 _LAST = """
   SELECT x.task_id, i.position, MAX(x.event) AS event, e.kind
