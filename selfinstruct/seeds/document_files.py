@@ -66,7 +66,7 @@ def _text(file: Path) -> str:
 
 
 def _rows(file: Path) -> list[Section]:
-    """The `text` of each row under its `title`, or its `output` with its `input`."""
+    """The `text` of each row under its `title`, or its `output` with its `input`, if it has one."""
     raw, suffix = read_data(file, _WANTED)
     values: Values
     if suffix == ".parquet":
@@ -82,12 +82,11 @@ def _row(found: tuple[Place, object] | SeedFault) -> Section:
         raise _Fault(f"{found.place}: {found.found}; {found.remedy}")
     place, row = found
     fields = {name: one for name, one in row.items() if isinstance(one, str)} if isinstance(row, dict) else {}
-    if fields.get("input", "").strip() and fields.get("output", "").strip():
-        return Section("", fields["output"].strip(), fields["input"].strip())
+    if fields.get("output", "").strip():
+        return Section("", fields["output"].strip(), fields.get("input", "").strip())
     if "text" not in fields:
         raise _Fault(
-            f"{place}: {quoted(str(row))} has no text; wanted is a row with a text in its field `text`, or with one in "
-            "each of `input` and `output`"
+            f"{place}: {quoted(str(row))} has no text; wanted is a row with a text in its field `text` or `output`"
         )
     return Section(fields.get("title", ""), fields["text"])
 
