@@ -48,6 +48,7 @@ class Line:
 
     id: str
     path: str
+    model: str
     text: bytes
 
     @staticmethod
@@ -55,7 +56,7 @@ class Line:
         """The line that asks this; the same for the same."""
         identity = digest(path, dict(body))[:32]
         line = {"custom_id": identity, "method": "POST", "url": f"/v1{path}", "body": dict(body)}
-        return Line(identity, path, json.dumps(line, ensure_ascii=False).encode() + b"\n")
+        return Line(identity, path, str(body.get("model", "")), json.dumps(line, ensure_ascii=False).encode() + b"\n")
 
 
 class RefusedError(Exception):
@@ -93,9 +94,9 @@ class BatchEndpoint(Endpoint):
 
     def __init__(self, config: EndpointConfig, slots: int, clock: Clock, tell: Tell = lambda _: None) -> None:
         super().__init__(config, slots, clock, tell)
-        self.url = config.key_name if config.batching and config.batching.folder else self.url
         assert config.batching is not None  # noqa: S101 - for the type checker
         self._batching = config.batching
+        self.url = config.key_name if self._batching.folder else self.url
         self._service: Service = (
             InFolder(self._batching.folder, self._batching)
             if self._batching.folder
@@ -103,6 +104,7 @@ class BatchEndpoint(Endpoint):
         )
         self._wave: dict[str, Line] = {}
         self._asked: dict[str, asyncio.Future[Reply | Trouble]] = {}
+        """Who waits for each line that has no reply yet."""
         self._earlier: dict[str, str] | None = None if self._batching.since is not None else {}
         """The batch of each line of earlier runs; None: nobody has looked yet."""
         self._live: set[str] = set()
@@ -157,17 +159,12 @@ class BatchEndpoint(Endpoint):
     def _start(self, work: Coroutine[Any, Any, None], lines: Collection[str]) -> None:
         def ended(task: asyncio.Task[None]) -> None:
             self._under_way.discard(task)
-            if not task.cancelled() and (error := task.exception()):
-                refused = (
-                    Trouble("left", self.without_secrets(f"{self.url}: {error}"))
-                    if isinstance(error, RefusedError)
-                    else None
-                )
-                for one in lines:
-                    if refused:
-                        self._give(one, refused)
-                    elif not self._asked[one].done():
-                        self._asked[one].set_exception(error)
+            error = None if task.cancelled() else task.exception()
+            for one in lines if error else ():
+                if isinstance(error, RefusedError):
+                    self._give(one, Trouble("left", self.without_secrets(f"{self.url}: {error}")))
+                elif error and (future := self._asked.pop(one, None)) and not future.done():
+                    future.set_exception(error)
 
         task = asyncio.create_task(work)
         self._under_way.add(task)
@@ -216,13 +213,19 @@ class BatchEndpoint(Endpoint):
             self._give(one, replace(reply, content=self._clean(reply.content, is_error=reply.status >= 300)))
 
     def _give(self, line: str, reply: Reply | Trouble) -> None:
-        if not self._asked[line].done():
-            self._asked[line].set_result(reply)
+        future = self._asked.pop(line, None)
+        if future and not future.done():
+            future.set_result(reply)
 
 
 _LOST = 408
 """The status that stands for a line without an answer: it costs nothing and is asked again."""
 _AGAIN = frozenset((_LOST, 429, *range(500, 600)))
+
+
+def _file_of(lines: Sequence[Line]) -> tuple[str, bytes]:
+    """The name of the file that holds these lines, and what it holds."""
+    return digest([line.id for line in lines])[:16], b"".join(line.text for line in lines)
 
 
 def _questions(count: int) -> str:
@@ -233,7 +236,7 @@ def _parts(lines: Collection[Line]) -> Iterator[list[Line]]:
     """The lines in batches: those of one path and model together, no more than a provider takes."""
     kinds: dict[tuple[str, str], list[Line]] = {}
     for line in lines:
-        kinds.setdefault((line.path, json.loads(line.text)["body"].get("model", "")), []).append(line)
+        kinds.setdefault((line.path, line.model), []).append(line)
     for some in kinds.values():
         part, size = list[Line](), 0
         for line in some:
@@ -274,12 +277,12 @@ class InFolder:
 
     async def hand_in(self, lines: Sequence[Line]) -> str:
         """Write a file, whole or not at all; results of the same lines from before are no longer those."""
-        name = digest([line.id for line in lines])[:16]
+        name, content = _file_of(lines)
         with self._usable():
             self._folder.mkdir(parents=True, exist_ok=True)
             (self._folder / f"out-{name}.jsonl").unlink(missing_ok=True)
             part = self._folder / f".{name}.part"
-            part.write_bytes(b"".join(line.text for line in lines))
+            part.write_bytes(content)
             part.replace(self._folder / f"in-{name}.jsonl")
         return name
 
@@ -288,10 +291,13 @@ class InFolder:
         results = self._folder / f"out-{batch}.jsonl"
         with self._usable():
             wanted = set(_ids((self._folder / f"in-{batch}.jsonl").read_bytes()))
+        found, read = dict[str, Reply](), None
         while True:
             with self._usable():
-                found = read_replies(results.read_bytes()) if results.exists() else {}
-                is_left = bool(found) and time.time() - results.stat().st_mtime > LEFT_S
+                now = results.stat() if results.exists() else None
+                if now and (now.st_size, now.st_mtime_ns) != read:
+                    found, read = read_replies(results.read_bytes()), (now.st_size, now.st_mtime_ns)
+                is_left = now is not None and bool(found) and time.time() - now.st_mtime > LEFT_S
             if wanted <= found.keys() or is_left:
                 return found
             await asyncio.sleep(min(self._poll_s, LONGEST_POLL_S))
@@ -343,17 +349,22 @@ class AtProvider:
 
     async def hand_in(self, lines: Sequence[Line]) -> str:
         """Upload a file and begin a batch of it. If the answer to that is lost, the batch is looked for first."""
-        content, name = b"".join(line.text for line in lines), digest([line.id for line in lines])[:16]
+        name, content = _file_of(lines)
         file = await self._surely(
             lambda: self._client.files.create(file=(f"{name}.jsonl", content), purpose="batch", **self._headers)
         )
         url: Any = f"/v1{lines[0].path}"
         mark = {_MARK: self._batching.pool, "file": file.id}
 
+        is_begun_perhaps = False
+
         async def begun() -> str:
-            async for one in self._client.batches.list(limit=100, **self._headers):
-                if (one.metadata or {}).get("file") == file.id:
-                    return one.id
+            nonlocal is_begun_perhaps
+            if is_begun_perhaps:
+                async for one in self._client.batches.list(limit=100, **self._headers):
+                    if (one.metadata or {}).get("file") == file.id:
+                        return one.id
+            is_begun_perhaps = True
             made = await self._client.batches.create(
                 input_file_id=file.id, endpoint=url, completion_window="24h", metadata=mark, **self._headers
             )
