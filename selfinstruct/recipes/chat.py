@@ -22,7 +22,7 @@ from selfinstruct.checks.faults import Fault, reject, reject_piece, rejection
 from selfinstruct.checks.labels import may_be_classification
 from selfinstruct.checks.material import spoken_of
 from selfinstruct.checks.wording import excerpt, plain
-from selfinstruct.recipes.json_answers import read_items, read_object, tidy_instruction
+from selfinstruct.recipes.json_answers import object_of, read_items, read_object, schema_of, tidy_instruction
 from selfinstruct.recipes.responding import parted, question
 from selfinstruct.recipes.templates import conversation
 from selfinstruct.settings import Settings
@@ -68,15 +68,6 @@ _NOTHING = re.compile(
 _YES = re.compile(r"\W*yes\b", re.IGNORECASE)
 
 
-def _object(properties: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": dict(properties),
-        "required": list(properties),
-        "additionalProperties": False,
-    }
-
-
 _FLAG = {"type": "boolean"}
 
 
@@ -90,21 +81,21 @@ def _list(items: Mapping[str, Any], most: int, least: int = 0) -> dict[str, Any]
 
 
 def _new_tasks(settings: Settings, count: int) -> Schema:
-    task = _object({"instruction": _text(1000, 1), "is_classification": _FLAG})
+    task = object_of({"instruction": _text(1000, 1), "is_classification": _FLAG})
     if settings.recipe.with_answer:
-        task = _object({"thoughts": _text(1500, 1), "instruction": _text(1000, 1), "answer": _text(100, 1)})
-    return Schema("new_tasks", _object({"tasks": _list(task, count, count)}))
+        task = object_of({"thoughts": _text(1500, 1), "instruction": _text(1000, 1), "answer": _text(100, 1)})
+    return schema_of("new_tasks", {"tasks": _list(task, count, count)})
 
 
 def _task_inputs(settings: Settings, least: int = 0) -> Schema:
     inputs = _list(_text(1500, 1), settings.recipe.inputs_per_task, least)
-    return Schema("task_inputs", _object({"missing": _text(200, 1), "inputs": inputs}))
+    return schema_of("task_inputs", {"missing": _text(200, 1), "inputs": inputs})
 
 
 def _labelled_inputs(settings: Settings) -> Schema:
-    case = _object({"label": _text(80, 1), "input": _text(1000, 1)})
+    case = object_of({"label": _text(80, 1), "input": _text(1000, 1)})
     inputs = _list(case, settings.recipe.inputs_per_task)
-    return Schema("labelled_inputs", _object({"labels": _list(_text(80, 1), 20, 2), "inputs": inputs}))
+    return schema_of("labelled_inputs", {"labels": _list(_text(80, 1), 20, 2), "inputs": inputs})
 
 
 def _as_text(value: Any) -> Any:

@@ -1,11 +1,14 @@
-"""Reading JSON out of what a model really sends: fenced, wrapped in words, or cut in the middle."""
+"""Asking for JSON, and reading it out of what a model really sends: fenced, wrapped in words, or cut in the middle."""
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from selfinstruct.types import Schema
 
 _NUMBERING = re.compile(r"^\s*(?:(?:task|instruction)\s*)?\d{1,3}\s*[.):]\s+", re.IGNORECASE)
 _QUOTES = (('"', '"'), ("“", "”"), ("'", "'"), ("「", "」"))  # noqa: RUF100
@@ -18,6 +21,21 @@ class Items:
 
     whole: tuple[Any, ...]
     broken: str = ""
+
+
+def object_of(properties: Mapping[str, Any]) -> dict[str, Any]:
+    """The JSON schema of an object with just these properties."""
+    return {
+        "type": "object",
+        "properties": dict(properties),
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+def schema_of(name: str, properties: Mapping[str, Any]) -> Schema:
+    """The form of an answer that is such an object."""
+    return Schema(name, object_of(properties))
 
 
 def read_object(text: str) -> dict[str, Any] | None:

@@ -17,7 +17,7 @@ from selfinstruct.config.sections import Config
 from selfinstruct.config.shaping import pool_settings
 from selfinstruct.errors import ConfigError
 from selfinstruct.models.budget import Attempt, Budget
-from selfinstruct.recipes.json_answers import read_items, tidy_instruction
+from selfinstruct.recipes.json_answers import read_items, schema_of, tidy_instruction
 from selfinstruct.recipes.languages import in_languages
 from selfinstruct.recipes.templates import conversation
 from selfinstruct.runner.clients import serve
@@ -115,10 +115,4 @@ def _read(answer: Completion) -> list[str]:
 def _subjects(number: int) -> Schema:
     text = {"type": "string", "minLength": 1, "maxLength": 80}
     items = {"type": "array", "items": text, "minItems": number, "maxItems": number}
-    body = {
-        "type": "object",
-        "properties": {"subjects": items},
-        "required": ["subjects"],
-        "additionalProperties": False,
-    }
-    return Schema("subjects", body)
+    return schema_of("subjects", {"subjects": items})

@@ -15,7 +15,7 @@ from typing import Any
 
 from selfinstruct.ask import Ask, gather
 from selfinstruct.checks.faults import reject, reject_piece, rejection
-from selfinstruct.recipes.json_answers import read_object
+from selfinstruct.recipes.json_answers import object_of, read_object, schema_of
 from selfinstruct.recipes.templates import conversation
 from selfinstruct.settings import JudgeSettings, Settings
 from selfinstruct.types import (
@@ -29,7 +29,6 @@ from selfinstruct.types import (
     JudgeVerdict,
     Prompt,
     Rejection,
-    Schema,
     Task,
     storable,
 )
@@ -52,23 +51,10 @@ _CURABLE = {"judged_input", "judged_output"}
 _REASONS = {"valid": INVALID, "input": "judged_input", "output": "judged_output"}
 _SCORES = range(1, 6)
 _SPELLED = re.compile(r"\s*([1-5])(?:\.0+)?\s*(?:(?:/|of|out of)\s*5)?\s*")
-SCORE = {
-    "type": "object",
-    "properties": {
-        "reason": {"type": "string", "minLength": 10, "maxLength": 500},
-        "score": {"type": "integer", "enum": list(range(1, 6))},
-    },
-    "required": ["reason", "score"],
-    "additionalProperties": False,
-}
-
-
-def schema_of(name: str, properties: Mapping[str, Any]) -> Schema:
-    """The form of an object with just these properties."""
-    body = {"type": "object", "properties": dict(properties), "required": list(properties)}
-    return Schema(name, {**body, "additionalProperties": False})
-
-
+SCORE = object_of({
+    "reason": {"type": "string", "minLength": 10, "maxLength": 500},
+    "score": {"type": "integer", "enum": list(range(1, 6))},
+})  # fmt: skip
 VERDICT = schema_of("verdict", dict.fromkeys(QUESTIONS.values(), SCORE))
 REVISION = schema_of("revision", {key: {"type": "string", "maxLength": most}
                                 for key, most in (("critique", 1500), ("input", 4000), ("output", 8000))})  # fmt: skip

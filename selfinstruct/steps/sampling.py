@@ -13,7 +13,7 @@ from itertools import permutations
 from typing import Any
 
 from selfinstruct.ask import Ask, gather
-from selfinstruct.recipes.json_answers import read_object
+from selfinstruct.recipes.json_answers import read_object, schema_of
 from selfinstruct.recipes.responding import parted, question
 from selfinstruct.recipes.templates import conversation
 from selfinstruct.settings import Settings
@@ -27,7 +27,6 @@ from selfinstruct.types import (
     Prompt,
     Rejection,
     Sample,
-    Schema,
     Task,
     canonical_json,
 )
@@ -37,16 +36,11 @@ COMPARE = "compare"
 DEFAULT_SAMPLING: Mapping[str, Any] = {"temperature": 0.8, "max_tokens": 1536}
 """Of answers that are to differ."""
 _SIDES = ("first", "second", "neither")
-COMPARISON = Schema(
+COMPARISON = schema_of(
     "comparison",
     {
-        "type": "object",
-        "properties": {
-            "reason": {"type": "string", "minLength": 10, "maxLength": 500},
-            "better": {"type": "string", "enum": list(_SIDES)},
-        },
-        "required": ["reason", "better"],
-        "additionalProperties": False,
+        "reason": {"type": "string", "minLength": 10, "maxLength": 500},
+        "better": {"type": "string", "enum": list(_SIDES)},
     },
 )
 _Options = list[InstanceCandidate]

@@ -19,12 +19,12 @@ from rapidfuzz.distance import LCSseq
 from selfinstruct.ask import Ask, gather
 from selfinstruct.checks.word_lists import words
 from selfinstruct.checks.wording import comparable
-from selfinstruct.recipes.json_answers import read_object
+from selfinstruct.recipes.json_answers import read_object, schema_of
 from selfinstruct.recipes.responding import asked_of, parted, question
 from selfinstruct.recipes.templates import conversation
 from selfinstruct.settings import Settings
 from selfinstruct.similarity.tokens import tokenize
-from selfinstruct.steps.judging import SCORE, TRIES, UNREADABLE, Validate, numbers, schema_of, score_in
+from selfinstruct.steps.judging import SCORE, TRIES, UNREADABLE, Validate, numbers, score_in
 from selfinstruct.types import (
     APART,
     BEST,
