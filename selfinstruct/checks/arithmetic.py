@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from math import prod
@@ -103,6 +104,7 @@ _UNSURE = regex.compile(
     rf"|\d\.\d{{3}}\.\d|{any_of('unsure_numbers')}",
     regex.IGNORECASE,
 )
+_DIGIT = re.compile(r"\d")
 _MIXED = regex.compile(r"(\d{1,9})\s+(\d{1,9})/([1-9]\d{0,8})")
 _CALCULATES = regex.compile(
     r"\W*(?:please\s+)?(?:calculate|compute|evaluate|work\s+out|berechne|calcul|计算)", regex.IGNORECASE
@@ -115,8 +117,10 @@ def numeric_answer(task: Task, instance: Instance) -> Fault | None:
     The result is known only where all of the instruction, or it and an input that is nothing but numbers, says what to
     calculate. A rounded result is right. Results in words, with a remainder or in powers of ten are not looked at.
     """
-    if _UNSURE.search(instance.output) or _LONG_NUMBER.search(
-        f"{task.instruction}\n{instance.input}\n{instance.output}"
+    if (
+        not _DIGIT.search(task.instruction + instance.input)
+        or _UNSURE.search(instance.output)
+        or _LONG_NUMBER.search(f"{task.instruction}\n{instance.input}\n{instance.output}")
     ):
         return None
     expected = _asked(task.instruction, instance.input)

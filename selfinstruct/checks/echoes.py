@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from itertools import pairwise
 
 import regex
 
@@ -19,9 +21,9 @@ _ECHOED, _COPIED = 8, 5
 def prompt_echo(text: str, prompts: Mapping[str, str]) -> Fault | None:
     """`prompt_echo` for a text with eight words in a row of a prompt."""
     words = _words(text)
-    known = _runs(tuple(prompts.values())) if len(words) >= _ECHOED else frozenset()
-    for start in range(len(words) - _ECHOED + 1 if known else 0):
-        if " ".join(words[start : start + _ECHOED]) in known:
+    known = _runs(tuple(prompts.values()))
+    for start, pair in enumerate(pairwise(words)):
+        if pair in known and tuple(words[start : start + _ECHOED]) in known[pair]:
             return reject("prompt_echo", f'a prompt says "{" ".join(words[start : start + _ECHOED])}"')
     return None
 
@@ -36,11 +38,14 @@ def copied_instance(given: str, output: str, seeds: Sequence[Task]) -> Fault | N
 
 
 @lru_cache(maxsize=8)
-def _runs(prompts: tuple[str, ...]) -> frozenset[str]:
-    lines = (_words(line) for prompt in prompts for line in prompt.splitlines())
-    return frozenset(
-        " ".join(words[start : start + _ECHOED]) for words in lines for start in range(len(words) - _ECHOED + 1)
-    )
+def _runs(prompts: tuple[str, ...]) -> dict[tuple[str, ...], set[tuple[str, ...]]]:
+    """All that is eight words long, by its first two."""
+    known: dict[tuple[str, ...], set[tuple[str, ...]]] = defaultdict(set)
+    for words in (_words(line) for prompt in prompts for line in prompt.splitlines()):
+        for start in range(len(words) - _ECHOED + 1):
+            run = tuple(words[start : start + _ECHOED])
+            known[run[:2]].add(run)
+    return known
 
 
 class _ById:

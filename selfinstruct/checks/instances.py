@@ -16,7 +16,7 @@ from selfinstruct.checks.material import fault_of_material, letterless, repeated
 from selfinstruct.checks.merged import own_instance
 from selfinstruct.checks.refusals import asks_back, refused
 from selfinstruct.checks.word_lists import any_of, words
-from selfinstruct.checks.wording import comparable, excerpt, quoted
+from selfinstruct.checks.wording import comparable, excerpt, may_hold, quoted
 from selfinstruct.similarity.tokens import visible
 from selfinstruct.types import Instance, InstanceCandidate, Task
 
@@ -108,9 +108,10 @@ def cut_off(task: Task, candidate: InstanceCandidate, labels: tuple[str, ...]) -
 def same_as_input(task: Task, candidate: InstanceCandidate, labels: tuple[str, ...]) -> Fault | None:
     """`same_as_input` for an output that repeats the input, or all of it but a label such as "Article:"."""
     given, output = candidate.input.strip(), candidate.output.strip()
-    is_text = sum(character.isalpha() for character in output) >= 20  # a list may be sorted already
-    is_same = given and (output == given or (is_text and output == _INPUT_LABEL.sub("", given, count=1)))
-    return reject("same_as_input", quoted(given)) if is_same else None
+    is_same = given == output
+    if given and not is_same and output == _INPUT_LABEL.sub("", given, count=1):
+        is_same = sum(character.isalpha() for character in output) >= 20  # a list may be sorted already
+    return reject("same_as_input", quoted(given)) if given and is_same else None
 
 
 def placeholder(task: Task, candidate: InstanceCandidate, labels: tuple[str, ...]) -> Fault | None:
@@ -141,6 +142,8 @@ def refusal(task: Task, candidate: InstanceCandidate, labels: tuple[str, ...]) -
 def merged_tasks(task: Task, candidate: InstanceCandidate, labels: tuple[str, ...]) -> Fault | None:
     """`merged_tasks` for an input or output that runs on into the next task or the next example."""
     for _, text in _texts(candidate):
+        if not may_hold(text, "instruction", "task", "label", "example", "input"):
+            continue
         if (found := _NEXT_TASK.search(text)) and not words("about_tasks").search(task.instruction):
             return reject("merged_tasks", quoted(text[found.start() :]))
         example = None if _FIRST_EXAMPLE.search(text) else _NEXT_EXAMPLE.search(text)
@@ -162,6 +165,8 @@ def attachment(task: Task, candidate: InstanceCandidate, labels: tuple[str, ...]
         if not about_links or words("reads_pages").search(task.instruction):
             return reject("attachment", f"the input is only a link: {quoted(candidate.input)}")
     for _, text in _texts(candidate):
+        if not may_hold(text, "[", "<", "attach"):
+            continue
         if (found := _EMBEDDED.search(text)) and not words("about_markup").search(task.instruction):
             return reject("attachment", quoted(found[0]))
         if (found := _ATTACHED.search(text)) and not words("correspondence").search(f"{task.instruction}\n{text}"):

@@ -6,6 +6,8 @@ once more, three dots; or nothing at all where the instruction speaks of "the fo
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import regex
 from rapidfuzz.distance import LCSseq
 
@@ -66,6 +68,7 @@ def letterless(field: str, text: str, instruction: str) -> Fault | None:
     return reject("letterless", said) if field == "output" else reject("letterless_input", said)
 
 
+@lru_cache(maxsize=64)
 def spoken_of(instruction: str) -> str:
     """How an instruction refers to a text, a list or code that it does not hold; empty where it does not.
 

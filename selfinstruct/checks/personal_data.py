@@ -6,6 +6,7 @@ What everybody uses as an example is none: reserved domains and numbers, publish
 from __future__ import annotations
 
 import math
+import re
 from bisect import bisect
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -89,6 +90,9 @@ _ASSIGNED = regex.compile(
     r"\s*[\"'`]?(?P<value>[A-Za-z0-9+/_=-]{20,200})(?![A-Za-z0-9])|\bBearer\s+(?P<value>[A-Za-z0-9+/_=.-]{24,400})",
     regex.IGNORECASE,
 )
+_LONG_RUN = re.compile(r"[\w+/=.-]{20}")
+"""What every token holds."""
+_DIGIT = re.compile(r"\d")
 _MADE_UP = regex.compile(
     r"your|example|sample|dummy|placeholder|replace|change|insert|redact|secret|token|apikey|api_?key|password|test|demo|fake"
     r"|foo|x{4}|\*{3}|\.{3}|123456|abcdef|abc123|0{6}|(?<!\d)(\d)\1{5}|qwerty|lorem|here",
@@ -141,8 +145,9 @@ def find_personal_data(text: str) -> list[Found]:
     """
     taken: list[Found] = []
     seen = visible(text)
-    for find in (_keys, _ibans, _cards, _emails, _phones):
-        for found in find(seen):
+    digits = len(_DIGIT.findall(seen))
+    for find, least in ((_keys, 0), (_ibans, 2), (_cards, 15), (_emails, 0), (_phones, 9)):
+        for found in find(seen) if digits >= least else ():
             place = bisect(taken, found.start, key=lambda other: other.start)
             before, after = taken[max(place - 1, 0) : place], taken[place : place + 1]
             if all(one.end <= found.start for one in before) and all(found.end <= one.start for one in after):
@@ -182,8 +187,6 @@ def _ibans(text: str) -> Iterator[Found]:
 
 
 def _phones(text: str) -> Iterator[Found]:
-    if sum(character.isdecimal() for character in text) < 9:
-        return
     hits: list[tuple[int, str, tuple[str | None, ...]]] = []
     if "+" in text:
         hits += [(found.start(), found[0], (None,)) for found in _INTERNATIONAL.finditer(text)]
@@ -220,6 +223,8 @@ def _is_phone(text: str, region: str | None) -> bool:
 
 def _keys(text: str) -> Iterator[Found]:
     yield from _private_keys(text)
+    if not _LONG_RUN.search(text):
+        return
     for found in _TOKEN.finditer(text):
         if not _MADE_UP.search(found[0]) and not found[0].endswith(_TEXTBOOK_TOKEN) and _bits(found[0]) > 3.2:
             yield Found("KEY", found.start(), found.end(), found[0])

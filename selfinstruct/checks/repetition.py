@@ -98,6 +98,8 @@ def _words_again(given: str, output: str) -> str | None:
 
 def _loop(tokens: tuple[str, ...]) -> tuple[tuple[str, ...], int] | None:
     """The shortest piece that follows itself too often, and how often it stands in a row."""
+    if max(Counter(zip(tokens, tokens[1:], tokens[2:], strict=False)).values(), default=0) < TIMES:
+        return None  # in whatever stands so often in a row, some three tokens do
     for length in range(1, min(LONGEST_UNIT, len(tokens) // TIMES) + 1):
         wanted = TIMES if length > 2 else 2 * TIMES
         same = bytes(map(eq, tokens, tokens[length:]))  # 1 where the token stands again, `length` later
@@ -120,12 +122,13 @@ def restated_question(task: Task, instance: Instance) -> Fault | None:
     """
     if _EXPLAINS.match(task.instruction) and (said_again := _quoted_again(task.instruction, instance.output)):
         return reject("restated_question", quoted(said_again))
-    command = _MATERIAL.sub(" ", task.instruction)
-    if _REPHRASES.search(command):
+    said = tokenize(instance.output)
+    if len(said) < 4 or len(said) > 2 * len(tokenize(task.instruction)):
         return None
-    asked, said = tokenize(command), tokenize(instance.output)
+    command = _MATERIAL.sub(" ", task.instruction)
+    asked = tokenize(command)
     core = [token for token in said if token not in _SAID_AGAIN]
-    if len(said) < 4 or len(core) < 3 or len(said) > 2 * len(asked) or not set(core) <= set(asked):
+    if len(core) < 3 or len(said) > 2 * len(asked) or not set(core) <= set(asked) or _REPHRASES.search(command):
         return None
     wanted = [token for token in asked if token not in _SAID_AGAIN]
     if len(core) < 0.6 * len(wanted) or LCSseq.similarity(core, wanted) < 0.9 * len(core):

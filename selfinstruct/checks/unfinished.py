@@ -8,13 +8,14 @@ from selfinstruct.checks.faults import Fault, reject
 from selfinstruct.checks.word_lists import words
 from selfinstruct.checks.wording import excerpt, quoted
 
-_COMMA = regex.compile(r"[,،、，;；]$")
-_COLON = regex.compile(r"[:：]$")
+_COMMAS = tuple(",،、，;；")
 _ANSWER_LABEL = regex.compile(r"(?:^|[.?!]\s+|\n\s*)(?:answer|output|translation|result)\s*+[:：]$", regex.IGNORECASE)
 _ELLIPSIS = regex.compile(r"(?:(?<!\.)\.{3,}|(?<!…)…+)$")
 _OPEN_QUOTE = regex.compile(r'(?:^|[\s(\[])"(?=[\p{L}\p{N}])')
 _NAMED_END = regex.compile(r"(?:^|\s)(?P<word>called|considered\s+to\s+be|(?:known|referred\s+to|defined)\s+as)[.]?$")
 _OPEN_WORD = regex.compile(r"(?:\w+ ){3}(?P<word>an?|the|and|my|your)$")
+_MAY_BE_OPEN = ("called", "be", "as", "a", "an", "the", "and", "my", "your")
+"""How a text ends in which one of these two is found, but for a full stop."""
 _ASKED_FOR = regex.compile(r"\b(?:what|how|which|who|whom|whatever)\b", regex.IGNORECASE)
 
 
@@ -31,11 +32,11 @@ def unfinished(text: str) -> Fault | None:
 
 def _open_end(text: str) -> str | None:
     tail = excerpt(text[-40:])
-    if _COMMA.search(text):
+    if text.endswith(_COMMAS):
         return f'ends "{tail}"'
-    if _COLON.search(text) and not words("announces").search(text) and not _ANSWER_LABEL.search(text[-60:]):
+    if text.endswith((":", "：")) and not words("announces").search(text) and not _ANSWER_LABEL.search(text[-60:]):
         return f'nothing follows "{tail}"'
-    dots = _ELLIPSIS.search(text)
+    dots = _ELLIPSIS.search(text) if text.endswith(("...", "…")) else None
     if dots is None or words("to_complete").search(text):
         return None
     goes_on = text[: dots.start()].rstrip(" ,")[-1:].isdigit()  # a sequence, such as "1, 4, 7, ..."
@@ -52,6 +53,8 @@ def _open_quote(text: str) -> str | None:
 
 
 def _open_name(text: str) -> str | None:
+    if not text.removesuffix(".").endswith(_MAY_BE_OPEN):
+        return None
     found = _NAMED_END.search(text)
     if found and _ASKED_FOR.search(text[: found.start()]):
         return None

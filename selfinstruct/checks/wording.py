@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import string
 import unicodedata
 from fractions import Fraction
 from functools import lru_cache
@@ -26,6 +28,9 @@ _CONTROL = regex.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f]|\r(?!\
 _SPACE = r"(?:\r\n|[^\S\r\x0b\x0c\x1c-\x1f])"
 _GAP = regex.compile(rf"({_SPACE}{{20}}){_SPACE}+")
 _REPLACEMENT = regex.compile(r"\ufffd+")
+_MAY_BE_BROKEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffd]")
+"""`re` passes over a text that has none of one set of characters ten times as fast as `regex` over several patterns."""
+_ASCII_PUNCTUATION = {ord(c): None for c in string.punctuation if unicodedata.category(c).startswith("P")}
 
 
 @lru_cache(maxsize=8)
@@ -68,6 +73,8 @@ def broken_text(text: str) -> Fault | None:
     Tab, newline, CR LF and NEL are white space. U+FFFD counts wherever it stands, since it is also what
     NUL and lone surrogates become on their way in.
     """
+    if not _MAY_BE_BROKEN.search(text):
+        return None
     if control := _CONTROL.search(text):
         return reject("broken_text", f"U+{ord(control[0]):04X} at character {control.start()}")
     if replaced := _REPLACEMENT.search(text):
@@ -86,11 +93,21 @@ def quoted(text: str, limit: int = 80) -> str:
     return f'"{excerpt(text, limit)}"'
 
 
+def may_hold(text: str, *words: str) -> bool:
+    """Whether a pattern in any case that needs one of these lower-case words can match: False is certain, and quick."""
+    lower = text.lower()
+    return not text.isascii() or any(word in lower for word in words)
+
+
+@lru_cache(maxsize=512)
 def comparable(text: str) -> str:
     """The text without case, compatibility forms, punctuation, white space and what nobody sees.
 
     Equal for the same words.
     """
+    if text.isascii():
+        together = "".join(text.lower().split())
+        return together.translate(_ASCII_PUNCTUATION) or together
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", visible(text)).casefold())
     together = "".join(folded.split())
     punctuation = {ord(c): None for c in set(together) if unicodedata.category(c).startswith("P")}

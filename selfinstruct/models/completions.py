@@ -150,7 +150,7 @@ def may_be_a_hiccup(completion: Completion, request: Request) -> str:
 
 def finish_reason(told: Any) -> str:
     """Why an answer ends, in OpenAI's words where they have one for it, whoever said it."""
-    if told is None or told == "":
+    if told is None or told in ("", "stop"):
         return "stop"
     word = re.sub(r"\W+", "_", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", str(told)[:80])).strip("_").lower()
     word = word.removeprefix("finish_reason_").removeprefix("finishreason_")

@@ -127,6 +127,8 @@ def _piece(text: str, start: int) -> tuple[str, int] | None:
 
 def _ended(text: str) -> tuple[str, str] | None:
     """Thinking whose opening is not in the text."""
+    if not any(mark in text for mark in "<[◁"):  # one of which every closing has
+        return None
     ends = [(end.start(), form, end) for form in _FORMS if form.apart and (end := form.apart.search(text))]
     if not ends:
         return None

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from selfinstruct.diversity.monitor import Window
@@ -46,16 +47,23 @@ _VERDICT = {**_CANDIDATE, "valid": "valid_score", "input": "input_score", "outpu
 
 def insert(table: str, row: Mapping[str, Any], *, once: bool = False) -> Statement:
     """One INSERT; with `once` a row that is there already is left as it is."""
-    columns = ", ".join(row)
-    marks = ", ".join("?" * len(row))
-    verb = "INSERT OR IGNORE" if once else "INSERT"
     values = [storable(value) if isinstance(value, str) else value for value in row.values()]
-    return f"{verb} INTO {table} ({columns}) VALUES ({marks})", values
+    return _insertion(table, tuple(row), "INSERT OR IGNORE" if once else "INSERT"), values
+
+
+@cache
+def _insertion(table: str, columns: tuple[str, ...], verb: str) -> str:
+    return f"{verb} INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
 
 
 def _row(item: Any, columns: Mapping[str, str]) -> dict[str, Any]:
     """The fields of a dataclass by column: of the same name, or the one given for it."""
-    return {columns.get(one.name, one.name): getattr(item, one.name) for one in fields(item)}
+    return {columns.get(name, name): getattr(item, name) for name in _names(type(item))}
+
+
+@cache
+def _names(of: Any) -> tuple[str, ...]:
+    return tuple(one.name for one in fields(of))
 
 
 def configuration_id(settings: Settings) -> str:
