@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import orjson
+
 Origin = Literal["seed", "generated"]
 Api = Literal["chat", "completions"]
 CandidateKind = Literal["instruction", "instance"]
@@ -376,7 +378,10 @@ _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_asci
 
 def canonical_json(value: Any) -> str:
     """JSON with sorted keys and no spaces, so that equal values give equal text."""
-    return _CANONICAL.encode(value)
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+    except TypeError:  # such as of lone surrogates and numbers of more than 64 bits
+        return _CANONICAL.encode(value)
 
 
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")

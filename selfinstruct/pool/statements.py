@@ -58,7 +58,8 @@ def _insertion(table: str, columns: tuple[str, ...], verb: str) -> str:
 
 def _row(item: Any, columns: Mapping[str, str]) -> dict[str, Any]:
     """The fields of a dataclass by column: of the same name, or the one given for it."""
-    return {columns.get(name, name): getattr(item, name) for name in _names(type(item))}
+    of: Any = type(item)
+    return {columns.get(name, name): getattr(item, name) for name in _names(of)}
 
 
 @cache
