@@ -1,9 +1,11 @@
 """How well a run keeps a server busy, what it costs in CPU and in memory. Prints a table with the machine's name.
 
-    python benchmarks/load.py            busy share and CPU a request: about three minutes
-    python benchmarks/load.py --memory   also a run of 100,000 requests: about ten minutes more
+    python benchmarks/load.py [--instructions FILE]   busy share and CPU a request: about five minutes
+    python benchmarks/load.py --memory                also a run of 100,000 requests: about ten minutes more
 
-The model is the built-in one with `--style words`, in a process of its own, with 64 slots and lognormal latency.
+The server is `replay_server.py`: it answers seven instructions at a time, from FILE (one a line, as a model wrote them)
+or made up of words. CPU is compared with a bare loop over the openai client that asks the
+very same questions of the same server, and with one over aiohttp; of each the least of three runs counts.
 """
 
 from __future__ import annotations
@@ -12,14 +14,17 @@ import argparse
 import json
 import os
 import platform
+import random
 import re
 import resource
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 import urllib.request
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -78,68 +83,117 @@ def generate(pool: Path, url: str, target: int, *more: str) -> list[str]:
     ]  # fmt: skip
 
 
-GROW = """
-import asyncio, sys, time
-from pathlib import Path
-from selfinstruct.config.loading import load
-from selfinstruct.runner.run import run
-
-pool, url, target = sys.argv[1:]
-options = {{"pool": Path(pool), "base_url": [url], "model": "offline", "target": int(target), "concurrency": {slots},
-            "round_size": {size}}}
-tell = lambda line: print(time.time(), line, flush=True)
-asyncio.run(run(load(None, options), tell))
-"""
-
-
-def busy(requests: int) -> float:
-    """The share of the slots that work, after the first two rounds and before the target is in sight."""
-    target = requests * 2 // 5
-    with tempfile.TemporaryDirectory() as folder, server("--slots", str(SLOTS), "--latency", "lognormal:1,0.5") as url:
-        code = GROW.format(slots=SLOTS, size=ROUND_SIZE)
-        command = [sys.executable, "-c", code, f"{folder}/p", url, str(target)]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-        assert process.stdout is not None
-        begun = share = 0.0
-        for line in process.stdout:
-            found = re.search(r"round (\d+): .*?(\d+) of [\d,]+ tasks finished", line)
-            if found and int(found[1]) == 1:
-                begun = time.time()
-            if found and begun and int(found[2]) < 0.8 * target and time.time() - begun > 1:
-                share = stats(url, time.time() - begun)["window"]["busy_share"]
+@contextmanager
+def replaying(instructions: Path, slots: int = 1000, latency_s: float = 0.0) -> Iterator[str]:
+    """A server that answers with these instructions; its base URL."""
+    command = [
+        sys.executable,
+        str(Path(__file__).with_name("replay_server.py")),
+        str(instructions),
+        str(slots),
+        str(latency_s),
+    ]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        yield process.stdout.readline().strip()
+    finally:
+        process.terminate()
         process.wait()
-        return share
+
+
+def grown(folder: Path, url: str, target: int, slots: int = SLOTS, *more: str) -> list[str]:
+    """The command that grows a pool at default settings against such a server."""
+    return [
+        sys.executable, "-m", "selfinstruct", "generate", "--pool", str(folder), "--base-url", url, "--model", "replay",
+        "--target", str(target), "--concurrency", str(slots), "--min-acceptance", "0", "--json", *more,
+    ]  # fmt: skip
+
+
+def busy(instructions: Path, slots: int, target: int, latency_s: float) -> float | None:
+    """The share of the slots that work, from the time that four propose requests a slot were asked to the last one."""
+    with tempfile.TemporaryDirectory() as folder, replaying(instructions, slots, latency_s) as url:
+        measured(grown(Path(folder) / "p", url, target, slots))
+        share = stats(url)["busy_share"]
+        return None if share is None else float(share)
 
 
 BARE = """
-import asyncio, sys
-import openai, httpx2
+import asyncio, json, sys
+import aiohttp, httpx2, openai
 
-async def main(url, count):
-    limits = httpx2.Limits(max_connections=64, max_keepalive_connections=64)
+async def main(url, path, way):
+    gate, limit = asyncio.Semaphore(64), 64
+    limits = httpx2.Limits(max_connections=limit, max_keepalive_connections=limit)
     client = openai.AsyncOpenAI(base_url=url, api_key="none", max_retries=0,
                                 http_client=openai.DefaultAioHttpClient(limits=limits))
-    gate = asyncio.Semaphore(64)
-    system = {"role": "system", "content": "Answer. " * 80}
-    async def one(number):
+    session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=limit))
+
+    async def one(line):
         async with gate:
-            asked = [system, {"role": "user", "content": f"Tell {number}."}]
-            await client.chat.completions.create(
-                model="offline", seed=number, temperature=0.3, max_tokens=256, messages=asked)
-    await asyncio.gather(*(one(number) for number in range(count)))
+            if way == "openai":
+                await client.chat.completions.create(**json.loads(line))
+                return
+            headers = {"content-type": "application/json"}
+            async with session.post(f"{url}/chat/completions", data=line, headers=headers) as got:
+                json.loads(await got.read())
+
+    with open(path, "rb") as lines:
+        await asyncio.gather(*(one(line) for line in lines))
+    await session.close()
     await client.close()
 
-asyncio.run(main(sys.argv[1], int(sys.argv[2])))
+asyncio.run(main(*sys.argv[1:]))
 """
 
 
-def cpu(requests: int) -> tuple[float, float]:
-    """CPU milliseconds a request: of the whole pipeline, and of a bare loop over the same client, in the same run."""
-    with tempfile.TemporaryDirectory() as folder, server() as url:
-        ours, _ = measured(generate(Path(folder) / "p", url, requests * 2 // 5))
-        sent = stats(url)["requests"]
-        bare, _ = measured([sys.executable, "-c", BARE, url, str(sent)])
-    return 1000 * ours / sent, 1000 * bare / sent
+def bodies(pool: Path, out: Path) -> None:
+    """Write what a pool asked, as the bodies of requests."""
+    found = sqlite3.connect(pool / "pool.db").execute(ASKED)
+    with out.open("w", encoding="utf-8") as file:
+        for messages, sampling, schema in found:
+            form = (
+                {"type": "json_schema", "json_schema": {"name": "it", "schema": json.loads(schema)[1]}}
+                if schema
+                else None
+            )
+            told = [{"role": role, "content": content} for role, content in json.loads(messages)]
+            body = {"model": "replay", "messages": told, **json.loads(sampling)}
+            file.write(json.dumps({**body, **({"response_format": form} if form else {})}) + "\n")
+
+
+ASKED = "SELECT messages, sampling, schema FROM requests WHERE state = 'answered'"
+Cost = tuple[float, float]
+"""Milliseconds of CPU a request in a long run, and seconds for what a run costs besides."""
+
+
+def cpu(instructions: Path, target: int) -> dict[str, Cost]:
+    """CPU of the whole pipeline, and of bare loops that ask the same: the slope between a short and a longer run."""
+    found: dict[str, list[tuple[int, float]]] = defaultdict(list)
+    for size in (target // 12, target):
+        least: dict[str, float] = defaultdict(lambda: float("inf"))
+        for _ in range(3):
+            with tempfile.TemporaryDirectory() as folder, replaying(instructions) as url:
+                least["pipeline"] = min(least["pipeline"], measured(grown(Path(folder) / "p", url, size))[0])
+                sent, asked = int(stats(url)["requests"]), Path(folder) / "asked"
+                bodies(Path(folder) / "p", asked)
+                for way in ("openai", "aiohttp"):
+                    least[way] = min(least[way], measured([sys.executable, "-c", BARE, url, str(asked), way])[0])
+        for way, seconds in least.items():
+            found[way].append((sent, seconds))
+    slopes = {way: (then - first) / (more - some) for way, ((some, first), (more, then)) in found.items()}
+    return {way: (1000 * slope, found[way][0][1] - slope * found[way][0][0]) for way, slope in slopes.items()}
+
+
+def made_up(path: Path) -> Path:
+    """Instructions of words, three in four of them new."""
+    draw, words = (
+        random.Random(1),
+        [f"{a}{b}" for a in "bdfgklmnprst" for b in ("al", "en", "ir", "os", "um", "ela", "omi")],
+    )
+    lines = ["Write a " + " ".join(draw.choices(words, k=draw.randint(8, 16))) + "." for _ in range(6000)]
+    path.write_text("\n".join(line if place % 4 else lines[place // 2] for place, line in enumerate(lines)), "utf-8")
+    return path
 
 
 def memory(requests: int) -> tuple[float, int, float]:
@@ -167,20 +221,24 @@ def memory(requests: int) -> tuple[float, int, float]:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--requests", type=int, default=3000)
+    parser.add_argument("--instructions", type=Path, help="a file with an instruction a line, in the order of a model")
+    parser.add_argument("--target", type=int, default=1200, help="tasks of the longer run")
     parser.add_argument("--memory", action="store_true", help="also a run of 100,000 requests")
     options = parser.parse_args()
-    print(f"{machine()}; latency lognormal of mean 1 s and sigma 0.5, recipe chat, round size {ROUND_SIZE}")
-    print(f"busy share of the slots           {busy(options.requests):.1%}")
-    ours, bare = cpu(options.requests)
-    print(
-        f"CPU a request, whole pipeline     {ours:.2f} ms   bare client loop: {bare:.2f} ms   ratio {ours / bare:.2f}"
-    )
+    print(machine())
+    with tempfile.TemporaryDirectory() as folder:
+        instructions = options.instructions or made_up(Path(folder) / "instructions")
+        for slots, latency_s in ((64, 1.0), (256, 5.0)):
+            share = busy(instructions, slots, options.target, latency_s)
+            said = "too few requests" if share is None else f"{share:.1%}"
+            print(f"busy share of {slots} slots, answers in {latency_s:g} s on average   {said}", flush=True)
+        costs = cpu(instructions, options.target)
+        for way, (each_ms, start_s) in costs.items():
+            ratio = f"{each_ms / costs['openai'][0]:.2f} times the loop over openai"
+            print(f"CPU a request, {way:<9} {each_ms:.2f} ms, {ratio}; {start_s:.1f} s a run besides")
     if options.memory:
         slope, tasks, total = memory(100_000)
-        print(
-            f"memory growth over a long run     {slope:.0f} bytes a task   {tasks:,} tasks, {total:.0f} MB at the end"
-        )
+        print(f"memory over a long run   {slope:.0f} bytes a task   {tasks:,} tasks, {total:.0f} MB at the end")
 
 
 if __name__ == "__main__":
