@@ -50,10 +50,8 @@ test-models: .venv/installed-dev  ## real models of some hundred million paramet
 	@.venv-vllm/bin/python tests/models/fetch.py $(MODELS) smollm2 gemma
 	@REAL_MODELS=$(MODELS) SELFINSTRUCT_VLLM_PYTHON=$(CURDIR)/.venv-vllm/bin/python $(BIN)/python -m pytest -q tests/models
 
-bench: .venv/installed-dev  ## figures quoted in the README
-	$(BIN)/python benchmarks/novelty.py
-	$(BIN)/python benchmarks/load.py --memory
-	$(BIN)/python benchmarks/export.py
+bench: .venv/installed-dev  ## all figures in one table, each beside an anchor of the same run: benchmarks/results/table.md
+	$(BIN)/python benchmarks/table.py
 	$(BIN)/python benchmarks/prefect_overhead.py
 	$(BIN)/python benchmarks/decontamination.py
 

@@ -30,6 +30,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from selfinstruct.pool.packed import with_packing
+
 SLOTS = 64
 ROUND_SIZE = 16
 
@@ -149,7 +151,7 @@ asyncio.run(main(*sys.argv[1:]))
 
 def bodies(pool: Path, out: Path) -> None:
     """Write what a pool asked, as the bodies of requests."""
-    found = sqlite3.connect(pool / "pool.db").execute(ASKED)
+    found = with_packing(sqlite3.connect(pool / "pool.db")).execute(ASKED)
     with out.open("w", encoding="utf-8") as file:
         for messages, sampling, schema in found:
             form = (
@@ -162,7 +164,7 @@ def bodies(pool: Path, out: Path) -> None:
             file.write(json.dumps({**body, **({"response_format": form} if form else {})}) + "\n")
 
 
-ASKED = "SELECT messages, sampling, schema FROM requests WHERE state = 'answered'"
+ASKED = "SELECT messages, sampling, schema FROM questions WHERE state = 'answered'"
 Cost = tuple[float, float]
 """Milliseconds of CPU a request in a long run, and seconds for what a run costs besides."""
 

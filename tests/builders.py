@@ -16,6 +16,7 @@ from selfinstruct.exports.writing import export
 from selfinstruct.models.offline.book import find
 from selfinstruct.pool import statements
 from selfinstruct.pool.opening import Writer
+from selfinstruct.pool.packed import with_packing
 from selfinstruct.pool.reader import status
 from selfinstruct.pool.statements import Statement
 from selfinstruct.runner.pump import Outcome
@@ -134,7 +135,7 @@ def exported(pool: Path) -> bytes:
 
 def rows(pool: Path, sql: str) -> list[Any]:
     """What a query finds in a pool's database."""
-    connection = sqlite3.connect(pool / "pool.db")
+    connection = with_packing(sqlite3.connect(pool / "pool.db"))
     try:
         return connection.execute(sql).fetchall()
     finally:

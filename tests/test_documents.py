@@ -148,7 +148,7 @@ def test_a_passage_is_the_input_or_only_shown_or_the_output(tmp_path: Path) -> N
                 assert row.output == passage.text
             else:
                 assert row.output in " ".join(passage.text.split())
-        for (messages,) in rows(pool, "SELECT messages FROM requests WHERE stage = 'respond'"):
+        for (messages,) in rows(pool, "SELECT messages FROM questions WHERE stage = 'respond'"):
             assert any(one.text in json.loads(messages)[-1][1] for one in known.values())
 
 
@@ -167,7 +167,7 @@ def test_the_instruction_of_a_pair_is_asked_for_and_the_pair_is_the_row(tmp_path
                                  "WHERE t.origin = 'generated'")  # fmt: skip
     assert len(found) >= 3
     assert set(found) <= {(one["input"], one["output"]) for one in pairs}
-    asked = rows(tmp_path / "p", "SELECT messages FROM requests WHERE stage = 'propose' AND position = 0")
+    asked = rows(tmp_path / "p", "SELECT messages FROM questions WHERE stage = 'propose' AND position = 0")
     assert any(one["input"] in asked[0][0] for one in pairs)
 
 
@@ -187,7 +187,7 @@ def test_several_pairs_of_a_file_get_one_instruction_and_a_row_each(tmp_path: Pa
     assert {output for (output,) in found} == {one.upper() for one in words}
     asked = [
         json.loads(one)[-1][1]
-        for (one,) in rows(tmp_path / "p", "SELECT messages FROM requests WHERE stage = 'propose'")
+        for (one,) in rows(tmp_path / "p", "SELECT messages FROM questions WHERE stage = 'propose'")
     ]
     assert any("Input: lamp lamp\nOutput: LAMP\n\nInput: river river" in one for one in asked)
     (task,) = {row.task_id for row in si.Pool(tmp_path / "p").rows().itertuples() if row.output == "HORSE"}
@@ -198,11 +198,11 @@ def test_the_judge_sees_the_passage_that_a_row_leaves_out(tmp_path: Path) -> Non
     documents(tmp_path)
     chosen = config(tmp_path, passage="closed_book", more="judge.enabled = true")
     assert grow(tmp_path / "p", target=8, config=chosen).exit_code == 0
-    asked = rows(tmp_path / "p", "SELECT messages FROM requests WHERE stage = 'judge'")
+    asked = rows(tmp_path / "p", "SELECT messages FROM questions WHERE stage = 'judge'")
     assert asked
     assert all("follows from this passage" in messages and "Guide" in messages for (messages,) in asked)
     assert grow(tmp_path / "q", target=8, config=config(tmp_path, more="judge.enabled = true")).exit_code == 0
-    for (messages,) in rows(tmp_path / "q", "SELECT messages FROM requests WHERE stage = 'judge'"):
+    for (messages,) in rows(tmp_path / "q", "SELECT messages FROM questions WHERE stage = 'judge'"):
         assert "follows from this passage" not in messages
 
 

@@ -42,7 +42,7 @@ def test_each_request_draws_a_value_of_each_list_by_weight_and_says_so(tmp_path:
         f'[draw]\nlevel = {{ easy = 1, hard = 9 }}\nform = "{tmp_path}/forms.txt"\npersona = ["a nurse", "a cook"]\n',
     )
     grow(tmp_path / "p", target=120, config=chosen)
-    found = rows(tmp_path / "p", "SELECT drawn, messages FROM requests WHERE stage = 'propose'")
+    found = rows(tmp_path / "p", "SELECT drawn, messages FROM questions WHERE stage = 'propose'")
     drawn = [json.loads(one) for one, _ in found]
     assert {"level", "form", "persona"} == set().union(*drawn)
     assert {one["form"] for one in drawn} == {"a question", "an order"}

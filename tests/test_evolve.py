@@ -32,7 +32,7 @@ def test_a_request_shows_one_task_and_ways_and_the_parent_is_kept(tmp_path: Path
     config.write_text('recipe.sources = ["evolve"]\n[evolve]\nways = ["deeper", "rarer"]\n', encoding="utf-8")
     grow(tmp_path / "p", target=60, config=config)
     assert_it_adds_up(tmp_path / "p")
-    asked = rows(tmp_path / "p", "SELECT drawn, demonstrations, messages, round FROM requests WHERE stage = 'propose'")
+    asked = rows(tmp_path / "p", "SELECT drawn, demonstrations, messages, round FROM questions WHERE stage = 'propose'")
     texts = dict(rows(tmp_path / "p", "SELECT id, instruction FROM tasks"))
     for drawn, shown, messages, _ in asked:
         found = json.loads(drawn)

@@ -215,7 +215,7 @@ def raw(pool: Path, stage: str) -> list[tuple[Any, ...]]:
         (task, index, json.loads(messages)[-1][1], text)
         for task, index, messages, text in rows(
             pool,
-            "SELECT r.task_id, r.position, r.messages, c.text FROM requests r JOIN completions c "
+            "SELECT r.task_id, r.position, r.messages, c.text FROM questions r JOIN completions c "
             f"ON c.request_id = r.id WHERE r.stage = '{stage}' ORDER BY r.position",
         )
     ]

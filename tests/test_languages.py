@@ -183,7 +183,7 @@ def test_a_model_that_obeys_is_accepted_as_often_in_german_as_in_english(
         found[name] = status(tmp_path / name)
     assert found["de"]["acceptance_rate"] >= found["en"]["acceptance_rate"] - 0.05
     assert "wrong_language" not in found["de"]["rejections"]
-    asked = {name: rows(tmp_path / name, "SELECT DISTINCT stage, messages FROM requests") for name in found}
+    asked = {name: rows(tmp_path / name, "SELECT DISTINCT stage, messages FROM questions") for name in found}
     assert {stage for stage, _ in asked["de"]} == stages
     shown = r'\{\\"instruction.*?\}|\\n\d+\. .*?(?=\\n)|Task: .*?(?=\\n)'
     assert [stage for stage, text in asked["de"] if "in German" not in re.sub(shown, "", text)] == []

@@ -289,7 +289,7 @@ def test_answers_of_a_fork_that_asks_a_served_model_are_read(tmp_path: Path, res
     jsonl(folder / FILES[0], [recorded_row(FILES[0], response, prompt)])
     seeds = jsonl(tmp_path / "seeds.jsonl", OWN_SEEDS)
     assert replay(folder, "--seeds", seeds, "--pool", tmp_path / "p") == 0
-    asked = "SELECT r.messages, c.text, c.finish_reason FROM requests r JOIN completions c ON c.request_id = r.id"
+    asked = "SELECT r.messages, c.text, c.finish_reason FROM questions r JOIN completions c ON c.request_id = r.id"
     ((messages, text, finish_reason),) = rows(tmp_path / "p", asked)
     assert text == QUESTION
     assert finish_reason == ("" if response in (QUESTION, [QUESTION], {"choices": [QUESTION]}) else "stop")

@@ -134,7 +134,7 @@ def test_a_task_is_shown_as_it_was_proposed_whether_a_run_knows_or_reads_it(tmp_
     grow(tmp_path / "q", target=60, **given)
     turned_out = "SELECT COUNT(*) FROM tasks WHERE is_classification <> as_proposed"
     assert rows(tmp_path / "p", turned_out) != [(0,)]
-    prompts = "SELECT messages FROM requests WHERE stage = 'propose' ORDER BY round, position"
+    prompts = "SELECT messages FROM questions WHERE stage = 'propose' ORDER BY round, position"
     assert rows(tmp_path / "p", prompts) == rows(tmp_path / "q", prompts)
 
 

@@ -84,11 +84,11 @@ def test_guidance_topics_and_prompts_of_the_users_reach_the_requests(tmp_path: P
         prompts = "{tmp_path / "prompts"}"
     """
     grow(tmp_path / "p", target=5, config=config_file(tmp_path, text))
-    asked = [row[0] for row in rows(tmp_path / "p", "SELECT messages FROM requests WHERE stage = 'propose'")]
+    asked = [row[0] for row in rows(tmp_path / "p", "SELECT messages FROM questions WHERE stage = 'propose'")]
     assert all("Everything is about the harbour." in one for one in asked)
     assert all(("bees" in one) != ("bridges" in one) for one in asked)
     assert any("bees" in one for one in asked)
-    responses = rows(tmp_path / "p", "SELECT messages FROM requests WHERE stage = 'respond'")
+    responses = rows(tmp_path / "p", "SELECT messages FROM questions WHERE stage = 'respond'")
     assert all("Answer like a pirate." in row[0] for row in responses)
 
 

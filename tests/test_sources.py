@@ -26,7 +26,7 @@ def from_tickets(number, generator, demonstrations):
     return f"Ticket {{number}}: {{tickets[number % len(tickets)]}}. Write 6 new tasks unlike this one: {{shown}}"
 """
 WORDS = (
-    "SELECT round, position, messages, demonstrations FROM requests WHERE source_name = 'from_tickets' ORDER BY 1, 2"
+    "SELECT round, position, messages, demonstrations FROM questions WHERE source_name = 'from_tickets' ORDER BY 1, 2"
 )
 SEEDS = [task(f"Explain in plain words how thing number {number} works.", number) for number in range(20)]
 

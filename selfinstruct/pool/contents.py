@@ -262,13 +262,13 @@ def asked_of(
     where no other took its place.
     """
     rows = connection.execute(
-        f"SELECT r.* FROM requests r WHERE {where} ORDER BY r.state != 'superseded', r.number",
+        f"SELECT r.* FROM questions r WHERE {where} ORDER BY r.state != 'superseded', r.number",
         (value,),
     ).fetchall()
     standing = {(row["stage"], row["position"]): row for row in rows}
     rows = sorted(standing.values(), key=lambda row: (row["position"], row["number"]))
     answers = connection.execute(
-        f"SELECT c.* FROM completions c JOIN requests r ON r.source = c.source AND r.id = c.request_id WHERE {where}",
+        f"SELECT c.* FROM answers c JOIN requests r ON r.source = c.source AND r.id = c.request_id WHERE {where}",
         (value,),
     ).fetchall()
     requests = tuple(request_from_row(row) for row in rows)

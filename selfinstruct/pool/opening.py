@@ -24,6 +24,7 @@ from selfinstruct.pool.contents import (
     load_tasks,
     read_removed,
 )
+from selfinstruct.pool.packed import with_packing
 from selfinstruct.pool.records import StoredGoal
 from selfinstruct.pool.schema import SCHEMA_VERSION, TABLES
 from selfinstruct.pool.statements import Statement
@@ -48,7 +49,8 @@ def seeds_digest(seeds: Sequence[Task]) -> str:
 def connect(path: Path) -> sqlite3.Connection:
     """A connection for writing: WAL, full durability, no implicit transactions."""
     # absolute, since SQLite may take a name that begins with "file:" for a URI
-    connection = sqlite3.connect(path.absolute(), isolation_level=None, check_same_thread=False, timeout=30)
+    opened = sqlite3.connect(path.absolute(), isolation_level=None, check_same_thread=False, timeout=30)
+    connection = with_packing(opened)
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
     return connection
@@ -91,7 +93,7 @@ def _reader(path: Path) -> sqlite3.Connection:
 
 
 def _opened(address: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(address, uri=True, isolation_level=None, timeout=30)
+    connection = with_packing(sqlite3.connect(address, uri=True, isolation_level=None, timeout=30))
     connection.row_factory = sqlite3.Row
     try:
         connection.execute("SELECT 1 FROM sqlite_master").fetchone()

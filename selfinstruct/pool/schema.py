@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-SCHEMA_VERSION = 17
+SCHEMA_VERSION = 18
 """A pool of another one is refused."""
 _LAST = """
   SELECT x.task_id, i.position, MAX(x.event) AS event, e.kind
@@ -68,6 +68,10 @@ CREATE TABLE rounds (
   last_event    INTEGER NOT NULL DEFAULT 0,
   steering      TEXT
 );
+CREATE TABLE dictionaries (
+  number  INTEGER PRIMARY KEY,
+  content BLOB NOT NULL
+);
 CREATE TABLE requests (
   number         INTEGER PRIMARY KEY,
   source         INTEGER NOT NULL,
@@ -79,8 +83,8 @@ CREATE TABLE requests (
   api            TEXT NOT NULL,
   model          TEXT NOT NULL,
   sampling       TEXT NOT NULL,
-  messages       TEXT NOT NULL,
-  schema         TEXT,
+  messages       BLOB NOT NULL,
+  schema         BLOB,
   demonstrations TEXT NOT NULL,
   state          TEXT NOT NULL CHECK (state IN ('open', 'answered', 'failed', 'superseded')),
   candidates     INTEGER,
@@ -107,11 +111,20 @@ CREATE TABLE completions (
   cached_tokens     INTEGER NOT NULL,
   latency_s         REAL NOT NULL,
   endpoint          TEXT NOT NULL,
-  sent              TEXT NOT NULL,
+  sent              BLOB NOT NULL,
   run               INTEGER NOT NULL REFERENCES runs (id),
   received_at       TEXT NOT NULL,
   UNIQUE (source, request_id)
 );
+CREATE VIEW questions AS
+  SELECT number, source, id, stage, round, task_id, position, api, model, sampling, unpacked(messages, '') AS messages,
+    unpacked(schema, '') AS schema, demonstrations, state, candidates, left_out, topic, verbs, source_name, drawn
+  FROM requests;
+CREATE VIEW answers AS
+  SELECT number, source, request_id, kind, text, reasoning, unpacked(body, text) AS body, finish_reason, prompt_tokens,
+    completion_tokens, cached_tokens, latency_s, endpoint,
+    unpacked(sent, '') AS sent, run, received_at
+  FROM completions;
 CREATE TABLE tasks (
   id                TEXT PRIMARY KEY,
   position          INTEGER NOT NULL UNIQUE,
@@ -149,7 +162,7 @@ CREATE TABLE instances (
   turns            TEXT NOT NULL DEFAULT '',
   ended            TEXT NOT NULL DEFAULT '',
   PRIMARY KEY (task_id, position)
-) WITHOUT ROWID;
+);
 CREATE TABLE samples (
   task_id          TEXT NOT NULL REFERENCES tasks (id),
   number           INTEGER NOT NULL,
@@ -163,7 +176,7 @@ CREATE TABLE samples (
   is_right         INTEGER,
   margin           REAL,
   PRIMARY KEY (task_id, number)
-) WITHOUT ROWID;
+);
 CREATE TABLE rejections (
   number           INTEGER PRIMARY KEY,
   kind             TEXT NOT NULL CHECK (kind IN ('instruction', 'instance')),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from selfinstruct.diversity.monitor import Window
 from selfinstruct.diversity.verbs import Reading
+from selfinstruct.pool.packed import BODY
 from selfinstruct.settings import Settings
 from selfinstruct.types import (
     Candidate,
@@ -38,6 +39,10 @@ Statement = tuple[str, Sequence[Any]]
 """SQL and the values for its marks."""
 REPLAYED = "replayed"
 """The outcome of a run that decided on recorded completions and asked no model."""
+_PACKED = {("requests", "messages"), ("requests", "schema"), ("completions", "body"), ("completions", "sent")}
+"""Columns that hold what is much alike; `packed.py` says how."""
+_ALIKE = 4
+"""Requests of the first round whose prompts are put into the dictionary; they show what the others will have."""
 _CANDIDATE = {"position": "request_position"}
 """The columns whose names are not those of the fields, for `_row`; so are the next ones."""
 _REQUEST = {"index": "position"}
@@ -53,7 +58,12 @@ def insert(table: str, row: Mapping[str, Any], *, once: bool = False) -> Stateme
 
 @cache
 def _insertion(table: str, columns: tuple[str, ...], verb: str) -> str:
-    return f"{verb} INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
+    answer = f"?{columns.index('text') + 1}" if "text" in columns else "''"
+    marks = (
+        f"packed(?{place}, {answer})" if (table, column) in _PACKED else f"?{place}"
+        for place, column in enumerate(columns, 1)
+    )  # fmt: skip
+    return f"{verb} INTO {table} ({', '.join(columns)}) VALUES ({', '.join(marks)})"
 
 
 def _row(item: Any, columns: Mapping[str, str]) -> dict[str, Any]:
@@ -105,7 +115,7 @@ def turns_from(text: str) -> tuple[Turn, ...]:
 def plan_round(
     number: int,
     settings: Settings,
-    requests: Iterable[Request],
+    requests: Sequence[Request],
     run: int,
     source: int = 0,
     last_event: int = 0,
@@ -117,21 +127,37 @@ def plan_round(
         "state": "planned", "last_event": last_event,
         "steering": None if steering is None else canonical_json(steering),
     }  # fmt: skip
-    return [add_configuration(settings), insert("rounds", row), *map(add_request, requests)]
+    first = [] if number else [_add_dictionary(settings, requests)]
+    return [*first, add_configuration(settings), insert("rounds", row), *map(add_request, requests)]
+
+
+def _add_dictionary(settings: Settings, requests: Sequence[Request]) -> Statement:
+    """What the pool's prompts and responses are likely to have in common; what is likeliest stands at the end."""
+    alike = [_conversation(one) + (_schema(one) or "") for one in requests[:_ALIKE]]
+    content = "".join([canonical_json([*settings.prompts.values()]), BODY, *alike])
+    return insert("dictionaries", {"content": content.encode(errors="replace")})
 
 
 def add_request(request: Request) -> Statement:
     """A planned request, open until its completion is journaled; one that was superseded is open again."""
     row = {
         **_row(request, _REQUEST), "state": "open", "sampling": canonical_json(request.sampling),
-        "messages": canonical_json([[message.role, message.content] for message in request.messages]),
-        "schema": canonical_json([request.schema.name, request.schema.body]) if request.schema else None,
+        "messages": _conversation(request),
+        "schema": _schema(request),
         "demonstrations": canonical_json(request.demonstrations),
         "verbs": canonical_json(request.verbs) if request.verbs else None,
         "drawn": canonical_json(request.drawn) if request.drawn else None,
     }  # fmt: skip
     sql, values = insert("requests", row)
     return f"{sql} ON CONFLICT (source, id) DO UPDATE SET state = 'open' WHERE state = 'superseded'", values
+
+
+def _conversation(request: Request) -> str:
+    return canonical_json([[message.role, message.content] for message in request.messages])
+
+
+def _schema(request: Request) -> str | None:
+    return canonical_json([request.schema.name, request.schema.body]) if request.schema else None
 
 
 def end_run(run: int, ended_at: str, exit_code: int, outcome: str) -> Statement:

@@ -343,14 +343,14 @@ def test_the_fixed_part_of_each_stage_comes_from_the_prefix_cache(
     """At least 90 % of the whole blocks that it fills, in a run after another one has warmed the cache."""
     for recipe in ("paper", "chat"):
         grow(tmp_path / f"warm-{recipe}", config_file(tmp_path, serving, recipe=recipe, target=12, seed=100))
-        warm = {form_of(*row) for row in rows(tmp_path / f"warm-{recipe}", "SELECT stage, messages FROM requests")}
+        warm = {form_of(*row) for row in rows(tmp_path / f"warm-{recipe}", "SELECT stage, messages FROM questions")}
         before = serving.prefix_tokens
         pool = tmp_path / recipe
         grow(pool, config_file(tmp_path, serving, recipe=recipe, target=12, seed=200))
         after = serving.prefix_tokens
         asked = rows(
             pool,
-            "SELECT r.stage, r.messages, c.prompt_tokens, c.cached_tokens FROM requests r JOIN completions c "
+            "SELECT r.stage, r.messages, c.prompt_tokens, c.cached_tokens FROM questions r JOIN completions c "
             "ON c.request_id = r.id WHERE c.kind = 'answer'",
         )
         queries, hits = (now - then for now, then in zip(after, before, strict=True))
