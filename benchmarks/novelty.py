@@ -2,8 +2,9 @@
 
     python benchmarks/novelty.py [--instructions FILE] [--sizes 10000,52000,1000000,10000000] [--quick]
 
-Prints tables and writes benchmarks/results/novelty.json. Times are of the processor, so that other work on the machine
-counts little. Ten million take 15 GB of memory, most of it for the texts that are asked about, and twenty minutes.
+Prints tables, and writes benchmarks/results/novelty.json and docs/similarity.svg. Times are of the processor, so that
+other work on the machine counts little. Ten million take 15 GB of memory, most of it for the texts that are asked
+about, and twenty minutes.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import vl_convert
 from rapidfuzz import process
 from rapidfuzz.distance import Indel
 from rouge_score.rouge_scorer import RougeScorer, _score_lcs
@@ -34,6 +36,7 @@ from selfinstruct.similarity.index import Index, Neighbour, sampled_places
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
+FIGURE = ROOT / "docs" / "similarity.svg"
 REAL = ROOT.parent / "shared" / "data" / "gpt4o_mini_instructions_10k.txt"
 CUTOFFS = ("0.7", "0.5")
 BATCH = 128
@@ -295,6 +298,31 @@ def real_instructions(lines: Sequence[str]) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def draw(results: dict[str, Any], path: Path) -> None:
+    """One picture of how costs grow: ours as measured at each size, the others from their cost a pair."""
+    rows, pairs = results["sizes"], {
+        "rapidfuzz, every pair": results["rapidfuzz"]["rapidfuzz_us"] / results["sizes"][-1]["tasks"],
+        "rouge_score, every pair": results["rouge_score"]["strings_s_a_pair"] * 1e6,
+    }  # fmt: skip
+    points = [{"tasks": row["tasks"], "value": row["batch_us_0.7"], "what": "here, in batches"} for row in rows]
+    points += [{"tasks": row["tasks"], "value": row["single_us_0.7"], "what": "here, one by one"} for row in rows]
+    points += [
+        {"tasks": row["tasks"], "value": each * row["tasks"], "what": what}
+        for row in rows
+        for what, each in pairs.items()
+    ]
+    log = {"type": "log"}
+    chart = {
+        "width": 560, "height": 300, "data": {"values": points}, "mark": {"type": "line", "point": True},
+        "encoding": {
+            "x": {"field": "tasks", "type": "quantitative", "scale": log, "title": "tasks in the pool"},
+            "y": {"field": "value", "type": "quantitative", "scale": log, "title": "microseconds of CPU a verdict"},
+            "color": {"field": "what", "type": "nominal", "title": None},
+        },
+    }  # fmt: skip
+    path.write_text(vl_convert.vegalite_to_svg(chart), encoding="utf-8")
+
+
 def machine() -> dict[str, Any]:
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
@@ -410,7 +438,8 @@ def main() -> None:
     for one in results.get("real", {}).get("differences", []):  # the file's own texts stay where they are
         del one["text"], one["nearest"]
     (RESULTS / "novelty.json").write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    print(f"\nnumbers in {RESULTS / 'novelty.json'}")
+    draw(results, FIGURE)
+    print(f"\nnumbers in {RESULTS / 'novelty.json'}, a picture of them in {FIGURE}")
 
 
 if __name__ == "__main__":

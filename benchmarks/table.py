@@ -69,7 +69,7 @@ def stored(tasks: int) -> Iterator[tuple[str, str, str]]:
         rows = tasks * 5 // 4
         begin = time.process_time()
         with snapshot(pool) as reader, (Path(name) / "bare.jsonl").open("wb") as file:
-            for row in reader.rows(("seeds", "generated")):
+            for row in reader.rows(("seed", "generated")):
                 file.write(orjson.dumps({"instruction": row.instruction, "input": row.input, "output": row.output}))
         bare = time.process_time() - begin
         anchor = f"one form by `orjson` in a bare loop {rows / bare:,.0f}"
