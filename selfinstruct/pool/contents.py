@@ -157,6 +157,11 @@ def _flag(value: int | None) -> bool | None:
     return None if value is None else bool(value)
 
 
+def constraints_from(stored: str) -> tuple[Constraint, ...]:
+    """The constraints of a task as they were stored."""
+    return tuple(Constraint(**one) for one in json.loads(stored or "[]"))
+
+
 def _asked(connection: sqlite3.Connection, of_round: Mapping[int, Settings]) -> dict[int, list[Mapping[str, str]]]:
     """What was drawn for the planned requests of the newest rounds, without second questions."""
     found: dict[int, dict[int, Mapping[str, str]]] = {}
@@ -236,13 +241,12 @@ def _open_tasks(connection: sqlite3.Connection, of_round: dict[int, Settings]) -
     opened = []
     before, last = Done(), -1
     for row in connection.execute("SELECT * FROM tasks WHERE state = 'pending' ORDER BY position"):
-        constraints = tuple(Constraint(**one) for one in json.loads(row["constraints"] or "[]"))
         task = Task(
             row["id"],
             row["instruction"],
             _flag(row["is_classification"]),
             answer=row["answer"],
-            constraints=constraints,
+            constraints=constraints_from(row["constraints"]),
             drawn=_drawn(row["drawn"]),
         )
         requests, completions = asked_of(connection, OF_TASK, row["id"])

@@ -29,6 +29,8 @@ from selfinstruct.pool.schema import SCHEMA_VERSION, TABLES
 from selfinstruct.pool.statements import Statement
 from selfinstruct.types import Task, digest
 
+AT_ONCE = 5_000
+"""Statements after which `write_in_turn` makes durable what it has."""
 SCHEDULE_FOLDER = "prefect"
 """In a pool's folder: what the Prefect server of its schedule keeps."""
 
@@ -268,6 +270,22 @@ class Writer:
             for sql, values in more:
                 connection.execute(sql, values)
             connection.execute("COMMIT")
+
+    def write_in_turn(self, groups: Iterable[Sequence[Statement]]) -> None:
+        """Write group after group, each whole or not at all, many of them at once."""
+        with self.connect() as connection:
+            waiting = 0
+            for group in groups:
+                if not waiting:
+                    connection.execute("BEGIN IMMEDIATE")
+                for sql, values in group:
+                    connection.execute(sql, values)
+                waiting += len(group)
+                if waiting > AT_ONCE:
+                    connection.execute("COMMIT")
+                    waiting = 0
+            if waiting:
+                connection.execute("COMMIT")
 
     def start_run(self, started_at: str, goal: StoredGoal, job: str | None = None, *, by_batches: bool = False) -> int:
         """Note that a run begins, what it is to reach and which job it belongs to; its number."""
