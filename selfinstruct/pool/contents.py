@@ -120,7 +120,7 @@ def load_contents(connection: sqlite3.Connection) -> Contents:
     return Contents(
         seeds=load_seeds(connection),
         generated=[(*row[:4], _drawn(row[4])) for row in generated],
-        done=_done(connection),
+        done=read_done(connection),
         rounds=_open_rounds(connection, of_round),
         tasks=_open_tasks(connection, of_round),
         asked=_asked(connection, of_round),
@@ -136,7 +136,7 @@ def load_contents(connection: sqlite3.Connection) -> Contents:
     )
 
 
-def _done(connection: sqlite3.Connection, first: int = 0, last: int = LARGEST) -> Done:
+def read_done(connection: sqlite3.Connection, first: int = 0, last: int = LARGEST) -> Done:
     """What is done of the tasks from one position to another."""
     found = connection.execute(
         "SELECT COUNT(DISTINCT t.id), COUNT(i.task_id) FROM tasks t LEFT JOIN instances i ON i.task_id = t.id "
@@ -250,7 +250,7 @@ def _open_tasks(connection: sqlite3.Connection, of_round: dict[int, Settings]) -
             drawn=_drawn(row["drawn"]),
         )
         requests, completions = asked_of(connection, OF_TASK, row["id"])
-        between = _done(connection, last, row["position"])
+        between = read_done(connection, last, row["position"])
         before = Done(before.tasks + between.tasks, before.rows + between.rows)
         last = row["position"]
         opened.append(OpenTask(task, row["round"], of_round[row["round"]], requests, completions, before))

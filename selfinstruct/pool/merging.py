@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import groupby
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 from selfinstruct.errors import PoolError
 from selfinstruct.pool.contents import OF_ROUND, asked_of, constraints_from
 from selfinstruct.pool.exclusions import read_exclusion
+from selfinstruct.pool.opening import Writer
 from selfinstruct.pool.recorded import PoolRecording, renamed, sources_in
 from selfinstruct.pool.statements import CANDIDATE_COLUMNS, REJECTION_COLUMNS, VERDICT_COLUMNS, Statement, turns_from
 from selfinstruct.settings import Settings
@@ -61,6 +63,19 @@ def origin_of(meta: Mapping[str, str], source: int, request_id: str, position: i
     """The name of the pool that a candidate was merged from, and the id of its task there; None: it is no such one."""
     found = next((one for one in origins(meta) if one.number == source), None)
     return (found.name, task_id(found.source, request_id, position)) if found else None
+
+
+def merged_from(pool: Writer) -> Counter[str]:
+    """How many tasks of each pool that was merged into this one were decided on, by the name of its folder."""
+    name_of = {one.number: one.name for one in origins(pool.meta)}
+    found: Counter[str] = Counter()
+    with pool.connect() as connection:
+        for source, count in connection.execute(
+            "SELECT source, COUNT(*) FROM (SELECT source FROM tasks WHERE origin = 'generated' UNION ALL "
+            "SELECT source FROM rejections WHERE kind = 'instruction') GROUP BY source"
+        ):
+            found[name_of.get(source, "")] += count
+    return found
 
 
 @dataclass(frozen=True, slots=True)

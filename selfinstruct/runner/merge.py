@@ -30,6 +30,8 @@ from selfinstruct.runner.rounds import Generated, Round, Rounds
 from selfinstruct.runner.watch import Tell, Watch
 from selfinstruct.types import Task
 
+_NO_GOAL = StoredGoal()
+
 
 @dataclass(frozen=True, slots=True)
 class Merged:
@@ -44,29 +46,38 @@ class Merged:
 def merge(folders: Sequence[Path], folder: Path, tell: Tell) -> Merged:
     """Take what is new in these pools into the one in `folder`, which is made if there is none.
 
-    It is stored round by round: after a kill the next call goes on where this one stopped.
-
     Raises:
-        ConfigError, PoolError: before a task is taken, where these pools cannot be one.
+        ConfigError, PoolError: these pools cannot be one, or a file of another pool stands there.
     """
     places = [one.resolve() for one in (folder, *folders)]
     if twice := [one for place, one in enumerate(folders, 1) if places[place] in places[:place]]:
         raise ConfigError(f"{twice[0]} is named twice; name each pool once, and another one as the pool to merge into")
+    pool = Writer.open(folder)
+    try:
+        return merge_into(pool, folders, tell)
+    except SelfInstructError:
+        pool.forget()
+        raise
+    finally:
+        pool.close()
+
+
+def merge_into(
+    pool: Writer, folders: Sequence[Path], tell: Tell, goal: StoredGoal = _NO_GOAL, job: str | None = None
+) -> Merged:
+    """The same for a pool that is open, as a step to a goal.
+
+    It is stored round by round: after a kill the next call goes on where this one stopped.
+    """
     with contextlib.ExitStack() as stack:
-        pool = Writer.open(folder)
-        stack.callback(pool.close)
-        try:
-            sites = _open(folders, pool, tell, stack)
-        except SelfInstructError:
-            pool.forget()
-            raise
+        sites = _open(folders, pool, tell, stack)
         contents = pool.load()
         watch = Watch(contents.seeds, pool.past(contents.next_round - 1))
         last, generated = contents.last_settings, Generated(contents.generated)
         tokenizer = last.filters.tokenizer if last else "unicode"
         rounds = Rounds(contents.seeds, generated, watch, tokenizer, excluded_by(pool), pool.folder)
         before = len(generated)
-        pool.write_in_turn(_take_in(sites, rounds, contents, pool))
+        pool.write_in_turn(_take_in(sites, rounds, contents, pool, goal, job))
         save_index(pool.folder, rounds.screening.index)
     merged = Merged(len(generated) - before, rounds.rejected)
     lost = "".join(f", {reason} {count:,}" for reason, count in rounds.rejected.most_common())
@@ -97,14 +108,16 @@ def _open(folders: Sequence[Path], pool: Writer, tell: Tell, stack: contextlib.E
     return sites
 
 
-def _take_in(sites: Sequence[Site], rounds: Rounds, contents: Contents, pool: Writer) -> Iterator[Sequence[Statement]]:
+def _take_in(
+    sites: Sequence[Site], rounds: Rounds, contents: Contents, pool: Writer, goal: StoredGoal, job: str | None
+) -> Iterator[Sequence[Statement]]:
     """What stores the new tasks, round after round."""
     if contents.rounds:
         raise PoolError(
             f"{pool.folder} has rounds that `generate` left open, and no task can come between; merge it with the "
             "others into a new pool"
         )
-    run, number = pool.start_run(now(), StoredGoal()), contents.next_round
+    run, number = pool.start_run(now(), goal, job), contents.next_round
     yield [keep_origins(sites[-1].known)]
     for site in sites:
         yield site.passages()
