@@ -4,7 +4,7 @@ BIN := .venv/bin
 
 MODELS ?= $(HOME)/.cache/selfinstruct-test-models
 
-.PHONY: generate test docs test-slow test-browser test-trainers test-prefect test-vllm test-models coverage check bench prompts proof soak clean
+.PHONY: generate test docs test-slow test-browser test-trainers test-prefect test-vllm test-ray test-models coverage check bench prompts proof soak clean
 
 generate: .venv/installed  ## grow outputs/demo to 200 tasks with the built-in model, and export it
 	@$(BIN)/python -m selfinstruct generate --pool outputs/demo --target 200
@@ -44,6 +44,10 @@ test-trainers: .venv/installed  ## real trainers on real exports, without GPU, a
 test-vllm: .venv/installed-dev  ## the server that is started for you, on a real vLLM without GPU: an environment of 2.3 GB
 	@tests/vllm/build_env.sh .venv-vllm
 	@SELFINSTRUCT_VLLM_PYTHON=$(CURDIR)/.venv-vllm/bin/python $(BIN)/python -m pytest -q tests/vllm
+
+test-ray: .venv/installed-dev  ## a run on a real Ray Serve without GPU, whose replicas come, go and die: an environment of 0.5 GB
+	@tests/ray/build_env.sh .venv-ray
+	@RAY_PYTHON=$(CURDIR)/.venv-ray/bin/python $(BIN)/python -m pytest -q tests/ray
 
 test-models: .venv/installed-dev  ## real models of some hundred million parameters, through the real vLLM; kept in MODELS
 	@tests/vllm/build_env.sh .venv-vllm

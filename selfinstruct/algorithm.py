@@ -255,6 +255,14 @@ class Screening:
             fault = refers_to_passage(text)
         if fault is not None:
             return rejection(candidate, fault)
+        return self.compare(replace(candidate, instruction=text), shown, settings, drawn)
+
+    def compare(
+        self, candidate: Candidate, shown: Sequence[str], settings: Settings, drawn: Mapping[str, str] = {}
+    ) -> Decision:
+        """The same for a candidate that the rules let pass: what is decided by the other tasks alone."""
+        self._use(settings)
+        text = candidate.instruction
         near = self._near(text, drawn.get(PARENT), shown, settings)
         if near is not None:
             said = f"ROUGE-L {near.score:.4f} >"
@@ -266,7 +274,7 @@ class Screening:
         contaminated = self.contaminated(candidate, settings)
         if contaminated is None and (fault := self.filled.fault(drawn, settings)) is not None:
             return rejection(candidate, fault)
-        return contaminated or self.take(replace(candidate, instruction=text), settings, drawn)
+        return contaminated or self.take(candidate, settings, drawn)
 
     def _near(self, text: str, parent: str | None, shown: Sequence[str], settings: Settings) -> Neighbour | None:
         """The earlier instruction that this one is too similar to; a parent of its own has its own bound."""

@@ -57,26 +57,28 @@ class Asked:
     prompt: str = "Write new tasks."
 
 
-def id_of(number: int, place: int) -> str:
-    """The id of the request at a place of a round."""
-    return digest("request", number, place)
+def id_of(number: int, place: int, seed: int = 42) -> str:
+    """The id of the request at a place of a round, in a pool of this seed."""
+    return digest("request", number, place, seed)
 
 
-def task_of(number: int, place: int, position: int) -> str:
+def task_of(number: int, place: int, position: int, seed: int = 42) -> str:
     """The id of the task that a candidate became."""
-    return task_id(0, id_of(number, place), position)
+    return task_id(0, id_of(number, place, seed), position)
 
 
-def write_pool(folder: Path, seeds: Sequence[Task], rounds: Iterable[Sequence[Asked]], model: str = "a-model") -> Path:
+def write_pool(
+    folder: Path, seeds: Sequence[Task], rounds: Iterable[Sequence[Asked]], model: str = "a-model", seed: int = 42
+) -> Path:
     """A pool with these seeds and rounds, as a run that ended would have left it."""
     pool = Writer.open(folder)
     try:
-        pool.create(seeds, 42, offline=False)
+        pool.create(seeds, seed, offline=False)
         run = pool.start_run(NOW, StoredGoal())
         with contextlib.closing(connect(folder / "pool.db")) as connection:
             connection.execute("PRAGMA synchronous=OFF")
             connection.execute("BEGIN IMMEDIATE")
-            for sql, values in _rounds(len(seeds), rounds, run, model):
+            for sql, values in _rounds(len(seeds), rounds, run, model, seed):
                 connection.execute(sql, values)
             connection.execute("COMMIT")
         pool.end_run(run, NOW, 0, "done")
@@ -85,10 +87,13 @@ def write_pool(folder: Path, seeds: Sequence[Task], rounds: Iterable[Sequence[As
     return folder
 
 
-def _rounds(position: int, rounds: Iterable[Sequence[Asked]], run: int, model: str) -> Iterator[Statement]:
-    told = settings(model=model)
+def _rounds(position: int, rounds: Iterable[Sequence[Asked]], run: int, model: str, seed: int) -> Iterator[Statement]:
+    told = settings(model=model, seed=seed)
     for number, asked in enumerate(rounds):
-        requests = [_request("propose", number, place, model, one.prompt, one.shown) for place, one in enumerate(asked)]
+        requests = [
+            _request("propose", number, id_of(number, place, seed), place, model, one.prompt, one.shown)
+            for place, one in enumerate(asked)
+        ]
         yield from statements.plan_round(number, told, requests, run)
         for request, one in zip(requests, asked, strict=True):
             yield from _answered(request, run, len(one.candidates))
@@ -102,9 +107,9 @@ def _rounds(position: int, rounds: Iterable[Sequence[Asked]], run: int, model: s
 
 
 def _request(
-    stage: str, number: int, place: int, model: str, prompt: str, shown: tuple[str, ...] = (), task: str = ""
-) -> Request:
-    identity = id_of(number, place) if stage == "propose" else digest(stage, task, place)
+    stage: str, number: int, identity: str, place: int, model: str, prompt: str, shown: tuple[str, ...] = (),
+    task: str = "",
+) -> Request:  # fmt: skip
     message = (Message("user", prompt),)
     return Request(identity, stage, number, task or None, place, "chat", model, {}, message, None, shown)
 
@@ -136,7 +141,7 @@ def _accepted(request: Request, place: int, proposed: Proposed, position: int, r
     near = Neighbour(*proposed.nearest) if proposed.nearest else None
     number = request.round or 0
     yield from statements.accept(position, number, Accepted(candidate, task, Similarity(near)), request.demonstrations)
-    inputs = _request("inputs", number, 0, request.model, "Write inputs.", (), task.id)
+    inputs = _request("inputs", number, digest("inputs", task.id, 0), 0, request.model, "Write inputs.", (), task.id)
     yield from _answered(inputs, run, len(proposed.instances) + len(proposed.lost))
     read = [InstanceCandidate(inputs.id, at, one.input, one.output) for at, one in enumerate(proposed.instances)]
     lost = [
@@ -192,17 +197,17 @@ def large_pool(folder: Path, tasks: int, seed: int = 7) -> Path:
                             instruction(),
                             instances,
                             draw.random() < 0.2,
-                            near if before < FULL or is_sampled(task_of(number, place, position)) else None,
+                            near if before < FULL or is_sampled(task_of(number, place, position, seed)) else None,
                             lost=lost,
                         )
                     )
-                    known.append(task_of(number, place, position))
+                    known.append(task_of(number, place, position, seed))
                 shown = tuple(known[draw.randrange(before)] for _ in range(8))
                 found.append(Asked(shown, tuple(candidates), text(150, 300)))
             yield found
             number += 1
 
-    return write_pool(folder, seeds, rounds())
+    return write_pool(folder, seeds, rounds(), seed=seed)
 
 
 SMALL_SEEDS = (

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Awaitable, Callable, Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -18,6 +19,7 @@ from uuid import UUID
 import pytest
 
 import selfinstruct.scheduling  # noqa: F401 - sets what Prefect reads when it is imported
+from selfinstruct.config.loading import load
 from selfinstruct.pool.reader import status
 from tests.builders import ROOT, exported, grow, rows
 from tests.prefect.serving import wait_for
@@ -200,6 +202,20 @@ def test_nothing_that_a_terminal_obeys_is_logged() -> None:
         assert _Short().filter(record)
         assert record.getMessage().isprintable()
         assert record.getMessage().startswith(("a [31mmodel of x", "100% ]0;b"))
+
+
+@pytest.mark.parametrize("sites", [1, 3, 7])
+def test_the_parts_of_a_budget_are_no_more_than_the_whole_and_each_site_has_its_own_seed(sites: int) -> None:
+    from selfinstruct.scheduling.grow import Share, part_of
+
+    whole = load(None, {"max_usd": "1", "max_tokens": 100, "max_requests": 10, "more": 5, "model": "m", "seed": 3})
+    parts = [part_of(whole, Share(number=one, of=sites, job="a")) for one in range(1, sites + 1)]
+    spent = [one.budget for one in parts]
+    assert Decimal("0.999999999") <= sum(one.max_usd or 0 for one in spent) <= 1
+    assert sum(one.max_tokens or 0 for one in spent) == 100 // sites * sites
+    assert sum(one.max_requests or 0 for one in spent) == 10 // sites * sites
+    assert len({whole.seed, *(one.seed for one in parts)}) == sites + 1
+    assert parts == [part_of(whole, Share(number=one, of=sites, job="b")) for one in range(1, sites + 1)]
 
 
 def test_an_exception_nobody_expects_comes_out_of_a_step_as_it_is(prefect: str) -> None:

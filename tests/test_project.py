@@ -88,7 +88,7 @@ def test_the_readme_opens_with_its_two_commands_and_shows_every_command_once() -
     assert [line.split("#")[0].strip() for line in commands[:2]] == ["make generate", "make test"]
     for name in (
         "generate", "replay", "status", "report", "explain", "export", "seeds check", "offline-server", "schedule",
-        "publish", "finetune",
+        "publish", "finetune", "merge",
     ):  # fmt: skip
         assert any(f"selfinstruct {name}" in line for line in commands), name
 

@@ -206,3 +206,19 @@ def test_each_attempt_at_a_job_has_the_goal_of_the_first(tmp_path: Path) -> None
     assert attempt("tuesday", more=5).reason == "the target of 15 tasks was reached before"
     found = rows(tmp_path / "p", "SELECT job, goal FROM runs ORDER BY id")
     assert found == [("monday", 10), ("monday", 10), ("tuesday", 15), ("wednesday", 15)]
+
+
+def test_all_attempts_at_a_job_share_its_bounds_and_their_target_may_grow(tmp_path: Path) -> None:
+    def attempt(job: str, target: int) -> Outcome:
+        config = load(None, {"pool": tmp_path / "p", "target": target, "max_requests": 60})
+        return asyncio.run(run(config, lambda _: None, job=job))
+
+    assert attempt("monday", 5).exit_code == 0
+    used = status(tmp_path / "p")["attempts"]
+    assert used < 60
+    assert attempt("monday", 100).exit_code == 3
+    assert status(tmp_path / "p")["attempts"] == 60
+    assert attempt("monday", 100).exit_code == 3
+    assert status(tmp_path / "p")["attempts"] == 60
+    assert attempt("tuesday", 100).exit_code == 3
+    assert status(tmp_path / "p")["attempts"] == 120

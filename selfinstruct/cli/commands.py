@@ -239,6 +239,23 @@ def replay(
     show_status(pool, as_json=as_json)
 
 
+@app.command(**described("outputs/host1 outputs/host2 --pool outputs/all"))
+def merge(
+    pools: Annotated[list[Path], typer.Argument(help="Pools of the same seeds, in this order.", metavar="POOL")],
+    pool: Annotated[Path, typer.Option(help="The pool that they are merged into; made if missing.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print that pool's status as JSON.")] = False,
+) -> None:
+    """Take the finished tasks of other pools into one, as far as they are new there: no model, no cost.
+
+    Run it again when the pools have grown: what was merged before stays as it is.
+    """
+    from selfinstruct.cli.status import show_status
+    from selfinstruct.runner.merge import merge as merge_pools
+
+    merge_pools(pools, pool, say)
+    show_status(pool, as_json=as_json)
+
+
 @app.command(**described("outputs/mine"))
 def status(
     pool: PoolArgument = None,

@@ -85,7 +85,7 @@ class Budget:
         self.limits = limits
         self.prices = prices
         self.used = [0, 0, 0]
-        """Requests, tokens and picodollars of this run; those on their way at their reserve."""
+        """Requests, tokens and picodollars of this run and its job before; those on their way at their reserve."""
         self._pool_before = 0
         self._out: dict[str, int] = {}
         self._ledger, self._is_patient = ledger, is_patient
@@ -98,14 +98,18 @@ class Budget:
         self._on_tasks: Amounts = (0, 0, 0)
         """Used by requests for accepted tasks, in the units of `used`."""
 
-    def goes_on(self, highest_id: int, pool_picodollars: int, out: Mapping[str, int] = {}) -> None:
+    def goes_on(
+        self, highest_id: int, pool_picodollars: int, out: Mapping[str, int] = {}, of_job: Amounts = (0, 0, 0)
+    ) -> None:
         """Take over from earlier runs of the pool: their last attempt and cost, lost attempts at their reserve.
 
+        `of_job` is what those of them used that belong to the same job, in the units of `used`.
         `out` has the reserve of requests that may lie in batches, by id: it counts until they are asked again.
         """
         self._next_id = highest_id + 1
         self._pool_before = pool_picodollars
         self._out = dict(out)
+        self.used = [*of_job]
 
     async def reserve(self, request: Request) -> None:
         """Set aside the most that sending this request can cost; waits while answers on their way may make room for it.

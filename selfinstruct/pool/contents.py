@@ -120,7 +120,7 @@ def load_contents(connection: sqlite3.Connection) -> Contents:
     return Contents(
         seeds=load_seeds(connection),
         generated=[(*row[:4], _drawn(row[4])) for row in generated],
-        done=_done(connection),
+        done=read_done(connection),
         rounds=_open_rounds(connection, of_round),
         tasks=_open_tasks(connection, of_round),
         asked=_asked(connection, of_round),
@@ -136,7 +136,7 @@ def load_contents(connection: sqlite3.Connection) -> Contents:
     )
 
 
-def _done(connection: sqlite3.Connection, first: int = 0, last: int = LARGEST) -> Done:
+def read_done(connection: sqlite3.Connection, first: int = 0, last: int = LARGEST) -> Done:
     """What is done of the tasks from one position to another."""
     found = connection.execute(
         "SELECT COUNT(DISTINCT t.id), COUNT(i.task_id) FROM tasks t LEFT JOIN instances i ON i.task_id = t.id "
@@ -155,6 +155,11 @@ def _screening(connection: sqlite3.Connection) -> int:
 
 def _flag(value: int | None) -> bool | None:
     return None if value is None else bool(value)
+
+
+def constraints_from(stored: str) -> tuple[Constraint, ...]:
+    """The constraints of a task as they were stored."""
+    return tuple(Constraint(**one) for one in json.loads(stored or "[]"))
 
 
 def _asked(connection: sqlite3.Connection, of_round: Mapping[int, Settings]) -> dict[int, list[Mapping[str, str]]]:
@@ -236,17 +241,16 @@ def _open_tasks(connection: sqlite3.Connection, of_round: dict[int, Settings]) -
     opened = []
     before, last = Done(), -1
     for row in connection.execute("SELECT * FROM tasks WHERE state = 'pending' ORDER BY position"):
-        constraints = tuple(Constraint(**one) for one in json.loads(row["constraints"] or "[]"))
         task = Task(
             row["id"],
             row["instruction"],
             _flag(row["is_classification"]),
             answer=row["answer"],
-            constraints=constraints,
+            constraints=constraints_from(row["constraints"]),
             drawn=_drawn(row["drawn"]),
         )
         requests, completions = asked_of(connection, OF_TASK, row["id"])
-        between = _done(connection, last, row["position"])
+        between = read_done(connection, last, row["position"])
         before = Done(before.tasks + between.tasks, before.rows + between.rows)
         last = row["position"]
         opened.append(OpenTask(task, row["round"], of_round[row["round"]], requests, completions, before))

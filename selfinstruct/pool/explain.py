@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from selfinstruct.errors import ConfigError
+from selfinstruct.pool.merging import origin_of
+from selfinstruct.pool.opening import read_meta
 from selfinstruct.pool.passage_sets import read_passage
 from selfinstruct.pool.reader import Reader, snapshot
 from selfinstruct.pool.records import Event, StoredInstance, StoredRejection, StoredTask
@@ -79,6 +81,7 @@ def _of_task(pool: Reader, task: StoredTask) -> Explanation:
     if task.origin == "generated":
         lines += [("round", str(task.round)), ("request", f"{task.request_id} position {task.request_position}")]
         lines += [("source", name) for name in pool.source_names("t.id = ?", (task.id,)).values()]
+        lines += _merged(pool, task.source, task.request_id, task.request_position)
         lines += _drawn(pool, json.loads(task.drawn or "{}"))
         lines += [("shown", _instruction(pool, one)) for one in json.loads(task.parents)]
         lines += _likeness(pool, task.instruction, task.nearest_score, task.nearest_task, task.round)
@@ -112,7 +115,16 @@ def _of_rejection(pool: Reader, stored: StoredRejection) -> Explanation:
     lines += _likeness(pool, one.text, one.score, one.nearest, stored.round)
     lines += _verdict(pool.verdict_on(one)) if one.kind == "instance" else []
     lines += [("request", f"{one.request_id} position {one.position}"), ("round", str(stored.round))]
+    lines += _merged(pool, one.source, one.request_id, one.position) if one.kind == "instruction" else []
     return Explanation(f"rejected {one.kind} {one.request_id[:12]}/{one.position}", lines)
+
+
+def _merged(pool: Reader, source: int | None, request: str | None, position: int | None) -> list[Line]:
+    """The pool that a task was merged from, and its id there."""
+    if source is None or request is None or position is None:
+        return []
+    found = origin_of(read_meta(pool.connection), source, request, position)
+    return [("merged from", f"{found[0]}, task {found[1]} there")] if found else []
 
 
 def _waiting(pool: Reader, wanted: str) -> Iterator[Explanation]:

@@ -22,14 +22,17 @@ from selfinstruct.pool.contents import (
     load_contents,
     load_past,
     load_tasks,
+    read_done,
     read_removed,
 )
 from selfinstruct.pool.packed import with_packing
-from selfinstruct.pool.records import StoredGoal
+from selfinstruct.pool.records import Done, StoredGoal
 from selfinstruct.pool.schema import SCHEMA_VERSION, TABLES
 from selfinstruct.pool.statements import Statement
 from selfinstruct.types import Task, digest
 
+AT_ONCE = 5_000
+"""Statements after which `write_in_turn` makes durable what it has."""
 SCHEDULE_FOLDER = "prefect"
 """In a pool's folder: what the Prefect server of its schedule keeps."""
 
@@ -271,6 +274,23 @@ class Writer:
                 connection.execute(sql, values)
             connection.execute("COMMIT")
 
+    def write_in_turn(self, groups: Iterable[Sequence[Statement]]) -> None:
+        """Write group after group, each whole or not at all, many of them at once."""
+        with self.connect() as connection:
+            connection.execute("PRAGMA cache_size = -262144")  # a quarter of a GB, for indexes that are met at random
+            waiting = 0
+            for group in groups:
+                if not waiting:
+                    connection.execute("BEGIN IMMEDIATE")
+                for sql, values in group:
+                    connection.execute(sql, values)
+                waiting += len(group)
+                if waiting > AT_ONCE:
+                    connection.execute("COMMIT")
+                    waiting = 0
+            if waiting:
+                connection.execute("COMMIT")
+
     def start_run(self, started_at: str, goal: StoredGoal, job: str | None = None, *, by_batches: bool = False) -> int:
         """Note that a run begins, what it is to reach and which job it belongs to; its number."""
         row = {
@@ -296,6 +316,22 @@ class Writer:
         with self.connect() as connection:
             row = connection.execute(sql, (job,)).fetchone()
         return StoredGoal(*row) if row else None
+
+    def done(self) -> Done:
+        """What is finished of it."""
+        with self.connect() as connection:
+            return read_done(connection)
+
+    def used_by(self, job: str) -> tuple[int, int, int]:
+        """Requests, tokens and picodollars of all runs of a job so far; lost ones at their reserve."""
+        sql = (
+            "SELECT COUNT(*), COALESCE(SUM(COALESCE(tokens, reserved_tokens)), 0), "
+            "COALESCE(SUM(COALESCE(usd_e12, reserved_usd_e12)), 0) FROM attempts "
+            "WHERE run IN (SELECT id FROM runs WHERE job = ?)"
+        )
+        with self.connect() as connection:
+            requests, tokens, picodollars = connection.execute(sql, (job,)).fetchone()
+        return requests, tokens, picodollars
 
     def attempts(self) -> tuple[int, int, dict[str, int]]:
         """(highest id, picodollars of all, lost ones with their reserve) of the attempts so far, and those in batches.
@@ -364,6 +400,21 @@ class Writer:
                 yield connection
         except sqlite3.DatabaseError as error:
             raise PoolError(f"{self.path}: {error}; `status {self.folder}` says what can still be read") from error
+
+
+def is_held(folder: Path) -> bool:
+    """Is a run growing the pool in this folder?"""
+    try:
+        lock = os.open(folder / "pool.lock", os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(lock)
+    return False
 
 
 def _holder(folder: Path) -> str:

@@ -42,7 +42,7 @@ from selfinstruct.pool.records import (
     Used,
 )
 from selfinstruct.pool.schema import CORRECTED, PREFERRED, REMOVED, REMOVED_ROWS
-from selfinstruct.pool.statements import REPLAYED, turns_from
+from selfinstruct.pool.statements import MERGED, REPLAYED, turns_from
 from selfinstruct.settings import Settings
 from selfinstruct.types import APART, Instance, JudgeVerdict, Origin, Rejection, Task
 
@@ -546,7 +546,7 @@ class Reader:
             "FROM completions WHERE run = ?",
             (run["started_at"], run["id"]),
         ).fetchone()
-        speed = tokens / seconds if seconds and run["outcome"] != REPLAYED else None
+        speed = tokens / seconds if seconds and run["outcome"] not in {REPLAYED, MERGED} else None
         return {
             **{key: run[key] for key in ("started_at", "ended_at", "exit_code", "outcome", "server_restarts")},
             "tokens_per_second": None if speed is None else round(speed, 1),

@@ -5,6 +5,7 @@ A source raises a ConfigError where another recipe is named than the one it was 
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ from selfinstruct.pool.passage_sets import with_passage
 from selfinstruct.pool.statements import Statement, insert
 from selfinstruct.recipes import ORIGINAL, recipe_of
 from selfinstruct.settings import Settings
+from selfinstruct.sources.evolve import PARENT
 from selfinstruct.types import Candidate, Completion, Request, Task, task_id
 
 Exchange = tuple[Request, Completion]
@@ -76,49 +78,17 @@ class OriginalSource:
         return self._recording.follow_ups.get(key, ())
 
 
-class PoolSource:
-    """A pool. What it took over from sources of its own keeps a number for each of these."""
+class PoolRecording:
+    """What a pool recorded. Each of the sources that it has itself gets a number of its own here."""
 
-    def __init__(
-        self, folder: Path, number: int, connection: sqlite3.Connection, settings: Settings, recipe: str | None
-    ) -> None:
-        self._folder = folder
-        self._recipe = recipe
-        self._connection = connection
-        self._settings = settings
-        inner = [row[0] for row in connection.execute("SELECT DISTINCT source FROM rounds ORDER BY source")]
-        self._number_of = {source: number + place for place, source in enumerate(inner)}
-        self._inner_of = {new: source for source, new in self._number_of.items()}
-        self.numbers = len(inner)
-
-    def rounds(self) -> Iterator[RecordedRound]:
-        """The pool's rounds in order; requests without a completion are left out."""
-        rows = self._connection.execute(
-            "SELECT r.number, r.source, c.settings FROM rounds r JOIN configurations c ON c.id = r.configuration "
-            "ORDER BY r.number"
-        ).fetchall()
-        for row in rows:
-            requests, completions = asked_of(self._connection, OF_ROUND, row["number"])
-            answered = [one for one in requests if one.id in completions]
-            known = self._shown({identity for one in answered for identity in one.demonstrations})
-            exchanges = tuple((_renamed(one, known), completions[one.id]) for one in answered)
-            yield RecordedRound(
-                self._number_of[row["source"]],
-                self._recorded(Settings.from_json(row["settings"])),
-                exchanges,
-                () if exchanges else tuple(self._taken(row["number"])),
-                dict(known.values()),
-            )
+    def __init__(self, folder: Path, connection: sqlite3.Connection, number_of: Mapping[int, int]) -> None:
+        self.numbers = len(number_of)
+        self._folder, self._connection, self._number_of = folder, connection, number_of
+        self._inner_of = {new: source for source, new in number_of.items()}
 
     def follow_ups(self, candidate: Candidate) -> Sequence[Exchange]:
         """What the pool asked for the task of this candidate; empty where it rejected it."""
-        row = self._connection.execute(
-            "SELECT id FROM tasks WHERE source = ? AND request_id = ? AND request_position = ?",
-            (self._inner_of[candidate.source], candidate.request_id, candidate.position),
-        ).fetchone()
-        if row is None:
-            return ()
-        requests, completions = asked_of(self._connection, OF_TASK, row["id"])
+        requests, completions = asked_of(self._connection, OF_TASK, self._inner_id(candidate))
         return [(request, completions[request.id]) for request in requests if request.id in completions]
 
     def passages(self) -> list[Statement]:
@@ -130,6 +100,50 @@ class PoolSource:
     def with_passage(self, task: Task) -> Task:
         """The task, with the passage that it was written about."""
         return with_passage(self._connection, task)
+
+    def _inner_id(self, candidate: Candidate) -> str:
+        """The id that the pool gave the task of this candidate."""
+        return task_id(self._inner_of[candidate.source], candidate.request_id, candidate.position)
+
+    def _shown(self, ids: set[str]) -> dict[str, tuple[str, str]]:
+        """Of these tasks and seeds by id: the id that each has under the new number of its source, and the text."""
+        found = {}
+        for identity in ids:
+            row = self._connection.execute("SELECT * FROM tasks WHERE id = ?", (identity,)).fetchone()
+            if row:
+                source = self._number_of.get(row["source"])
+                new = identity if source is None else task_id(source, row["request_id"], row["request_position"])
+                found[identity] = (new, row["instruction"])
+        return found
+
+
+class PoolSource(PoolRecording):
+    """A pool whose answers are decided on again."""
+
+    def __init__(
+        self, folder: Path, number: int, connection: sqlite3.Connection, settings: Settings, recipe: str | None
+    ) -> None:
+        super().__init__(folder, connection, dict(zip(sources_in(connection), itertools.count(number), strict=False)))
+        self._recipe, self._settings = recipe, settings
+
+    def rounds(self) -> Iterator[RecordedRound]:
+        """The pool's rounds in order; requests without a completion are left out."""
+        rows = self._connection.execute(
+            "SELECT r.number, r.source, c.settings FROM rounds r JOIN configurations c ON c.id = r.configuration "
+            "ORDER BY r.number"
+        ).fetchall()
+        for row in rows:
+            requests, completions = asked_of(self._connection, OF_ROUND, row["number"])
+            answered = [one for one in requests if one.id in completions]
+            known = self._shown({identity for one in answered for identity in one.demonstrations})
+            exchanges = tuple((renamed(one, known), completions[one.id]) for one in answered)
+            yield RecordedRound(
+                self._number_of[row["source"]],
+                self._recorded(Settings.from_json(row["settings"])),
+                exchanges,
+                () if exchanges else tuple(self._taken(row["number"])),
+                dict(known.values()),
+            )
 
     def _recorded(self, recorded: Settings) -> Settings:
         name, today = recorded.recipe.name, self._settings.recipe.name
@@ -151,23 +165,19 @@ class PoolSource:
         for row in self._connection.execute("SELECT * FROM tasks WHERE round = ? ORDER BY position", (number,)):
             yield Candidate(row["request_id"], row["request_position"], row["instruction"])
 
-    def _shown(self, ids: set[str]) -> dict[str, tuple[str, str]]:
-        """Of these tasks and seeds by id: the id that each has under the new number of its source, and the text."""
-        found = {}
-        for identity in ids:
-            row = self._connection.execute("SELECT * FROM tasks WHERE id = ?", (identity,)).fetchone()
-            if row:
-                source = self._number_of.get(row["source"])
-                new = identity if source is None else task_id(source, row["request_id"], row["request_position"])
-                found[identity] = (new, row["instruction"])
-        return found
-
 
 def _own_name(recipe: str) -> str | None:
     """NAME of a recipe of the user's own, which stays while the code is edited; None: it is another one."""
     return recipe.rpartition(":")[2] if recipe.startswith(f"{OWN}:") else None
 
 
-def _renamed(request: Request, known: Mapping[str, tuple[str, str]]) -> Request:
+def renamed(request: Request, known: Mapping[str, tuple[str, str]]) -> Request:
+    """The request with the new ids of the tasks that it was made of."""
     ids = tuple(known[one][0] if one in known else one for one in request.demonstrations)
-    return replace(request, demonstrations=ids)
+    drawn = {name: known[one][0] if name == PARENT and one in known else one for name, one in request.drawn.items()}
+    return replace(request, demonstrations=ids, drawn=drawn)
+
+
+def sources_in(connection: sqlite3.Connection) -> list[int]:
+    """The sources of a pool's rounds, in order."""
+    return [row[0] for row in connection.execute("SELECT DISTINCT source FROM rounds ORDER BY source")]

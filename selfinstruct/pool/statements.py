@@ -37,17 +37,17 @@ if TYPE_CHECKING:  # status has no use for the algorithm, whose rules take long 
 
 Statement = tuple[str, Sequence[Any]]
 """SQL and the values for its marks."""
-REPLAYED = "replayed"
-"""The outcome of a run that decided on recorded completions and asked no model."""
+REPLAYED, MERGED = "replayed", "merged"
+"""The outcomes of runs that decided on recorded completions, or took in finished tasks, and asked no model."""
 _PACKED = {("requests", "messages"), ("requests", "schema"), ("completions", "body"), ("completions", "sent")}
 """Columns that hold what is much alike; `packed.py` says how."""
 _ALIKE = 4
 """Requests of the first round whose prompts are put into the dictionary; they show what the others will have."""
-_CANDIDATE = {"position": "request_position"}
-"""The columns whose names are not those of the fields, for `_row`; so are the next ones."""
+CANDIDATE_COLUMNS = {"position": "request_position"}
+"""The columns whose names are not those of the fields; so are the next ones."""
 _REQUEST = {"index": "position"}
-_REJECTION = {**_CANDIDATE, "nearest": "nearest_task"}
-_VERDICT = {**_CANDIDATE, "valid": "valid_score", "input": "input_score", "output": "output_score"}
+REJECTION_COLUMNS = {**CANDIDATE_COLUMNS, "nearest": "nearest_task"}
+VERDICT_COLUMNS = {**CANDIDATE_COLUMNS, "valid": "valid_score", "input": "input_score", "output": "output_score"}
 
 
 def insert(table: str, row: Mapping[str, Any], *, once: bool = False) -> Statement:
@@ -192,7 +192,7 @@ def read_round(
     """What was read out of a round's completions: candidates wait to be screened, what cannot be read is rejected."""
     statements = _count_candidates(requests, [*candidates, *rejections])
     for place, candidate in enumerate(candidates):
-        row = {**_row(candidate, {**_CANDIDATE, "instruction": "text"}), "round": number, "place": place}
+        row = {**_row(candidate, {**CANDIDATE_COLUMNS, "instruction": "text"}), "round": number, "place": place}
         statements.append(insert("waiting", row))
     statements += [add_rejection(rejection, number) for rejection in rejections]
     statements.append(("UPDATE rounds SET state = 'screening' WHERE number = ?", (number,)))
@@ -206,7 +206,7 @@ def settle_round(number: int) -> Statement:
 
 def add_rejection(rejection: Rejection, round_number: int) -> Statement:
     """A rejection with its evidence."""
-    return insert("rejections", {**_row(rejection, _REJECTION), "round": round_number}, once=True)
+    return insert("rejections", {**_row(rejection, REJECTION_COLUMNS), "round": round_number}, once=True)
 
 
 def no_longer_waiting(item: Candidate | Rejection) -> Statement:
@@ -248,8 +248,8 @@ def finish_task(end: Finished, round_number: int, requests: Sequence[Request]) -
         }  # fmt: skip
         statements.append(insert("instances", row))
     for number, sample in enumerate(end.samples):
-        statements.append(insert("samples", {"task_id": task.id, "number": number, **_row(sample, _CANDIDATE)}))
-    statements += [insert("verdicts", _row(verdict, _VERDICT), once=True) for verdict in end.verdicts]
+        statements.append(insert("samples", {"task_id": task.id, "number": number, **_row(sample, CANDIDATE_COLUMNS)}))
+    statements += [insert("verdicts", _row(verdict, VERDICT_COLUMNS), once=True) for verdict in end.verdicts]
     statements += [add_rejection(rejection, round_number) for rejection in end.rejections]
     state = "done" if end.instances else "without_instances"
     sql = "UPDATE tasks SET state = ?, is_classification = ? WHERE id = ?"
@@ -259,9 +259,9 @@ def finish_task(end: Finished, round_number: int, requests: Sequence[Request]) -
 def _count_candidates(
     requests: Iterable[Request], items: Iterable[Candidate | InstanceCandidate | Sample | Rejection]
 ) -> list[Statement]:
-    """Write down with each answered request how many candidates were read out of it."""
+    """Write down with each answered request that these candidates were read out of it."""
     counts = Counter((item.source, item.request_id) for item in items)
-    sql = "UPDATE requests SET candidates = ? WHERE source = ? AND id = ?"
+    sql = "UPDATE requests SET candidates = COALESCE(candidates, 0) + ? WHERE source = ? AND id = ?"
     return [(sql, (counts[request.source, request.id], request.source, request.id)) for request in requests]
 
 

@@ -57,15 +57,14 @@ class Goal:
 def goal_of(config: Config, done: Done, last: StoredGoal, of_job: StoredGoal | None = None) -> Goal:
     """The goal of a run over a pool with these finished tasks, whose last run had the goal `last`.
 
-    `of_job` is what the first attempt at the same job was given; None: this is the first.
+    `of_job` is what the first attempt at the same job was given, to which `--more` then goes; None: this is the first.
     """
-    if of_job is not None:
-        goal = Goal(of_job.rows, "rows") if of_job.rows is not None else Goal(of_job.tasks or 0, more=of_job.more)
-        return Goal(goal.number, goal.unit, goal.more, goes_on=goal.reached(done) < goal.number)
     if config.target_rows is not None:
         return Goal(config.target_rows, "rows")
     if config.more is None:
         return Goal(config.target or DEFAULT_TARGET)
+    if of_job is not None and of_job.tasks is not None:
+        return Goal(of_job.tasks, more=of_job.more, goes_on=done.tasks < of_job.tasks)
     if last.more == config.more and last.tasks is not None and done.tasks < last.tasks:
         return Goal(last.tasks, more=last.more, goes_on=True)
     return Goal(done.tasks + config.more, more=config.more)

@@ -99,13 +99,7 @@ def _open(
             connection = stack.enter_context(contextlib.closing(open_for_reading(folder)))
             connection.execute("BEGIN")
             meta = read_meta(connection)
-            if removed := len(read_removed(connection, Removed()).positions):
-                tell(
-                    f"{folder}: {removed:,} removed tasks are decided on like all others; "
-                    "remove them in the new pool again"
-                )
-            if corrected := len(Reader(connection).corrections):
-                tell(f"{folder}: {corrected:,} corrected tasks have their first texts; correct them there again")
+            tell_of_edits(folder, Reader(connection), tell)
             own_seeds[meta["seeds"]] = load_seeds(connection)
             kinds.add(json.loads(meta["offline"]))
             sources.append(PoolSource(folder, number, connection, settings, recipe))
@@ -122,6 +116,14 @@ def _open(
     if len(own_seeds) != 1:
         raise ConfigError("the sources were grown from different seeds; name those of the new pool by --seeds")
     return sources, next(iter(own_seeds.values())), kinds == {True}
+
+
+def tell_of_edits(folder: Path, reader: Reader, tell: Tell) -> None:
+    """Say that what people removed or corrected in a source is not so in the new pool."""
+    if removed := len(read_removed(reader.connection, Removed()).positions):
+        tell(f"{folder}: {removed:,} removed tasks are decided on like all others; remove them in the new pool again")
+    if corrected := len(reader.corrections):
+        tell(f"{folder}: {corrected:,} corrected tasks have their first texts; correct them there again")
 
 
 def _as_original(config: Config, settings: Settings) -> Settings:
@@ -151,7 +153,7 @@ def _decide_round(
     source: Source, recording: RecordedRound, rounds: Rounds, number: int, excluded: Excluded | None
 ) -> Iterator[Statement]:
     settings = recording.settings
-    exchanges = [_kept(exchange, recording.source, number) for exchange in recording.exchanges]
+    exchanges = [kept(exchange, recording.source, number) for exchange in recording.exchanges]
     completions = {completion.request_id: completion for _, completion in exchanges}
     round_ = Round(number, settings, [request for request, _ in exchanges], completions)
     yield from statements.plan_round(number, settings, round_.requests, RUN, recording.source)
@@ -176,7 +178,7 @@ def _decide_round(
     for decision in decisions:
         if isinstance(decision, algorithm.Accepted):
             found = source.follow_ups(decision.candidate)
-            followed = [_kept(one, recording.source, number, decision.task) for one in found]
+            followed = [kept(one, recording.source, number, decision.task) for one in found]
             task = source.with_passage(decision.task)
             yield from _follow(number, task, followed, settings, rounds.seeds, excluded)
 
@@ -200,7 +202,7 @@ def _follow(
         yield from statements.finish_task(end, number, list(asked.values()))
 
 
-def _kept(exchange: Exchange, source: int, number: int, task: Task | None = None) -> Exchange:
+def kept(exchange: Exchange, source: int, number: int, task: Task | None = None) -> Exchange:
     """A recorded exchange under its number of source, round and task here."""
     request, completion = exchange
     return (

@@ -114,18 +114,21 @@ class Rounds:
         self._watch.unread(rejections)
         return statements.read_round(round_.number, candidates, rejections, round_.requests)
 
-    def screen(self, round_: Round, texts: Mapping[str, str], room: float = math.inf) -> Iterator[algorithm.Decision]:
+    def screen(
+        self, round_: Round, texts: Mapping[str, str], room: float = math.inf, *, is_past_rules: bool = False
+    ) -> Iterator[algorithm.Decision]:
         """The decisions on the next candidates, one by one, until there are as many tasks as there is room for.
 
-        `texts` has the instructions of the round's demonstrations by id.
+        `texts` has the instructions of the round's demonstrations by id. What is past the rules is compared alone.
         """
+        decide = self.screening.compare if is_past_rules else self.screening.decide
         asked = {request.id: (request.demonstrations, request.drawn) for request in round_.requests}
         for candidate in round_.waiting:
             if room <= 0:
                 break
             shown, drawn = asked.get(candidate.request_id, ((), {}))
             examples = [texts[one] for one in shown if one in texts]
-            decision = self.screening.decide(candidate, examples, round_.settings, drawn)
+            decision = decide(candidate, examples, round_.settings, drawn)
             room -= isinstance(decision, algorithm.Accepted)
             yield decision
 

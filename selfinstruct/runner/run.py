@@ -92,7 +92,7 @@ async def _run(pool: Writer, config: Config, tell: Tell, around: Around, started
         await rehearse(settings, seeds, models.context_lengths, passages)
         budget.prices = known_prices(budget.limits, config, settings)
         if contents is None:
-            pool.create(seeds, config.seed, offline=_is_offline(config))
+            pool.create(seeds, config.seed, offline=is_offline(config))
             contents = pool.load()
         goal = _goal(pool, config, contents.done, job)
         if goal.number >= LARGE and find_spec("numba") is None:
@@ -103,7 +103,7 @@ async def _run(pool: Writer, config: Config, tell: Tell, around: Around, started
         excluded = excluded_by(pool)
         await asyncio.to_thread(lambda: _tell_of_seeds(seeds, excluded(settings), tell))
         await asyncio.to_thread(tell_of_languages, seeds, settings, tell)
-        _take_over(budget, pool, config, tell)
+        _take_over(budget, pool, config, tell, job)
         _tell_changes(contents.last_settings, settings, contents.next_round, tell)
         if goal.goes_on:
             what = "this run was given" if goal.more is None else f"the last --more {goal.more}"
@@ -154,13 +154,13 @@ def _goal(pool: Writer, config: Config, done: Done, job: str | None) -> Goal:
     return goal_of(config, done, pool.last_goal(), None if job is None else pool.goal_of(job))
 
 
-def _take_over(budget: Budget, pool: Writer, config: Config, tell: Tell) -> None:
+def _take_over(budget: Budget, pool: Writer, config: Config, tell: Tell, job: str | None) -> None:
     """What earlier runs of the pool spent; their batches that may still be out are told of where they are not used."""
     highest, picodollars, out = pool.attempts()
     if out and not config.batch.enabled:
         tell(f"{len(out):,} questions that batches of an earlier run may hold are asked again; --batch waits for them")
         out = {}
-    budget.goes_on(highest, picodollars, out)
+    budget.goes_on(highest, picodollars, out, (0, 0, 0) if job is None else pool.used_by(job))
 
 
 def _open_since(pool: Writer) -> str | None:
@@ -199,15 +199,16 @@ def check_same_pool(folder: Path, meta: Mapping[str, str], config: Config) -> No
                 f"again: `replay {folder} --seeds {named} --pool NEW`"
             )
     was_offline = meta["offline"] == "true"
-    if was_offline and not _is_offline(config):
+    if was_offline and not is_offline(config):
         raise PoolError(f"{folder} holds tasks of the offline model; grow real data in a new --pool")
-    if not was_offline and _is_offline(config):
+    if not was_offline and is_offline(config):
         raise PoolError(
             f"{folder} holds tasks of a real model; name it by --model, or try the offline model in a new --pool"
         )
 
 
-def _is_offline(config: Config) -> bool:
+def is_offline(config: Config) -> bool:
+    """Does the built-in model answer all stages?"""
     models = {role_of(config, stage).name or config.model_name for stage in recipe_named(config).stages}
     return models == {OFFLINE_MODEL}
 

@@ -5,13 +5,14 @@ module, and Prefect could not resolve `GrowConfig` there.
 """
 
 from collections.abc import Sequence
+from decimal import ROUND_DOWN, Decimal
 from pathlib import Path
 from typing import Any, Self
 
 from prefect import State, flow, get_run_logger
 from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed
-from pydantic import Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from selfinstruct.config.loading import load
 from selfinstruct.config.sections import AMOUNTS, OPTIONS, Config
@@ -30,11 +31,22 @@ from selfinstruct.scheduling.running import (
     terminated_state,
     until_terminated,
 )
+from selfinstruct.types import digest
 
 STOPPED_BY_ITSELF = {0, 3, 4}
 """The exit codes of a run that did what it could; with any other the flow run fails."""
 GRACE_S = 3.0
 """The time for requests in flight at a SIGTERM; the next run asks those that take longer again."""
+
+
+class Share(BaseModel):
+    """Which part of a larger pool a run grows: its budget is a part too, and its seed one of its own."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    number: int = Field(ge=1, le=MOST, description="The number of this site.")
+    of: int = Field(ge=1, le=MOST, description="How many sites there are.")
+    job: str = Field(description="What they all work for; a site may spend its part of the budget on it once.")
 
 
 class GrowConfig(Parameters):
@@ -54,6 +66,7 @@ class GrowConfig(Parameters):
     )
     max_usd: float | None = setting("max_usd", le=MOST)
     max_minutes: float | None = setting("max_minutes", le=MOST)
+    share: Share | None = Field(None, description="The part that `grow_many` gives to a run.")
 
     @model_validator(mode="after")
     def _one_amount(self) -> Self:
@@ -68,7 +81,8 @@ def configuration(config: GrowConfig) -> Config:
     Raises:
         ConfigError: a setting is wrong, or the number of tasks or the model is missing. There is no default model.
     """
-    found = load(config.file, config.model_dump(exclude={"file", "secrets"}, exclude_unset=True))
+    own = {name for name in type(config).model_fields if name not in OPTIONS}
+    found = load(config.file, config.model_dump(exclude=own, exclude_unset=True))
     if not found.amounts:
         raise ConfigError(
             "give one of more, target and target_rows, as a parameter, in the environment or in the config file"
@@ -78,7 +92,30 @@ def configuration(config: GrowConfig) -> Config:
             "no model is named; give --model or --base-url (model or base_url in the parameters, the config file or "
             "the environment), or --backend offline if the built-in model is meant"
         )
-    return found
+    return found if config.share is None else part_of(found, config.share)
+
+
+def part_of(config: Config, share: Share) -> Config:
+    """The configuration of one site: a seed of its own, and its part of what all may spend together.
+
+    Raises:
+        ConfigError: a bound is too small to be divided.
+    """
+    budget = config.budget
+    parts = {
+        "max_usd": budget.max_usd and _rounded_down(budget.max_usd / share.of),
+        "pool_max_usd": budget.pool_max_usd and _rounded_down(budget.pool_max_usd / share.of),
+        "max_tokens": budget.max_tokens and budget.max_tokens // share.of,
+        "max_requests": budget.max_requests and budget.max_requests // share.of,
+    }
+    if small := [name for name, part in parts.items() if part is not None and not part]:
+        raise ConfigError(f"budget.{small[0]}: too small to be divided among {share.of} sites; give more")
+    seed = int(digest(config.seed, share.number)[:8], 16)
+    return config.model_copy(update={"seed": seed, "budget": budget.model_copy(update=parts)})
+
+
+def _rounded_down(usd: Decimal) -> Decimal:
+    return usd.quantize(Decimal("1e-12"), ROUND_DOWN)
 
 
 @flow(name="grow", flow_run_name=run_name, validate_parameters=True)
@@ -124,4 +161,5 @@ async def _grow(config: GrowConfig, seen: Sequence[Started]) -> Outcome:
         for one in seen:
             one(growth)
 
-    return await run(configuration(config), lambda line: logger.info("%s", line), as_task, begun, flow_run.id)
+    job = config.share.job if config.share else flow_run.id
+    return await run(configuration(config), lambda line: logger.info("%s", line), as_task, begun, job)

@@ -120,10 +120,15 @@ class Prefect:
     def working(self) -> Iterator[Path]:
         """A worker of the pool `local`; its log."""
         self.run("work-pool", "create", "local", "--type", "process")
-        log = self.home / "worker.log"
-        command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", "local", "--name", "here"]
-        with process(command, log, self.environment):
-            yield log
+        with self.worker("local", "worker"):
+            yield self.home / "worker.log"
+
+    @contextmanager
+    def worker(self, work_pool: str, name: str, *options: str) -> Iterator[subprocess.Popen[bytes]]:
+        """A worker of this pool, which logs under its name."""
+        command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", work_pool, "--name", name, *options]
+        with process(command, self.home / f"{name}.log", self.environment) as started:
+            yield started
 
     def _is_up(self) -> bool:
         try:

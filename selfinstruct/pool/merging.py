@@ -1,0 +1,234 @@
+"""Finished tasks of other pools, site after site, as they come into a pool that grows by them."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from itertools import groupby
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+from selfinstruct.errors import PoolError
+from selfinstruct.pool.contents import OF_ROUND, asked_of, constraints_from
+from selfinstruct.pool.exclusions import read_exclusion
+from selfinstruct.pool.opening import Writer
+from selfinstruct.pool.recorded import PoolRecording, renamed, sources_in
+from selfinstruct.pool.statements import CANDIDATE_COLUMNS, REJECTION_COLUMNS, VERDICT_COLUMNS, Statement, turns_from
+from selfinstruct.settings import Settings
+from selfinstruct.types import (
+    Candidate,
+    Completion,
+    Exclusion,
+    Finished,
+    InstanceCandidate,
+    JudgeVerdict,
+    Rejection,
+    Request,
+    Sample,
+    Task,
+    canonical_json,
+    task_id,
+)
+
+SITES = "sites"
+"""The key under which a pool's own facts name the pools that it was merged from."""
+Stored = TypeVar("Stored", Sample, Rejection, JudgeVerdict)
+
+
+class Origin(NamedTuple):
+    """A source of another pool, and the number that it has here."""
+
+    number: int
+    pool: str
+    """The id of that pool's first request, which follows from its seed and all that was asked first."""
+    source: int
+    name: str
+    """The name of that pool's folder when it was first merged."""
+
+
+def origins(meta: Mapping[str, str]) -> list[Origin]:
+    """Where the tasks of a pool come from, by its own facts; empty where nothing was merged into it."""
+    return [Origin(*one) for one in json.loads(meta.get(SITES, "[]"))]
+
+
+def keep_origins(known: Sequence[Origin]) -> Statement:
+    """Keep them with the pool."""
+    return "INSERT OR REPLACE INTO meta VALUES (?, ?)", (SITES, canonical_json(known))
+
+
+def origin_of(meta: Mapping[str, str], source: int, request_id: str, position: int) -> tuple[str, str] | None:
+    """The name of the pool that a candidate was merged from, and the id of its task there; None: it is no such one."""
+    found = next((one for one in origins(meta) if one.number == source), None)
+    return (found.name, task_id(found.source, request_id, position)) if found else None
+
+
+def merged_from(pool: Writer) -> Counter[str]:
+    """How many tasks of each pool that was merged into this one were decided on, by the name of its folder."""
+    name_of = {one.number: one.name for one in origins(pool.meta)}
+    found: Counter[str] = Counter()
+    with pool.connect() as connection:
+        for source, count in connection.execute(
+            "SELECT source, COUNT(*) FROM (SELECT source FROM tasks WHERE origin = 'generated' UNION ALL "
+            "SELECT source FROM rejections WHERE kind = 'instruction') GROUP BY source"
+        ):
+            found[name_of.get(source, "")] += count
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Coming:
+    """Finished tasks of one round of another pool that are not here yet, in order."""
+
+    source: int
+    settings: Settings
+    """Those of their round, by which they are screened here too."""
+    requests: tuple[Request, ...]
+    """What proposed them."""
+    completions: tuple[Completion, ...]
+    """The answers to these, as far as they are not here yet."""
+    unanswered: frozenset[str]
+    """Those of them, by id, whose answers were not recorded."""
+    tasks: tuple[tuple[Candidate, Task], ...]
+    """Each with what it was as a candidate."""
+    shown: Mapping[str, str]
+    """The demonstrations' instructions by id."""
+
+
+class Site(PoolRecording):
+    """A pool that is merged into another one, to which `here` is a connection. It may have been merged before."""
+
+    def __init__(
+        self, folder: Path, connection: sqlite3.Connection, here: sqlite3.Connection, known: Sequence[Origin]
+    ) -> None:
+        first = connection.execute("SELECT id FROM requests ORDER BY number LIMIT 1").fetchone()
+        self.id = first[0] if first else str(folder)
+        """What tells it from others; its folder where nothing was asked yet."""
+        numbers = {one.source: one.number for one in known if one.pool == self.id}
+        new = [source for source in sources_in(connection) if source not in numbers]
+        numbers |= {source: len(known) + place for place, source in enumerate(new, 1)}
+        super().__init__(folder, connection, numbers)
+        name = folder.resolve().name
+        self.known = [*known, *(Origin(numbers[source], self.id, source, name) for source in new)]
+        """Those, and its own."""
+        self._here = here
+        self._settings: dict[str, Settings] = {}
+
+    def exclusions(self) -> Iterator[Exclusion]:
+        """The texts that were kept out of it."""
+        for (identity,) in self._connection.execute("SELECT id FROM exclusions ORDER BY name").fetchall():
+            yield read_exclusion(self._connection, identity)
+
+    def coming(self) -> Iterator[Coming]:
+        """Its finished tasks that are not here yet, by round, in order.
+
+        Raises:
+            PoolError: what was merged before under its name is of another pool.
+        """
+        rows = self._connection.execute(
+            "SELECT t.*, r.configuration FROM tasks t JOIN rounds r ON r.number = t.round "
+            "WHERE t.origin = 'generated' AND t.state = 'done' ORDER BY t.position"
+        )
+        for number, group in groupby(rows, lambda row: row["round"]):
+            if tasks := [row for row in group if not self._is_here(row)]:
+                yield self._coming(number, tasks)
+
+    def finished(self, candidate: Candidate, task: Task) -> Finished:
+        """What became of this candidate there, as of its task here: rows, and all that was found on the way."""
+        inner, at = self._inner_id(candidate), {"source": candidate.source, "task_id": task.id}
+        instances = self._connection.execute("SELECT * FROM instances WHERE task_id = ? ORDER BY position", (inner,))
+        return Finished(
+            task,
+            tuple(
+                InstanceCandidate(
+                    row["request_id"], row["request_position"], row["input"], row["output"], source=candidate.source,
+                    reasoning=row["reasoning"], turns=turns_from(row["turns"]), ended=row["ended"],
+                )
+                for row in instances
+            ),
+            tuple(_stored(Rejection, row, REJECTION_COLUMNS, at) for row in self._rejections(inner, candidate)),
+            tuple(
+                _stored(JudgeVerdict, row, VERDICT_COLUMNS, at)
+                for row in self._connection.execute(
+                    "SELECT * FROM verdicts WHERE task_id = ? ORDER BY request_id, request_position", (inner,)
+                )
+            ),
+            tuple(
+                _stored(Sample, row, CANDIDATE_COLUMNS, at)
+                for row in self._connection.execute("SELECT * FROM samples WHERE task_id = ? ORDER BY number", (inner,))
+            ),
+        )  # fmt: skip
+
+    def _is_here(self, row: sqlite3.Row) -> bool:
+        source, request, position = self._number_of[row["source"]], row["request_id"], row["request_position"]
+        found = self._here.execute(
+            "SELECT instruction FROM tasks WHERE id = ? UNION ALL SELECT text FROM rejections "
+            "WHERE (source, request_id, request_position, kind) = (?, ?, ?, 'instruction')",
+            (task_id(source, request, position), source, request, position),
+        ).fetchone()
+        if found is not None and found[0] != row["instruction"]:
+            raise PoolError(
+                f"{self._folder}: another pool of the same seed was merged before, and the two asked the same "
+                "questions; grow it with a --seed of its own, or merge into a new pool"
+            )
+        return found is not None
+
+    def _coming(self, number: int, tasks: Sequence[sqlite3.Row]) -> Coming:
+        source = self._number_of[tasks[0]["source"]]
+        wanted = {row["request_id"] for row in tasks}
+        asked, answers = asked_of(self._connection, OF_ROUND, number)
+        asked = tuple(one for one in asked if one.id in wanted)
+        known = self._shown({identity for one in asked for identity in one.demonstrations})
+        requests = tuple(renamed(one, known) for one in asked)
+        return Coming(
+            source,
+            self._settings_of(tasks[0]["configuration"]),
+            requests,
+            tuple(one for name, one in answers.items() if name in wanted and not self._is_answered(source, name)),
+            frozenset(wanted - answers.keys()),
+            tuple((_candidate(row, source), _task(row)) for row in tasks),
+            dict(known.values()),
+        )
+
+    def _is_answered(self, source: int, request: str) -> bool:
+        sql = "SELECT 1 FROM completions WHERE (source, request_id) = (?, ?)"
+        return self._here.execute(sql, (source, request)).fetchone() is not None
+
+    def _settings_of(self, configuration: str) -> Settings:
+        if configuration not in self._settings:
+            sql = "SELECT settings FROM configurations WHERE id = ?"
+            self._settings[configuration] = Settings.from_json(
+                self._connection.execute(sql, (configuration,)).fetchone()[0]
+            )
+        return self._settings[configuration]
+
+    def _rejections(self, inner: str, candidate: Candidate) -> list[sqlite3.Row]:
+        """Of instances of this task, found by its requests, since there is an index by these alone."""
+        return self._connection.execute(
+            "SELECT j.* FROM (SELECT id FROM requests WHERE task_id = ?1 UNION SELECT ?2) asked JOIN rejections j "
+            "ON j.source = ?3 AND j.request_id = asked.id WHERE j.task_id = ?1 AND j.kind = 'instance' "
+            "ORDER BY j.number",
+            (inner, candidate.request_id, self._inner_of[candidate.source]),
+        ).fetchall()
+
+
+def _candidate(row: sqlite3.Row, source: int) -> Candidate:
+    proposed = row["as_proposed"]
+    return Candidate(
+        row["request_id"], row["request_position"], row["instruction"], None if proposed is None else bool(proposed),
+        source, row["answer"],
+    )  # fmt: skip
+
+
+def _task(row: sqlite3.Row) -> Task:
+    is_classification = None if row["is_classification"] is None else bool(row["is_classification"])
+    return Task(row["id"], row["instruction"], is_classification, constraints=constraints_from(row["constraints"]))
+
+
+def _stored(kind: type[Stored], row: sqlite3.Row, columns: Mapping[str, str], at: Mapping[str, Any]) -> Stored:
+    """What was stored of this kind, with its source and task as they are here."""
+    names = [one.name for one in fields(kind)]
+    found = {name: row[columns.get(name, name)] for name in names if name not in at}
+    return kind(**found, **{name: value for name, value in at.items() if name in names})
