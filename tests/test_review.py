@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import csv
+import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -22,15 +25,14 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from selfinstruct import pages
 from selfinstruct.cli import commands as cli
 from selfinstruct.exports.writing import export
 from selfinstruct.models.offline.server import OfflineServer
 from selfinstruct.pool.reader import snapshot
 from selfinstruct.pool.records import StoredSample
-from selfinstruct.review import page_server as server
 from selfinstruct.review.doubt import Lengths, doubt
 from selfinstruct.review.labels import Labels, RowPlace, Said
-from selfinstruct.review.page_server import HEADERS
 from selfinstruct.review.session import places
 from selfinstruct.types import Instance, JudgeVerdict
 from tests.builders import ROOT, exported, grow, rows
@@ -103,22 +105,26 @@ def test_only_whoever_has_the_token_and_asks_from_the_page_gets_anything(client:
     assert client.get("/api/rows/0").status_code == 200  # a GET may come without an origin
 
 
-def test_every_answer_has_the_policy_and_the_page_has_no_script_or_style_in_it(client: httpx.Client) -> None:
+def test_every_answer_has_the_policy_that_lets_the_script_and_style_of_the_page_run_alone(client: httpx.Client) -> None:
     token = client.headers["X-Token"]
-    for path in (f"/?token={token}", "/", "/api/rows/0", "/api/rows/99999", "/assets/review.js", "/nothing"):
-        answer = client.get(path)
-        for name, value in HEADERS.items():
-            assert answer.headers[name] == value, path
     page = client.get(f"/?token={token}").text
-    assert "<style" not in page
-    assert page.count("<script") == page.count('<script src="/assets/review.js"') == 1
-    assert " on" not in page.replace(" one", "").replace(" on ", "")
-    script = client.get("/assets/review.js").text
+    (script,), (style,) = (re.findall(f"<{name}>(.*?)</{name}>", page, re.DOTALL) for name in ("script", "style"))
+    run, used = (base64.b64encode(hashlib.sha256(one.encode()).digest()).decode() for one in (script, style))
+    wanted = f"default-src 'none'; script-src 'sha256-{run}'; style-src 'sha256-{used}'; base-uri 'none'; "
+    for path in (f"/?token={token}", "/", "/api/rows/0", "/api/rows/99999", "/nothing"):
+        headers = client.get(path).headers
+        assert headers["Content-Security-Policy"].startswith(wanted), path
+        assert "unsafe" not in headers["Content-Security-Policy"]
+        assert (headers["Cache-Control"], headers["X-Content-Type-Options"]) == ("no-store", "nosniff")
+        assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
+    assert page.count("<script") == page.count("<style") == 1
+    assert " style=" not in page
+    assert not re.search(r"<[^>]* on\w+=", page.replace(script, ""))
     for way in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "Function("):
         assert way not in script
 
 
-@pytest.mark.parametrize("path", ["/assets/..%2fserver.py", "/assets/../server.py", "/docs", "/openapi.json", "/redoc"])
+@pytest.mark.parametrize("path", ["/assets/review.js", "/../pages.py", "/docs", "/openapi.json", "/redoc"])
 def test_nothing_else_is_served(client: httpx.Client, path: str) -> None:
     assert client.get(path).status_code == 404
 
@@ -164,7 +170,7 @@ CHUNK = b"4000\r\n" + b" " * 0x4000 + b"\r\n"
         ("Content-Length: 20\r\nExpect: 100-continue\r\n", b"", "wrong", 403),
         ("Content-Length: 1000000000\r\n", b"{", None, 413),
         (f"Content-Length: {'9' * 18}\r\n", b"{", None, 413),
-        ("Transfer-Encoding: chunked\r\n", CHUNK * (server.LONGEST_BODY // 0x4000 + 1), None, 413),
+        ("Transfer-Encoding: chunked\r\n", CHUNK * (pages.LONGEST_BODY // 0x4000 + 1), None, 413),
         (f"X-More: {'a' * 200_000}\r\n", b"", None, 400),
     ],
 )
@@ -178,7 +184,7 @@ def test_a_request_that_may_not_come_or_never_ends_is_refused_before_it_is_all_t
 def test_a_body_that_does_not_come_is_not_awaited_for_ever(
     client: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "BODY_S", 0.2)
+    monkeypatch.setattr(pages, "BODY_S", 0.2)
     assert asked(client, "Content-Length: 20\r\n", b"{").startswith(b"HTTP/1.1 408 ")
     assert client.get("/api/rows/0").status_code == 200
 
