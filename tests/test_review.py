@@ -16,6 +16,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -31,11 +32,13 @@ from selfinstruct.exports.writing import export
 from selfinstruct.models.offline.server import OfflineServer
 from selfinstruct.pool.reader import snapshot
 from selfinstruct.pool.records import StoredSample
+from selfinstruct.review import listing
 from selfinstruct.review.doubt import Lengths, doubt
 from selfinstruct.review.labels import Labels, RowPlace, Said
 from selfinstruct.review.session import places
 from selfinstruct.types import Instance, JudgeVerdict
 from tests.builders import ROOT, exported, grow, rows
+from tests.pools import large_pool
 from tests.reviewing import client_of
 
 
@@ -424,6 +427,41 @@ def test_marks_are_kept_and_rows_are_found_by_what_was_said_of_them(client: http
     assert client.get("/api/list", params={"order": "random"}).status_code == 422
 
 
+def test_a_long_session_finds_what_others_changed_meanwhile(
+    client: httpx.Client, pool: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert listed(client, text="zebra") == []
+    for few in (1000, 0):  # read one by one, and all of them again
+        monkeypatch.setattr(listing, "FEW", few)
+        rows_of = [client.get(f"/api/rows/{index}").json() for index in (3, 5)]
+        names = [f"{row['task_id']}/{row['instance']}" for row in rows_of]
+        for name in names:
+            assert cli.run(["edit", str(pool), name, "--output", f"A Zebra, {few}."]) == 0
+        assert listed(client, text=f"zebra, {few}.") == listed(client, show="edited") == [3, 5]
+        assert cli.run(["restore", str(pool), names[0].partition("/")[0], "--edits"]) == 0
+        assert listed(client, text=f"zebra, {few}.") == [5]
+        assert cli.run(["remove", str(pool), names[1], "--reason", "no Zebra"]) == 0
+        assert listed(client, reason="no zebra") == [5]
+        assert cli.run(["restore", str(pool), "--all"]) == cli.run(["restore", str(pool), "--all", "--edits"]) == 0
+        assert listed(client, reason="no zebra") == listed(client, text="zebra") == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_among_fifty_thousand_tasks_rows_are_found_at_once(tmp_path: Path) -> None:
+    pool = large_pool(tmp_path / "large", 50_000)
+    with client_of(pool) as client:
+        assert listed(client, text="no such words") == []  # reads all rows, as `review` does in the background
+        took = {}
+        asked = [{"text": "the"}, {"text": "zz"}, {"show": "unlabelled"}, {"score": 2}, {"reason": "x"}]
+        for wanted in [*asked, {"order": "doubt"}, {"order": "doubt", "text": "a"}]:
+            begun = time.process_time()
+            listed(client, **wanted)
+            client.get("/api/rows/25000")
+            took[str(wanted)] = time.process_time() - begun
+    assert max(took.values()) < 0.4, took  # of the processor; 0.2 on a machine that does nothing else
+
+
 def judge(pool: Path, scores: dict[int, int]) -> None:
     """Let the judge give 5 to all outputs but these, by the index of their row."""
     with contextlib.closing(sqlite3.connect(pool / "pool.db")) as connection:
@@ -524,6 +562,21 @@ def test_undo_takes_back_what_one_reader_did_and_leaves_what_others_do(pool: Pat
         assert ana.get("/api/rows/1").json()["output"] == "Ben wrote this."
         ben.post("/api/undo")
         assert ben.get("/api/rows/1").json()["output"] == "Ana wrote this."
+
+
+def test_whoever_edits_what_somebody_else_has_edited_meanwhile_is_warned(pool: Path) -> None:
+    with client_of(pool, reader="Ana") as ana, client_of(pool, reader="Ben") as ben:
+        row = ana.get("/api/rows/1").json()
+        seen = {name: row[name] for name in ("input", "output")}
+        by_ana = ana.post("/api/edits", json={**about(row), "output": "Ana wrote this.", "seen": seen})
+        assert by_ana.json() == {"noted": True}
+        by_ben = ben.post("/api/edits", json={**about(row), "output": "Ben wrote this.", "seen": seen})
+        assert by_ben.status_code == 409
+        assert "somebody else edited this row after you opened it" in by_ben.json()["detail"]
+        assert ben.get("/api/rows/1").json()["output"] == "Ana wrote this."
+        seen["output"] = "Ana wrote this."
+        assert ben.post("/api/edits", json={**about(row), "output": "Ben knew.", "seen": seen}).status_code == 200
+        assert ana.get("/api/rows/1").json()["output"] == "Ben knew."
 
 
 # --- which answer is better -----------------------------------------------------------------------------------------

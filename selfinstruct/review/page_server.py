@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,7 +16,8 @@ from starlette.types import ASGIApp
 from selfinstruct import pages
 from selfinstruct.errors import SelfInstructError
 from selfinstruct.review.labels import Labels, RowPlace
-from selfinstruct.review.session import Decision, Edit, Ranking, Session, Wanted
+from selfinstruct.review.listing import Wanted
+from selfinstruct.review.session import Decision, Edit, Ranking, Session
 
 
 def review_app(session: Session, token: str, port: int) -> ASGIApp:
@@ -41,7 +44,7 @@ def _add_what_is_read(app: FastAPI, session: Session) -> None:
     @app.get("/api/list")
     def listed(wanted: Annotated[Wanted, Query()]) -> Response:
         # FastAPI would look at each of many thousand numbers
-        return Response(json.dumps(session.listed(wanted)), media_type="application/json")
+        return Response(json.dumps(session.listing.of(wanted)), media_type="application/json")
 
 
 def _add_what_is_done(app: FastAPI, session: Session) -> None:
@@ -68,6 +71,12 @@ def _there(found: dict[str, Any] | None) -> dict[str, Any]:
     return found
 
 
+def _read_early(session: Session) -> None:
+    """Read the rows before somebody searches them; what cannot be read is told when somebody does."""
+    with contextlib.suppress(SelfInstructError):
+        session.listing.read()
+
+
 def serve(
     folder: Path, rows: tuple[RowPlace, ...], port: int, tell: Callable[[str], None], *, blind: bool, reader: str
 ) -> None:
@@ -75,6 +84,8 @@ def serve(
     token = pages.new_token()
     with pages.listen(port, "--port") as opened:
         port = opened.getsockname()[1]
-        app = review_app(Session(folder, rows, Labels(folder, reader), blind), token, port)
+        session = Session(folder, rows, Labels(folder, reader), blind)
+        app = review_app(session, token, port)
+        threading.Thread(target=_read_early, args=[session], daemon=True).start()
         tell(pages.address(port, token))
         pages.server(app).run(sockets=[opened])
