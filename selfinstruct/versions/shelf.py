@@ -38,6 +38,11 @@ class Version:
         return self.folder / DATA
 
     @property
+    def report(self) -> Path:
+        """The report of the pool as it was then; no part of the version, as it tells of cost."""
+        return self.folder / "report.html"
+
+    @property
     def is_published(self) -> bool:
         """Did it pass the gate?"""
         return self.state == "published"
