@@ -55,9 +55,8 @@ def _hash(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
 
 
-def guarded(app: ASGIApp, package: str, name: str, token: str, port: int) -> ASGIApp:
-    """What serves this page of a package, with its script and style in it, and the data of `app` at this port."""
-    html, script, style = (_asset(package, f"{name}.{end}") for end in ("html", "js", "css"))
+def guarded(app: ASGIApp, html: str, script: str, style: str, token: str, port: int) -> ASGIApp:
+    """What serves this page, with its script and style in it, and the data of `app` at this port."""
     page = html.replace("{style}", style).replace("{script}", script).encode()
     headers = {**_HEADERS, "Content-Security-Policy": policy(script, style) + _SERVED}
     raw = [(header.lower().encode(), value.encode()) for header, value in headers.items()]
@@ -129,7 +128,8 @@ async def _body(request: Request) -> bytes | Response:
     return body
 
 
-def _asset(package: str, name: str) -> str:
+def asset(package: str, name: str) -> str:
+    """A file of a page, which lies in the folder `assets` of this package."""
     return (resources.files(package) / "assets" / name).read_text("utf-8")
 
 

@@ -374,6 +374,14 @@ class Reader:
         found = enumerate(islice(self.rows(), max(places) + 1))
         return [row for place, row in found if place in places]
 
+    def newest_tasks(self, count: int) -> list[StoredTask]:
+        """The generated tasks with rows that were accepted last, the newest first; at most this many."""
+        newest = (
+            "SELECT position FROM tasks WHERE origin = 'generated' AND state = 'done' AND id NOT IN "
+            "(SELECT task_id FROM removed) ORDER BY position DESC LIMIT ?"
+        )
+        return [*self.tasks(f"t.position IN ({newest})", (count,))][::-1]
+
     def open_tasks(self, before: int = 2**62) -> list[str]:
         """The ids of the accepted tasks before this position that are not finished, in task order."""
         sql = "SELECT id FROM tasks WHERE state = 'pending' AND position < ? ORDER BY position"

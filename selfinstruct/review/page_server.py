@@ -25,7 +25,8 @@ def review_app(session: Session, token: str, port: int) -> ASGIApp:
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     _add_what_is_read(app, session)
     _add_what_is_done(app, session)
-    return pages.guarded(app, "selfinstruct.review", "review", token, port)
+    html, script, style = (pages.asset("selfinstruct.review", f"review.{end}") for end in ("html", "js", "css"))
+    return pages.guarded(app, html, script, style, token, port)
 
 
 def _add_what_is_read(app: FastAPI, session: Session) -> None:
