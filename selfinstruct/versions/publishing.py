@@ -174,10 +174,10 @@ def _changelog(
     return "\n".join(lines) + "\n"
 
 
-def plain(text: str) -> str:
+def plain(text: str, longest: int = LONGEST) -> str:
     """A text as one line of Markdown that shows it as it is, shortened."""
     line = " ".join("".join(one if one.isprintable() else " " for one in text).split())
-    line = line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"
+    line = line if len(line) <= longest else line[: longest - 1] + "…"
     return re.sub(r"([\\`*_\[\]<>|~&$#]|:(?=//)|(?<=www)\.)", r"\\\1", line)
 
 

@@ -19,6 +19,7 @@ from selfinstruct.pool.whole_files import sync
 MANIFEST = "manifest.json"
 LATEST = "latest"
 DATA = "data"
+REPORT = "report.html"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class Version:
     @property
     def report(self) -> Path:
         """The report of the pool as it was then; no part of the version, as it tells of cost."""
-        return self.folder / "report.html"
+        return self.folder / REPORT
 
     @property
     def is_published(self) -> bool:
