@@ -18,6 +18,7 @@ import pytest
 
 from selfinstruct.models.offline.server import OfflineServer
 from selfinstruct.pool.edits import correct
+from tests.browser.attacks import FORTY
 from tests.browser.conftest import PHONE, expect
 from tests.builders import ROOT, rows
 from tests.pools import NOW
@@ -25,14 +26,6 @@ from tests.reviewing import reviewing
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
-
-HOSTILE = [
-    "<script>alert('instruction')</script>",
-    "<img src=x onerror=alert('input')>",
-    "</div></section><h1 id='mine'>Output</h1><iframe src='javascript:alert(1)'></iframe>",
-    "‹b› {{constructor.constructor('alert(1)')()}} ${alert(1)} \u202e\u0000 javascript:alert(1) &lt;b&gt;",
-]
-
 
 CONFLICT = "console: Failed to load resource: the server responded with a status of 409 (Conflict)"
 
@@ -352,7 +345,7 @@ def test_texts_that_mean_harm_are_shown_as_they_are_and_do_nothing(
 ) -> None:
     pool = Path(shutil.copytree(made, tmp_path / "hostile"))
     with closing(sqlite3.connect(pool / "pool.db")) as connection:
-        hostile = "\n".join(HOSTILE).replace("\0", "\ufffd")
+        hostile = "\n".join(FORTY)
         connection.execute("UPDATE tasks SET instruction = instruction || ?", [hostile])
         turns = json.dumps([{"user": hostile, "assistant": hostile, "kind": "", "score": None}])
         connection.execute(
@@ -398,7 +391,8 @@ def test_texts_that_mean_harm_are_shown_as_they_are_and_do_nothing(
         at(page, 2)
         page.keyboard.press("p")
         at(page, 1)
-        assert "<script>alert('instruction')</script>" in (page.text_content("#state") or "")
+        assert FORTY[0] in (page.text_content("#state") or "")
+        assert page.evaluate("window.attacked") is None
         keep_screenshot(page, "review_hostile")
 
 
