@@ -55,7 +55,9 @@ function rejection(one) {
 
 function reason([name, count, meaning]) {
   const made = document.createElement("tr");
-  made.append(element("td", meaning || name), element("td", count.toLocaleString("en")), element("td", name));
+  const what = element("td", meaning);
+  what.append(element("p", name, meaning ? "label" : ""));
+  made.append(what, element("td", count.toLocaleString("en")));
   return made;
 }
 
