@@ -43,12 +43,10 @@ _SERVED = "; connect-src 'self'; img-src data:; frame-ancestors 'none'"
 """What the policy of a served page has besides: it may ask its server for data."""
 
 
-def policy(script: str, style: str) -> str:
-    """The policy by which a page uses nothing but this script and this style."""
-    return (
-        f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; "
-        "base-uri 'none'; form-action 'none'"
-    )
+def policy(style: str, *scripts: str) -> str:
+    """The policy by which a page uses nothing but this style and these scripts."""
+    run = " ".join(f"'{_hash(one)}'" for one in scripts)
+    return f"default-src 'none'; script-src {run}; style-src '{_hash(style)}'; base-uri 'none'; form-action 'none'"
 
 
 def _hash(text: str) -> str:
@@ -58,7 +56,7 @@ def _hash(text: str) -> str:
 def guarded(app: ASGIApp, html: str, script: str, style: str, token: str, port: int) -> ASGIApp:
     """What serves this page, with its script and style in it, and the data of `app` at this port."""
     page = html.replace("{style}", style).replace("{script}", script).encode()
-    headers = {**_HEADERS, "Content-Security-Policy": policy(script, style) + _SERVED}
+    headers = {**_HEADERS, "Content-Security-Policy": policy(style, script) + _SERVED}
     raw = [(header.lower().encode(), value.encode()) for header, value in headers.items()]
 
     async def guard(scope: Scope, receive: Receive, send: Send) -> None:

@@ -62,7 +62,7 @@ def _write(file: IO[str], pools: Mapping[str, Reader], embed: Embed | None) -> N
     script, style = "\n".join(map(_asset, SCRIPTS)), _asset("page.css")
     page = _asset("page.html")
     title = html.escape(" and ".join(pools))
-    for key, value in {"{policy}": policy(script, style), "{style}": style, "{title}": title}.items():
+    for key, value in {"{policy}": policy(style, script), "{style}": style, "{title}": title}.items():
         page = page.replace(key, value)
     file.write(page)
     all_figures = []
