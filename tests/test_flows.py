@@ -128,6 +128,7 @@ def test_what_failed_is_told_with_what_to_do_now(prefect: str, tmp_path: Path) -
     from prefect.artifacts import Artifact
 
     from selfinstruct.errors import AccessError, ConfigError, SelfInstructError
+    from selfinstruct.models.offline.server import OfflineServer
     from selfinstruct.scheduling.artifacts import ENDS, key
     from selfinstruct.scheduling.grow import grow as grow_flow
     from selfinstruct.scheduling.publish import finetune, publish
@@ -143,6 +144,10 @@ def test_what_failed_is_told_with_what_to_do_now(prefect: str, tmp_path: Path) -
     with pytest.raises(AccessError):
         asyncio.run(grow_flow(away))  # type: ignore[arg-type]
     assert says(none, "summary", 5)
+    with OfflineServer() as server, pytest.raises(SelfInstructError, match="no-such-model"):
+        asyncio.run(grow_flow({**away, "model": "no-such-model", "base_url": [server.base_url]}))  # type: ignore[arg-type]
+    assert says(none, "summary", 5)
+    assert "no-such-model" in text(none, "summary")
     with pytest.raises(SelfInstructError, match="no such pool"):
         asyncio.run(publish({"pool": str(none)}))  # type: ignore[arg-type]
     assert says(none, "version", 2)

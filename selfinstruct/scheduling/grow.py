@@ -108,7 +108,7 @@ async def grow(config: GrowConfig) -> State[Any]:
         return Cancelled(message=f"left out: {error}")
     except SelfInstructError as error:
         failed, outcome = error, Outcome(error.exit_code, str(error))
-    if first_rounds:
+    if first_rounds and is_pool(config.pool):  # a failed start leaves none
         with snapshot(config.pool) as reader:
             rounds = reader.rounds(first_rounds[0])
         await artifacts.show_rounds(config.pool, rounds)
