@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
-import uvicorn
 
+from selfinstruct import pages
 from selfinstruct.review.labels import Labels
-from selfinstruct.review.page_server import configuration, listen, review_app
+from selfinstruct.review.page_server import review_app
 from selfinstruct.review.session import Session, places
 
 
@@ -19,14 +19,14 @@ from selfinstruct.review.session import Session, places
 def reviewing(pool: Path, *, blind: bool = False, reader: str = "") -> Iterator[str]:
     """The address at which the rows of a pool are reviewed, as `review` would print it."""
     token = "a-token-that-is-long-enough"
-    with listen(0) as opened:
+    with pages.listen(0, "--port") as opened:
         port = opened.getsockname()[1]
         app = review_app(Session(pool, places(pool), Labels(pool, reader), blind), token, port)
-        server = uvicorn.Server(configuration(app))
+        server = pages.server(app)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [opened]})
         thread.start()
         try:
-            yield f"http://127.0.0.1:{port}/?token={token}"
+            yield pages.address(port, token)
         finally:
             server.should_exit = True
             thread.join()

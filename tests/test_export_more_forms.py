@@ -122,6 +122,12 @@ def test_what_a_person_said_comes_before_scores_and_votes() -> None:
     assert [(one["chosen"], one["rejected"], one["rule"]) for one in lines] == [
         ("c", "best", "person"), ("best", "b", "person"), ("best", "a", "sample"), ("best", "d", "weak"),
     ]  # fmt: skip
+    one_by_one = MORE_FORMS["kto-plain"](Wording(), Answers())(several)
+    assert not isinstance(one_by_one, Unfit)
+    assert [(one["completion"], one["label"], one["rule"]) for one in one_by_one] == [
+        ("c", True, "person"), ("best", False, "person"), ("b", False, "person"), ("a", False, "sample"),
+        ("d", False, "weak"),
+    ]  # fmt: skip
 
 
 def test_of_answers_with_scores_the_one_is_rejected_that_is_nearest_to_where_it_shall_be() -> None:

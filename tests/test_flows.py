@@ -20,7 +20,9 @@ import pytest
 
 import selfinstruct.scheduling  # noqa: F401 - sets what Prefect reads when it is imported
 from selfinstruct.config.loading import load
+from selfinstruct.diversity.reasons import meaning
 from selfinstruct.pool.reader import status
+from selfinstruct.versions.publishing import plain
 from tests.builders import ROOT, exported, grow, rows
 from tests.prefect.serving import wait_for
 
@@ -92,7 +94,7 @@ def test_a_run_takes_its_model_from_wherever_it_is_named_and_its_summary_says_so
     from prefect.artifacts import Artifact
 
     from selfinstruct.models.offline.server import OfflineServer
-    from selfinstruct.scheduling.artifacts import key
+    from selfinstruct.scheduling.artifacts import BAR, key
     from selfinstruct.scheduling.grow import grow as flow
 
     pool, file = tmp_path / "p", tmp_path / "night.toml"
@@ -111,9 +113,65 @@ def test_a_run_takes_its_model_from_wherever_it_is_named_and_its_summary_says_so
     assert f"Answered by offline at http:{server.base_url[5:]}".replace("://", "\\://", 1) in text
     instruction = rows(pool, "SELECT instruction FROM tasks WHERE origin = 'generated' ORDER BY id")[0][0]
     assert instruction.split()[0] in text
-    for wanted in ("| instruction | input | output |", "cost in USD", f"selfinstruct review {pool}"):
+    for wanted in (
+        "| instruction | input | output |",
+        "cost in USD",
+        f"selfinstruct review {pool}",
+        "██",
+        "It went well",
+    ):
         assert wanted in text
+    ((most, count),) = rows(pool, "SELECT reason, COUNT(*) FROM rejections GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 1")
+    assert f"| {'█' * BAR} | {count} | {plain(meaning(most))} | {plain(most)} |" in text
     assert "p +5" in {run.name for run in asked(lambda client: client.read_flow_runs(limit=200))}
+
+
+def test_what_failed_is_told_with_what_to_do_now(prefect: str, tmp_path: Path) -> None:
+    from prefect.artifacts import Artifact
+
+    from selfinstruct.errors import AccessError, ConfigError, SelfInstructError
+    from selfinstruct.models.offline.server import OfflineServer
+    from selfinstruct.scheduling.artifacts import ENDS, key
+    from selfinstruct.scheduling.grow import grow as grow_flow
+    from selfinstruct.scheduling.publish import finetune, publish
+
+    def text(pool: Path, what: str) -> str:
+        return str(asyncio.run(Artifact.aget(key(pool, what))).data)  # type: ignore[union-attr]
+
+    def says(pool: Path, what: str, code: int) -> bool:
+        return all(words in text(pool, what) for words in (f"{ENDS[code][0]} (exit code {code}):", ENDS[code][1]))
+
+    pool, none, file = tmp_path / "p", tmp_path / "none", tmp_path / "gate.toml"
+    away = {"pool": str(none), "more": 5, "model": "m", "base_url": ["http://127.0.0.1:9/v1"]}
+    with pytest.raises(AccessError):
+        asyncio.run(grow_flow(away))  # type: ignore[arg-type]
+    assert says(none, "summary", 5)
+    with OfflineServer() as server, pytest.raises(SelfInstructError, match="no-such-model"):
+        asyncio.run(grow_flow({**away, "model": "no-such-model", "base_url": [server.base_url]}))  # type: ignore[arg-type]
+    assert says(none, "summary", 5)
+    assert "no-such-model" in text(none, "summary")
+    with pytest.raises(SelfInstructError, match="no such pool"):
+        asyncio.run(publish({"pool": str(none)}))  # type: ignore[arg-type]
+    assert says(none, "version", 2)
+    grow(pool, target=10)
+    file.write_text("[budget]\nmax_requests = 3\n[publish]\nmin_tasks = 1000\n")
+    asyncio.run(grow_flow({"pool": str(pool), "more": 90, "backend": "offline", "file": str(file)}))  # type: ignore[arg-type]
+    assert says(pool, "summary", 3)
+    asyncio.run(publish({"pool": str(pool), "file": str(file)}))  # type: ignore[arg-type]
+    assert says(pool, "version", 6)
+    assert (pool / "versions/1/report.html").as_uri() in text(pool, "version")
+    with pytest.raises(ConfigError, match="rejected"):
+        asyncio.run(finetune({"pool": str(pool), "version": 1, "command": "false"}))  # type: ignore[arg-type]
+    asyncio.run(publish({"pool": str(pool)}))  # type: ignore[arg-type]
+    assert "(exit code" not in text(pool, "version")
+    with pytest.raises(SelfInstructError, match="ended with exit code 1"):
+        asyncio.run(finetune({"pool": str(pool), "command": "false"}))  # type: ignore[arg-type]
+    assert says(pool, "finetune", 1)
+    assert "attempt-1.log" in text(pool, "finetune")
+    asyncio.run(finetune({"pool": str(pool), "command": "true"}))  # type: ignore[arg-type]
+    assert ENDS[0][0] in text(pool, "finetune")
+    names = {run.name for run in asked(lambda client: client.read_flow_runs(limit=200))}
+    assert {"p publish", "p version 1", "p finetune"} <= names
 
 
 def test_a_run_for_which_no_model_is_named_is_refused(prefect: str, tmp_path: Path) -> None:

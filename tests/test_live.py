@@ -35,8 +35,8 @@ FIRST = Look(100.0, 40, 240, "tasks", 0, (), 0, 0, 0, 0, 0, 0, (), "")
 SINCE = replace(FIRST, at_s=160.0, done=80, tokens=10_000)
 NOW = Look(
     220.0, 140, 240, "tasks", 7, ((10, 40),) * 3 + ((5, 50),) * 5, 32, 9, 12, 4, 40_000, 2_500_000_000,
-    (("near_duplicate", 1_200), ("too_long", 3)), "Name\x1b[31m three\nrivers.", 100.0,
-    (("requests", 90, 200), ("usd", 2_500_000_000, 2 * 10**12)),
+    (("near_duplicate", 1_200), ("too_long", 3), ("too_short", 2), ("toxic", 1)), "Name\x1b[31m three\nrivers.",
+    100.0, (("requests", 90, 200), ("usd", 2_500_000_000, 2 * 10**12)),
 )  # fmt: skip
 
 
@@ -47,7 +47,7 @@ def test_the_figures_are_those_of_the_last_minute_and_of_the_whole_run() -> None
         "asking    32 requests in flight, 9 waiting; 500 tokens a second",
         "again     12 requests sent again, 4 of them refused as too many (429)",
         "cost      0.0025 of 2 USD, about 0.01 USD in the end, 90 of 200 requests",
-        "rejected  near_duplicate 1,200, too_long 3",
+        "rejected  near_duplicate 1,200, too_long 3, too_short 2",
         "newest    Name [31m three rivers.",
     ]
 
@@ -205,4 +205,4 @@ def test_the_reasons_are_those_of_instructions_and_of_instances(tmp_path: Path) 
     found = rows(tmp_path / "p", "SELECT reason, COUNT(*) FROM rejections GROUP BY reason")
     assert rows(tmp_path / "p", "SELECT 1 FROM rejections WHERE kind = 'instance'")
     assert begun[0].rejected == Counter(dict(found))
-    assert look(begun[0], 0.0).reasons == tuple(begun[0].rejected.most_common(3))
+    assert look(begun[0], 0.0).reasons == tuple(begun[0].rejected.most_common())

@@ -6,6 +6,7 @@ import hashlib
 import json
 import multiprocessing
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -28,7 +29,7 @@ from selfinstruct.versions import fine_tuning
 from selfinstruct.versions.fine_tuning import filled, train, was_tried
 from selfinstruct.versions.gate import ends_in_the_middle, measure, reasons_against
 from selfinstruct.versions.publishing import Published, publish
-from selfinstruct.versions.shelf import locked, shelf, version, versions
+from selfinstruct.versions.shelf import check_files, locked, shelf, version, versions
 from tests.builders import ROOT, exported, grow, rows
 from tests.pools import SMALL_SEEDS, Asked, Proposed, task_of, write_pool
 from tests.vllm.processes import Seen, descendants, left_of, wait_until
@@ -63,7 +64,12 @@ def ready(published: Path, tmp_path: Path) -> Path:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    """All that is part of a version."""
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if is_part(path)}
+
+
+def is_part(path: Path) -> bool:
+    return path.is_file() and path.name != "report.html"
 
 
 def remove(pool: Path, ids: list[str], *, undo: bool = False) -> None:
@@ -94,6 +100,28 @@ def test_a_version_holds_the_export_its_tasks_a_manifest_and_a_changelog(pool: P
     position = manifest["position"]
     assert (position["tasks"], position["last_task"], position["last_event"]) == (len(accepted), accepted[-1][0], 0)
     assert manifest["figures"]["tasks"] == 60
+
+
+def test_the_report_of_that_time_lies_beside_each_version_and_is_written_again_where_it_is_gone(pool: Path) -> None:
+    first = publish(pool, GATE).version
+    page = first.report.read_text("utf-8")
+    assert "p/versions/1" in page
+    assert "report.html" not in first.manifest["files"]
+    first.report.unlink()
+    grow(pool, more=10)
+    second = publish(pool, PublishSection(min_tasks=1000)).version
+    assert (second.state, second.report.exists(), first.report.exists()) == ("rejected", True, False)
+    assert publish(pool, PublishSection(min_tasks=1000)) == Published(second, is_new=False)
+    assert publish(pool, GATE).version.number == 3
+    check_files(first)
+    status, later = figures_in(page), figures_in(second.report.read_text("utf-8"))
+    assert (status["tasks"], later["tasks"]) == (60, 70)
+
+
+def figures_in(page: str) -> dict[str, Any]:
+    found = re.search(r'id="figures">(.*?)</script>', page)
+    assert found
+    return dict(json.loads(found[1])[0]["status"])
 
 
 def test_the_same_state_gives_no_new_version_and_elsewhere_the_same_bytes(

@@ -166,6 +166,15 @@ def generate(
         bool,
         typer.Option("--show-prompts", help="With --dry-run: the prompts of the next round too."),
     ] = False,
+    page: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=65535,
+            metavar="[PORT]",
+            help="Show the run as a page in the browser of this machine, at this or a free port.",
+        ),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing until the end, except errors.")] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the status, the forecast or the preview as JSON.")
@@ -179,6 +188,8 @@ def generate(
         raise ConfigError("--show-prompts goes with --dry-run")
     if preview is not None and dry_run:
         raise ConfigError("--preview asks the model, --dry-run asks nobody; give one of them")
+    if page is not None and (dry_run or preview is not None):
+        raise ConfigError("--page shows a run that grows a pool; leave out --dry-run and --preview, or it")
     loaded = load(config, given, say)
     if preview is not None:
         raise typer.Exit(terminal.preview(loaded, preview, as_json=as_json, quiet=quiet))
@@ -186,7 +197,7 @@ def generate(
         terminal.show_forecast(loaded, as_json=as_json, quiet=quiet, show_prompts=show_prompts)
         return
     program = str(context.find_root().info_name)
-    raise typer.Exit(terminal.generate(loaded, program, as_json=as_json, quiet=quiet))
+    raise typer.Exit(terminal.generate(loaded, program, as_json=as_json, quiet=quiet, page_port=page))
 
 
 @app.command(**described('"bicycle repair" --count 60'))

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import sys
-import tempfile
-import webbrowser
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from rich.text import Text
@@ -68,6 +64,7 @@ def review_rows(
     pool: Path, where: str | None, sample: int | None, port: int, reader: str, *, blind: bool, opens: bool
 ) -> None:
     """Serve the page on which rows are reviewed, until Ctrl-C; `opens` also opens it where there is a browser."""
+    from selfinstruct.pages import shown_in_browser  # noqa: PLC0415
     from selfinstruct.review.page_server import serve  # noqa: PLC0415
     from selfinstruct.review.session import places  # noqa: PLC0415
 
@@ -79,18 +76,7 @@ def review_rows(
 
         def tell(address: str) -> None:
             OUT.print(Text(address))
-            # without a screen, a browser of the terminal would take its place
-            has_screen = any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"))
-            if opens and (has_screen or sys.platform == "darwin"):
-                webbrowser.open(stack.enter_context(_leading_to(address)).as_uri())
+            if opens:
+                stack.enter_context(shown_in_browser(address))
 
         serve(pool, rows, port, tell, blind=blind, reader=reader.strip())
-
-
-@contextlib.contextmanager
-def _leading_to(address: str) -> Iterator[Path]:
-    """A page that leads to this address: in a command of a browser others on this machine could read the token."""
-    with tempfile.TemporaryDirectory(prefix="selfinstruct-review-") as folder:  # for its owner alone
-        page = Path(folder) / "review.html"
-        page.write_text(f'<meta http-equiv="refresh" content="0; url={address}">', encoding="utf-8")
-        yield page

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import signal
 import time
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from rich.text import Text
 
@@ -15,17 +17,22 @@ from selfinstruct.config.roles import DEFAULT_CONCURRENCY
 from selfinstruct.config.sections import Config
 from selfinstruct.models.prices import in_dollars
 from selfinstruct.pool.opening import check_place
-from selfinstruct.runner.pump import Outcome
+from selfinstruct.runner.pump import Growth, Outcome
 from selfinstruct.runner.stopping import Stopping
+from selfinstruct.runner.watch import Tell
+
+if TYPE_CHECKING:
+    from selfinstruct.cli.live_page import LivePage
 
 
-def generate(config: Config, program: str, *, as_json: bool, quiet: bool = False) -> int:
+def generate(config: Config, program: str, *, as_json: bool, quiet: bool = False, page_port: int | None = None) -> int:
     """Grow a pool in this process, with its summary at the end; the exit code. `program` is what it was called by.
 
     Meanwhile a terminal shows the run as it stands, anything else gets a line for each round; `quiet` says nothing.
+    With a port for it a page shows the run too.
     """
     started = time.monotonic()
-    outcome = _grown(config, quiet=quiet)
+    outcome = _grown(config, quiet=quiet, page_port=page_port)
     if outcome.exit_code == 5:
         say(f"error: {outcome.reason}")
     show_summary(config.pool, outcome, time.monotonic() - started, program, as_json=as_json)
@@ -54,15 +61,34 @@ def preview(config: Config, tasks: int, *, as_json: bool, quiet: bool) -> int:
     return outcome.exit_code
 
 
-def _grown(config: Config, *, quiet: bool) -> Outcome:
+def _grown(config: Config, *, quiet: bool, page_port: int | None = None) -> Outcome:
     """How a run ended that a person could watch and interrupt."""
     from selfinstruct.cli.live import LiveView, Log, can_redraw  # noqa: PLC0415
     from selfinstruct.runner.run import run  # noqa: PLC0415 - brings the HTTP client, which takes a second to import
 
-    with LiveView(ERR) if can_redraw(ERR) and not quiet else Log() as view:
+    with LiveView(ERR) if can_redraw(ERR) and not quiet else Log() as view, _page(config, page_port, view.tell) as page:
+
+        def watch(growth: Growth) -> None:
+            if not quiet:
+                view.watch(growth)
+            if page is not None:
+                page.watch(growth)
+
+        stopping = Stopping(view.tell, watch)
         tell = _hush if quiet else view.tell
-        stopping = Stopping(view.tell) if quiet else Stopping(view.tell, view.watch)
-        return stopping.run(lambda begun: run(config, tell, started=begun), (signal.SIGINT, signal.SIGTERM))
+        outcome = stopping.run(lambda begun: run(config, tell, started=begun), (signal.SIGINT, signal.SIGTERM))
+        if page is not None:
+            page.ended(outcome)
+        return outcome
+
+
+def _page(config: Config, port: int | None, tell: Tell) -> AbstractContextManager[LivePage | None]:
+    """The page of a run, if a port for it is given."""
+    if port is None:
+        return nullcontext()
+    from selfinstruct.cli.live_page import LivePage  # noqa: PLC0415 - brings a server
+
+    return LivePage(config.pool, port, tell)
 
 
 def _hush(line: str) -> None:

@@ -1,5 +1,7 @@
 """A run as it is seen: in a terminal as a few lines kept up to date below the messages, in a log as a line a minute.
 
+`live_page.py` shows the same in a browser.
+
 Drawn by the event loop that grows the pool, between two of its steps, so that what is shown is of one moment.
 """
 
@@ -27,7 +29,7 @@ DRAWN_EVERY_S, LOGGED_EVERY_S = 0.25, 60.0
 RATES_OVER_S = 60.0
 """Speed is that of the last minute."""
 RECENT_ROUNDS = 5
-_BAR = 30
+_BAR, MOST_REASONS = 30, 3
 _PICO = 1e12
 
 
@@ -54,13 +56,19 @@ class Look:
     """Written by the models so far."""
     picodollars: int
     reasons: tuple[tuple[str, int], ...]
-    """The most frequent reasons of rejection."""
+    """The reasons of rejection, the most frequent first."""
     newest: str
     """The instruction accepted last."""
     left_s: float | None = None
     """How much longer it is likely to take; None: unknown."""
     bounds: tuple[tuple[str, int, int], ...] = ()
     """(name, used, most) of each bound of the budget; money in picodollars."""
+    read_tokens: int = 0
+    """Read by the models so far."""
+    open_rounds: int = 0
+    """Planned and not settled."""
+    servers: int = 0
+    """Those that answer, counted for each group of stages."""
 
 
 def look(growth: Growth, at_s: float) -> Look:
@@ -70,32 +78,43 @@ def look(growth: Growth, at_s: float) -> Look:
         at_s, growth.done, growth.goal.number, growth.goal.unit, growth.pending, tuple(growth.window),
         sum(one.in_flight for one in progress), sum(one.waiting for one in progress),
         sum(one.again for one in progress), sum(one.throttled for one in progress),
-        growth.journal.written_tokens, growth.journal.picodollars, tuple(growth.rejected.most_common(3)),
+        growth.journal.written_tokens, growth.journal.picodollars, tuple(growth.rejected.most_common()),
         growth.generated[len(growth.generated) - 1].instruction if len(growth.generated) else "",
-        growth.seconds_left(), tuple(growth.bounds()),
+        growth.seconds_left(), tuple(growth.bounds()), growth.journal.read_tokens, len(growth.rounds),
+        sum(one.servers for one in progress),
     )  # fmt: skip
 
 
-def lines(now: Look, since: Look, first: Look, width: int) -> list[str]:
-    """The lines that show a run now. Speed is that since `since`; `first` is how it was when it began."""
+def figures(now: Look, since: Look, first: Look) -> dict[str, str]:
+    """What is said of a run now, by name; empty where there is nothing to say.
+
+    Speed is that since `since`; `first` is how it was when it began.
+    """
     passed_s = max(1e-9, now.at_s - since.at_s)
     speed = f"{(now.tokens - since.tokens) / passed_s:,.0f} tokens a second"
-    reached = f"{_left(now)}{_reached(now)}, {now.pending:,} on their way, {_took(now, first)} "
-    room = max(0, min(_BAR, width - len(reached)))
-    filled = min(room, room * now.done // max(1, now.goal))
-    again = f"again     {now.again:,} requests sent again" if now.again else ""
+    again = f"{now.again:,} requests sent again" if now.again else ""
     if now.throttled:
         again += f", {now.throttled:,} of them refused as too many (429)"
-    shown = [
-        (reached + "█" * filled + "░" * (room - filled)).rstrip(),
-        f"accepted  {_acceptance(now.rounds)}",
-        f"asking    {now.in_flight:,} requests in flight, {now.waiting:,} waiting; {speed}",
-        again,
-        f"cost      {cost}" if (cost := _cost(now, first)) else "",
-        "rejected  " + ", ".join(f"{reason} {count:,}" for reason, count in now.reasons) if now.reasons else "",
-        "newest    " + plain(now.newest) if now.newest else "",
-    ]
-    fitted = [Text(line) for line in shown if line]
+    return {
+        "accepted": _acceptance(now.rounds),
+        "asking": f"{now.in_flight:,} requests in flight, {now.waiting:,} waiting; {speed}",
+        "again": again,
+        "cost": cost(now, first),
+    }
+
+
+def lines(now: Look, since: Look, first: Look, width: int) -> list[str]:
+    """The lines that show a run now; each but the first is a figure with its name."""
+    reached = f"{left(now)}{_reached(now)}, {now.pending:,} on their way, {took(now, first)} "
+    room = max(0, min(_BAR, width - len(reached)))
+    filled = min(room, room * now.done // max(1, now.goal))
+    named = {
+        **figures(now, since, first),
+        "rejected": ", ".join(f"{reason} {count:,}" for reason, count in now.reasons[:MOST_REASONS]),
+        "newest": plain(now.newest),
+    }  # fmt: skip
+    shown = [(reached + "█" * filled + "░" * (room - filled)).rstrip()]
+    fitted = [Text(line) for line in [*shown, *(f"{name:<9} {said}" for name, said in named.items() if said)]]
     for text in fitted:
         text.truncate(width, overflow="ellipsis")  # Chinese, Japanese, Korean and emoji take two cells each
     return [text.plain for text in fitted]
@@ -103,12 +122,13 @@ def lines(now: Look, since: Look, first: Look, width: int) -> list[str]:
 
 def in_one_line(now: Look, first: Look) -> str:
     """How a run stands, for a log."""
-    parts = (f"{_left(now)}{_reached(now)}", _cost(now, first), f"{now.again:,} sent again" if now.again else "",
-             _took(now, first))  # fmt: skip
+    parts = (f"{left(now)}{_reached(now)}", cost(now, first), f"{now.again:,} sent again" if now.again else "",
+             took(now, first))  # fmt: skip
     return ", ".join(filter(None, parts))
 
 
-def _left(now: Look) -> str:
+def left(now: Look) -> str:
+    """The time that is left, as the beginning of a sentence; empty where nothing says it."""
     return "" if now.left_s is None or now.done >= now.goal else f"about {duration(now.left_s)} left, "
 
 
@@ -116,11 +136,12 @@ def _reached(now: Look) -> str:
     return f"{now.done:,} of {now.goal:,} {now.unit}"
 
 
-def _took(now: Look, first: Look) -> str:
+def took(now: Look, first: Look) -> str:
+    """The time since it began."""
     return f"{duration(now.at_s - first.at_s)} so far"
 
 
-def _cost(now: Look, first: Look) -> str:
+def cost(now: Look, first: Look) -> str:
     """What was spent, of how much, and what it will have been in the end; empty where nothing costs or is bounded."""
     parts = []
     bounds = {name: (used, most) for name, used, most in now.bounds}
@@ -159,10 +180,10 @@ def can_redraw(console: Console) -> bool:
 
 
 class Viewer:
-    """Looks at a run again and again, and hands what there is to be seen to `show`, as lines of at most `width`."""
+    """Looks at a run again and again, and hands to `show` how it is now, how it was a minute ago, and at first."""
 
-    def __init__(self, show: Callable[[str], None], width: Callable[[], int], every_s: float = DRAWN_EVERY_S) -> None:
-        self._show, self._width, self._every_s = show, width, every_s
+    def __init__(self, show: Callable[[Look, Look, Look], None], every_s: float = DRAWN_EVERY_S) -> None:
+        self._show, self._every_s = show, every_s
         self._looks: deque[Look] = deque()
         self._first: Look | None = None
         self._drawing: asyncio.Task[None] | None = None
@@ -176,14 +197,18 @@ class Viewer:
         if self._drawing is not None:
             self._drawing.cancel()
 
+    def look(self, growth: Growth) -> None:
+        """Look at this run once, and show it."""
+        now = look(growth, time.monotonic())
+        self._first = self._first or now
+        self._looks.append(now)
+        while self._looks[0].at_s < now.at_s - RATES_OVER_S:
+            self._looks.popleft()
+        self._show(now, self._looks[0], self._first)
+
     async def _draw(self, growth: Growth) -> None:
         while True:
-            now = look(growth, time.monotonic())
-            self._first = self._first or now
-            self._looks.append(now)
-            while self._looks[0].at_s < now.at_s - RATES_OVER_S:
-                self._looks.popleft()
-            self._show("\n".join(lines(now, self._looks[0], self._first, self._width())))
+            self.look(growth)
             await asyncio.sleep(self._every_s)
 
 
@@ -192,7 +217,7 @@ class LiveView:
 
     def __init__(self, console: Console) -> None:
         self._live = Live(console=console, auto_refresh=False, transient=True)
-        self._viewer = Viewer(self._show, lambda: console.width)
+        self._viewer, self._console = Viewer(self._show), console
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -213,8 +238,8 @@ class LiveView:
         growth.tells_rounds = False
         self._viewer.begin(growth)
 
-    def _show(self, text: str) -> None:
-        shown = Text(text)
+    def _show(self, *seen: *tuple[Look, Look, Look]) -> None:
+        shown = Text("\n".join(lines(*seen, self._console.width)))
         shown.highlight_regex(r"^about .*? left", "bold green")
         shown.highlight_regex(r"(?m)^(accepted|asking|again|cost|rejected|newest) ", "cyan")
         self._live.update(shown, refresh=True)

@@ -49,6 +49,13 @@ _VALUES = {"int": "N", "float": "X", "path": "PATH", "str": "TEXT"}
 class Grouped(typer.core.TyperCommand):
     """A command whose `--help` lists its options in groups, in plain text as all help is."""
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """What the command line gives; `--page` alone, where there is such an option, takes a free port."""
+        if any(one.name == "page" for one in self.params):
+            after = [*args[1:], ""]
+            args = ["--page=0" if one == "--page" and not after[n].isdecimal() else one for n, one in enumerate(args)]
+        return super().parse_args(ctx, args)
+
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write each group that has an option."""
         groups: dict[str, list[tuple[str, str]]] = {group: [] for group in GROUPS}

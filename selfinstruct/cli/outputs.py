@@ -144,6 +144,7 @@ def publish_version(pool: Path, config: Config, *, as_json: bool) -> int:
     published = publish(pool, config.publish)
     one = published.version
     say(as_line(published))
+    say(f"its report: {one.report}")
     if as_json:
         show_json(one.manifest)
     else:

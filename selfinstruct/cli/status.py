@@ -9,7 +9,7 @@ from typing import Any
 from selfinstruct.cli.text import OUT, harmless, line, paragraph, short, show_json
 from selfinstruct.diversity.diagnosis import REPEATS, diagnosis, is_repeating
 from selfinstruct.diversity.figures import diversity
-from selfinstruct.diversity.reasons import MEANINGS
+from selfinstruct.diversity.reasons import meaning
 from selfinstruct.errors import PoolError
 from selfinstruct.pool import reader
 from selfinstruct.pool.explain import explain
@@ -95,11 +95,7 @@ def _became(status: dict[str, Any]) -> Iterator[Line]:
         yield "  waiting", status["waiting"], "read, not decided yet; no loss: the next run begins with them"
     yield "  rejections", sum(status["rejections"].values()), ""
     for reason, count in status["rejections"].items():
-        yield (
-            f"    {reason}",
-            count,
-            MEANINGS.get(reason, "the output does not keep to it" if reason.startswith("constraint_missed") else ""),
-        )
+        yield f"    {reason}", count, meaning(reason)
     yield from yield_lines(status)
     yield from judging_lines(status)
     if talks := status["conversations"]:

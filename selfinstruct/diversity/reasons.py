@@ -77,3 +77,8 @@ MEANINGS: Mapping[str, str] = {
     "wrong_number": "wrong arithmetic",
 }
 """A short meaning by reason. Code of the user's own may give others."""
+
+
+def meaning(reason: str) -> str:
+    """The short meaning of a reason; empty where there is none."""
+    return MEANINGS.get(reason, "the output does not keep to it" if reason.startswith("constraint_missed") else "")

@@ -142,10 +142,12 @@ def _kto(wording: Wording, answers: Answers, *, plain: bool) -> Form:
         if plain and row.system:
             return Unfit("system")
         prompt = _asked(row, wording, plain=plain)
-        kept = [(row.output, True, "row")] if row.output else []
+        preferred = [(one.output, True, "person") for one in better(row)]
+        own = (row.output, False, "person") if preferred else (row.output, True, "row")
+        worse = [(one.output, False, _rule(one)) for one in rejected(row, answers)]
         return [
             {"prompt": prompt, "completion": _said(text, plain=plain), "label": label, "rule": rule}
-            for text, label, rule in [*kept, *((one.output, False, _rule(one)) for one in rejected(row, answers))]
+            for text, label, rule in [*preferred, *([own] if row.output else []), *worse]
         ]
 
     return kto

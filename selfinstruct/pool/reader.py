@@ -239,6 +239,18 @@ class Reader:
         sql = f"SELECT number, kind, reason, condition, descendants, created_at, {tasks}, {rows} FROM events e"
         return [Event(*row) for row in self.connection.execute(f"{sql} WHERE {where} ORDER BY number", values)]
 
+    def last_event(self) -> int:
+        """The number of what was done to tasks last; 0 if nothing was."""
+        return self._one("SELECT COALESCE(MAX(number), 0) FROM events")
+
+    def changed_tasks(self, after: int) -> list[str]:
+        """The tasks whose texts or preferred answers were changed after this event."""
+        sql = (
+            "SELECT DISTINCT task_id FROM event_tasks JOIN events ON number = event "
+            "WHERE event > ? AND kind NOT IN ('remove', 'restore')"
+        )
+        return [row[0] for row in self.connection.execute(sql, (after,))]
+
     def events_of(self, task_id: str) -> list[Event]:
         """What was done to a task, in order."""
         return self.events("number IN (SELECT event FROM event_tasks WHERE task_id = ?)", (task_id,))
@@ -293,8 +305,9 @@ class Reader:
         settings = self._settings_of_rounds()
         gone = {} if with_removed else self.removed_rows()
         models = [row[0] for row in self.connection.execute("SELECT DISTINCT model FROM requests LIMIT 2")]
+        of_task = "" if task_id is None else "AND (source, id) = (SELECT source, request_id FROM tasks WHERE id = ?)"
         asked = self.connection.execute(
-            "SELECT source, id, topic, source_name FROM requests WHERE source_name IS NOT NULL"
+            f"SELECT source, id, topic, source_name FROM requests WHERE source_name IS NOT NULL {of_task}", values
         )
         asked_by = {(source, request_id): (topic, name) for source, request_id, topic, name in asked}
         for task, models_of in self._tasks(where, values, _MODELS if len(models) > 1 else ""):
@@ -319,6 +332,14 @@ class Reader:
                     _others(one, output_model, samples if place == task.position else ()),
                     task.constraints, task.system, task.drawn, one.ended,
                 )  # fmt: skip
+
+    def row_places(self) -> list[tuple[str, int]]:
+        """Task and number of the instances of generated tasks, in task order, those of removed ones too."""
+        sql = (
+            "SELECT t.id, i.position FROM tasks t JOIN instances i ON i.task_id = t.id WHERE t.origin = 'generated' "
+            "ORDER BY t.position, i.position"
+        )
+        return [(row[0], row[1]) for row in self.connection.execute(sql)]
 
     def judged_wrong(self, *, as_accepted: bool = False) -> Iterator[Row]:
         """Outputs that the judge rejected as wrong, in task order, each as the sample of a row without an output.
@@ -352,6 +373,14 @@ class Reader:
         places = {count * (2 * number + 1) // (2 * wanted) for number in range(wanted)}
         found = enumerate(islice(self.rows(), max(places) + 1))
         return [row for place, row in found if place in places]
+
+    def newest_tasks(self, count: int) -> list[StoredTask]:
+        """The generated tasks with rows that were accepted last, the newest first; at most this many."""
+        newest = (
+            "SELECT position FROM tasks WHERE origin = 'generated' AND state = 'done' AND id NOT IN "
+            "(SELECT task_id FROM removed) ORDER BY position DESC LIMIT ?"
+        )
+        return [*self.tasks(f"t.position IN ({newest})", (count,))][::-1]
 
     def open_tasks(self, before: int = 2**62) -> list[str]:
         """The ids of the accepted tasks before this position that are not finished, in task order."""
@@ -475,10 +504,7 @@ class Reader:
     def position(self) -> Position:
         """Where the pool stands."""
         finished = "FROM tasks WHERE origin = 'generated' AND state != 'pending'"
-        count, event = (
-            self._one(f"SELECT COUNT(*) {finished}"),
-            self._one("SELECT COALESCE(MAX(number), 0) FROM events"),
-        )
+        count, event = self._one(f"SELECT COUNT(*) {finished}"), self.last_event()
         sql = f"SELECT id, round, position {finished} ORDER BY position DESC LIMIT 1"
         last = self.connection.execute(sql).fetchone()
         if last is None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from selfinstruct.cli.live import LiveView, Log, Viewer, can_redraw
+from selfinstruct.cli.live import LiveView, Log, Viewer, can_redraw, lines
 from selfinstruct.cli.text import ERR, duration, harmless, say
 from selfinstruct.python.keywords import given, in_keywords
 from selfinstruct.runner.pump import Growth, Outcome
@@ -45,7 +45,9 @@ def shown(*, quiet: bool) -> Iterator[Shown]:
         yield Shown(lambda _: None)
     elif in_notebook():
         output = _Output()
-        viewer = Viewer(output.show, lambda: WIDTH, DRAWN_EVERY_S)
+        viewer = Viewer(
+            lambda now, since, first: output.show("\n".join(lines(now, since, first, WIDTH))), DRAWN_EVERY_S
+        )
 
         def watch(growth: Growth) -> None:
             growth.tells_rounds = False

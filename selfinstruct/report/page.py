@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import html
 import json
 import os
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from selfinstruct.errors import PoolError
+from selfinstruct.pages import policy
 from selfinstruct.pool.reader import Reader, snapshot
 from selfinstruct.pool.records import Position
 from selfinstruct.pool.whole_files import whole_file
@@ -60,14 +60,9 @@ def write_report(sources: Sequence[Path | ShownPool], out: Path, embed: Embed | 
 
 def _write(file: IO[str], pools: Mapping[str, Reader], embed: Embed | None) -> None:
     script, style = "\n".join(map(_asset, SCRIPTS)), _asset("page.css")
-    # By its policy the page uses nothing but this script and this style.
-    policy = (
-        f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; "
-        "base-uri 'none'; form-action 'none'"
-    )
     page = _asset("page.html")
     title = html.escape(" and ".join(pools))
-    for key, value in {"{policy}": policy, "{style}": style, "{title}": title}.items():
+    for key, value in {"{policy}": policy(style, script), "{style}": style, "{title}": title}.items():
         page = page.replace(key, value)
     file.write(page)
     all_figures = []
@@ -123,7 +118,3 @@ def _names(sources: Sequence[ShownPool]) -> list[str]:
 
 def _asset(name: str) -> str:
     return resources.files("selfinstruct.report").joinpath("assets", name).read_text("utf-8")
-
-
-def _hash(text: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")

@@ -54,6 +54,10 @@ class Labels:
         """What was said of a row; None if nothing was."""
         return self._labels.get(place)
 
+    def places(self) -> list[RowPlace]:
+        """The rows that are labelled."""
+        return [place for place, said in [*self._labels.items()] if said is not None]
+
     def is_marked(self, place: RowPlace) -> bool:
         """Is the row marked?"""
         return self._marked.get(place, False)

@@ -17,10 +17,10 @@ from selfinstruct.pool.condition import matching
 from selfinstruct.pool.edits import Selection, change, correct, prefer
 from selfinstruct.pool.journal import now
 from selfinstruct.pool.reader import Reader, snapshot
-from selfinstruct.pool.records import Row, StoredSample, StoredTask
+from selfinstruct.pool.records import Row, StoredTask
 from selfinstruct.review.calibration import between_people
-from selfinstruct.review.doubt import Lengths, doubt
 from selfinstruct.review.labels import Labels, RowPlace, Said, kept_by_reader
+from selfinstruct.review.listing import Listing, to_rank
 from selfinstruct.similarity.common import mark_common
 from selfinstruct.types import QUESTIONS
 
@@ -37,28 +37,11 @@ def places(folder: Path, condition: str | None = None, sample: int | None = None
     """
     wanted = None if condition is None else set(matching(folder, condition, "origin = 'generated'"))
     with snapshot(folder) as pool:
-        tasks = (one for one in pool.tasks("t.origin = 'generated'") if wanted is None or one.id in wanted)
-        found = [RowPlace(task.id, one.number) for task in tasks for one in task.instances]
+        found = [RowPlace(*one) for one in pool.row_places() if wanted is None or one[0] in wanted]
     if sample is None or sample >= len(found):
         return tuple(found)
     drawn = set(sorted(found, key=lambda place: hashlib.sha256(place.name.encode()).digest())[:sample])
     return tuple(place for place in found if place in drawn)
-
-
-class Wanted(BaseModel):
-    """Which rows are shown, and in what order; an empty text takes all."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    show: Literal["all", "unlabelled", "marked", "removed", "edited", "unranked"] = "all"
-    text: str = ""
-    """A piece of the row's texts."""
-    reason: str = ""
-    """A piece of why it was removed, of what the judge said, or of why its conversation ended."""
-    source: str = ""
-    score: int | None = None
-    """The judge's lowest score is at most this."""
-    order: Literal["pool", "doubt"] = "pool"
 
 
 _UNDONE = "undone in review"
@@ -87,12 +70,23 @@ class Decision(OfRow):
     """The question of the judge that the row fails."""
 
 
+class Texts(BaseModel):
+    """The texts of a row that the page shows."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    input: str
+    output: str
+
+
 class Edit(OfRow):
     """Texts that a row has from now on; None: it stays as it is."""
 
     input: str | None = None
     output: str | None = None
     reason: str = ""
+    seen: Texts | None = None
+    """What the page showed when the reader wrote; None: it does not say."""
 
 
 class Ranking(OfRow):
@@ -141,6 +135,11 @@ class Session:
         """The place of each row among those that are reviewed."""
         return {place: index for index, place in enumerate(self.rows)}
 
+    @cached_property
+    def listing(self) -> Listing:
+        """What says which of them are wanted."""
+        return Listing(self.folder, self.indices, self.labels, self._is_open)
+
     def about(self) -> dict[str, Any]:
         """What the page says of all rows: who reads, how far others agree with him, and the sources there are."""
         with snapshot(self.folder) as pool:
@@ -162,61 +161,13 @@ class Session:
         said = self.labels.of(place)
         with snapshot(self.folder) as pool:
             found = _about(pool, place, is_open=self._is_open(place))
-        labelled = sum(self.labels.of(one) is not None for one in self.rows)
+        labelled = sum(one in self.indices for one in self.labels.places())
         mine = {"label": said and said.label, "marked": self.labels.is_marked(place), "undo": len(self.done)}
         return {**found, **mine, "index": index, "total": len(self.rows), "labelled": labelled}
 
     def _is_open(self, place: RowPlace) -> bool:
         """May the reader see what others said of this row?"""
         return not self.blind or self.labels.of(place) is not None
-
-    def listed(self, wanted: Wanted) -> dict[str, Any]:
-        """The indices of these rows in this order; where they are ordered by doubt, also why each is doubtful."""
-        if wanted == Wanted():
-            return {"rows": list(range(len(self.rows))), "why": []}
-        with snapshot(self.folder) as pool:
-            gone = pool.removed_rows()
-            every = pool.rows(sampled=True, with_removed=True)
-            rows = [(row, place) for row in every if (place := RowPlace(row.task_id, row.number)) in self.indices]
-        chosen = [(row, place) for row, place in rows if self._fits(row, place, wanted, gone.get(place))]
-        if wanted.order == "pool":
-            return {"rows": [self.indices[place] for _, place in chosen], "why": []}
-        lengths = Lengths.of([row for row, _ in rows])
-        doubts = [
-            (doubt(row, lengths, with_verdict=self._is_open(place)), self.indices[place]) for row, place in chosen
-        ]
-        doubts.sort(key=lambda one: (-one[0].points, one[1]))
-        return {"rows": [index for _, index in doubts], "why": ["; ".join(one.why) for one, _ in doubts]}
-
-    def _fits(self, row: Row, place: RowPlace, wanted: Wanted, removed: str | None) -> bool:
-        """Is this row wanted? `removed` is why it was removed; None if it was not."""
-        is_open = self._is_open(place)
-        shown = {
-            "all": True,
-            "unlabelled": self.labels.of(place) is None,
-            "marked": self.labels.is_marked(place),
-            "removed": removed is not None and is_open,
-            "edited": row.is_edited,
-            "unranked": any(one.is_preferred is None for one in _to_rank(row)),
-        }
-        verdict = row.verdict if is_open else None
-        scores = [one for one in row.scores if one is not None] if verdict else []
-        reasons = [removed or "" if is_open else "", row.ended]
-        if verdict:
-            reasons += [verdict.outcome, verdict.valid_reason, verdict.input_reason, verdict.output_reason]
-        texts = [
-            row.instruction,
-            row.input,
-            row.output,
-            *(text for one in row.turns for text in (one.user, one.assistant)),
-        ]
-        return (
-            shown[wanted.show]
-            and _has(texts, wanted.text)
-            and _has(reasons, wanted.reason)
-            and wanted.source in {"", row.source}
-            and (wanted.score is None or min(scores, default=wanted.score + 1) <= wanted.score)
-        )
 
     def decide(self, said: Decision) -> dict[str, Any] | None:
         """Store a decision, and remove or put back the row; None if it is not reviewed here."""
@@ -240,8 +191,13 @@ class Session:
         """Give a row other texts; None if it is not reviewed here.
 
         Raises:
-            ConfigError: a text cannot be used, or the row is removed.
+            ConfigError: a text cannot be used, the row is removed, or somebody else edited it after it was shown.
         """
+        if said.seen and said.place in self.indices and said.seen.model_dump() != self._seen(said.place, "edit").texts:
+            raise ConfigError(
+                "somebody else edited this row after you opened it; their text stands above yours: save again to "
+                "replace it, or cancel to keep it"
+            )
         texts = said.model_dump(include={"input", "output"}, exclude_none=True)
         reason = said.reason.strip() or "edited in review"
         return self._do(said.place, "edit", lambda: correct(self.folder, said.place.name, texts, reason, now()))
@@ -345,19 +301,6 @@ class Session:
         self.labels.label(place, (row.request_id, row.request_position), said)
 
 
-def _has(texts: list[str], piece: str) -> bool:
-    return not piece or piece.casefold() in "\n".join(texts).casefold()
-
-
-def _to_rank(row: Row) -> list[StoredSample]:
-    """The other answers that can be compared with the output, each text once."""
-    found: dict[str, StoredSample] = {}
-    for one in row.samples:
-        if one.number is not None:
-            found.setdefault(one.output.strip(), one)
-    return [one for text, one in found.items() if text not in {"", row.output.strip()}]
-
-
 def _about(pool: Reader, place: RowPlace, *, is_open: bool) -> dict[str, Any]:
     """A row with its lineage, its nearest neighbour, other answers, and what others said of it if that may be shown."""
     task, row = _task(pool, place.task_id), _row(pool, place)
@@ -381,7 +324,7 @@ def _about(pool: Reader, place: RowPlace, *, is_open: bool) -> dict[str, Any]:
         "source": row.source,
         "removed": removed.get(place) if is_open else None,
         "others": [
-            {"number": one.number, "output": one.output, "is_better": one.is_preferred} for one in _to_rank(row)
+            {"number": one.number, "output": one.output, "is_better": one.is_preferred} for one in to_rank(row)
         ],
         "shown": [_shown(one) for one in map(pool.task, json.loads(row.parents)) if one],  # a replay may miss some
         "nearest": _nearest(pool, task),

@@ -21,10 +21,14 @@ from prefect.artifacts import (
     aupdate_progress_artifact,
 )
 
+from selfinstruct.diversity.reasons import meaning
+from selfinstruct.errors import SelfInstructError
+from selfinstruct.pool.opening import is_pool
 from selfinstruct.pool.reader import snapshot
 from selfinstruct.pool.records import RoundFigures, Row
 from selfinstruct.runner.pump import Growth, Outcome
 from selfinstruct.versions.publishing import plain
+from selfinstruct.versions.shelf import REPORT
 
 UPDATE_S = 30.0
 """The shortest time between two updates of the progress: each makes two events, which Prefect keeps for a week."""
@@ -32,6 +36,26 @@ MOST_ROUNDS = 200
 """The most rounds in the table; of more, the newest."""
 SAMPLES = 5
 """The rows that a summary shows."""
+LONGEST_REASON = 2000
+"""The characters of a line that says how a run ended."""
+BAR = 12
+"""The length of the longest bar of a chart."""
+ENDS: Mapping[int, tuple[str, str]] = {
+    0: ("It went well", ""),
+    1: ("The command failed", "its log says why; mend that, then start `finetune` for this version again"),
+    2: ("Wrong settings, or files that cannot be used", "mend what this line names, then start a run again"),
+    3: ("A bound of the budget is reached", "nothing is lost; the next run goes on, further with a higher bound"),
+    4: ("Almost nothing new comes any more", "see what is rejected; other seeds, another model or a smaller goal help"),
+    5: ("No model could be asked", "see to its server, `base_url`, `model` and key (`secrets`); then retry this run"),
+    6: ("The gate refused this version", "see its report; mend the rows, or loosen the bound in `[publish]`"),
+    130: ("The run was stopped", "nothing is lost; the next run goes on"),
+}
+"""What an exit code means, and what to do then."""
+_ABOUT = {
+    "summary": "How the last run ended, what to do next, what it brought and some rows.",
+    "version": "How the last publishing ended, what to do next, and what changed in the version.",
+    "finetune": "How the last fine-tuning ended, and what to do next.",
+}
 
 
 def label(pool: Path) -> str:
@@ -104,6 +128,7 @@ async def show_rounds(pool: Path, rounds: Sequence[RoundFigures]) -> None:
                 "accepted": one.accepted,
                 "rejected": rejected,
                 "acceptance": f"{one.accepted / whole:.0%}" if whole else "",
+                "bar": bar(one.accepted, whole),
                 "mostly rejected": ", ".join(f"{reason} {count:,}" for reason, count in list(reasons.items())[:3]),
                 "state": one.state,
             }
@@ -113,13 +138,29 @@ async def show_rounds(pool: Path, rounds: Sequence[RoundFigures]) -> None:
         await acreate_table_artifact(table, key(pool, "rounds"), note)
 
 
-async def show_summary(
-    pool: Path, outcome: Outcome, models: str, before: Mapping[str, Any], after: Mapping[str, Any]
-) -> None:
-    """Show the summary of a run: figures from the status before and after it, some rows, files, and what to do next."""
-    with snapshot(pool) as reader:
-        rows = reader.some_rows(SAMPLES)
+async def show_summary(pool: Path, outcome: Outcome, models: str, before: Mapping[str, Any]) -> None:
+    """Show how a run ended and what to do next, then figures since the status before it, reasons, some rows, files."""
+    review = f"read rows: `python -m selfinstruct review {shlex.quote(str(pool))}`"
+    lines = ended(outcome.exit_code, outcome.reason, review)
+    with contextlib.suppress(SelfInstructError):  # then there is no more to be told than how it ended
+        if is_pool(pool):
+            with snapshot(pool) as reader:
+                after, rows = reader.status(str(pool)), reader.some_rows(SAMPLES)
+            lines += _figures(pool, models, before, after, rows)
+    await show_text(pool, "summary", "\n".join([f"# {plain(pool.name)}", "", *lines]))
 
+
+def ended(exit_code: int, reason: str, at_best: str = "") -> list[str]:
+    """How something ended, and what to do then, as lines of Markdown; `at_best` is what to do where it went well."""
+    meaning_of, mending = ENDS.get(exit_code, ("It failed", "the log of this run says more"))
+    code = f" (exit code {exit_code})" if exit_code else ""
+    lines = [f"**{meaning_of}{code}:** {plain(reason, LONGEST_REASON)}", ""]
+    return [*lines, f"**What to do now:** {mending or at_best}", ""] if mending or at_best else lines
+
+
+def _figures(
+    pool: Path, models: str, before: Mapping[str, Any], after: Mapping[str, Any], rows: Sequence[Row]
+) -> list[str]:
     def gain(name: str) -> int:
         return int(after[name]) - int(before.get(name, 0))
 
@@ -128,11 +169,8 @@ async def show_summary(
     }
     reasons = dict(sorted(((one, count) for one, count in reasons.items() if count), key=lambda item: -item[1]))
     usd = after["usd"] - before.get("usd", 0.0)
-    lines = [
-        f"# {plain(pool.name)}",
-        "",
-        plain(outcome.reason),
-        "",
+    files = [pool / "pool.db", pool / "export", pool / "versions" / "latest", pool / "versions" / "latest" / REPORT]
+    return [
         f"Answered by {plain(models)}." if models else "Nothing was asked of a model.",
         "",
         "| | this run | in all |",
@@ -151,25 +189,44 @@ async def show_summary(
         ),
         f"| cost in USD | {usd:.4f} | {after['usd']:.4f} |" if after["usd"] else "| cost in USD | no price known | |",
         f"| rejections | {sum(reasons.values()):,} | {sum(after['rejections'].values()):,} |",
-        *(f"| {plain(reason)} | {count:,} | {after['rejections'][reason]:,} |" for reason, count in reasons.items()),
         "",
+        *_chart(reasons),
         *_samples(rows),
         "Files:",
         "",
-        *(f"- {link(path)}" for path in (pool / "pool.db", pool / "export", pool / "versions" / "latest")
-          if path.exists()),
+        *(f"- {link(path)}" for path in files if path.exists()),
         "",
         "What to look at next:",
         "",
         *(f"- `python -m selfinstruct {command}`: {why}" for command, why in _next(pool, reasons)),
-    ]  # fmt: skip
-    await show_text(pool, "summary", "\n".join(lines))
+    ]
+
+
+def _chart(reasons: Mapping[str, int]) -> list[str]:
+    """The rejections of a run by reason, with bars; most first."""
+    if not reasons:
+        return []
+    most = max(reasons.values())
+    head = ["Rejected in this run:", "", "| | | what is wrong | reason |", "|---|---:|---|---|"]
+    return [
+        *head,
+        *(
+            f"| {bar(count, most)} | {count:,} | {plain(meaning(reason))} | {plain(reason)} |"
+            for reason, count in reasons.items()
+        ),
+        "",
+    ]
+
+
+def bar(part: float, whole: float) -> str:
+    """A bar of a chart, in characters."""
+    return "█" * max(round(BAR * part / whole), int(part > 0)) if whole else ""
 
 
 async def show_text(pool: Path, what: str, text: str) -> None:
     """Show a text in Markdown."""
     with _harmless(what):
-        await acreate_markdown_artifact(text, key(pool, what))
+        await acreate_markdown_artifact(text, key(pool, what), _ABOUT.get(what))
 
 
 def _samples(rows: Sequence[Row]) -> list[str]:

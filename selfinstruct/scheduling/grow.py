@@ -127,13 +127,15 @@ async def grow(config: GrowConfig) -> State[Any]:
     keep_errors_short()
     growths: list[Growth] = []
     first_rounds: list[int] = []
-    before = status(config.pool) if is_pool(config.pool) else {}
+    before: dict[str, Any] = {}
+    failed: SelfInstructError | None = None
 
     def stop() -> None:
         for growth in growths:
             growth.halt(Outcome(130, "interrupted"))
 
     try:
+        before = status(config.pool) if is_pool(config.pool) else {}
         async with keys(config.secrets), artifacts.progress(config.pool) as follow:
             seen = [growths.append, lambda growth: first_rounds.append(growth.screening), follow]
             outcome = await until_terminated(_grow(config, seen), stop, GRACE_S)
@@ -141,15 +143,15 @@ async def grow(config: GrowConfig) -> State[Any]:
         return await terminated_state()
     except PoolInUse as error:
         return Cancelled(message=f"left out: {error}")
-    if is_pool(config.pool):  # a failed start leaves none
-        if first_rounds:
-            with snapshot(config.pool) as reader:
-                rounds = reader.rounds(first_rounds[0])
-            await artifacts.show_rounds(config.pool, rounds)
-        models = growths[0].models if growths else ""
-        await artifacts.show_summary(config.pool, outcome, models, before, status(config.pool))
-    if outcome.exit_code not in STOPPED_BY_ITSELF:
-        raise SelfInstructError(outcome.reason)
+    except SelfInstructError as error:
+        failed, outcome = error, Outcome(error.exit_code, str(error))
+    if first_rounds and is_pool(config.pool):  # a failed start leaves none
+        with snapshot(config.pool) as reader:
+            rounds = reader.rounds(first_rounds[0])
+        await artifacts.show_rounds(config.pool, rounds)
+    await artifacts.show_summary(config.pool, outcome, growths[0].models if growths else "", before)
+    if failed or outcome.exit_code not in STOPPED_BY_ITSELF:
+        raise failed or SelfInstructError(outcome.reason)
     done = {"pool": str(config.pool), "exit_code": outcome.exit_code, "reason": outcome.reason}
     return Completed(message=outcome.reason, data=done, name="Stopped" if outcome.exit_code else "Completed")
 

@@ -110,11 +110,13 @@ def setting(name: str, **more: Any) -> Any:
 
 
 def run_name() -> str:
-    """The name of a flow run: its pool and its goal, as in "mine +200" or "mine to 5000"."""
+    """The name of a flow run: its pool and its goal, as in "mine +200", or what it does, as in "mine publish"."""
     config = flow_run.parameters.get("config")
     given: Mapping[str, Any] = config if isinstance(config, dict) else config.__dict__ if config else {}
     words = [Path(str(given.get("pool", ""))).resolve().name or "pool"]
     for name, form in (("more", "+{}"), ("target", "to {}"), ("target_rows", "to {} rows"), ("version", "version {}")):
         if given.get(name) is not None:
             words.append(form.format(given[name]))
+    if len(words) == 1:
+        words.append(str(flow_run.flow_name or ""))
     return " ".join(words)

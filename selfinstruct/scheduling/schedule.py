@@ -162,7 +162,7 @@ def _own_server(home: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
             url = f"http://{HOST}:{free.getsockname()[1]}"
         command = [sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", url.rpartition(":")[2]]
         environment = {name: value for name, value in os.environ.items() if not name.startswith(_OTHERS)}
-        environment["PREFECT_HOME"] = str(home)
+        environment |= {"PREFECT_HOME": str(home), "PREFECT_UI_API_URL": f"{url}/api"}  # else its pages ask port 4200
         server = supervisor.start(command, cwd=home, stdout=log, stderr=log, env=environment)
         try:
             if _answers(server, url):

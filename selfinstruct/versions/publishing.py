@@ -17,6 +17,7 @@ from selfinstruct.exports.manifest import describe
 from selfinstruct.exports.splits import split_of
 from selfinstruct.exports.writing import Options, export_from, formats_wanted
 from selfinstruct.pool.reader import Reader, snapshot
+from selfinstruct.pool.records import Position
 from selfinstruct.pool.whole_files import sync
 from selfinstruct.versions.gate import Figures, measure, reasons_against, shown
 from selfinstruct.versions.shelf import DATA, MANIFEST, Version, locked, point_latest, shelf, versions
@@ -41,7 +42,8 @@ def publish(pool: Path, bounds: PublishSection) -> Published:
     """Make a version of the pool's rows, whole or not at all, and let `latest` name it if the gate accepts it.
 
     A version holds no time and no path: the same state of the pool gives the same bytes. A state that has a version, or
-    was rejected by the same bounds, gives no new one. This works while a run is going.
+    was rejected by the same bounds, gives no new one. This works while a run is going. The report is written beside
+    what is made, where it is missing.
 
     Raises:
         ConfigError: a format or the split is wrong.
@@ -57,7 +59,9 @@ def publish(pool: Path, bounds: PublishSection) -> Published:
         try:
             shelf(pool).mkdir(exist_ok=True)
             with locked(shelf(pool) / ".lock", "another process publishes this pool"):
-                return _publish(pool, reader, bounds, options)
+                published = _publish(pool, reader, bounds, options)
+                _report_on(pool, published.version)
+                return published
         except OSError as error:
             raise PoolError(f"{shelf(pool)}: a version cannot be written ({error.strerror or error})") from error
 
@@ -93,6 +97,14 @@ def _publish(pool: Path, reader: Reader, bounds: PublishSection, options: Option
     if made.is_published:
         point_latest(pool, made)
     return Published(made, is_new=True)
+
+
+def _report_on(pool: Path, one: Version) -> None:
+    """Write the report of a version, unless it is there."""
+    from selfinstruct.report.page import ShownPool, write_report  # noqa: PLC0415 - brings pandas
+
+    if not one.report.exists():
+        write_report([ShownPool(pool, Position(**one.manifest["position"]), one.number)], one.report)
 
 
 def _make(
@@ -162,10 +174,10 @@ def _changelog(
     return "\n".join(lines) + "\n"
 
 
-def plain(text: str) -> str:
+def plain(text: str, longest: int = LONGEST) -> str:
     """A text as one line of Markdown that shows it as it is, shortened."""
     line = " ".join("".join(one if one.isprintable() else " " for one in text).split())
-    line = line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"
+    line = line if len(line) <= longest else line[: longest - 1] + "…"
     return re.sub(r"([\\`*_\[\]<>|~&$#]|:(?=//)|(?<=www)\.)", r"\\\1", line)
 
 

@@ -19,6 +19,7 @@ from selfinstruct.pool.whole_files import sync
 MANIFEST = "manifest.json"
 LATEST = "latest"
 DATA = "data"
+REPORT = "report.html"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,11 @@ class Version:
     def data(self) -> Path:
         """The folder of the export."""
         return self.folder / DATA
+
+    @property
+    def report(self) -> Path:
+        """The report of the pool as it was then; no part of the version, as it tells of cost."""
+        return self.folder / REPORT
 
     @property
     def is_published(self) -> bool:

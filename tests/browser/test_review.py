@@ -17,19 +17,17 @@ from urllib.parse import urlsplit
 import pytest
 
 from selfinstruct.models.offline.server import OfflineServer
+from selfinstruct.pool.edits import correct
+from tests.browser.attacks import FORTY
 from tests.browser.conftest import PHONE, expect
 from tests.builders import ROOT, rows
+from tests.pools import NOW
 from tests.reviewing import reviewing
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-HOSTILE = [
-    "<script>alert('instruction')</script>",
-    "<img src=x onerror=alert('input')>",
-    "</div></section><h1 id='mine'>Output</h1><iframe src='javascript:alert(1)'></iframe>",
-    "‹b› {{constructor.constructor('alert(1)')()}} ${alert(1)} \u202e\u0000 javascript:alert(1) &lt;b&gt;",
-]
+CONFLICT = "console: Failed to load resource: the server responded with a status of 409 (Conflict)"
 
 
 @pytest.fixture(scope="module")
@@ -196,6 +194,29 @@ def test_rows_are_searched_by_keyboard(page: Page, address: str) -> None:
     assert not page.is_visible("#row")
 
 
+def test_two_readers_who_edit_the_same_row_see_both_texts(
+    page: Page, address: str, pool: Path, faults: list[str]
+) -> None:
+    page.goto(address)
+    at(page, 1)
+    page.keyboard.press("e")
+    page.locator("#new-output").fill("Mine.")
+    ((task,),) = rows(pool, "SELECT id FROM tasks WHERE origin = 'generated' ORDER BY position LIMIT 1")
+    correct(pool, f"{task}/0", {"output": "Theirs.", "input": "Their input."}, "", NOW)
+    page.keyboard.press("Control+Enter")
+    says(page, "error", "^somebody else edited this row after you opened it; ")
+    expect(page.locator("#output")).to_have_text("Theirs.")
+    assert faults == [CONFLICT]
+    faults.clear()
+    assert page.input_value("#new-output") == "Mine."
+    assert page.input_value("#new-input") == "Their input."
+    page.keyboard.press("Control+Enter")
+    says(page, "error", "^$")
+    expect(page.locator("#output")).to_have_text("Mine.")
+    assert not page.is_visible("#new-output")
+    assert page.inner_text("#input") == "Their input."
+
+
 def test_the_keys_are_told_without_covering_the_row(page: Page, address: str) -> None:
     page.goto(address)
     at(page, 1)
@@ -324,7 +345,7 @@ def test_texts_that_mean_harm_are_shown_as_they_are_and_do_nothing(
 ) -> None:
     pool = Path(shutil.copytree(made, tmp_path / "hostile"))
     with closing(sqlite3.connect(pool / "pool.db")) as connection:
-        hostile = "\n".join(HOSTILE).replace("\0", "\ufffd")
+        hostile = "\n".join(FORTY)
         connection.execute("UPDATE tasks SET instruction = instruction || ?", [hostile])
         turns = json.dumps([{"user": hostile, "assistant": hostile, "kind": "", "score": None}])
         connection.execute(
@@ -370,7 +391,8 @@ def test_texts_that_mean_harm_are_shown_as_they_are_and_do_nothing(
         at(page, 2)
         page.keyboard.press("p")
         at(page, 1)
-        assert "<script>alert('instruction')</script>" in (page.text_content("#state") or "")
+        assert FORTY[0] in (page.text_content("#state") or "")
+        assert page.evaluate("window.attacked") is None
         keep_screenshot(page, "review_hostile")
 
 
@@ -381,5 +403,5 @@ def test_what_goes_wrong_is_told_on_the_page(page: Page, address: str, pool: Pat
     page.keyboard.press("k")
     says(page, "error", "labels.jsonl")
     at(page, 1)
-    assert faults == ["console: Failed to load resource: the server responded with a status of 409 (Conflict)"]
+    assert faults == [CONFLICT]
     faults.clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -97,6 +98,8 @@ def test_two_schedules_with_a_file_each_and_no_server_grow_their_pools_and_leave
         assert f"Flow run 'real +5' - growing {real.pool} from 0 to 5 tasks with offline at {url}" in real.told()
         assert "with the built-in offline model" in toy.told()
         assert real.server() != toy.server()
+        with urllib.request.urlopen(f"{toy.server()}/ui-settings", timeout=30) as answer:
+            assert json.load(answer)["api_url"] == f"{toy.server()}/api", "its pages ask this server"
         assert (real.pool / "prefect" / "prefect.db").exists()
         with real.running() as third:
             assert third.wait(LONG_S) == 2

@@ -8,6 +8,7 @@ let list = { rows: [], why: [] }; // the rows that are wanted, by index, and why
 let at = -1; // the place in this list
 let row = null;
 let editing = false;
+let clashes = false; // somebody else edited the row meanwhile: both texts are shown
 let busy = false;
 
 async function ask(path, body) {
@@ -134,7 +135,7 @@ function drawVerdict() {
 
 function drawEditing() {
   for (const name of ["input", "output"]) {
-    $(name).hidden = editing;
+    $(name).hidden = editing && !clashes;
     $(`new-${name}`).hidden = !editing;
   }
   $("s-input").hidden = row.input === "" && !editing;
@@ -229,14 +230,30 @@ async function save() {
     // the browser changes line ends, which is no edit
     if (given !== row[name].replace(/\r\n?/g, "\n")) texts[name] = given;
   }
-  if (Object.keys(texts).length) await ask("/api/edits", { ...about(), ...texts, reason: $("reason").value });
+  const seen = { input: row.input, output: row.output };
+  if (Object.keys(texts).length) {
+    try {
+      await ask("/api/edits", { ...about(), ...texts, seen, reason: $("reason").value });
+    } catch (error) {
+      await showClash(texts, seen);
+      throw error;
+    }
+  }
   $("reason").value = "";
   cancel();
   await show(row.index);
 }
 
+// What somebody else wrote is shown above what is written here; a text that was not touched here becomes theirs.
+async function showClash(texts, seen) {
+  row = await ask(`/api/rows/${row.index}`);
+  clashes = Object.entries(seen).some(([name, text]) => row[name] !== text);
+  draw();
+  for (const name of Object.keys(seen)) if (!(name in texts)) $(`new-${name}`).value = row[name];
+}
+
 function cancel() {
-  editing = false;
+  editing = clashes = false;
   drawEditing();
   document.activeElement.blur();
 }
