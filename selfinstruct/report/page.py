@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import html
 import json
@@ -20,9 +21,9 @@ from selfinstruct.pool.reader import Reader, snapshot
 from selfinstruct.pool.records import Position
 from selfinstruct.pool.whole_files import whole_file
 from selfinstruct.report.page_figures import Embed, figures
-from selfinstruct.report.tables import TaskSummary, rejection_rows, task_rows
+from selfinstruct.report.tables import SAMPLES, TaskSummary, rejection_rows, task_rows
 
-SCRIPTS = ("elements.js", "charts.js", "sunburst.js", "tables.js", "sections.js", "growth.js", "page.js")
+SCRIPTS = ("elements.js", "charts.js", "filters.js", "tables.js", "sections.js", "growth.js", "page.js")
 """In the order in which they run, as one script."""
 _JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
@@ -59,10 +60,10 @@ def write_report(sources: Sequence[Path | ShownPool], out: Path, embed: Embed | 
 
 
 def _write(file: IO[str], pools: Mapping[str, Reader], embed: Embed | None) -> None:
-    script, style = "\n".join(map(_asset, SCRIPTS)), _asset("page.css")
-    # By its policy the page uses nothing but this script and this style.
+    script, style, charts = "\n".join(map(_asset, SCRIPTS)), _asset("page.css"), _chart_library()
+    # By its policy the page uses nothing but these two scripts and this style.
     policy = (
-        f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; "
+        f"default-src 'none'; script-src '{_hash(charts)}' '{_hash(script)}'; style-src '{_hash(style)}'; "
         "base-uri 'none'; form-action 'none'"
     )
     page = _asset("page.html")
@@ -70,18 +71,24 @@ def _write(file: IO[str], pools: Mapping[str, Reader], embed: Embed | None) -> N
     for key, value in {"{policy}": policy, "{style}": style, "{title}": title}.items():
         page = page.replace(key, value)
     file.write(page)
-    all_figures = []
+    all_figures, details = [], []
     for number, (name, pool) in enumerate(pools.items()):
         found = TaskSummary()
         with _element(file, f"tasks-{number}"):
             write_packed(file, task_rows(pool, found))
-        with _element(file, f"details-{number}"):
-            write_packed(file, found.details)
+        with _element(file, f"samples-{number}"):
+            write_packed(file, (detail for _, detail in sorted(found.samples)[:SAMPLES]))
         with _element(file, f"rejections-{number}"):
             write_packed(file, rejection_rows(pool, found.positions))
         all_figures.append(figures(pool, name, found, embed))
+        details.append(found.details)
     file.write(f'<script type="application/json" id="figures">{harmless_json(all_figures)}</script>\n')
-    file.write(f"<script>{script}</script>\n</body>\n</html>\n")
+    file.write(f"<script>{charts}</script>\n<script>{script}</script>\n")
+    # The page is there before the browser has read these.
+    for number, texts in enumerate(details):
+        with _element(file, f"details-{number}"):
+            write_packed(file, texts)
+    file.write("</body>\n</html>\n")
 
 
 @contextmanager
@@ -119,6 +126,17 @@ def _names(sources: Sequence[ShownPool]) -> list[str]:
         if len(set(names)) == len(names):
             return names
     return [f"{path} {place}" for place, path in enumerate(paths, 1)]
+
+
+@functools.cache
+def _chart_library() -> str:
+    """Vega-Lite as one script that needs no network; it gives the page `vegaEmbed`."""
+    import vl_convert  # noqa: PLC0415 - it takes seconds, so only where a report is written
+
+    bundle = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed")
+    # Its own names stay within; the markup around it is not to see an end or a comment in it.
+    bundle = bundle.replace("</script", "<\\/script").replace("<!--", "<\\!--")
+    return f"(() => {{{bundle}\n}})();"
 
 
 def _asset(name: str) -> str:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import csv
+import io
+import json
 import re
 import subprocess
 import sys
@@ -12,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from selfinstruct.cli.commands import run
 from selfinstruct.diversity.monitor import Window
 from selfinstruct.pool.edits import Selection, change
 from selfinstruct.pool.opening import connect
@@ -23,7 +27,7 @@ from tests.builders import rows
 from tests.pools import NOW, SMALL_SEEDS, Asked, Proposed, small_pool, task_of, write_pool
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Locator, Page
 
 NewPage = Callable[..., "Page"]
 KeepScreenshot = Callable[["Page", str], Path]
@@ -54,7 +58,7 @@ def opened(page: Page, *pools: Path) -> Page:
     out = pools[0].parent / f"{pools[0].name}.html"
     write_report(pools, out)
     page.goto(out.as_uri())
-    page.wait_for_selector("html[data-ready]")
+    page.wait_for_selector("html[data-whole]")
     return page
 
 
@@ -63,8 +67,26 @@ def rows_shown(page: Page, section: str) -> list[str]:
     return page.locator(f"#{section} .rows .open").all_inner_texts()
 
 
-def count_is(page: Page, section: str, wanted: str | re.Pattern[str]) -> None:
-    expect(page.locator(f"#{section} .count")).to_have_text(wanted)
+def count_is(page: Page, table: str, wanted: str | re.Pattern[str]) -> None:
+    expect(page.locator("#filter .count" if table == "tasks" else f"#{table} .count")).to_have_text(wanted)
+
+
+def chart(page: Page, title: str) -> Locator:
+    """A chart by its title, in sight and drawn."""
+    found = page.locator("figure", has=page.get_by_role("heading", name=title, exact=True))
+    found.evaluate("node => node.scrollIntoView({behavior: 'instant', block: 'center'})")
+    expect(found.locator("svg, canvas")).to_be_visible()
+    page.wait_for_timeout(100)  # what a filter changed while it was out of sight is drawn now
+    return found
+
+
+def numbers(page: Page, title: str) -> list[list[str]]:
+    """The numbers of a chart, a line each."""
+    table = chart(page, title).locator("details")
+    if table.get_attribute("open") is None:
+        table.locator("summary").click()
+    expect(table.locator("table")).to_be_visible()
+    return [row.locator("td").all_inner_texts() for row in table.locator("tbody tr").all()]
 
 
 def closed_by_escape(page: Page) -> None:
@@ -90,10 +112,35 @@ def test_the_demo_opens_fast_and_shows_its_figures(page: Page, demo: Path) -> No
     tiles = page.locator("#summary .tiles > div").all_inner_texts()
     assert tiles[0] == "Finished tasks\n200\ngrown from 175 seeds"
     count_is(page, "tasks", f"{tasks_of(demo)} of {tasks_of(demo)}")
-    for image in page.locator("svg[role=img]").all():
+    for image in page.locator("figure [role=img]").all():
+        image.scroll_into_view_if_needed()
+        expect(image.locator("svg")).to_be_visible()
         assert len(image.get_attribute("aria-label") or "") > 30
-        assert image.locator("rect, path, circle").count() > 2
-    expect(page.locator("figure svg")).to_have_count(9)
+        assert image.locator("path").count() > 2
+    assert page.locator("figure").count() == 13
+
+
+def test_charts_show_what_is_computed_by_hand(page: Page, tmp_path: Path) -> None:
+    opened(page, small_pool(tmp_path / "small"))
+    assert numbers(page, "To the nearest earlier instruction") == [
+        ["0.50 to 0.52", "1"],
+        ["0.58 to 0.60", "1"],
+        ["0.70 to 0.72", "1"],
+    ]
+    # Common with the nearest seed: write a about (6 and 6 words); nothing; write a about rain (9 and 6): 8/15.
+    assert numbers(page, "To the nearest seed") == [["0.00 to 0.02", "1"], ["0.50 to 0.52", "1"], ["0.52 to 0.54", "1"]]
+    assert numbers(page, "Length of instructions") == [["6 words", "1"], ["7 words", "1"], ["9 words", "1"]]
+    assert numbers(page, "Length of inputs") == [["2 words", "2"]]
+    assert numbers(page, "Length of outputs") == [["1 word", "2"], ["4 words", "1"]]
+    assert numbers(page, "How deep the pool is") == [["generation 1", "2"], ["generation 2", "1"]]
+    assert numbers(page, "Verbs and what they act on") == [["write", "2", "story"], ["classify", "1", "review"]]
+    assert numbers(page, "Kind") == [["generation", "1"], ["classification", "1"]]
+    assert numbers(page, "Input") == [["without input", "1"], ["with input", "1"]]
+    assert numbers(page, "Rows a task") == [["1 row", "1"], ["2 rows", "1"]]
+    assert numbers(page, "Accepted by round") == [["round 0", "2", "2", "0"], ["round 1", "1", "1", "0"]]
+    assert numbers(page, "Reasons over the rounds") == [
+        ["too short", "instruction", "2"], ["refusal", "instance", "1"], ["near duplicate", "instruction", "1"],
+    ]  # fmt: skip
 
 
 def test_the_first_screen_says_whether_the_data_is_good_and_shows_rows(page: Page, demo: Path) -> None:
@@ -149,7 +196,7 @@ def test_the_ground_is_light_by_day_and_dark_by_night(new_page: NewPage, demo: P
 
 def test_tasks_are_searched_filtered_and_sorted(page: Page, demo: Path) -> None:
     opened(page, demo)
-    page.fill("#tasks input[type=search]", "MARKDOWN table")
+    page.fill("#filter input[type=search]", "MARKDOWN table")
     found = rows_shown(page, "tasks")
     assert found
     assert all("markdown table" in text.lower() for text in found)
@@ -164,7 +211,7 @@ def test_tasks_are_searched_filtered_and_sorted(page: Page, demo: Path) -> None:
         ((wanted,),) = rows(demo, f"SELECT COUNT(*) FROM tasks WHERE origin = 'generated' AND nearest_score >= {least}")
         count_is(page, "tasks", f"{wanted} of {tasks_of(demo)}")
     page.get_by_role("button", name="Nearest", exact=True).click()
-    column = page.locator("#tasks .rows tr.row td:nth-child(3)")
+    column = page.locator("#tasks .rows tr.row td:nth-child(5)")
     scores = [float(text) for text in column.all_inner_texts()]
     assert scores == sorted(scores, reverse=True)
     assert min(scores) >= 0.3
@@ -177,10 +224,11 @@ def test_tasks_are_searched_filtered_and_sorted(page: Page, demo: Path) -> None:
 def test_rejections_are_searched_filtered_and_opened(page: Page, demo: Path) -> None:
     opened(page, demo)
     table = page.locator("#rejections")
-    table.get_by_label("Reason", exact=True).select_option("near_duplicate")
+    table.get_by_label("Reason", exact=True).select_option("near duplicate")
     found = dict(rows(demo, "SELECT reason, COUNT(*) FROM rejections GROUP BY reason"))
     count_is(page, "rejections", f"{found['near_duplicate']} of {sum(found.values())}")
-    assert set(page.locator("#rejections .rows tr.row td:nth-child(2)").all_inner_texts()) == {"near_duplicate"}
+    assert set(page.locator("#rejections .rows tr.row td:nth-child(2)").all_inner_texts()) == {"near duplicate"}
+    assert numbers(page, "Reasons over the rounds") == [["near duplicate", "instruction", str(found["near_duplicate"])]]
     table.locator(".open").first.click()
     dialog = page.locator("dialog")
     assert dialog.locator("h2").inner_text() == "Rejected instruction: near duplicate"
@@ -220,33 +268,63 @@ def test_the_table_is_walked_by_keys(page: Page, demo: Path) -> None:
     assert page.evaluate("document.activeElement.textContent") == newest
 
 
-def test_charts_say_their_values_to_pointer_and_keys(page: Page, tmp_path: Path) -> None:
+def test_charts_say_their_values_to_the_pointer_and_lead_to_their_rows(page: Page, tmp_path: Path) -> None:
     opened(page, small_pool(tmp_path / "small"))
-    chart = page.locator("#growth figure").first
-    chart.locator("svg").focus()
-    page.keyboard.press("ArrowRight")
-    expect(chart.locator(".tip")).to_have_text("round 0: 2")
-    page.keyboard.press("ArrowRight")
-    expect(chart.locator(".tip")).to_have_text("round 1: 1")
-    page.keyboard.press("Escape")
-    expect(chart.locator(".tip")).to_have_text("")
-    chart.locator("rect").first.hover()
-    expect(chart.locator(".tip")).to_have_text("round 0: 2")
-    chart.locator("summary").click()
-    expect(chart.locator("tbody tr")).to_have_text(["round 0 2 2 0", "round 1 1 1 0"], use_inner_text=True)
-    # An axis of counts goes by whole ones.
-    expect(chart.locator("svg text[text-anchor=end]")).to_have_text(["0", "1", "2"])
+    found = chart(page, "Kind")
+    found.locator(".mark-rect path").nth(1).hover()
+    expect(found.locator(".tip")).to_have_text("classification: 1 (50.0%)")
+    found.locator(".mark-rect path").nth(1).click()
+    count_is(page, "tasks", "1 of 5, kind: classification")
+    expect(page.locator("#tasks")).to_be_in_viewport()
+    assert rows_shown(page, "tasks") == ["Classify the review as good or bad."]
+    # What a filter leaves is what the charts show.
+    assert numbers(page, "Length of outputs") == [["1 word", "2"]]
+    assert numbers(page, "Verbs and what they act on") == [["classify", "1", "review"]]
+    page.get_by_role("button", name="Show all").first.click()
+    assert numbers(page, "Length of outputs") == [["1 word", "2"], ["4 words", "1"]]
+    chart(page, "Reasons over the rounds").locator(".mark-rect path").first.click()
+    count_is(page, "rejections", "2 of 4, instruction: too short")
+    assert rows_shown(page, "rejections") == ["Sing.", "Go."]
 
 
-def test_a_reason_is_taken_out_of_the_figure_by_its_button(page: Page, tmp_path: Path) -> None:
+def test_what_wants_a_look_leads_to_its_rows(page: Page, tmp_path: Path) -> None:
     opened(page, small_pool(tmp_path / "small"))
-    figure = page.locator("#rejected figure")
-    heights = "node => [...node.querySelectorAll('rect')].filter((one) => +one.getAttribute('height') > 0).length"
-    assert figure.locator("svg").evaluate(heights) == 4
-    figure.get_by_role("button", name="too short 2").click()
-    assert figure.locator("svg").evaluate(heights) == 2
-    figure.get_by_role("button", name="too short 2").click()
-    assert figure.locator("svg").evaluate(heights) == 4
+    wanted = page.locator("#attention li").all_inner_texts()
+    assert wanted == [
+        "1 task (33.3%) accepted without a row: no answer passed the checks",
+        "1 task (33.3%) close to an earlier task, ROUGE-L 0.6 and above",
+        "2 rejections for the most frequent reason, too short: shorter than min_words",
+    ]
+    page.get_by_role("button", name="1 task (33.3%)").first.click()
+    assert rows_shown(page, "tasks") == ["Write a story about the old sea and rain."]
+    page.get_by_role("button", name="2 rejections").click()
+    assert rows_shown(page, "rejections") == ["Sing.", "Go."]
+
+
+def test_what_is_filtered_is_downloaded(page: Page, tmp_path: Path) -> None:
+    formula = Proposed("=HYPERLINK(1) is what?", (Instance('a "b"', "+1, or\n-1"),), nearest=("s0", 0.1))
+    opened(page, write_pool(tmp_path / "pool", SMALL_SEEDS, [[Asked(("s0",), (formula,))]]))
+
+    def downloaded(name: str) -> str:
+        with page.expect_download() as caught:
+            page.locator("#tasks").get_by_role("button", name=name).click()
+        return caught.value.path().read_text("utf-8")
+
+    lines = [json.loads(line) for line in downloaded("Download as JSON Lines").splitlines()]
+    assert [line["number"] for line in lines] == [0, 1, 2]
+    page.fill("#filter input[type=search]", "hyperlink")
+    (line,) = downloaded("Download as JSON Lines").splitlines()
+    task = json.loads(line)
+    assert (task["id"], task["instruction"]) == (task_of(0, 0, 0), "=HYPERLINK(1) is what?")
+    assert task["rows"] == [{"input": 'a "b"', "output": "+1, or\n-1", "turns": []}]
+    (cells,) = csv.DictReader(io.StringIO(downloaded("Download as CSV")))
+    # A spreadsheet would run what begins like a formula.
+    assert (cells["instruction"], cells["input"], cells["output"]) == (
+        "'=HYPERLINK(1) is what?",
+        'a "b"',
+        "'+1, or\n-1",
+    )
+    assert run(["remove", str(tmp_path / "pool"), cells["id"], "--reason", "a formula"]) == 0
 
 
 def test_the_monitor_says_what_went_beyond_its_bounds(
@@ -263,43 +341,31 @@ def test_the_monitor_says_what_went_beyond_its_bounds(
             for sql, values in add_window(window, {}):
                 connection.execute(sql, values)
     opened(page, pool)
-    chart = page.locator("#growth figure").nth(2)
-    assert "Beyond their bounds: rounds 10 to 19: acceptance; rounds 10 to 19: ten openings." in chart.inner_text()
-    chart.locator("svg").focus()
-    page.keyboard.press("ArrowRight")
-    expect(chart.locator(".tip")).to_have_text("rounds 0 to 9: 50% acceptance")
-    # Where lines lie above each other, the tip is of the one under the pointer.
+    found = chart(page, "What the diversity monitor watches")
+    assert "Beyond their bounds: rounds 10 to 19: acceptance; rounds 10 to 19: ten openings." in found.inner_text()
     said = ["50% acceptance", "13% acceptance", "31% nearest ROUGE-L", "40% nearest ROUGE-L"]
-    chart.evaluate("node => node.scrollIntoView({behavior: 'instant', block: 'center'})")
     for place, wanted in enumerate([*said, "20% ten openings", "60% ten openings"]):
-        chart.locator("circle").nth(place).hover(force=True)
-        expect(chart.locator(".tip")).to_have_text(f"rounds {'10 to 19' if place % 2 else '0 to 9'}: {wanted}")
-    chart.locator("summary").click()
-    expect(chart.locator("tbody tr").first).to_have_text(
-        "rounds 0 to 9 50.0% 31.0% 20.0% 30 0.81 6.50 0", use_inner_text=True
-    )
-    page.locator("#growth figure").nth(3).locator("rect").first.hover()
-    expect(page.locator("#growth figure").nth(3).locator(".tip")).to_have_text("rounds 0 to 9: 30")
+        found.locator(".mark-symbol.role-mark path").nth(place).hover(force=True)
+        expect(found.locator(".tip")).to_have_text(f"rounds {'10 to 19' if place % 2 else '0 to 9'}: {wanted}")
+    (first, _) = numbers(page, "What the diversity monitor watches")
+    assert first == ["rounds 0 to 9", "50.0%", "31.0%", "20.0%", "30", "0.81", "", "", "", "6.50", "", "0"]
+    (first, _) = numbers(page, "New pairs of verb and noun")
+    assert first[4] == "30"
     assert serious_faults(page) == []
     keep_screenshot(page, "report-monitor")
 
 
-def test_a_verb_is_looked_at_alone_and_an_object_shows_its_tasks(page: Page, tmp_path: Path) -> None:
+def test_a_verb_and_an_object_show_their_tasks(page: Page, tmp_path: Path) -> None:
     opened(page, small_pool(tmp_path / "small"))
-    sunburst = page.locator(".sunburst")
-    expect(sunburst.locator("path")).to_have_count(4)
-    sunburst.get_by_role("button", name="classify", exact=True).click()
-    expect(sunburst.locator("path")).to_have_count(2)
-    assert sunburst.locator("text.centre").text_content() == "classify"
-    sunburst.locator("circle").click()
-    expect(sunburst.locator("path")).to_have_count(4)
-    sunburst.get_by_role("button", name="show the tasks write story").click()
+    numbers(page, "Verbs and what they act on")
+    page.get_by_role("button", name="show the tasks write story").click()
     count_is(page, "tasks", "2 of 5, with the verb write and the object story")
     assert len(rows_shown(page, "tasks")) == 2
     change(tmp_path / "small", "remove", Selection(ids=(task_of(0, 0, 0),)), "dull", NOW)
     opened(page, tmp_path / "small")
-    sunburst.get_by_role("button", name="show the tasks write story").click()
-    count_is(page, "tasks", "1 of 5, with the verb write and the object story")
+    numbers(page, "Verbs and what they act on")
+    page.get_by_role("button", name="show the tasks with the verb write").click()
+    count_is(page, "tasks", "1 of 5, with the verb write")
 
 
 def test_sources_and_quotas_stand_side_by_side(page: Page, tmp_path: Path) -> None:
@@ -312,23 +378,26 @@ def test_sources_and_quotas_stand_side_by_side(page: Page, tmp_path: Path) -> No
     pool = ["--pool", str(tmp_path / "p"), "--target", "10", "--config", str(chosen)]
     subprocess.run([sys.executable, "-m", "selfinstruct", "generate", *pool], check=True, capture_output=True)
     opened(page, tmp_path / "p")
-    cost = page.locator("#cost")
-    expect(cost.get_by_role("row", name=re.compile("^demonstrations "))).to_be_visible()
-    expect(cost.get_by_role("row", name=re.compile("^evolve "))).to_be_visible()
-    expect(cost).to_contain_text("2 of 2 are met")
-    expect(cost.get_by_role("row", name=re.compile("^a nurse 5 5 "))).to_be_visible()
+    assert [row[0] for row in numbers(page, "What became of the candidates of each source")] == [
+        "demonstrations",
+        "evolve",
+    ]
+    assert {row[0] for row in numbers(page, "Drawn: person")} == {"a cook", "a nurse"}
+    expect(chart(page, "Quotas")).to_contain_text("2 of 2 are met")
+    assert numbers(page, "Quotas")[1][:3] == ["a nurse", "5", "5"]
 
 
 def test_two_pools_are_compared(page: Page, demo: Path, tmp_path: Path, serious_faults: SeriousFaults,
                                 keep_screenshot: KeepScreenshot) -> None:  # fmt: skip
     opened(page, demo, small_pool(tmp_path / "small"))
     first = page.locator("#summary tbody tr").first.locator("td").all_inner_texts()
-    assert first == ["Finished tasks", "200", "2", "−198"]
-    expect(page.locator("#novelty figure").first.locator("rect")).to_have_count(2 * 50)
+    assert first == ["Finished tasks", "200", "2", "▼ 198 fewer"]
+    assert numbers(page, "To the nearest earlier instruction")[-1] == ["0.70 to 0.72", "0", "1"]
     page.locator("#tasks-pool").select_option("small")
-    count_is(page, "tasks", "5 of 5")
-    page.locator(".sunburst").nth(1).get_by_role("button", name="show the tasks with the verb write").click()
-    count_is(page, "tasks", re.compile("^2 of 5"))
+    count_is(page, "tasks", f"demo: {tasks_of(demo)} of {tasks_of(demo)}; small: 5 of 5")
+    numbers(page, "Verbs and what they act on")
+    page.get_by_role("button", name="show the tasks with the verb write").click()
+    count_is(page, "tasks", re.compile("small: 2 of 5, with the verb write$"))
     assert serious_faults(page) == []
     keep_screenshot(page, "report-compared")
 
@@ -339,7 +408,8 @@ def test_a_pool_of_nothing_or_of_seeds_alone_is_shown(
 ) -> None:
     opened(page, write_pool(tmp_path / "pool", seeds, []))
     count_is(page, "tasks", f"{len(seeds)} of {len(seeds)}")
-    assert "There are no generated tasks yet." in page.inner_text("#topics")
+    assert numbers(page, "Verbs and what they act on") == []
+    expect(page.locator("#samples")).to_contain_text("No task is finished yet.")
     assert serious_faults(page) == []
 
 
@@ -366,8 +436,8 @@ def test_texts_that_attack_are_shown_as_text_and_run_nothing(
     other = small_pool(tmp_path / "small")
     opened(page, pool, other)
     own = page.locator("script").count()
-    assert own == 8  # three lists for each of two pools, the figures, and the page's own
-    page.locator("#tasks").get_by_label("State", exact=True).select_option("generated")
+    assert own == 11  # four lists for each of two pools, the figures, the charts, and the page's own
+    page.locator("#filter").get_by_label("State", exact=True).select_option("generated")
     page.get_by_role("button", name="Number").first.click()
     assert [text.split() for text in rows_shown(page, "tasks")] == [text.split() for text in ATTACKS]
     for place, text in enumerate(ATTACKS):
