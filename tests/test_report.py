@@ -21,6 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from selfinstruct.cli.commands import run
+from selfinstruct.cli.status import all_figures
 from selfinstruct.diversity.figures import diversity
 from selfinstruct.diversity.reasons import MEANINGS
 from selfinstruct.errors import PoolError
@@ -109,7 +110,7 @@ def test_kinds_verbs_and_cost_are_those_computed_by_hand(small: Report) -> None:
     assert [row[4] for row in small.rows("tasks-0")] == [0, 0, 0, 1, 0]
     usage = {(one["stage"], one["requests"], one["prompt_tokens"], one["usd"]) for one in pool["status"]["usage"]}
     assert usage == {("propose", 4, 400, 0.00048), ("inputs", 3, 300, 0.00036)}
-    assert pool["languages"]["counts"] == [["en", 3]]
+    assert pool["languages"]["counts"] == [["en", 2]]
 
 
 def test_demonstrations_and_pairs_are_those_computed_by_hand(small: Report) -> None:
@@ -192,13 +193,38 @@ def test_the_windows_of_the_monitor_are_those_of_the_pool(tmp_path: Path) -> Non
     assert stored[0][6] == diversity(texts).to_json()["vendi_score"]
 
 
+def test_report_card_and_status_count_the_same(tmp_path: Path) -> None:
+    pool = tmp_path / "pool"
+    grow(pool, target=40)
+    rows_of = rows(
+        pool, "SELECT task_id, COUNT(*) AS n FROM instances WHERE request_id IS NOT NULL GROUP BY 1 ORDER BY n"
+    )
+    (one_row, one), (two_rows, two) = rows_of[0], rows_of[-1]
+    assert (one, two) == (1, 2)
+    change(pool, "remove", Selection(ids=(one_row,)), "dull", NOW)
+    change(pool, "remove", Selection(ids=(f"{two_rows}/0",)), "wrong", NOW)
+    (figures,) = (found := report_of(pool)).pools
+    assert run(["export", str(pool), "--format", "alpaca"]) == 0
+    card = json.loads((pool / "export" / "manifest.json").read_text("utf-8"))["figures"]
+    told = status(pool)
+    assert (figures["tasks"], figures["rows"]) == (card["tasks"], card["rows"])
+    assert told["tasks"] - told["removed"] == figures["tasks"] == 39
+    assert told["instances"] - one - told["removed_rows"] == figures["rows"]
+    assert figures["diversity"] == card["diversity"] == all_figures(pool, told)["diversity"]
+    shown = [row for row in found.rows("tasks-0") if row[2] == "done"]
+    assert sum(len(row[16]) for row in shown) == figures["rows"]
+    assert sum(not one[0] for row in shown for one in row[16]) == card["rows_without_input"]
+    assert sum(told["rejections"].values()) == sum(one["count"] for one in figures["reasons"])
+    assert figures["verdict"]["said"].startswith(f"{card['tasks']:,} tasks with {card['rows']:,} rows")
+
+
 def test_removed_tasks_are_marked_and_left_out_of_what_the_pool_holds(tmp_path: Path) -> None:
     pool = small_pool(tmp_path / "small")
     change(pool, "remove", Selection(ids=(task_of(0, 0, 0),)), "dull", NOW)
     found = report_of(pool)
     (figures,) = found.pools
     assert [row[2] for row in found.rows("tasks-0")][2] == "removed"
-    assert figures["diversity"]["instructions"] == 2
+    assert figures["diversity"]["instructions"] == 1
     assert (figures["tasks"], figures["rows"], figures["status"]["removed"]) == (1, 2, 1)
     assert figures["growth"]["accepted"] == [2, 1]
     # The first task, which is removed, is in two of the three pairs: with a seed, and as what the third task resembles.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from itertools import islice
 from typing import Any
@@ -13,8 +13,10 @@ from selfinstruct.diversity.figures import diversity, evenly, mean, opening, top
 from selfinstruct.diversity.reasons import MEANINGS
 from selfinstruct.diversity.vendi import vendi_of_embeddings, vendi_sample
 from selfinstruct.errors import ConfigError
+from selfinstruct.exports.more_forms import Answers, pairs, rule_of
 from selfinstruct.pool.reader import Reader
 from selfinstruct.pool.records import RoundFigures
+from selfinstruct.report.instruction_map import Embed
 from selfinstruct.report.tables import TaskSummary, shortened
 from selfinstruct.report.verdict import verdict
 from selfinstruct.similarity.common import common_pieces
@@ -35,14 +37,14 @@ TOLD = (
     "removed_rows",
 )  # fmt: skip
 """What the page shows of the status; not the words about a run, which may name an endpoint."""
-Embed = Callable[[Sequence[str]], list[list[float]]]
-"""Returns the vector of each text."""
 
 
-def figures(pool: Reader, name: str, tasks: TaskSummary, embed: Embed | None = None) -> dict[str, Any]:
+def figures(
+    pool: Reader, name: str, tasks: TaskSummary, embed: Embed | None = None, people: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """All figures of a pool whose tasks were read, but those that the page counts in its rows.
 
-    With `embed` there is also the Vendi score by embeddings.
+    With `embed` there is also the Vendi score by embeddings; `people` says how far they agree with the judge.
     """
     scored = evenly(tasks.scored)
     instructions = [instruction for instruction, _ in scored]
@@ -56,7 +58,7 @@ def figures(pool: Reader, name: str, tasks: TaskSummary, embed: Embed | None = N
     found = {
         "name": name,
         "status": {key: status[key] for key in TOLD},
-        "tasks": tasks.tasks,
+        "tasks": len(tasks.scored),
         "rows": rows,
         "short_outputs": sum(tasks.output_words[words] for words in range(3)) / rows if rows else None,
         "runs": status["runs"],
@@ -68,6 +70,8 @@ def figures(pool: Reader, name: str, tasks: TaskSummary, embed: Embed | None = N
         "languages": _languages(instructions),
         "demonstrations": _demonstrations(pool.shown(), tasks.positions),
         "pairs": _pairs(pool),
+        "preference": _preference(pool, status),
+        "people": people,
         "unscored": len(tasks.scored) - known,
         "is_sampled": sum(score is not None for _, score in scored) < known,
         "diversity": varied,
@@ -153,6 +157,21 @@ def _demonstrations(shown: Iterable[tuple[list[str], int]], positions: Mapping[s
         "fruitful": fruitful[:LISTED],
         "barren": barren[:LISTED],
     }
+
+
+def _preference(pool: Reader, status: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The preference pairs that an export would have, by what says so, and the first of each; None: there are none."""
+    if not (status["samples"] or status["corrected"] or "revised" in status["rejections"]):
+        return None
+    rules, shown = Counter[str](), list[dict[str, Any]]()
+    for row in pool.rows(sampled=True):
+        for chosen, worse, one in pairs(row, Answers()):
+            rule = rule_of(one)
+            rules[rule] += 1
+            if rules[rule] <= PAIRS // 4:
+                texts = {"chosen": shortened(chosen, 400), "rejected": shortened(worse, 400)}
+                shown.append({"rule": rule, "position": row.position, "margin": one.margin, **texts})
+    return {"rules": rules.most_common(), "shown": shown} if rules else None
 
 
 def _pairs(pool: Reader) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -13,6 +13,7 @@ from selfinstruct.checks.wording import word_count
 from selfinstruct.diversity.verbs import read
 from selfinstruct.pool.reader import Reader
 from selfinstruct.pool.records import StoredInstance, StoredTask
+from selfinstruct.report.instruction_map import POINTS, Place
 from selfinstruct.similarity.index import Index
 
 TASKS, REJECTIONS = 100_000, 60_000
@@ -37,21 +38,24 @@ COMPARISONS = 20_000_000
 
 @dataclass(slots=True)
 class TaskSummary:
-    """What one pass finds of the generated tasks that are not removed; it fills while `task_rows` is read."""
+    """What one pass finds of the generated tasks that an export has; it fills while `task_rows` is read.
+
+    These have a row and are not removed.
+    """
 
     scored: list[tuple[str, str, float | None]] = field(default_factory=list)
     """Their (id, instruction, score to the nearest earlier instruction) in order."""
-    tasks: int = 0
-    """Those that are finished and have a row."""
     output_words: Counter[int] = field(default_factory=Counter)
     """Their outputs by the number of words, one for each row."""
     positions: dict[str, int] = field(default_factory=dict)
     """The position of each task in the pool by its id, of seeds and removed tasks too."""
     details: list[Any] = field(default_factory=list)
     """[position, [[input, output, user, assistant, ...], ...], positions of the tasks shown] of each task with whole
-    texts in the page, in no order."""
+    texts in the page, of other tasks too, in no order."""
+    places: list[Place] = field(default_factory=list)
+    """Instructions for the map: those of tasks and seeds, and of the newest rejections once these were read."""
     samples: list[tuple[str, Any]] = field(default_factory=list)
-    """Some of these that are finished and have a row, of any time, by their ids; more of them than `SAMPLES`."""
+    """The details of some, of any time, by their ids; more of them than `SAMPLES`."""
 
 
 def task_rows(pool: Reader, found: TaskSummary) -> Iterator[list[Any]]:
@@ -84,12 +88,10 @@ def task_rows(pool: Reader, found: TaskSummary) -> Iterator[list[Any]]:
         near = index.nearest(instruction) if is_compared else None
         state = "removed" if is_removed else "seed" if task.origin == "seed" else task.state
         figures, texts = [_figures(one) for one in instances], [_texts(one) for one in instances]
-        if state not in {"seed", "removed"}:
-            found.scored.append((task.id, instruction, task.nearest_score))
-            found.tasks += bool(figures)
-            found.output_words.update(one[1] for one in figures)
         detail = [place, texts, parents]
         if state == "done" and texts:
+            found.scored.append((task.id, instruction, task.nearest_score))
+            found.output_words.update(one[1] for one in figures)
             found.samples.append((task.id, detail))
             if len(found.samples) > 20 * SAMPLES:
                 found.samples = sorted(found.samples)[:SAMPLES]
@@ -101,6 +103,8 @@ def task_rows(pool: Reader, found: TaskSummary) -> Iterator[list[Any]]:
             while length > WHOLE:
                 length -= more.popleft()[0]
         if place >= size - TASKS:
+            if state != "removed":
+                found.places.append(Place("seed" if state == "seed" else "task", place, instruction))
             yield [
                 place, task.id, state, shortened(instruction), task.is_classification, task.round,
                 _rounded(task.nearest_score), found.positions.get(task.nearest_task or ""),
@@ -130,14 +134,17 @@ def _drawn(task: StoredTask) -> dict[str, str] | None:
     return {name: shortened(str(found[name]), _OUTPUT) for name in found if name not in _INNER} or None
 
 
-def rejection_rows(pool: Reader, positions: Mapping[str, int]) -> Iterator[list[Any]]:
+def rejection_rows(pool: Reader, found: TaskSummary) -> Iterator[list[Any]]:
     """The rows of the table of rejections, the newest first.
 
     A row is [beginning of the request id, position in it, kind, reason, round, score, position of the nearest task,
     position of the task it was meant for, text, evidence, input].
     """
-    whole = pool.newest_and_closest("rejections", DETAILED)
-    for number, round_, one in islice(pool.rejections(), REJECTIONS):
+    whole, positions, placed = pool.newest_and_closest("rejections", DETAILED), found.positions, 0
+    for row, (number, round_, one) in enumerate(islice(pool.rejections(), REJECTIONS)):
+        if one.kind == "instruction" and placed < POINTS:
+            placed += 1
+            found.places.append(Place("rejection", row, one.text))
         longest = LONGEST if number in whole else _GLANCE
         yield [
             one.request_id[:12], one.position, one.kind, one.reason, round_,

@@ -19,6 +19,7 @@ from selfinstruct.cli.commands import run
 from selfinstruct.diversity.monitor import Window
 from selfinstruct.pool.edits import Selection, change
 from selfinstruct.pool.opening import connect
+from selfinstruct.pool.reader import status
 from selfinstruct.pool.statements import add_window
 from selfinstruct.report.page import write_report
 from selfinstruct.types import Instance, Task
@@ -50,6 +51,31 @@ ATTACKS = (
     "<style>body{display:none}</style>",
     "<base href='https://example.com/'>",
     "<meta http-equiv=refresh content='0;url=https://example.com/'>",
+    "<body onload=window.attacked=8>",
+    "<details open ontoggle=window.attacked=9>x</details>",
+    "<input autofocus onfocus=window.attacked=10>",
+    "<video><source onerror=window.attacked=11></video>",
+    "<math><mi xlink:href='javascript:window.attacked=12'>x</mi></math>",
+    "<object data='javascript:window.attacked=13'></object>",
+    "<embed src='javascript:window.attacked=14'>",
+    "<form action='javascript:window.attacked=15'><button>b</button></form>",
+    "<link rel=stylesheet href='https://example.com/a.css'>",
+    "<template><script>window.attacked=16</script></template>",
+    "<noscript><p title='</noscript><img src=x onerror=window.attacked=17>'>",
+    "javascript:window.attacked=18",
+    "data:text/html,<script>window.attacked=19</script>",
+    "&#x3c;script&#x3e;window.attacked=20&#x3c;/script&#x3e;",
+    "\\x3cscript\\x3ewindow.attacked=21\\x3c/script\\x3e",
+    "%3Cscript%3Ewindow.attacked=22%3C/script%3E",
+    "`${window.attacked = 23}`",
+    "datum.constructor.constructor('window.attacked=24')()",
+    '{"signal": "event.view.window.attacked=25"}',
+    '{"expr": "window.attacked=26"}',
+    "event.view.eval('window.attacked=27')",
+    "';window.attacked=28;//",
+    '"};window.attacked=29;//',
+    "*/window.attacked=30/*",
+    "\\u003cimg src=x onerror=window.attacked=31\\u003e",
 )
 
 
@@ -114,26 +140,23 @@ def test_the_demo_opens_fast_and_shows_its_figures(page: Page, demo: Path) -> No
     count_is(page, "tasks", f"{tasks_of(demo)} of {tasks_of(demo)}")
     for image in page.locator("figure [role=img]").all():
         image.scroll_into_view_if_needed()
-        expect(image.locator("svg")).to_be_visible()
+        expect(image.locator("svg, canvas")).to_be_visible()
         assert len(image.get_attribute("aria-label") or "") > 30
-        assert image.locator("path").count() > 2
-    assert page.locator("figure").count() == 13
+        assert image.locator("path").count() > 2 or image.locator("canvas").count() == 1
+    assert page.locator("figure").count() == 14
 
 
 def test_charts_show_what_is_computed_by_hand(page: Page, tmp_path: Path) -> None:
     opened(page, small_pool(tmp_path / "small"))
-    assert numbers(page, "To the nearest earlier instruction") == [
-        ["0.50 to 0.52", "1"],
-        ["0.58 to 0.60", "1"],
-        ["0.70 to 0.72", "1"],
-    ]
-    # Common with the nearest seed: write a about (6 and 6 words); nothing; write a about rain (9 and 6): 8/15.
-    assert numbers(page, "To the nearest seed") == [["0.00 to 0.02", "1"], ["0.50 to 0.52", "1"], ["0.52 to 0.54", "1"]]
-    assert numbers(page, "Length of instructions") == [["6 words", "1"], ["7 words", "1"], ["9 words", "1"]]
+    # The third task has no row, so that it is in none of these.
+    assert numbers(page, "To the nearest earlier instruction") == [["0.50 to 0.52", "1"], ["0.58 to 0.60", "1"]]
+    # Common with the nearest seed: write a about (6 and 6 words); nothing.
+    assert numbers(page, "To the nearest seed") == [["0.00 to 0.02", "1"], ["0.50 to 0.52", "1"]]
+    assert numbers(page, "Length of instructions") == [["6 words", "1"], ["7 words", "1"]]
     assert numbers(page, "Length of inputs") == [["2 words", "2"]]
     assert numbers(page, "Length of outputs") == [["1 word", "2"], ["4 words", "1"]]
-    assert numbers(page, "How deep the pool is") == [["generation 1", "2"], ["generation 2", "1"]]
-    assert numbers(page, "Verbs and what they act on") == [["write", "2", "story"], ["classify", "1", "review"]]
+    assert numbers(page, "How deep the pool is") == [["generation 1", "2"]]
+    assert numbers(page, "Verbs and what they act on") == [["write", "1", "story"], ["classify", "1", "review"]]
     assert numbers(page, "Kind") == [["generation", "1"], ["classification", "1"]]
     assert numbers(page, "Input") == [["without input", "1"], ["with input", "1"]]
     assert numbers(page, "Rows a task") == [["1 row", "1"], ["2 rows", "1"]]
@@ -291,11 +314,10 @@ def test_what_wants_a_look_leads_to_its_rows(page: Page, tmp_path: Path) -> None
     opened(page, small_pool(tmp_path / "small"))
     wanted = page.locator("#attention li").all_inner_texts()
     assert wanted == [
-        "1 task (33.3%) accepted without a row: no answer passed the checks",
-        "1 task (33.3%) close to an earlier task, ROUGE-L 0.6 and above",
+        "1 task (50.0%) accepted without a row: no answer passed the checks",
         "2 rejections for the most frequent reason, too short: shorter than min_words",
     ]
-    page.get_by_role("button", name="1 task (33.3%)").first.click()
+    page.get_by_role("button", name="1 task (50.0%)").click()
     assert rows_shown(page, "tasks") == ["Write a story about the old sea and rain."]
     page.get_by_role("button", name="2 rejections").click()
     assert rows_shown(page, "rejections") == ["Sing.", "Go."]
@@ -359,13 +381,13 @@ def test_a_verb_and_an_object_show_their_tasks(page: Page, tmp_path: Path) -> No
     opened(page, small_pool(tmp_path / "small"))
     numbers(page, "Verbs and what they act on")
     page.get_by_role("button", name="show the tasks write story").click()
-    count_is(page, "tasks", "2 of 5, with the verb write and the object story")
-    assert len(rows_shown(page, "tasks")) == 2
+    count_is(page, "tasks", "1 of 5, with the verb write and the object story")
+    assert rows_shown(page, "tasks") == ["Write a story about the sea."]
     change(tmp_path / "small", "remove", Selection(ids=(task_of(0, 0, 0),)), "dull", NOW)
     opened(page, tmp_path / "small")
-    numbers(page, "Verbs and what they act on")
-    page.get_by_role("button", name="show the tasks with the verb write").click()
-    count_is(page, "tasks", "1 of 5, with the verb write")
+    assert numbers(page, "Verbs and what they act on") == [["classify", "1", "review"]]
+    page.get_by_role("button", name="show the tasks with the verb classify").click()
+    count_is(page, "tasks", "1 of 5, with the verb classify")
 
 
 def test_sources_and_quotas_stand_side_by_side(page: Page, tmp_path: Path) -> None:
@@ -387,17 +409,106 @@ def test_sources_and_quotas_stand_side_by_side(page: Page, tmp_path: Path) -> No
     assert numbers(page, "Quotas")[1][:3] == ["a nurse", "5", "5"]
 
 
+@pytest.fixture(scope="session")
+def rich(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pool with a judge, conversations, other answers, families, and labels of two people."""
+    folder = tmp_path_factory.mktemp("rich")
+    (folder / "c.toml").write_text(
+        '[recipe]\nsources = ["demonstrations", "evolve"]\nsteps = ["sample", "default", "turns"]\n'
+        "[judge]\nenabled = true\n[sample]\nanswers = 3\n[turns]\nmost = 2\n",
+        encoding="utf-8",
+    )
+    pool = folder / "rich"
+    command = ["generate", "--pool", str(pool), "--target", "80", "--config", str(folder / "c.toml")]
+    subprocess.run([sys.executable, "-m", "selfinstruct", *command], check=True, capture_output=True)
+    judged = rows(
+        pool, "SELECT task_id, position FROM instances WHERE request_id IS NOT NULL ORDER BY task_id, position"
+    )
+    said = [{"task_id": task, "instance": place, "by": by, "label": "remove" if place and by == "Ann" else "keep"}
+            for by in ("Ann", "Bea") for task, place in judged[:60]]  # fmt: skip
+    (pool / "labels.jsonl").write_text("".join(json.dumps(line) + "\n" for line in said), encoding="utf-8")
+    return pool
+
+
+def test_judge_conversations_pairs_and_families_are_shown(
+    page: Page, rich: Path, serious_faults: SeriousFaults, keep_screenshot: KeepScreenshot
+) -> None:
+    assert run(["report", str(rich)]) == 0
+    page.goto((rich / "report.html").as_uri())
+    page.wait_for_selector("html[data-whole]")
+    told = status(rich)
+    points = numbers(page, "Points of the rows that were kept")
+    assert sum(int(row[2]) for row in points if row[0] == "Is the output correct?") == told["instances"]
+    assert [row[1] for row in numbers(page, "Verdicts")] == [
+        f"{n}" for name, n in told["judge"].items() if n and name != "judged"
+    ]
+    people = numbers(page, "Judge and people")
+    assert (people[0][0], people[0][1]) == ("all of it", "60")
+    assert (people[-1][0], people[-1][1]) == ("Ann and Bea", "60")
+    turns = rows(rich, "SELECT json_array_length(COALESCE(NULLIF(turns, ''), '[]')) AS n, COUNT(*) FROM instances "
+                       "WHERE request_id IS NOT NULL GROUP BY n ORDER BY n")  # fmt: skip
+    assert numbers(page, "Turns after the first answer") == [[f"{n} more", str(count)] for n, count in turns]
+    ended = told["conversations"]["ended"]
+    assert numbers(page, "Why they ended") == [[reason.replace("_", " "), str(n)] for reason, n in ended.items()]
+    assert run(["export", str(rich), "--format", "preference"]) == 0
+    pairs = len((rich / "export" / "preference.jsonl").read_text("utf-8").splitlines())
+    assert numbers(page, "What says which of two answers is better") == [["the judge gave more points", str(pairs)]]
+    parents = rows(rich, "SELECT COUNT(*) FROM tasks WHERE json_array_length(parents) = 1 AND state = 'done'")
+    families = numbers(page, "Families")
+    assert sum(row[1] != "0" for row in families) == parents[0][0]
+    point = chart(page, "Families").locator(".mark-symbol.role-mark path").first
+    point.click()
+    expect(page.locator("dialog h2")).to_have_text(re.compile(r"^(Seed|Task) \d+$"))
+    closed_by_escape(page)
+    assert serious_faults(page) == []
+    keep_screenshot(page, "report-rich")
+
+
+def test_the_map_leads_to_rows_and_is_filtered(page: Page, demo: Path, serious_faults: SeriousFaults) -> None:
+    opened(page, demo)
+    found = chart(page, "What lies near what")
+    ((seeds, generated),) = rows(demo, "SELECT SUM(origin = 'seed'), SUM(origin != 'seed') FROM tasks")
+    ((refused,),) = rows(demo, "SELECT COUNT(*) FROM rejections WHERE kind = 'instruction'")
+    for name in (f"accepted {generated}", f"seed {seeds}", f"rejected {refused}"):
+        expect(found.get_by_role("button", name=name)).to_be_visible()
+    clusters = numbers(page, "What lies near what")
+    assert [sum(int(row[column]) for row in clusters) for column in (1, 2, 3)] == [generated, seeds, refused]
+    said = found.get_by_role("img")
+    expect(said).to_have_attribute("aria-label", re.compile(f" {seeds + generated + refused} instructions in "))
+    found.get_by_role("button", name="seed").click()
+    expect(said).to_have_attribute("aria-label", re.compile(f" {generated + refused} instructions in "))
+    page.fill("#filter input[type=search]", "markdown table")
+    expect(said).to_have_attribute("aria-label", re.compile(r" \d\d\d? instructions in "))
+    page.get_by_role("button", name="Show all").first.click()
+    page.get_by_label("Colours say").select_option("cluster")
+    chart(page, "What lies near what")
+    assert serious_faults(page) == []
+    # Whatever lies nearest to the left edge is opened by a click there.
+    box = found.locator("canvas").bounding_box()
+    assert box
+    for x in range(0, int(box["width"]), 7):
+        for y in range(60, int(box["height"]) - 10, 12):
+            page.mouse.move(box["x"] + x, box["y"] + y)
+            text = found.locator(".tip").text_content()
+            if text:
+                page.mouse.click(box["x"] + x, box["y"] + y)
+                expect(page.locator("dialog")).to_be_visible()
+                assert text.partition(": ")[2].rstrip("…") in page.inner_text("dialog")
+                return
+    pytest.fail("no point was found")
+
+
 def test_two_pools_are_compared(page: Page, demo: Path, tmp_path: Path, serious_faults: SeriousFaults,
                                 keep_screenshot: KeepScreenshot) -> None:  # fmt: skip
     opened(page, demo, small_pool(tmp_path / "small"))
     first = page.locator("#summary tbody tr").first.locator("td").all_inner_texts()
     assert first == ["Finished tasks", "200", "2", "▼ 198 fewer"]
-    assert numbers(page, "To the nearest earlier instruction")[-1] == ["0.70 to 0.72", "0", "1"]
+    assert numbers(page, "To the nearest earlier instruction")[-1] == ["0.58 to 0.60", "0", "1"]
     page.locator("#tasks-pool").select_option("small")
     count_is(page, "tasks", f"demo: {tasks_of(demo)} of {tasks_of(demo)}; small: 5 of 5")
     numbers(page, "Verbs and what they act on")
     page.get_by_role("button", name="show the tasks with the verb write").click()
-    count_is(page, "tasks", re.compile("small: 2 of 5, with the verb write$"))
+    count_is(page, "tasks", re.compile("small: 1 of 5, with the verb write$"))
     assert serious_faults(page) == []
     keep_screenshot(page, "report-compared")
 
@@ -436,12 +547,15 @@ def test_texts_that_attack_are_shown_as_text_and_run_nothing(
     other = small_pool(tmp_path / "small")
     opened(page, pool, other)
     own = page.locator("script").count()
-    assert own == 11  # four lists for each of two pools, the figures, the charts, and the page's own
+    assert own == 12  # four lists for each of two pools, the map, the figures, the charts, and the page's own
     page.locator("#filter").get_by_label("State", exact=True).select_option("generated")
     page.get_by_role("button", name="Number").first.click()
-    assert [text.split() for text in rows_shown(page, "tasks")] == [text.split() for text in ATTACKS]
-    for place, text in enumerate(ATTACKS):
-        page.locator("#tasks .open").nth(place).click()
+    shown = [text.split() for text in rows_shown(page, "tasks")]
+    assert shown == [text.split() for text in ATTACKS[: len(shown)]]
+    page.locator("#tasks .rows").focus()
+    for text in ATTACKS:
+        page.keyboard.press("ArrowDown")
+        page.keyboard.press("Enter")
         assert page.locator("dialog pre").all_text_contents() == [text, text, text]
         closed_by_escape(page)
     page.locator("#rejections .rows").focus()
@@ -450,6 +564,15 @@ def test_texts_that_attack_are_shown_as_text_and_run_nothing(
         page.keyboard.press("Enter")
         assert page.inner_text("dialog h2").startswith("Rejected")
         closed_by_escape(page)
+    for title in set(page.locator("figure h3").all_text_contents()):
+        found = page.locator("figure", has=page.get_by_role("heading", name=title, exact=True)).first
+        found.evaluate("node => node.scrollIntoView({behavior: 'instant', block: 'center'})")
+        expect(found.locator("svg, canvas")).to_be_visible()
+        box = found.locator("svg, canvas").bounding_box()
+        assert box
+        for part in range(1, 9):  # what lies there says its text
+            page.mouse.move(box["x"] + box["width"] * part / 9, box["y"] + box["height"] / 2)
+        found.locator("summary").click()
     page.wait_for_timeout(200)
     assert page.evaluate("window.attacked") is None
     assert page.locator("script").count() == own

@@ -36,17 +36,19 @@ function refresh() {
 
 /**
  * A card with a chart. values(): what is shown, each with its `text` for the pointer; spec(): the chart without its data;
- * alt(values): what it says in words; columns, rows(values): its numbers; pick(value): what a click on one does.
+ * alt(values): what it says in words; columns, rows(values): its numbers; pick(value): what a click on one does; room: its height, as far as it is known before.
  */
-function figure({ title, note = "", values, spec, alt, columns, rows, pick, wide = false, renderer = "svg", tools = null }) {
+function figure({ title, note = "", values, spec, alt, columns, rows, pick, wide = false, renderer = "svg", tools = null, room = 230 }) {
   const tip = el("div", { class: "tip" });
   const plot = el("div", { class: "chart", "aria-hidden": "true" });
+  plot.style.minHeight = `${room}px`;  // so that a link to what stands below ends there
   const image = el("div", { class: "plot", role: "img", "aria-label": title }, plot, tip);
   const table = el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `Numbers of: ${title}` });
   const fill = () => { if (numbers.open) table.replaceChildren(smallTable(columns, rows(one.values), title)); };
   const numbers = el("details", { toggle: fill }, el("summary", {}, "The numbers"), table);
   const say = (_, event, __, text) => {
     tip.textContent = known(text) ? String(text) : "";
+    if (!event) return;
     const box = image.getBoundingClientRect();
     tip.style.left = `${Math.max(0, Math.min(event.clientX - box.left + 12, box.width - tip.offsetWidth))}px`;
     tip.style.top = `${event.clientY - box.top + 16}px`;
@@ -68,6 +70,7 @@ function figure({ title, note = "", values, spec, alt, columns, rows, pick, wide
     const whole = { width: "container", autosize: { type: "fit-x", contains: "padding" }, ...spec(), data: { name: "rows", values: one.values }, config: look() };
     const { view } = await vegaEmbed(plot, whole, { ast: true, actions: false, defaultStyle: false, logLevel: 1, renderer, tooltip: say });
     one.view = view;
+    plot.style.minHeight = "";
     // A filter may have changed what is shown while the chart was made.
     view.data("rows", one.values).run();
     if (pick) view.addEventListener("click", (_, item) => { if (known(item?.datum?.text)) pick(item.datum); });
@@ -109,11 +112,14 @@ const lines = (x, y, { names, colours, percent = false }) => () => ({
   layer: [{ mark: { type: "line", strokeWidth: 2 } }, { mark: { type: "point", filled: true, size: 40 }, encoding: { tooltip: TIP } }],
 });
 
-/** Shades in cells: values {column, row, share}, from none of it to all. */
+/** Shades in cells: values {column, row, share, label}, from none of it to all. */
 const shades = (x, name) => () => ({
-  height: { step: 24 }, mark: { type: "rect", stroke: colour("card"), strokeWidth: 1 },
+  height: { step: 24 },
   encoding: {
-    x: { field: "column", type: "ordinal", sort: null, title: x, axis: { labelAngle: 0 } }, y: { field: "row", type: "nominal", sort: null, title: null, axis: { labelOverlap: false } },
-    color: { field: "share", type: "quantitative", scale: { domain: [0, 1], range: [colour("grid"), colour(name)] }, legend: null }, tooltip: TIP,
+    x: { field: "column", type: "ordinal", sort: null, title: x, axis: { labelAngle: 0 } }, y: { field: "row", type: "nominal", sort: null, title: null, axis: { labelOverlap: false } }, tooltip: TIP,
   },
+  layer: [
+    { mark: { type: "rect", stroke: colour("card"), strokeWidth: 1 }, encoding: { color: { field: "share", type: "quantitative", scale: { domain: [0, 1], range: [colour("grid"), colour(name)], interpolate: "rgb" }, legend: null } } },
+    { mark: { type: "text", fontSize: 11 }, encoding: { text: { field: "label" } } },
+  ],
 });

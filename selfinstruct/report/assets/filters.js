@@ -16,8 +16,8 @@ class Filter {
     this.clear = el("button", { type: "button", class: "plain", click: () => this.pick(null) }, "Show all");
     this.node = el("div", { class: "tools" },
       el("div", { class: "search" }, el("label", { for: `${id}-search` }, `Search ${label}`), this.searched),
-      filters.map((filter, place) => el("div", {}, el("label", { for: `${id}-filter-${place}` }, filter.name), this.choosers[place])),
-      this.clear);
+      filters.map((filter, place) => el("div", {}, el("label", { for: `${id}-filter-${place}` }, filter.name), this.choosers[place])));
+    this.foot = el("div", { class: "foot" }, this.count, this.clear);
     this.narrow();
   }
 

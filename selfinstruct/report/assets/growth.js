@@ -71,7 +71,7 @@ function rejected(rejections) {
       const some = found().slice(0, MOST_REASONS), all = accepted.map((_, place) => sum(some.map((one) => one.windows.get(place) || 0)));
       return some.flatMap((one) => accepted.map((_, place) => {
         const count = one.windows.get(place) || 0, window = windowAt(pool.growth, place);
-        return { row: `${inWords(one.reason)} (${one.kind})`, column: window.at, share: all[place] ? count / all[place] : 0, count, reason: one, text: `${window.name}: ${number(count)} × ${inWords(one.reason)}, ${share(count, all[place])}. ${one.meaning}` };
+        return { row: inWords(one.reason) + (some.some((other) => other !== one && other.reason === one.reason) ? ` (${one.kind})` : ""), column: window.at, share: all[place] ? count / all[place] : 0, count, reason: one, label: "", text: `${window.name}: ${number(count)} × ${inWords(one.reason)}, ${share(count, all[place])}. ${one.meaning}` };
       }));
     };
     const choose = (one) => { rejections.pick(`${one.kind}: ${inWords(one.reason)}`, (row) => row.reason === one.reason && row.kind === one.kind); go("rejections", side); };
@@ -84,7 +84,7 @@ function rejected(rejections) {
         rows: () => found().map((one) => [inWords(one.reason), one.kind, one.count]),
       }),
       total ? el("div", { class: "card" }, el("h3", {}, titled("All reasons", name)), scrolled(titled("All reasons", name),
-        smallTable(["reason", "of", "rejections", "share", "what it means"], reasons.map((one) => [el("button", { type: "button", class: "link", click: () => choose(one) }, inWords(one.reason)), one.kind, one.count, share(one.count, total, 1), one.meaning]), ""))) : null,
+        smallTable(["reason", "of", "rejections", "share"], reasons.map((one) => [el("span", {}, el("button", { type: "button", class: "link", click: () => choose(one) }, inWords(one.reason)), el("span", { class: "dim" }, ` ${one.meaning}`)), one.kind, one.count, share(one.count, total, 1)]), ""))) : null,
     ];
   }));
 }
@@ -118,7 +118,7 @@ function sources(tasks) {
     });
   }),
   [...new Set(pools.flatMap((pool, side) => data[side].tasks.flatMap((row) => Object.keys(row.drawn || {}))))].map((list) =>
-    kinds(tasks, `Drawn: ${list}`, (row) => row.drawn?.[list] ?? "nothing", "Of the tasks that were accepted. A click shows them.", () => true)),
+    kinds(tasks, `Drawn: ${list}`, (row) => row.drawn?.[list] ?? "nothing", "A click shows the tasks.")),
   forEach((pool, name) => {
     const found = pool.status.quotas;
     if (!found) return null;

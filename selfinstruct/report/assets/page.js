@@ -85,7 +85,8 @@ function openRejection(side, one) {
   ]);
 }
 
-const isUsual = (row) => row.state !== "seed" && row.state !== "removed";
+/** Is a task among those that an export has? */
+const isUsual = (row) => row.state === "done" && row.instances.length > 0;
 const score = (value) => (known(value) ? value.toFixed(3) : null);
 const scores = (figures) => (figures?.length > 3 ? el("p", { class: "dim" }, `The judge's points: task ${figures[3]}, input ${figures[4]}, output ${figures[5]}, of 5`) : null);
 const ANY = ["any", null];
@@ -206,21 +207,27 @@ async function start() {
   verdict();
   summary();
   await unpack();
+  const [places] = await unpacked("map-points");
   const tasks = taskFilter(), rejections = rejectionFilter();
-  put("filter", tasks.node, tasks.count);
+  put("filter", tasks.node, tasks.foot);
   attention(tasks, rejections);
   samples(openTask);
+  map(tasks, rejections, places);
   topics(tasks);
   novelty(tasks);
   shape(tasks);
+  judge(tasks);
+  conversations(tasks);
+  preference();
   lineage(tasks);
+  families(tasks);
   pairs();
   placed("tasks", tasks, TASK_COLUMNS, openTask, taskRecord, { column: 2, down: true });
   told("tasks", (side) => data[side].tasks.length, ({ status }) => status.seeds + status.tasks + status.tasks_pending + status.tasks_without_instances);
   growth();
   sources(tasks);
   rejected(rejections);
-  put("rejections", rejections.node, rejections.count);
+  put("rejections", rejections.node, rejections.foot);
   placed("rejections", rejections, REJECTION_COLUMNS, openRejection, rejectionRecord);
   told("rejections", (side) => data[side].rejections.length, (pool) => sum(pool.reasons.map((one) => one.count)));
   cost();

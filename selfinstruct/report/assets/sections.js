@@ -5,7 +5,6 @@ const forEach = (make) => pools.map((pool, side) => make(pool, pools.length > 1 
 const titled = (title, name) => (name ? `${title}: ${name}` : title);
 const scrolled = (label, ...nodes) => el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": label }, ...nodes);
 const percent = (value, digits = 0) => `${(100 * value).toFixed(digits)}%`;
-const isDone = (row) => row.state === "done";
 const compares = () => pools.length > 1;
 
 function about() {
@@ -188,7 +187,7 @@ function topics(tasks) {
   };
   const button = (verb, noun) => el("button", { type: "button", class: "link", "aria-label": noun ? `show the tasks ${verb} ${noun}` : `show the tasks with the verb ${verb}`, click: () => choose(verb, noun) }, noun || verb);
   put("topics", figure({
-    title: "Verbs and what they act on", wide: true, values: counted, spec, pick: (one) => choose(one.label, one.noun), columns: [...columnsOf("verb"), "objects"],
+    title: "Verbs and what they act on", wide: true, room: compares() ? 800 : 590, values: counted, spec, pick: (one) => choose(one.label, one.noun), columns: [...columnsOf("verb"), "objects"],
     note: `The ${VERBS} most frequent verbs; the parts of a bar are their objects, the most frequent first. A click shows the tasks. Questions stand under their question word, other languages under their first words.`,
     alt: (found) => `The most frequent: ${[...new Set(found.map((one) => one.label))].slice(0, 5).join(", ") || "none yet"}.`,
     rows: (found) => tally(found.flatMap((one) => Array(one.count).fill(one.label))).map(([verb]) => {
@@ -249,9 +248,9 @@ function below(counts, share_) {
 const LANGUAGES = (() => { try { return new Intl.DisplayNames(["en"], { type: "language" }); } catch { return { of: (code) => code }; } })();
 
 /** Shares of tasks by something that each of them is; the most frequent first, or in the order of names. */
-function kinds(tasks, title, of, note = "", isCounted = isDone, inOrder = false) {
+function kinds(tasks, title, of, note = "", inOrder = false) {
   const counted = () => {
-    const counts = tasks.counted.map((rows) => new Map(tally(rows.filter(isCounted).map(of))));
+    const counts = tasks.counted.map((rows) => new Map(tally(rows.map(of))));
     const names = tally(counts.flatMap((one) => [...one.keys()])).map(([name]) => name);
     names.sort((one, other) => sum(counts.map((of) => (of.get(other) || 0) - (of.get(one) || 0))));
     if (inOrder) names.sort(new Intl.Collator("en", { numeric: true }).compare);
@@ -261,9 +260,9 @@ function kinds(tasks, title, of, note = "", isCounted = isDone, inOrder = false)
     });
   };
   return figure({
-    title, note, values: counted, spec: bars("share of tasks", { percent: true }), alt: (found) => `${found.slice(0, 4).map((one) => one.text).join("; ") || "none yet"}.`,
+    title, note, room: 100, values: counted, spec: bars("share of tasks", { percent: true }), alt: (found) => `${found.slice(0, 4).map((one) => one.text).join("; ") || "none yet"}.`,
     columns: columnsOf(title.toLowerCase()), rows: (found) => numbers(found),
-    pick: (one) => { tasks.pick(`${title.toLowerCase()}: ${one.label}`, (row) => isUsual(row) && isCounted(row) && of(row) === one.label); go("tasks"); },
+    pick: (one) => { tasks.pick(`${title.toLowerCase()}: ${one.label}`, (row) => isUsual(row) && of(row) === one.label); go("tasks"); },
   });
 }
 
@@ -287,9 +286,9 @@ function shape(tasks) {
     lengths("Length of instructions", "Words of generated instructions.", (row) => [row.words]),
     lengths("Length of inputs", "Words of inputs that are not empty.", (row) => row.instances.map((one) => one[0]).filter(Boolean)),
     lengths("Length of outputs", "Words of outputs; a label is one or two.", (row) => row.instances.map((one) => one[1])),
-    kinds(tasks, "Kind", (row) => (row.classification === 1 ? "classification" : "generation"), "Of the finished tasks."),
-    kinds(tasks, "Input", withInput, "Of the finished tasks."),
-    kinds(tasks, "Rows a task", (row) => plural(row.instances.length, "row"), "Of the finished tasks.", isDone, true)),
+    kinds(tasks, "Kind", (row) => (row.classification === 1 ? "classification" : "generation")),
+    kinds(tasks, "Input", withInput),
+    kinds(tasks, "Rows a task", (row) => plural(row.instances.length, "row"), "", true)),
   forEach((pool, name) => {
     const { counts, sample, unsure } = pool.languages;
     const told = (counts || []).map(([code, count]) => `${LANGUAGES.of(code)} ${share(count, sample)}`);
@@ -301,7 +300,7 @@ function shape(tasks) {
 }
 
 function lineage(tasks) {
-  put("lineage", kinds(tasks, "How deep the pool is", (row) => `generation ${row.generation}`, "A seed is generation 0; a task is one later than the latest of the tasks that its request showed.", () => true, true),
+  put("lineage", kinds(tasks, "How deep the pool is", (row) => `generation ${row.generation}`, "A seed is generation 0; a task is one later than the latest of the tasks that its request showed.", true),
     forEach((pool, name, side) => {
       const { fruitful, barren, shown, barren_count: none, median_shown: often } = pool.demonstrations;
       if (!shown) return null;
