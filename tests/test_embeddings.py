@@ -85,7 +85,9 @@ def test_a_report_shows_the_score_of_the_sample(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     grow(tmp_path / "p", target=10)
-    texts = [text for (text,) in rows(tmp_path / "p", "SELECT instruction FROM tasks WHERE origin = 'generated'")]
+    texts = [
+        text for (text,) in rows(tmp_path / "p", "SELECT instruction FROM tasks WHERE round >= 0 AND state = 'done'")
+    ]
     wanted = vendi_of_embeddings([vector(text) for text in vendi_sample(texts)])
     assert wanted is not None
     assert not math.isclose(wanted, 3.0)

@@ -21,13 +21,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from selfinstruct.cli.commands import run
+from selfinstruct.cli.status import all_figures
 from selfinstruct.diversity.figures import diversity
+from selfinstruct.diversity.reasons import MEANINGS
 from selfinstruct.errors import PoolError
 from selfinstruct.models.offline.protocol import Model, answer_chat
 from selfinstruct.pool.edits import Selection, change
 from selfinstruct.pool.reader import scored_instructions, status
 from selfinstruct.report.page import harmless_json, write_packed, write_report
 from selfinstruct.report.verdict import verdict
+from selfinstruct.types import Instance
 from tests.builders import SEEDS, grow, rows
 from tests.pools import NOW, SMALL_SEEDS, Asked, Proposed, small_pool, task_of, write_pool
 from tests.servers import ScriptedServer, error
@@ -63,12 +66,14 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Report:
 
 def test_scores_words_and_generations_are_those_computed_by_hand(small: Report) -> None:
     (pool,) = small.pools
-    assert {place: count for place, count in enumerate(pool["scores"]["pool"]) if count} == {25: 1, 29: 1, 35: 1}
+    tasks = small.rows("tasks-0")
+    assert [row[6] for row in tasks] == [None, None, 0.5, 0.58, 0.7]
     # Common with the nearest seed: write a about (6 and 6 words); nothing; write a about rain (9 and 6): 8/15.
-    assert {place: count for place, count in enumerate(pool["scores"]["seeds"]) if count} == {0: 1, 25: 1, 26: 1}
-    assert pool["medians"] == {"pool": 0.58, "seeds": 0.5}
-    assert pool["words"] == {"instructions": [[6, 1], [7, 1], [9, 1]], "inputs": [[2, 2]], "outputs": [[1, 2], [4, 1]]}
-    assert pool["generations"] == [[1, 2], [2, 1]]
+    assert [row[8] for row in tasks] == [None, None, 0.5, 0.0, 0.5333]
+    assert [row[11] for row in tasks] == [5, 6, 6, 7, 9]
+    assert [row[12] for row in tasks] == [0, 0, 1, 1, 2]
+    assert [row[16] for row in tasks[2:]] == [[[0, 4, 0]], [[2, 1, 0], [2, 1, 0]], []]
+    assert (pool["tasks"], pool["rows"], pool["short_outputs"]) == (2, 3, 2 / 3)
 
 
 def test_growth_and_reasons_are_those_computed_by_hand(small: Report) -> None:
@@ -76,23 +81,36 @@ def test_growth_and_reasons_are_those_computed_by_hand(small: Report) -> None:
     growth = {"width": 1, "rounds": 2, "accepted": [2, 1], "rejected": [2, 1], "waiting": [0, 0]}
     assert pool["growth"] == growth
     assert pool["reasons"] == [
-        {"kind": "instruction", "reason": "too_short", "count": 2, "windows": [[0, 1], [1, 1]]},
-        {"kind": "instance", "reason": "refusal", "count": 1, "windows": [[1, 1]]},
-        {"kind": "instruction", "reason": "near_duplicate", "count": 1, "windows": [[0, 1]]},
+        {
+            "kind": "instruction",
+            "reason": "too_short",
+            "meaning": "shorter than min_words",
+            "count": 2,
+            "windows": [[0, 1], [1, 1]],
+        },
+        {"kind": "instance", "reason": "refusal", "meaning": "the model declines", "count": 1, "windows": [[1, 1]]},
+        {
+            "kind": "instruction",
+            "reason": "near_duplicate",
+            "meaning": MEANINGS["near_duplicate"],
+            "count": 1,
+            "windows": [[0, 1]],
+        },
     ]
     assert pool["status"]["acceptance_rate"] == 0.5
 
 
-def test_kinds_cost_and_verbs_are_those_computed_by_hand(small: Report) -> None:
+def test_kinds_verbs_and_cost_are_those_computed_by_hand(small: Report) -> None:
     (pool,) = small.pools
-    assert pool["mix"] == {
-        "tasks": 2, "classification": 1, "with_input": 1, "some_with_input": 0, "instances": [[1, 1], [2, 1]],
-    }  # fmt: skip
-    assert pool["verbs"]["listed"] == [["write", 2, [["story", 2]]], ["classify", 1, [["review", 1]]]]
-    assert (pool["verbs"]["verbs"], pool["verbs"]["pairs"], pool["verbs"]["total"]) == (2, 2, 3)
+    assert [row[9:11] for row in small.rows("tasks-0")[2:]] == [
+        ["write", "story"],
+        ["classify", "review"],
+        ["write", "story"],
+    ]
+    assert [row[4] for row in small.rows("tasks-0")] == [0, 0, 0, 1, 0]
     usage = {(one["stage"], one["requests"], one["prompt_tokens"], one["usd"]) for one in pool["status"]["usage"]}
     assert usage == {("propose", 4, 400, 0.00048), ("inputs", 3, 300, 0.00036)}
-    assert pool["languages"]["counts"] == [["en", 3]]
+    assert pool["languages"]["counts"] == [["en", 2]]
 
 
 def test_demonstrations_and_pairs_are_those_computed_by_hand(small: Report) -> None:
@@ -110,24 +128,25 @@ def test_demonstrations_and_pairs_are_those_computed_by_hand(small: Report) -> N
 
 
 @pytest.mark.parametrize(
-    ("tasks", "without", "accepted", "likeness", "openings", "outputs", "marks", "said"),
+    ("tasks", "without", "accepted", "likeness", "openings", "short", "marks", "said"),
     [
-        (200, 2, 0.6, 0.24, 0.06, [[1, 20], [9, 80]], "good good good good good",
+        (200, 2, 0.6, 0.24, 0.06, 0.2, "good good good good good",
          "200 tasks with 200 rows: unlike each other, varied in their wording and answered at length."),
-        (1000, 300, 0.03, 0.7, 0.4, [[2, 4], [9, 1]], "bad look bad bad look",
+        (1000, 300, 0.03, 0.7, 0.4, 0.8, "bad look bad bad look",
          ("1,000 tasks with 1,000 rows: instructions are like each other (0.70); 40% of the instructions begin in one "
           "of ten ways; 80% of the outputs have two words or fewer; only 3% of the instructions were accepted; 23% of "
           "the accepted tasks got no row.")),
-        (0, 0, None, None, None, [], "none none none none none", "No task is finished yet."),
+        (0, 0, None, None, None, None, "none none none none none", "No task is finished yet."),
     ],
 )  # fmt: skip
 def test_the_verdict_says_what_the_marks_do(
     tasks: int, without: int, accepted: float | None, likeness: float | None, openings: float | None,
-    outputs: list[list[int]], marks: str, said: str,
+    short: float | None, marks: str, said: str,
 ) -> None:  # fmt: skip
     found = {
-        "status": {"tasks": tasks, "instances": tasks, "acceptance_rate": accepted, "tasks_without_instances": without},
-        "diversity": {"mean_nearest_rouge_l": likeness, "top_openings_share": openings}, "words": {"outputs": outputs},
+        "status": {"tasks": tasks, "acceptance_rate": accepted, "tasks_without_instances": without},
+        "diversity": {"mean_nearest_rouge_l": likeness, "top_openings_share": openings},
+        "tasks": tasks, "rows": tasks, "short_outputs": short,
     }  # fmt: skip
     judged = verdict(found, {"nearest": 0.2, "openings": 0.05})
     assert " ".join(one["mark"] for one in judged["marks"]) == marks
@@ -141,9 +160,9 @@ def test_the_tables_hold_every_task_and_rejection(small: Report) -> None:
     assert [row[2] for row in tasks] == ["seed", "seed", "done", "done", "without_instances"]
     assert tasks[3] == [
         3, task_of(0, 1, 0), "done", "Classify the review as good or bad.", 1, 0, 0.58, 1, 0.0, "classify", "review",
-        7, 2, 1,
+        7, 1, None, None, 1, [[2, 1, 0], [2, 1, 0]], "good",
     ]  # fmt: skip
-    assert details[3] == [3, [["Great food.", "good"], ["Cold soup.", "bad"]], [1]]
+    assert sorted(details)[3] == [3, [["Great food.", "good"], ["Cold soup.", "bad"]], [1]]
     assert [(row[2], row[3], row[5], row[6], row[7], row[8]) for row in rejections] == [
         ("instruction", "too_short", None, None, None, "Sing."),
         ("instance", "refusal", None, None, 4, "I cannot do that."),
@@ -174,15 +193,39 @@ def test_the_windows_of_the_monitor_are_those_of_the_pool(tmp_path: Path) -> Non
     assert stored[0][6] == diversity(texts).to_json()["vendi_score"]
 
 
+def test_report_card_and_status_count_the_same(tmp_path: Path) -> None:
+    pool = tmp_path / "pool"
+    grow(pool, target=40)
+    rows_of = rows(
+        pool, "SELECT task_id, COUNT(*) AS n FROM instances WHERE request_id IS NOT NULL GROUP BY 1 ORDER BY n"
+    )
+    (one_row, one), (two_rows, two) = rows_of[0], rows_of[-1]
+    assert (one, two) == (1, 2)
+    change(pool, "remove", Selection(ids=(one_row,)), "dull", NOW)
+    change(pool, "remove", Selection(ids=(f"{two_rows}/0",)), "wrong", NOW)
+    (figures,) = (found := report_of(pool)).pools
+    assert run(["export", str(pool), "--format", "alpaca"]) == 0
+    card = json.loads((pool / "export" / "manifest.json").read_text("utf-8"))["figures"]
+    told = status(pool)
+    assert (figures["tasks"], figures["rows"]) == (card["tasks"], card["rows"])
+    assert told["tasks"] - told["removed"] == figures["tasks"] == 39
+    assert told["instances"] - one - told["removed_rows"] == figures["rows"]
+    assert figures["diversity"] == card["diversity"] == all_figures(pool, told)["diversity"]
+    shown = [row for row in found.rows("tasks-0") if row[2] == "done"]
+    assert sum(len(row[16]) for row in shown) == figures["rows"]
+    assert sum(not one[0] for row in shown for one in row[16]) == card["rows_without_input"]
+    assert sum(told["rejections"].values()) == sum(one["count"] for one in figures["reasons"])
+    assert figures["verdict"]["said"].startswith(f"{card['tasks']:,} tasks with {card['rows']:,} rows")
+
+
 def test_removed_tasks_are_marked_and_left_out_of_what_the_pool_holds(tmp_path: Path) -> None:
     pool = small_pool(tmp_path / "small")
     change(pool, "remove", Selection(ids=(task_of(0, 0, 0),)), "dull", NOW)
     found = report_of(pool)
     (figures,) = found.pools
     assert [row[2] for row in found.rows("tasks-0")][2] == "removed"
-    assert figures["words"]["instructions"] == [[7, 1], [9, 1]]
-    assert figures["verbs"]["total"] == figures["diversity"]["instructions"] == 2
-    assert (figures["mix"]["tasks"], figures["status"]["removed"]) == (1, 1)
+    assert figures["diversity"]["instructions"] == 1
+    assert (figures["tasks"], figures["rows"], figures["status"]["removed"]) == (1, 2, 1)
     assert figures["growth"]["accepted"] == [2, 1]
     # The first task, which is removed, is in two of the three pairs: with a seed, and as what the third task resembles.
     assert [pair["positions"] for pair in figures["pairs"]] == [[3, 1]]
@@ -211,7 +254,7 @@ def test_a_version_is_shown_as_the_pool_was(tmp_path: Path, capsys: pytest.Captu
     assert [one["name"] for one in found.pools] == ["pool/versions/1", "pool"]
     version, now = found.pools
     assert found.rows("tasks-0") == then.rows("tasks-0")
-    for key in ("scores", "words", "verbs", "mix", "languages", "generations", "pairs", "diversity"):
+    for key in ("tasks", "rows", "short_outputs", "languages", "pairs", "diversity"):
         assert version[key] == then.pools[0][key], key
         assert version[key] != now[key] or key == "languages"
     for key in ("seeds", "tasks", "tasks_without_instances", "removed", "instances"):
@@ -231,7 +274,7 @@ def test_an_empty_pool_and_one_with_seeds_alone_have_a_report(tmp_path: Path) ->
         found = report_of(write_pool(tmp_path / name, seeds, []))
         (figures,) = found.pools
         assert figures["growth"] == {"width": 1, "rounds": 0, "accepted": [], "rejected": [], "waiting": []}
-        assert figures["verbs"]["total"] == figures["mix"]["tasks"] == sum(figures["scores"]["pool"]) == 0
+        assert figures["diversity"]["instructions"] == figures["tasks"] == figures["rows"] == 0
         assert len(found.rows("tasks-0")) == len(seeds)
         assert found.rows("rejections-0") == []
 
@@ -253,7 +296,7 @@ def test_while_a_run_is_writing_the_report_is_of_one_moment(tmp_path: Path) -> N
             told = figures["status"]
             accepted = told["tasks"] + told["tasks_pending"] + told["tasks_without_instances"]
             generated = [row for row in found.rows("tasks-0") if row[2] != "seed"]
-            assert accepted == len(generated) == sum(figures["growth"]["accepted"]) == figures["verbs"]["total"]
+            assert accepted == len(generated) == sum(figures["growth"]["accepted"])
             assert sum(told["rejections"].values()) == len(found.rows("rejections-0"))
             assert sum(one["count"] for one in figures["reasons"]) == len(found.rows("rejections-0"))
             if figures["is_running"]:
@@ -317,7 +360,7 @@ def test_no_address_and_no_key_is_in_the_file(tmp_path: Path, monkeypatch: pytes
     grow(tmp_path / "pool", target=5, seeds=SEEDS)
     found = report_of(tmp_path / "pool")
     everything = found.text + json.dumps([found.rows(f"{name}-0") for name in ("tasks", "details", "rejections")])
-    page = re.sub(r">[^<]{5000,}</script>", "></script>", found.text).replace("http://www.w3.org/2000/svg", "")
+    page = re.sub(r"(?s)<script>.*?</script>", "", re.sub(r">[^<]{5000,}</script>", "></script>", found.text))
     assert "://" not in page
     assert "sk-secret" not in everything
     assert str(tmp_path) not in everything
@@ -357,17 +400,19 @@ def test_packed_rows_come_back(rows: list[list[str]]) -> None:
 
 
 def test_only_the_newest_and_the_closest_have_all_their_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in (("DETAILED", 4), ("TASKS", 8), ("REJECTIONS", 5)):
+    for name, value in (("DETAILED", 4), ("TASKS", 8), ("REJECTIONS", 5), ("WHOLE", 20)):
         monkeypatch.setattr(f"selfinstruct.report.tables.{name}", value)
     near = [0.1, 0.6, 0.2, 0.5, 0.3, 0.1, 0.1, 0.1, 0.1, 0.1]
-    tasks = [Proposed(f"Say {place}.", nearest=("s0", score)) for place, score in enumerate(near)]
+    said = (Instance("", "Eight or"),)
+    tasks = [Proposed(f"Say {place}.", said, nearest=("s0", score)) for place, score in enumerate(near)]
     lost = [
         Proposed("x" * 999, nearest=("s0", score), reason="near_duplicate") for score in (0.1, 0.9, 0.8, 0.95, 0.3, 0.2)
     ]
     pool = write_pool(tmp_path / "pool", SMALL_SEEDS, [[Asked((), (*tasks, *lost))]])
     found = report_of(pool)
     assert [row[0] for row in found.rows("tasks-0")] == [4, 5, 6, 7, 8, 9, 10, 11]
-    assert sorted(row[0] for row in found.rows("details-0")) == [3, 5, 10, 11]
+    # The two newest and the two closest, and as many of the next as 20 characters hold.
+    assert sorted(row[0] for row in found.rows("details-0")) == [3, 5, 8, 9, 10, 11]
     # The newest five; the newest two of these and the two that are most like a task are whole.
     whole = [(row[5], len(row[8]) == 999) for row in found.rows("rejections-0")]
     assert whole == [(0.2, True), (0.3, True), (0.95, True), (0.8, False), (0.9, True)]

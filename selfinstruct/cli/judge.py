@@ -12,6 +12,9 @@ from selfinstruct.cli.text import OUT, line, show_json
 from selfinstruct.errors import ConfigError
 from selfinstruct.review.calibration import Agreement, calibrate, judged
 
+PRECISION = 0.95
+"""The share of what the judge keeps that people are to keep as well, unless told otherwise."""
+
 
 def show_judge(pool: Path, labels: Path | None, precision: float | None, *, as_json: bool) -> None:
     """What the judge made of a pool; with labels of people how far it agrees with them, and the scores that fit."""
@@ -27,7 +30,7 @@ def show_judge(pool: Path, labels: Path | None, precision: float | None, *, as_j
         for name, scores in found["scores"].items():
             line(f"scores on {name}", sum(scores.values()), ", ".join(f"{n:,} x {s}" for s, n in scores.items() if n))
         return
-    wanted = precision or 0.95
+    wanted = precision or PRECISION
     calibration = calibrate(pool, labels, wanted)
     if as_json:
         show_json(calibration.figures())

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from selfinstruct.cli.text import OUT, counted, say, show_json
+from selfinstruct.errors import ConfigError
 
 if TYPE_CHECKING:
     from selfinstruct.config.sections import Config
@@ -124,8 +125,28 @@ def _source(folder: Path) -> ShownPool:
 
     one = version_in(folder)
     if one is None:
-        return ShownPool(folder)
+        return ShownPool(folder, people=_people(folder))
     return ShownPool(one.folder.parents[1], Position(**one.manifest["position"]), one.number)
+
+
+def _people(pool: Path) -> Mapping[str, Any] | None:
+    """How far people agree with the judge by what they labelled in `review`; None: too few labels, or none."""
+    from selfinstruct.cli.judge import PRECISION  # noqa: PLC0415
+    from selfinstruct.pool.reader import snapshot  # noqa: PLC0415
+    from selfinstruct.pool.yields import of_judge  # noqa: PLC0415
+    from selfinstruct.review.calibration import calibrate  # noqa: PLC0415
+    from selfinstruct.review.labels import LABELS  # noqa: PLC0415
+
+    if not (pool / LABELS).exists():
+        return None
+    with snapshot(pool) as reader:
+        if of_judge(reader) is None:
+            return None
+    try:
+        return calibrate(pool, pool / LABELS, PRECISION).figures()
+    except ConfigError as error:
+        say(f"the report has no agreement of people with the judge: {error}")
+        return None
 
 
 def _told(sources: Sequence[ShownPool]) -> Iterator[str]:

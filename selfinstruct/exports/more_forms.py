@@ -68,7 +68,7 @@ def rejected(row: Row, answers: Answers) -> list[StoredSample]:
     """The answers that are worse than the output, of different texts, the surest and most useful first."""
     found: dict[str, StoredSample] = {}
     for rule in _RULES:
-        some = [one for one in row.samples if _rule(one) == rule]
+        some = [one for one in row.samples if rule_of(one) == rule]
         for one in _by_score(some, answers.rejected_at) if rule == "sample" else some:
             if _is_worse(one, answers.min_margin):
                 found.setdefault(one.output.strip(), one)
@@ -80,13 +80,19 @@ def better(row: Row) -> list[StoredSample]:
     return [one for one in row.samples if one.is_preferred and one.output.strip() not in {"", row.output.strip()}]
 
 
-def _rule(one: StoredSample) -> str:
+def pairs(row: Row, answers: Answers) -> list[tuple[str, str, StoredSample]]:
+    """The preference pairs of a row, each as the better text, the worse, and the answer that is not the output."""
+    found = [(one.output, row.output, one) for one in better(row)]
+    return (found + [(row.output, one.output, one) for one in rejected(row, answers)])[: answers.pairs_per_row]
+
+
+def rule_of(one: StoredSample) -> str:
     """What says that an answer is worse than the output, or better: what a person said comes before all else."""
     return one.step if one.is_preferred is None else "person"
 
 
 def _is_worse(one: StoredSample, min_margin: float) -> bool:
-    match _rule(one):
+    match rule_of(one):
         case "correction":
             return True
         case "person":
@@ -120,18 +126,16 @@ def _preference(wording: Wording, answers: Answers, *, plain: bool) -> Form:
     def preference(row: Row) -> Sequence[dict[str, Any]] | Unfit:
         if plain and row.system:
             return Unfit("system")
-        pairs = [(one.output, row.output, one) for one in better(row)]
-        pairs += [(row.output, one.output, one) for one in rejected(row, answers)]
         return [
             {
                 "prompt": _asked(row, wording, plain=plain),
                 "chosen": _said(chosen, plain=plain),
                 "rejected": _said(worse, plain=plain),
-                "rule": _rule(one),
+                "rule": rule_of(one),
                 # 0 where it is unknown: trainers add margins up, and a column of nothing but null has no type
-                "margin": 0.0 if _rule(one) == "person" else one.margin or 0.0,
+                "margin": 0.0 if rule_of(one) == "person" else one.margin or 0.0,
             }
-            for chosen, worse, one in pairs[: answers.pairs_per_row]
+            for chosen, worse, one in pairs(row, answers)
         ] or Unfit("no_pair")
 
     return preference
@@ -144,7 +148,7 @@ def _kto(wording: Wording, answers: Answers, *, plain: bool) -> Form:
         prompt = _asked(row, wording, plain=plain)
         preferred = [(one.output, True, "person") for one in better(row)]
         own = (row.output, False, "person") if preferred else (row.output, True, "row")
-        worse = [(one.output, False, _rule(one)) for one in rejected(row, answers)]
+        worse = [(one.output, False, rule_of(one)) for one in rejected(row, answers)]
         return [
             {"prompt": prompt, "completion": _said(text, plain=plain), "label": label, "rule": rule}
             for text, label, rule in [*preferred, *([own] if row.output else []), *worse]

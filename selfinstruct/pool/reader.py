@@ -682,13 +682,17 @@ def status(folder: Path) -> dict[str, Any]:
 
 
 def scored_instructions(folder: Path) -> list[tuple[str, float | None]]:
-    """The instructions of generated tasks in order, each with its score to the nearest earlier one where that counts.
+    """The instructions that an export has, in order, each with its score to the nearest earlier one where that counts.
 
-    Removed tasks are left out.
+    They are those of generated tasks that have a row and are not removed.
     """
     with snapshot(folder) as pool:
-        gone = pool.removed()
-        tasks = (one for one in pool.tasks("t.origin = 'generated'") if one.id not in gone)
+        gone, rows = pool.removed(), pool.removed_rows()
+        tasks = (
+            one
+            for one in pool.tasks("t.origin = 'generated' AND t.state = 'done'")
+            if one.id not in gone and any((one.id, row.number) not in rows for row in one.instances)
+        )
         return evenly((one.id, one.instruction, one.nearest_score) for one in tasks)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import html
 import json
 import os
@@ -19,10 +20,14 @@ from selfinstruct.pages import policy
 from selfinstruct.pool.reader import Reader, snapshot
 from selfinstruct.pool.records import Position
 from selfinstruct.pool.whole_files import whole_file
-from selfinstruct.report.page_figures import Embed, figures
-from selfinstruct.report.tables import TaskSummary, rejection_rows, task_rows
+from selfinstruct.report.instruction_map import POINTS, Embed, Place, chosen, instruction_map, local_embed
+from selfinstruct.report.page_figures import figures
+from selfinstruct.report.tables import SAMPLES, TaskSummary, rejection_rows, task_rows
 
-SCRIPTS = ("elements.js", "charts.js", "sunburst.js", "tables.js", "sections.js", "growth.js", "page.js")
+SCRIPTS = (
+    "elements.js", "charts.js", "filters.js", "tables.js", "sections.js", "map.js", "more_sections.js", "growth.js",
+    "page.js",
+)  # fmt: skip
 """In the order in which they run, as one script."""
 _JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
@@ -34,6 +39,8 @@ class ShownPool:
     pool: Path
     at: Position | None = None
     version: int | None = None
+    people: Mapping[str, Any] | None = None
+    """How far people agree with its judge, as `judge --calibrate --json` says it."""
 
 
 def write_report(sources: Sequence[Path | ShownPool], out: Path, embed: Embed | None = None) -> None:
@@ -49,7 +56,7 @@ def write_report(sources: Sequence[Path | ShownPool], out: Path, embed: Embed | 
         raise PoolError(f"{shown[0].pool}: a pool cannot be compared with itself; name another one, or a version")
     with ExitStack() as stack:
         names = zip(_names(shown), shown, strict=True)
-        pools = {name: stack.enter_context(snapshot(one.pool, one.at)) for name, one in names}
+        pools = {name: (stack.enter_context(snapshot(one.pool, one.at)), one.people) for name, one in names}
         try:
             out.parent.mkdir(parents=True, exist_ok=True)
             with whole_file(out) as file:
@@ -58,25 +65,41 @@ def write_report(sources: Sequence[Path | ShownPool], out: Path, embed: Embed | 
             raise PoolError(f"{out}: the report cannot be written ({error.strerror})") from error
 
 
-def _write(file: IO[str], pools: Mapping[str, Reader], embed: Embed | None) -> None:
-    script, style = "\n".join(map(_asset, SCRIPTS)), _asset("page.css")
+def _write(file: IO[str], pools: Mapping[str, tuple[Reader, Mapping[str, Any] | None]], embed: Embed | None) -> None:
+    script, style, charts = "\n".join(map(_asset, SCRIPTS)), _asset("page.css"), _chart_library()
     page = _asset("page.html")
     title = html.escape(" and ".join(pools))
-    for key, value in {"{policy}": policy(style, script), "{style}": style, "{title}": title}.items():
+    for key, value in {"{policy}": policy(style, charts, script), "{style}": style, "{title}": title}.items():
         page = page.replace(key, value)
     file.write(page)
-    all_figures = []
-    for number, (name, pool) in enumerate(pools.items()):
+    all_figures, details, places = [], [], list[Place]()
+    for number, (name, (pool, people)) in enumerate(pools.items()):
         found = TaskSummary()
         with _element(file, f"tasks-{number}"):
             write_packed(file, task_rows(pool, found))
-        with _element(file, f"details-{number}"):
-            write_packed(file, found.details)
+        with _element(file, f"samples-{number}"):
+            write_packed(file, (detail for _, detail in sorted(found.samples)[:SAMPLES]))
         with _element(file, f"rejections-{number}"):
-            write_packed(file, rejection_rows(pool, found.positions))
-        all_figures.append(figures(pool, name, found, embed))
+            write_packed(file, rejection_rows(pool, found))
+        all_figures.append(figures(pool, name, found, embed, people))
+        details.append(found.details)
+        places += [one._replace(pool=number) for one in chosen(found.places, POINTS // len(pools))]
+    with _element(file, "map-points"):
+        write_packed(file, _map(places, embed))
     file.write(f'<script type="application/json" id="figures">{harmless_json(all_figures)}</script>\n')
-    file.write(f"<script>{script}</script>\n</body>\n</html>\n")
+    file.write(f"<script>{charts}</script>\n<script>{script}</script>\n")
+    # The page is there before the browser has read these.
+    for number, texts in enumerate(details):
+        with _element(file, f"details-{number}"):
+            write_packed(file, texts)
+    file.write("</body>\n</html>\n")
+
+
+def _map(places: Sequence[Place], embed: Embed | None) -> Iterator[dict[str, Any]]:
+    """The map of the instructions, and what placed them; nothing where there is nothing to embed by."""
+    by = "the server's model" if embed else "the package wordllama"
+    if embed := embed or local_embed():
+        yield {**instruction_map(places, embed), "by": by}
 
 
 @contextmanager
@@ -114,6 +137,17 @@ def _names(sources: Sequence[ShownPool]) -> list[str]:
         if len(set(names)) == len(names):
             return names
     return [f"{path} {place}" for place, path in enumerate(paths, 1)]
+
+
+@functools.cache
+def _chart_library() -> str:
+    """Vega-Lite as one script that needs no network; it gives the page `vegaEmbed`."""
+    import vl_convert  # noqa: PLC0415 - it takes seconds, so only where a report is written
+
+    bundle = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed")
+    # Its own names stay within; the markup around it is not to see an end or a comment in it.
+    bundle = bundle.replace("</script", "<\\/script").replace("<!--", "<\\!--")
+    return f"(() => {{{bundle}\n}})();"
 
 
 def _asset(name: str) -> str:

@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from itertools import islice
 from typing import Any
 
-import pandas as pd
-
 from selfinstruct.checks.instruction_language import languages_of
 from selfinstruct.diversity.figures import diversity, evenly, mean, opening, top_share
+from selfinstruct.diversity.reasons import MEANINGS
 from selfinstruct.diversity.vendi import vendi_of_embeddings, vendi_sample
 from selfinstruct.errors import ConfigError
+from selfinstruct.exports.more_forms import Answers, pairs, rule_of
 from selfinstruct.pool.reader import Reader
 from selfinstruct.pool.records import RoundFigures
-from selfinstruct.report.tables import TaskFigures, TaskSummary, shortened
+from selfinstruct.report.instruction_map import Embed
+from selfinstruct.report.tables import TaskSummary, shortened
 from selfinstruct.report.verdict import verdict
 from selfinstruct.similarity.common import common_pieces
 from selfinstruct.similarity.index import Index
 from selfinstruct.similarity.tokens import tokenize
 
-BINS = 50
-"""The parts of a histogram of scores from 0 to 1."""
 WINDOWS = 60
 """The most windows of rounds."""
-VERBS, NOUNS = 24, 8
-"""The most verbs, and nouns for each of them."""
 PAIRS = 12
 SEEDS = 2000
 """The most seeds whose figures are compared with those of the pool."""
@@ -36,47 +33,47 @@ LISTED = 10
 TOLD = (
     "pool", "seeds", "tasks", "tasks_pending", "tasks_without_instances", "removed", "instances", "waiting", "rounds",
     "requests", "candidates", "rejections", "acceptance_rate", "prompt_tokens", "completion_tokens", "usd", "usage",
-    "recipe", "models", "sources", "quotas",
+    "recipe", "models", "sources", "quotas", "judge", "agreement", "samples", "conversations", "passages", "corrected",
+    "removed_rows",
 )  # fmt: skip
 """What the page shows of the status; not the words about a run, which may name an endpoint."""
-Embed = Callable[[Sequence[str]], list[list[float]]]
-"""Returns the vector of each text."""
 
 
-def figures(pool: Reader, name: str, tasks: TaskSummary, embed: Embed | None = None) -> dict[str, Any]:
-    """All figures of a pool whose tasks were read; with `embed` also the Vendi score by embeddings."""
-    frame = pd.DataFrame(tasks.figures, columns=TaskFigures._fields)
+def figures(
+    pool: Reader, name: str, tasks: TaskSummary, embed: Embed | None = None, people: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """All figures of a pool whose tasks were read, but those that the page counts in its rows.
+
+    With `embed` there is also the Vendi score by embeddings; `people` says how far they agree with the judge.
+    """
     scored = evenly(tasks.scored)
     instructions = [instruction for instruction, _ in scored]
-    nearest = pd.Series([score for _, score in scored], dtype=float)
     status, rounds = pool.status(name), pool.rounds()
     width = max(1, -(-status["rounds"] // WINDOWS))
     varied = diversity(scored).to_json()
     if embed is not None:
         varied["vendi_score_embeddings"] = vendi_of_embeddings(embed(vendi_sample(instructions)))
+    rows = tasks.output_words.total()
+    known = sum(score is not None for *_, score in tasks.scored)
     found = {
         "name": name,
         "status": {key: status[key] for key in TOLD},
+        "tasks": len(tasks.scored),
+        "rows": rows,
+        "short_outputs": sum(tasks.output_words[words] for words in range(3)) / rows if rows else None,
         "runs": status["runs"],
+        "last_run": last["ended_at"] or last["started_at"] if (last := status["last_run"]) else None,
         "is_running": pool.is_running(),
-        "seed_sample": int(frame["nearest_seed"].notna().sum()),
-        "scores": {"pool": _histogram(nearest), "seeds": _histogram(frame["nearest_seed"])},
-        "medians": {"pool": _median(nearest), "seeds": _median(frame["nearest_seed"])},
-        "words": {
-            "instructions": _counted(Counter(frame["words"].tolist())),
-            "inputs": _counted(tasks.input_words),
-            "outputs": _counted(tasks.output_words),
-        },
-        "verbs": _verbs(tasks.readings),
         "growth": _growth(rounds, width),
         "reasons": _reasons(rounds, width),
         "windows": [asdict(one) for one in pool.windows()],
-        "mix": _mix(frame),
         "languages": _languages(instructions),
-        "generations": _counted(Counter(frame["generation"].tolist())),
         "demonstrations": _demonstrations(pool.shown(), tasks.positions),
         "pairs": _pairs(pool),
-        "unscored": int(frame["nearest"].isna().sum()),
+        "preference": _preference(pool, status),
+        "people": people,
+        "unscored": len(tasks.scored) - known,
+        "is_sampled": sum(score is not None for _, score in scored) < known,
         "diversity": varied,
     }
     return {**found, "verdict": verdict(found, _of_seeds(pool))}
@@ -93,72 +90,31 @@ def _of_seeds(pool: Reader) -> dict[str, float | None]:
     return {"nearest": mean(scores), "openings": top_share(openings)}
 
 
-def _histogram(scores: pd.Series[float]) -> list[int]:
-    """The number of known scores in each of `BINS` equal parts from 0 to 1; a score on an edge counts above it."""
-    # A score exactly on an edge, such as 0.58, may be a little below it as a float.
-    places = (scores.dropna() * BINS + 1e-9).astype(int).clip(upper=BINS - 1)
-    return [int(count) for count in places.value_counts().reindex(range(BINS), fill_value=0)]
-
-
-def _median(values: pd.Series[float]) -> float | None:
-    known = values.dropna()
-    return round(float(known.median()), 4) if len(known) else None
-
-
-def _counted(counts: Counter[int]) -> list[list[int]]:
-    """Counts as [value, count], by value."""
-    return [list(one) for one in sorted(counts.items())]
-
-
-def _verbs(readings: Counter[tuple[str, str]]) -> dict[str, Any]:
-    """The most frequent verbs, each with its most frequent nouns: [verb, count, [[noun, count], ...]], and totals.
-
-    An instruction without a verb counts in the total alone; one without a noun counts for its verb.
-    """
-    of_verb: dict[str, Counter[str]] = {}
-    for (verb, noun), count in readings.items():
-        if verb:
-            of_verb.setdefault(verb, Counter())[noun] += count
-    listed = []
-    for verb in sorted(of_verb, key=lambda verb: (-of_verb[verb].total(), verb))[:VERBS]:
-        nouns = sorted(((noun, n) for noun, n in of_verb[verb].items() if noun), key=lambda one: (-one[1], one[0]))
-        listed.append([verb, of_verb[verb].total(), [list(one) for one in nouns[:NOUNS]]])
-    return {"listed": listed, "verbs": len(of_verb), "pairs": len(readings), "total": readings.total()}
-
-
 def _growth(rounds: Sequence[RoundFigures], width: int) -> dict[str, Any]:
     """Accepted, rejected and waiting instructions by window of `width` rounds."""
-    counts = [(one.number, one.accepted, sum(one.rejected["instruction"].values()), one.waiting) for one in rounds]
-    frame = pd.DataFrame(counts, columns=["number", "accepted", "rejected", "waiting"])
-    sums = frame.groupby(frame["number"] // width)[["accepted", "rejected", "waiting"]].sum()
-    shares = {name: sums[name].astype(int).tolist() for name in ("accepted", "rejected", "waiting")}
-    return {"width": width, "rounds": len(frame), **shares}
+    counts: dict[str, list[int]] = {"accepted": [], "rejected": [], "waiting": []}
+    for place in range(0, len(rounds), width):
+        some = rounds[place : place + width]
+        counts["accepted"].append(sum(one.accepted for one in some))
+        counts["rejected"].append(sum(sum(one.rejected["instruction"].values()) for one in some))
+        counts["waiting"].append(sum(one.waiting for one in some))
+    return {"width": width, "rounds": len(rounds), **counts}
 
 
 def _reasons(rounds: Sequence[RoundFigures], width: int) -> list[dict[str, Any]]:
-    """Rejections by kind and reason, the most frequent first, each with its [window of rounds, count]."""
+    """Rejections by kind and reason, the most frequent first, each with its meaning and [window of rounds, count]."""
     found: dict[tuple[str, str], Counter[int]] = {}
     for one in rounds:
         for kind, reasons in one.rejected.items():
             for reason, count in reasons.items():
                 found.setdefault((kind, reason), Counter())[one.number // width] += count
     return [
-        {"kind": key[0], "reason": key[1], "count": found[key].total(), "windows": _counted(found[key])}
+        {
+            "kind": key[0], "reason": key[1], "meaning": MEANINGS.get(key[1].partition(":")[0], ""),
+            "count": found[key].total(), "windows": sorted(found[key].items()),
+        }
         for key in sorted(found, key=lambda key: (-found[key].total(), key))
-    ]
-
-
-def _mix(frame: pd.DataFrame) -> dict[str, Any]:
-    """The kinds of the finished tasks."""
-    done = frame[frame["finished"].astype(bool)]
-    some = (done["with_input"] > 0) & (done["with_input"] < done["instances"])
-    return {
-        "tasks": len(done),
-        "classification": int((done["is_classification"] == 1).sum()),
-        "with_input": int(((done["with_input"] > 0) & ~some).sum()),
-        "some_with_input": int(some.sum()),
-        "instances": _counted(Counter(done["instances"].tolist())),
-    }
+    ]  # fmt: skip
 
 
 def _languages(instructions: Sequence[str]) -> dict[str, Any]:
@@ -201,6 +157,21 @@ def _demonstrations(shown: Iterable[tuple[list[str], int]], positions: Mapping[s
         "fruitful": fruitful[:LISTED],
         "barren": barren[:LISTED],
     }
+
+
+def _preference(pool: Reader, status: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The preference pairs that an export would have, by what says so, and the first of each; None: there are none."""
+    if not (status["samples"] or status["corrected"] or "revised" in status["rejections"]):
+        return None
+    rules, shown = Counter[str](), list[dict[str, Any]]()
+    for row in pool.rows(sampled=True):
+        for chosen, worse, one in pairs(row, Answers()):
+            rule = rule_of(one)
+            rules[rule] += 1
+            if rules[rule] <= PAIRS // 4:
+                texts = {"chosen": shortened(chosen, 400), "rejected": shortened(worse, 400)}
+                shown.append({"rule": rule, "position": row.position, "margin": one.margin, **texts})
+    return {"rules": rules.most_common(), "shown": shown} if rules else None
 
 
 def _pairs(pool: Reader) -> list[dict[str, Any]]:

@@ -54,11 +54,6 @@ def _without_row(found: Mapping[str, Any]) -> float | None:
     return _share(status["tasks_without_instances"], status["tasks"] + status["tasks_without_instances"])
 
 
-def _short(found: Mapping[str, Any]) -> float | None:
-    counts = found["words"]["outputs"]
-    return _share(sum(count for words, count in counts if words <= 2), sum(count for _, count in counts))
-
-
 _FIGURES = (
     _Figure(
         "Likeness", lambda found: found["diversity"]["mean_nearest_rouge_l"], 0.45, 0.65,
@@ -72,7 +67,7 @@ _FIGURES = (
         "openings",
     ),
     _Figure(
-        "Short answers", _short, 0.35, 0.6,
+        "Short answers", lambda found: found["short_outputs"], 0.35, 0.6,
         "answered at length", "{} of the outputs have two words or fewer",
         "Share of outputs of two words or fewer, labels included.", "shape",
     ),
@@ -94,7 +89,7 @@ def verdict(found: Mapping[str, Any], seeds: Mapping[str, float | None]) -> dict
 
     `seeds` has those of the seeds that figures are compared to, by the words of `reference`.
     """
-    tasks, rows = found["status"]["tasks"], found["status"]["instances"]
+    tasks, rows = found["tasks"], found["rows"]
     marks = [_marked(one, found, seeds) for one in _FIGURES]
     praise = [one.praise for one, (mark, _) in zip(_FIGURES, marks, strict=True) if mark == "good" and one.praise]
     blame = [said["blame"] for mark, said in marks if mark in {"look", "bad"}]
@@ -114,7 +109,7 @@ def _marked(one: _Figure, found: Mapping[str, Any], seeds: Mapping[str, float | 
     word, end = ("up to", "beyond") if one.good < one.bad else ("from", "below")
     of_seeds = seeds.get(one.reference)
     known = f"seeds {of_seeds:{one.form}}; " if of_seeds is not None else ""
-    size = min(range(len(_SIZES)), key=lambda place: abs(_SIZES[place] - found["status"]["tasks"]))
+    size = min(range(len(_SIZES)), key=lambda place: abs(_SIZES[place] - found["tasks"]))
     if one.reference:
         known += f"gpt-4o-mini unsteered {_UNSTEERED[one.reference][size]:{one.form}} of {_SIZES[size]:,}"
     return mark, {

@@ -1,4 +1,4 @@
-"""The report of 50,000 tasks: written within 20 s and 1 GB, opened within 3 s from less than 15 MB.
+"""The report of 50,000 tasks: written within 20 s and 1 GB, opened within 2 s, filtered within 200 ms, in 22 MB.
 
 Seconds are those of a machine that counts as fast as `YARDSTICK` says; of a slower one they are taken in proportion.
 """
@@ -62,30 +62,37 @@ def report(tmp_path_factory: pytest.TempPathFactory, browser: object) -> Path:
 
 
 def test_it_opens_fast_and_is_small(page: Page, report: Path) -> None:
-    assert report.stat().st_size < 15e6
+    assert report.stat().st_size < 22e6
     taken, slow = [], max(1, slowness())
     for _ in range(3):  # other work on the machine may slow one down
         page.goto(report.as_uri())
         page.wait_for_selector("html[data-ready]")
         taken.append(int(page.get_attribute("html", "data-ready") or "99999"))
     print(f"\nopened within {sorted(taken)} ms at {slow:.2f}")
-    assert min(taken) / slow < 3000
+    assert min(taken) / slow < 2000
 
 
 def test_its_tables_answer_at_once(page: Page, report: Path) -> None:
     page.goto(report.as_uri())
     page.wait_for_selector("html[data-ready]")
-    assert page.inner_text("#tasks .count") == "50,175 of 50,175"
+    assert page.inner_text("#filter .count") == "50,175 of 50,175"
     assert page.locator("#tasks .rows tr.row").count() < 60
-    search = """() => {
+    search = """(wanted) => {
         const began = performance.now();
-        const search = document.querySelector("#tasks input[type=search]");
-        search.value = "poem about";
+        const search = document.querySelector("#filter input[type=search]");
+        search.value = wanted;
         search.dispatchEvent(new Event("input"));
         return performance.now() - began;
     }"""
-    taken = [page.evaluate(search) for _ in range(3)]  # other work on the machine may slow one down
-    assert min(taken) < 500
+    slow, taken = max(1, slowness()), []
+    for section in ("map", "topics", "novelty", "shape", "tasks"):  # with the charts that are in sight there
+        page.evaluate("name => document.getElementById(name).scrollIntoView({behavior: 'instant'})", section)
+        page.wait_for_timeout(1000)
+        for wanted in ("a", "poem about"):  # nearly all rows, and few of them
+            tries = [page.evaluate(search, wanted) for _ in range(3)]
+            taken += [min(tries)]  # other work on the machine may slow one down
+    print(f"\nfiltered within {[round(one) for one in taken]} ms at {slow:.2f}")
+    assert max(taken) / slow < 200
     texts = page.locator("#tasks .open").all_inner_texts()
     assert texts
     assert all("poem about" in text for text in texts)

@@ -1,175 +1,125 @@
-// Charts of bars and lines. Each is one image with a text for readers, moves through its values by the arrow keys, and
-// has its numbers in a table below.
+// Charts by Vega-Lite. Each is drawn when it comes into sight, says in a text what it shows, and has its numbers in a
+// table below. What a chart shows are values, never parts of its specification: a model's text is in values alone.
 
-const LEFT = 52, RIGHT = 10, TOP = 12, BOTTOM = 42;
+const charts = [];
+const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 
-/** Values for an axis from 0 to `most`; whole numbers for counts. */
-function ticks(most, isCount, wanted = 4) {
-  if (!(most > 0)) return [0, 1];
-  const rough = Math.max(most / wanted, isCount ? 1 : 0);
-  const power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].map((one) => one * power).find((one) => one >= rough);
-  return Array.from({ length: Math.ceil(most / step - 1e-9) + 1 }, (_, place) => place * step);
-}
+const look = () => ({
+  aria: false, background: "transparent", font: getComputedStyle(document.body).fontFamily, view: { stroke: null },
+  axis: {
+    labelColor: colour("soft"), titleColor: colour("soft"), gridColor: colour("grid"), domainColor: colour("line"), tickColor: colour("line"),
+    labelFontSize: 12, titleFontSize: 12, titleFontWeight: "normal", labelLimit: innerWidth < 700 ? 120 : 180, labelOverlap: true,
+  },
+  axisBand: { grid: false },
+  legend: { labelColor: colour("soft"), labelFontSize: 12, orient: "top", title: null, labelLimit: 300 },
+  bar: { color: colour("accepted") }, text: { color: colour("ink"), fontSize: 12 }, rule: { color: colour("line") },
+});
 
-/**
- * A figure: title, note, plot, legend and table. `draw(plot, width)` puts its nodes into an SVG and returns its marks
- * as {x, y, text, node}, in reading order.
- */
-function figure({ title, note, alt, height = 230, draw, legend = [], columns, rows, wide = false }) {
-  const tip = el("div", { class: "tip", role: "status" });
-  const plot = el("div", { class: "plot" });
-  let marks = [], active = -1, width = 0;
-
-  const show = (place) => {
-    if (active >= 0) marks[active]?.node.classList.remove("active");
-    active = place;
-    const mark = marks[place];
-    tip.textContent = mark ? mark.text : "";
-    if (!mark) return;
-    mark.node.classList.add("active");
-    tip.style.left = `${Math.max(0, Math.min(mark.x, width - tip.offsetWidth))}px`;
-    tip.style.top = `${Math.max(0, mark.y - tip.offsetHeight - 6)}px`;
-  };
-  const keys = (event) => {
-    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-    if (event.key === "Escape") show(-1);
-    if (!step || !marks.length) return;
-    event.preventDefault();
-    show(Math.max(0, Math.min(marks.length - 1, active + step)));
-  };
-  const point = (event) => {
-    const box = image.getBoundingClientRect();
-    const x = event.clientX - box.left, y = event.clientY - box.top;
-    const there = marks.filter((mark) => x >= mark.left && x < mark.right && (mark.top === undefined || (y >= mark.top && y < mark.bottom)));
-    // Of lines above each other, the one nearest to the pointer is shown.
-    const place = marks.indexOf(there.sort((one, other) => Math.abs(one.y - y) - Math.abs(other.y - y))[0]);
-    if (place !== active) show(place);
-  };
-  const image = svg("svg", {
-    role: "img", "aria-label": `${title}. ${alt} Arrow keys go from value to value.`, tabindex: "0", height,
-    keydown: keys, pointermove: point, pointerdown: point, pointerleave: () => show(-1), blur: () => show(-1),
-  });
-  plot.append(image, tip);
-
-  const redraw = () => {
-    width = plot.clientWidth;
-    if (!width) return;
-    active = -1;
-    tip.textContent = "";
-    image.replaceChildren();
-    image.setAttribute("viewBox", `0 0 ${width} ${height}`);
-    marks = draw(image, width, height);
-  };
-  new ResizeObserver(() => { if (plot.clientWidth !== width) redraw(); }).observe(plot);
-
-  const table = el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `Numbers of: ${title}` });
-  const numbers = el("details", { toggle: () => { if (numbers.open) table.replaceChildren(smallTable(columns, rows(), title)); } },
-    el("summary", {}, "The numbers"), table);
-  return el("figure", { class: `card${wide ? " wide" : ""}` },
-    el("figcaption", {}, el("h3", {}, title), el("p", { class: "note" }, note)),
-    plot, legend.length ? el("ul", { class: "legend" }, legend.map((item) => el("li", {}, legendItem(item, redraw)))) : null, numbers);
-}
-
-function legendItem(item, redraw) {
-  const swatch = el("span", { class: `swatch ${item.style}`, "aria-hidden": "true" });
-  if (!item.toggle) return el("span", {}, swatch, item.name);
-  const button = el("button", { type: "button", "aria-pressed": "true", click: () => {
-    const on = button.getAttribute("aria-pressed") !== "true";
-    button.setAttribute("aria-pressed", String(on));
-    item.toggle(on);
-    redraw();
-  } }, swatch, item.name);
-  return button;
-}
-
-function axes(image, width, height, { most, format, x, y }) {
-  const inner = height - TOP - BOTTOM;
-  const at = ticks(most, format === number);
-  const top = at[at.length - 1];
-  const scale = (value) => TOP + inner - (inner * value) / top;
-  for (const value of at) {
-    image.append(svg("line", { class: "gridline", x1: LEFT, x2: width - RIGHT, y1: scale(value), y2: scale(value) }));
-    image.append(svg("text", { x: LEFT - 6, y: scale(value) + 4, "text-anchor": "end" }, format(value)));
+/** Draws what is in sight, or all of it for a printer. */
+const sight = new IntersectionObserver((entries) => {
+  for (const entry of entries) {
+    const one = charts.find((chart) => chart.plot === entry.target);
+    one.isSeen = entry.isIntersecting;
+    if (one.isSeen) one.draw();
   }
-  image.append(svg("line", { class: "axis", x1: LEFT, x2: width - RIGHT, y1: scale(0), y2: scale(0) }));
-  image.append(svg("text", { x: (LEFT + width - RIGHT) / 2, y: height - 6, "text-anchor": "middle" }, x));
-  image.append(svg("text", { transform: `translate(12 ${TOP + inner / 2}) rotate(-90)`, "text-anchor": "middle" }, y));
-  return scale;
-}
+}, { rootMargin: "100px" });
+addEventListener("beforeprint", () => charts.forEach((one) => one.draw()));
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => charts.forEach((one) => { one.forget(); if (one.isSeen) one.draw(); }));
 
-/** Labels below the axis, in the middle of bins or at their edges; where there is no room, only some. */
-function below(image, width, height, labels, edges) {
-  const each = (width - LEFT - RIGHT) / Math.max(1, labels.length - (edges ? 1 : 0));
-  const room = Math.max(...labels.map((label) => label.length), 1) * 7.2 + 10;
-  const every = Math.max(1, labels.findIndex((label, place) => label !== "" && place > 0));
-  const step = every * Math.max(1, Math.ceil(room / (each * every)));
-  labels.forEach((label, place) => {
-    if (place % step || label === "") return;
-    const x = LEFT + each * (place + (edges ? 0 : 0.5));
-    image.append(svg("text", { x, y: height - BOTTOM + 16, "text-anchor": "middle" }, label));
-  });
+/** Shows what the filters leave: at once where it is in sight, else later. */
+function refresh() {
+  for (const one of charts) {
+    one.isStale = true;
+    if (one.isSeen) one.draw();
+  }
 }
 
 /**
- * Bars over bins, side by side or `stacked`.
- * bins: [{label, name}]; series: [{name, style, values, hidden}]; edges: labels at the edges instead of below bins;
- * least: the lowest end of the axis, so that two charts have the same axis.
+ * A card with a chart. values(): what is shown, each with its `text` for the pointer; spec(): the chart without its data;
+ * alt(values): what it says in words; columns, rows(values): its numbers; pick(value): what a click on one does; room: its height, as far as it is known before.
  */
-function bars({ bins, series, stacked = false, x, y, format = number, edges = null, least = 0 }) {
-  return (image, width, height) => {
-    const shown = series.filter((one) => !one.hidden);
-    const heights = bins.map((_, bin) => shown.map((one) => one.values[bin]));
-    const most = Math.max(least, ...heights.map((values) => (stacked ? sum(values) : Math.max(0, ...values))));
-    const scale = axes(image, width, height, { most, format, x, y });
-    const each = (width - LEFT - RIGHT) / Math.max(1, bins.length);
-    const gap = each > 6 ? 1 : 0;
-    const marks = [];
-    bins.forEach((bin, place) => {
-      let from = 0;
-      shown.forEach((one, order) => {
-        const value = one.values[place];
-        const base = stacked ? from : 0;
-        from += value;
-        const left = LEFT + each * place, broad = stacked ? each : each / shown.length;
-        const at = left + (stacked ? 0 : broad * order);
-        const node = svg("rect", {
-          class: `bar ${one.style}`, x: at + gap / 2, width: Math.max(0.5, broad - gap),
-          y: scale(base + value), height: Math.max(0, scale(base) - scale(base + value)),
-        });
-        image.append(node);
-        if (!value && (stacked || shown.length > 1)) return;
-        const text = `${bin.name}: ${format(value)}${series.length > 1 ? ` ${one.name}` : ""}`;
-        const mark = { x: at, y: scale(base + value), left: at, right: at + broad, text, node };
-        marks.push(stacked ? { ...mark, top: scale(base + value), bottom: scale(base) } : mark);
-      });
-    });
-    below(image, width, height, edges || bins.map((bin) => bin.label), Boolean(edges));
-    return marks;
+function figure({ title, note = "", values, spec, alt, columns, rows, pick, wide = false, renderer = "svg", tools = null, room = 230 }) {
+  const tip = el("div", { class: "tip" });
+  const plot = el("div", { class: "chart", "aria-hidden": "true" });
+  plot.style.minHeight = `${room}px`;  // so that a link to what stands below ends there
+  const image = el("div", { class: "plot", role: "img", "aria-label": title }, plot, tip);
+  const table = el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `Numbers of: ${title}` });
+  const fill = () => { if (numbers.open) table.replaceChildren(smallTable(columns, rows(one.values), title)); };
+  const numbers = el("details", { toggle: fill }, el("summary", {}, "The numbers"), table);
+  const say = (_, event, __, text) => {
+    tip.textContent = known(text) ? String(text) : "";
+    if (!event) return;
+    const box = image.getBoundingClientRect();
+    tip.style.left = `${Math.max(0, Math.min(event.clientX - box.left + 12, box.width - tip.offsetWidth))}px`;
+    tip.style.top = `${event.clientY - box.top + 16}px`;
   };
+  const one = {
+    plot, isSeen: false, isStale: true, view: null, values: [],
+    forget() { one.view?.finalize(); one.view = null; one.isStale = true; },
+    draw() {
+      if (!one.isStale) return;
+      one.isStale = false;
+      one.values = values();
+      image.setAttribute("aria-label", `${title}. ${alt(one.values)}`);
+      fill();
+      if (one.view) one.view.data("rows", one.values).run();
+      else one.made = embed();
+    },
+  };
+  const embed = async () => {
+    const whole = { width: "container", autosize: { type: "fit-x", contains: "padding" }, ...spec(), data: { name: "rows", values: one.values }, config: look() };
+    const { view } = await vegaEmbed(plot, whole, { ast: true, actions: false, defaultStyle: false, logLevel: 1, renderer, tooltip: say });
+    one.view = view;
+    plot.style.minHeight = "";
+    // A filter may have changed what is shown while the chart was made.
+    view.data("rows", one.values).run();
+    if (pick) view.addEventListener("click", (_, item) => { if (known(item?.datum?.text)) pick(item.datum); });
+  };
+  charts.push(one);
+  sight.observe(plot);
+  return el("figure", { class: `card${wide ? " wide" : ""}` }, el("figcaption", {}, el("h3", {}, title), el("p", { class: "note" }, note)), tools, image, numbers);
 }
 
-/** Lines over bins; an unknown value leaves a gap. */
-function lines({ bins, series, x, y, most, format }) {
-  return (image, width, height) => {
-    const scale = axes(image, width, height, { most, format, x, y });
-    const each = (width - LEFT - RIGHT) / Math.max(1, bins.length);
-    const marks = [];
-    for (const one of series) {
-      let path = "", pen = "M";
-      one.values.forEach((value, place) => {
-        if (!known(value)) { pen = "M"; return; }
-        const left = LEFT + each * place, at = left + each / 2;
-        path += `${pen}${at.toFixed(1)} ${scale(value).toFixed(1)}`;
-        pen = "L";
-        const node = svg("circle", { class: one.style, cx: at, cy: scale(value), r: each > 12 ? 3.5 : 2 });
-        const text = `${bins[place].name}: ${format(value)}${series.length > 1 ? ` ${one.name}` : ""}`;
-        marks.push({ x: at, y: scale(value), left, right: left + each, text, node });
-      });
-      image.append(svg("path", { class: `line ${one.style}`, d: path }));
-    }
-    image.append(...marks.map((mark) => mark.node));
-    below(image, width, height, bins.map((bin) => bin.label), false);
-    return marks;
-  };
-}
+const TIP = { field: "text", type: "nominal" };
+const axis = (title, more = {}) => ({ type: "quantitative", title, axis: { tickMinStep: more.percent ? 0.01 : 1, format: more.percent ? ".0%" : ",.6~g", tickCount: 4, ...more.axis }, ...(more.scale ? { scale: more.scale } : {}) });
+
+/** One colour for each name of a series; a legend where there are several. */
+const coloured = (names, colours) => ({ field: "series", type: "nominal", scale: { domain: names, range: colours.map(colour) }, legend: names.length > 1 ? {} : null });
+const SIDES = ["accepted", "second"];
+const ofPools = () => coloured(pools.map((pool) => pool.name), SIDES);
+
+/** Bars over ranges of numbers: values {from, to, value, series}. Two pools lie over each other. */
+const histogram = (x, y, scale) => () => ({
+  height: 190, mark: { type: "rect", opacity: pools.length > 1 ? 0.6 : 1, stroke: colour("card"), strokeWidth: 0.5 },
+  encoding: {
+    x: { field: "from", ...axis(x, { scale: { nice: false, ...scale }, axis: { tickMinStep: 0 } }) }, x2: { field: "to" },
+    y: { field: "value", ...axis(y, { percent: pools.length > 1 }), stack: null }, y2: { datum: 0 }, color: ofPools(), tooltip: TIP,
+  },
+});
+
+/** A bar for each name: values {label, value, series}. Bars of several series stand below each other, or in a row if `stack` says so. */
+const bars = (x, { percent = false, stack = false, names = pools.map((pool) => pool.name), colours = SIDES } = {}) => () => ({
+  height: { step: names.length > 1 && !stack ? 15 : 22 }, mark: { type: "bar" },
+  encoding: {
+    y: { field: "label", type: "nominal", sort: null, title: null, axis: { labelOverlap: false } }, ...(names.length > 1 && !stack ? { yOffset: { field: "series", sort: names } } : {}),
+    x: { field: "value", ...axis(x, { percent }), stack: stack || null }, color: coloured(names, colours), tooltip: TIP, order: { field: "order" },
+  },
+});
+
+/** Lines over the numbers of rounds: values {at, value, series}; an unknown value leaves a gap. */
+const lines = (x, y, { names, colours, percent = false }) => () => ({
+  height: 190, encoding: { x: { field: "at", ...axis(x) }, y: { field: "value", ...axis(y, { percent, scale: percent ? { domain: [0, 1] } : undefined }) }, color: coloured(names, colours) },
+  layer: [{ mark: { type: "line", strokeWidth: 2 } }, { mark: { type: "point", filled: true, size: 40 }, encoding: { tooltip: TIP } }],
+});
+
+/** Shades in cells: values {column, row, share, label}, from none of it to all. */
+const shades = (x, name) => () => ({
+  height: { step: 24 },
+  encoding: {
+    x: { field: "column", type: "ordinal", sort: null, title: x, axis: { labelAngle: 0 } }, y: { field: "row", type: "nominal", sort: null, title: null, axis: { labelOverlap: false } }, tooltip: TIP,
+  },
+  layer: [
+    { mark: { type: "rect", stroke: colour("card"), strokeWidth: 1 }, encoding: { color: { field: "share", type: "quantitative", scale: { domain: [0, 1], range: [colour("grid"), colour(name)], interpolate: "rgb" }, legend: null } } },
+    { mark: { type: "text", fontSize: 11 }, encoding: { text: { field: "label" } } },
+  ],
+});

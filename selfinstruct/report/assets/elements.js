@@ -1,8 +1,6 @@
 "use strict";
 // Elements are made one by one and texts are set as texts: no text of a pool is ever parsed as markup.
 
-const SVG = "http://www.w3.org/2000/svg";
-
 function filled(node, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) {
     if (value === null || value === undefined || value === false) continue;
@@ -14,7 +12,6 @@ function filled(node, attributes, children) {
 }
 
 const el = (tag, attributes = {}, ...children) => filled(document.createElement(tag), attributes, children);
-const svg = (tag, attributes = {}, ...children) => filled(document.createElementNS(SVG, tag), attributes, children);
 
 const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 const known = (value) => value !== null && value !== undefined;
@@ -27,7 +24,7 @@ const sum = (values) => values.reduce((total, value) => total + value, 0);
 
 /** A small table; cells that are numbers or [text, true] are aligned to the right. */
 function smallTable(columns, rows, caption) {
-  const cell = (tag, value, isNumber) => el(tag, { class: isNumber ? "number" : value.className?.startsWith("gauge") ? "bar-cell" : null, scope: tag === "th" ? "col" : null }, value);
+  const cell = (tag, value, isNumber) => el(tag, { class: isNumber ? "number" : null, scope: tag === "th" ? "col" : null }, value);
   const right = columns.map((_, place) => place > 0 && rows.length > 0 && rows.every((row) => typeof row[place] === "number" || /^([$\d,.%−+-]+|none|none yet|not known|)$/.test(row[place])));
   return el("table", {},
     caption ? el("caption", {}, caption) : null,
@@ -36,22 +33,10 @@ function smallTable(columns, rows, caption) {
       cell("td", value instanceof Node ? value : typeof value === "number" ? number(value) : String(value), right[place]))))));
 }
 
-/** A table whose last column is a bar: rows are {cells, part, style}. */
-function gauges(columns, rows, caption) {
-  const most = Math.max(1e-12, ...rows.map((row) => row.part));
-  return smallTable(columns, rows.map((row) => {
-    const bar = el("span", { class: `gauge ${row.style}`, "aria-hidden": "true" });
-    bar.style.width = `${(100 * row.part) / most}%`;
-    return [...row.cells, bar];
-  }), caption);
-}
-
 /** The value of an element with gzipped JSON in base64. */
 async function unpacked(id) {
   const text = document.getElementById(id).textContent;
-  const binary = atob(text);
-  const bytes = new Uint8Array(binary.length);
-  for (let place = 0; place < binary.length; place++) bytes[place] = binary.charCodeAt(place);
+  const bytes = Uint8Array.fromBase64 ? Uint8Array.fromBase64(text) : Uint8Array.from(atob(text), (one) => one.charCodeAt(0));
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
   return JSON.parse(await new Response(stream).text());
 }
