@@ -88,9 +88,7 @@ async def grow_many(config: GrowManyConfig) -> State[Any]:
         raise
     finally:
         pool.close()
-    await artifacts.show_summary(
-        config.pool, outcome, f"the servers of {len(config.sites)} sites", before, status(config.pool)
-    )
+    await artifacts.show_summary(config.pool, outcome, f"the servers of {len(config.sites)} sites", before)
     if many.failed and outcome.exit_code:
         raise SelfInstructError(outcome.reason)
     done = {"pool": str(config.pool), "exit_code": outcome.exit_code, "reason": outcome.reason}
