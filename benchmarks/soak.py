@@ -133,6 +133,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "rate_limit": rate_limit,
     "budgets": lambda: pytest("tests/test_budget.py", "random_budgets", BUDGETS="50"),
     "kills": lambda: pytest("tests/test_durability.py", "killed_at_random_moments_of_a_run_with_faults", KILLS="200"),
+    "kills_batches": lambda: pytest("tests/test_batches.py", "killed_at_any_moment", KILLS="200"),
     "kills_all_steps": lambda: pytest("tests/test_samples.py", "killed_with_all_steps_on", KILLS="20"),
     "kills_all_sources": lambda: pytest("tests/test_turns.py", "four_sources_with_quotas_and_turns", KILLS="20"),
     "long_run": long_run,

@@ -108,12 +108,13 @@ def test_a_new_pool_whose_first_batch_is_out_is_kept_when_access_is_lost(tmp_pat
 
 
 def test_killed_at_any_moment_nothing_is_handed_in_twice_that_was_taken(tmp_path: Path) -> None:
-    generator = random.Random(3)
-    with OfflineServer(quirk="none", batches="seconds=0.3,twice=20%,slow=0.15") as server:
-        wanted = live(tmp_path / "live", server, 25)
-        prices = "[prices.offline]\ninput = 1000\noutput = 1000\n[budget]\npool_max_usd = 900\n"
-        command = generate(tmp_path / "p", server.base_url, 25, "--config", settings(tmp_path, prices))
-        for _ in range(8):
+    kills, generator = int(os.environ.get("KILLS", "8")), random.Random(3)
+    target = 3 * kills
+    with OfflineServer(style="words", quirk="none", batches="seconds=0.3,twice=20%,slow=0.15") as server:
+        wanted = live(tmp_path / "live", server, target)
+        prices = "[prices.offline]\ninput = 1000\noutput = 1000\n[budget]\npool_max_usd = 900000\n"
+        command = generate(tmp_path / "p", server.base_url, target, "--config", settings(tmp_path, prices))
+        for _ in range(kills):
             with running(command) as process:
                 time.sleep(generator.uniform(1.2, 3.0))
                 process.send_signal(signal.SIGKILL)
