@@ -33,8 +33,8 @@ from selfinstruct.types import Task, digest
 
 AT_ONCE = 5_000
 """Statements after which `write_in_turn` makes durable what it has."""
-SCHEDULE_FOLDER = "prefect"
-"""In a pool's folder: what the Prefect server of its schedule keeps."""
+SCHEDULE_FOLDER, SITES_FOLDER = "prefect", "sites"
+"""In a pool's folder: what the Prefect server of its schedule keeps, and the pools of its sites."""
 
 
 def seeds_digest(seeds: Sequence[Task]) -> str:
@@ -180,7 +180,7 @@ def check_place(folder: Path) -> None:
 
 
 def _holds_something(folder: Path) -> bool:
-    ours = {"pool.lock", "vllm.log", SCHEDULE_FOLDER, ".gitkeep", ".DS_Store"}
+    ours = {"pool.lock", "vllm.log", SCHEDULE_FOLDER, SITES_FOLDER, ".gitkeep", ".DS_Store"}
     return any(entry.name not in ours for entry in folder.iterdir())
 
 

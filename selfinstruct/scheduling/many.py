@@ -23,7 +23,7 @@ from selfinstruct.config.sections import Config
 from selfinstruct.errors import ConfigError, PoolError, PoolInUse, SelfInstructError
 from selfinstruct.pool.journal import now
 from selfinstruct.pool.merging import merged_from
-from selfinstruct.pool.opening import Writer, is_held, is_pool
+from selfinstruct.pool.opening import SITES_FOLDER, Writer, is_held, is_pool
 from selfinstruct.pool.reader import status
 from selfinstruct.runner.goals import Goal, goal_of
 from selfinstruct.runner.merge import Merged, merge_into
@@ -68,9 +68,7 @@ async def grow_many(config: GrowManyConfig) -> State[Any]:
     loaded = configuration(config)
     if loaded.target_rows is not None:
         raise ConfigError("target_rows: sites share out tasks, not rows; give more or target")
-    part_of(
-        loaded, Share(number=1, of=len(config.sites), job="")
-    )  # what cannot be divided is told before a site begins
+    part_of(loaded, Share(number=1, of=len(config.sites), job=""))  # a bound that cannot be divided is told now
     before = status(config.pool) if is_pool(config.pool) else {}
     try:
         pool = Writer.open(config.pool)
@@ -159,7 +157,7 @@ class _Many:
         return found
 
     def _folder(self, number: int) -> Path:
-        return self._config.pool / "sites" / f"site-{number}"
+        return self._config.pool / SITES_FOLDER / f"site-{number}"
 
     async def _grow_site(self, number: int, target: int) -> None:
         """Have the pool of a site grown to so many tasks, again if the run is lost; or note why it ended before."""

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from tests.processes import counted
 pytestmark = [pytest.mark.worker, pytest.mark.timeout(1800), pytest.mark.filterwarnings("default")]
 
 TARGET = 90
+REACHED = f"the target of {TARGET} tasks is reached"
 BLOCK = "import sys; from prefect.blocks.system import Secret; Secret(value=sys.argv[1]).save('model-key')"
 
 
@@ -65,6 +66,26 @@ def started(prefect: Prefect, pool: Path, settings: Path, urls: list[str], **mor
     return prefect.start(prefect.deploy("grow-many", config, called=pool.name))
 
 
+@pytest.fixture(scope="module")
+def quiet(on_postgres: Prefect, pools: Path, settings: Path) -> bytes:
+    """What a run exports that nothing disturbs."""
+    with at_sites(on_postgres, "quiet", 3) as (urls, _):
+        run = started(on_postgres, pools / "quiet", settings, urls, target=TARGET)
+        assert on_postgres.ended(run, 900)["message"] == REACHED
+    return exported(pools / "quiet")
+
+
+@contextmanager
+def at_sites(
+    prefect: Prefect, name: str, workers: int, *options: str
+) -> Iterator[tuple[list[str], list[subprocess.Popen[bytes]]]]:
+    """Three model servers, and so many workers for the sites."""
+    with ExitStack() as stack:
+        urls = [stack.enter_context(model_server(*options, key=MODEL_KEY)) for _ in range(3)]
+        names = [f"{name}{one}" for one in range(workers)]
+        yield urls, [stack.enter_context(prefect.worker("sites", one, "--limit", "1")) for one in names]
+
+
 def site(pool: Path, number: int) -> Path:
     return pool / "sites" / f"site-{number}"
 
@@ -93,32 +114,45 @@ def kill_with_worker(process: int, workers: list[subprocess.Popen[bytes]]) -> No
 
 
 def test_one_worker_is_killed_and_one_comes_late_and_the_bytes_are_those_of_a_quiet_run(
-    on_postgres: Prefect, pools: Path, settings: Path
+    on_postgres: Prefect, pools: Path, settings: Path, quiet: bytes
 ) -> None:
-    prefect, pool, quiet = on_postgres, pools / "disturbed", pools / "quiet"
-    with ExitStack() as stack:
-        urls = [stack.enter_context(model_server("--latency", "fixed:1", key=MODEL_KEY)) for _ in range(3)]
-        workers = [stack.enter_context(prefect.worker("sites", f"host{one}", "--limit", "1")) for one in (1, 2)]
+    prefect, pool = on_postgres, pools / "disturbed"
+    with at_sites(prefect, "host", 2, "--latency", "fixed:1") as (urls, workers), ExitStack() as stack:
         run = started(prefect, pool, settings, urls, target=TARGET)
         number, process = wait_for("a site to kill", lambda: at_work(pool), 600, 0.05)
         kill_with_worker(process, workers)
         pid = f"SELECT pid FROM runs WHERE pid != {process}"
-        stack.enter_context(prefect.worker("sites", "host1-again", "--limit", "1"))
+        stack.enter_context(prefect.worker("sites", "host-again", "--limit", "1"))
         wait_for("the site to go on", lambda: rows(site(pool, number), pid), 600)
         stack.enter_context(prefect.worker("sites", "late", "--limit", "1"))
         state = prefect.ended(run, 900)
-        assert state["message"] == f"the target of {TARGET} tasks is reached", state
+        assert state["message"] == REACHED, state
         assert assert_it_adds_up(pool)["tasks"] == TARGET
         for one in (1, 2, 3):
             assert rows(site(pool, one), "SELECT COUNT(*) - COUNT(DISTINCT request_id) FROM completions") == [(0,)]
         lost = rows(site(pool, number), "SELECT COUNT(*) FROM attempts WHERE tokens IS NULL")
         assert lost[0][0] <= 4, "only what was in flight is asked again"
-        run = started(prefect, quiet, settings, urls, target=TARGET)
-        assert prefect.ended(run, 900)["message"] == f"the target of {TARGET} tasks is reached"
-    assert exported(pool) == exported(quiet)
+    assert exported(pool) == quiet
     assert len({seed for one in (1, 2, 3) for seed in seeds_of(site(pool, one))}) == 3
     again = started(prefect, pool, settings, urls, target=TARGET)
-    assert prefect.ended(again)["message"] == f"the target of {TARGET} tasks is reached"
+    assert prefect.ended(again)["message"] == REACHED
+
+
+def test_killed_after_its_first_merge_the_next_run_goes_on_and_merges_nothing_twice(
+    on_postgres: Prefect, pools: Path, settings: Path, quiet: bytes
+) -> None:
+    prefect, pool = on_postgres, pools / "torn"
+    merged = "SELECT COUNT(*) FROM runs WHERE outcome = 'merged'"
+    with at_sites(prefect, "torn", 3) as (urls, _):
+        run = started(prefect, pool, settings, urls, target=TARGET)
+        wait_for("the first merge", lambda: counted(pool, merged), 900, 0.05)
+        os.kill(counted(pool, "SELECT pid FROM runs ORDER BY id LIMIT 1"), signal.SIGKILL)
+        assert prefect.ended(run)["type"] == "CRASHED"
+        assert counted(pool, merged) == 1
+        run = started(prefect, pool, settings, urls, target=TARGET)
+        assert prefect.ended(run, 900)["message"] == REACHED
+    assert exported(pool) == quiet
+    assert_it_adds_up(pool)
 
 
 def seeds_of(pool: Path) -> list[int]:
@@ -131,10 +165,7 @@ def test_a_budget_is_divided_and_never_passed_by_all_sites_together(
     prefect, pool = on_postgres, pools / "poor"
     poor = pools / "poor.toml"
     poor.write_text(settings.read_text() + "[budget]\nmax_requests = 100\n")
-    with ExitStack() as stack:
-        urls = [stack.enter_context(model_server(key=MODEL_KEY)) for _ in range(3)]
-        for one in (1, 2, 3):
-            stack.enter_context(prefect.worker("sites", f"poor{one}", "--limit", "1"))
+    with at_sites(prefect, "poor", 3) as (urls, _):
         state = prefect.ended(started(prefect, pool, poor, urls, more=1000), 900)
         assert state["name"] == "Stopped"
         assert "33 of 33 requests are sent" in state["message"]
