@@ -517,7 +517,8 @@ def report(
         Path | None, typer.Option(help="The file to write.  [default: POOL/report.html, or POOL/report_OTHER.html]")
     ] = None,
     embeddings_url: Annotated[
-        str | None, typer.Option(help="A server with embeddings, for a Vendi score by meaning; see docs/diversity.md.")
+        str | None,
+        typer.Option(help="A server with embeddings, for the map and a Vendi score by meaning; see docs/report.md."),
     ] = None,
     embeddings_model: Annotated[str | None, typer.Option(help="The model there.")] = None,
     embeddings_key_env: Annotated[str, typer.Option(help="The variable with its key.")] = "OPENAI_API_KEY",

@@ -15,6 +15,8 @@ from importlib import resources
 from pathlib import Path
 from typing import IO, Any
 
+import orjson
+
 from selfinstruct.errors import PoolError
 from selfinstruct.pages import policy
 from selfinstruct.pool.reader import Reader, snapshot
@@ -119,13 +121,19 @@ def harmless_json(value: Any) -> str:
 def write_packed(file: IO[str], rows: Iterable[Any]) -> None:
     """Write rows as a JSON list, gzipped, in base64. Only one row at a time is held unpacked."""
     squeeze = zlib.compressobj(4, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
-    packed, before = bytearray(), "["
+    packed, before = bytearray(), b"["
     for row in rows:
-        # UTF-8 cannot hold lone surrogates, so they are replaced.
-        packed += squeeze.compress((before + _JSON.encode(row)).encode("utf-8", "replace"))
-        before = ","
-    packed += squeeze.compress(b"]" if before == "," else b"[]") + squeeze.flush()
+        packed += squeeze.compress(before + _encoded(row))
+        before = b","
+    packed += squeeze.compress(b"]" if before == b"," else b"[]") + squeeze.flush()
     file.write(base64.b64encode(packed).decode("ascii"))
+
+
+def _encoded(row: Any) -> bytes:
+    try:
+        return orjson.dumps(row)
+    except orjson.JSONEncodeError:  # a lone surrogate, which UTF-8 cannot hold, is replaced
+        return _JSON.encode(row).encode("utf-8", "replace")
 
 
 def _names(sources: Sequence[ShownPool]) -> list[str]:

@@ -314,10 +314,10 @@ def test_what_wants_a_look_leads_to_its_rows(page: Page, tmp_path: Path) -> None
     opened(page, small_pool(tmp_path / "small"))
     wanted = page.locator("#attention li").all_inner_texts()
     assert wanted == [
-        "1 task (50.0%) accepted without a row: no answer passed the checks",
+        "1 task (33.3%) accepted without a row: no answer passed the checks",
         "2 rejections for the most frequent reason, too short: shorter than min_words",
     ]
-    page.get_by_role("button", name="1 task (50.0%)").click()
+    page.get_by_role("button", name="1 task (33.3%)").click()
     assert rows_shown(page, "tasks") == ["Write a story about the old sea and rain."]
     page.get_by_role("button", name="2 rejections").click()
     assert rows_shown(page, "rejections") == ["Sing.", "Go."]

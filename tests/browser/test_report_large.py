@@ -1,6 +1,7 @@
 """The report of 50,000 tasks: written within 20 s and 1 GB, opened within 2 s, filtered within 200 ms, in 22 MB.
 
-Seconds are those of a machine that counts as fast as `YARDSTICK` says; of a slower one they are taken in proportion.
+Seconds are those of the processor, for a page of its main thread, so that other work does not count, on a machine that
+counts as fast as `YARDSTICK` says; of a slower one they are taken in proportion.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,36 +63,55 @@ def report(tmp_path_factory: pytest.TempPathFactory, browser: object) -> Path:
     return out
 
 
-def test_it_opens_fast_and_is_small(page: Page, report: Path) -> None:
+def meter(page: Page) -> Callable[[], float]:
+    """Tells the milliseconds that the processor has spent on the page's main thread."""
+    session = page.context.new_cdp_session(page)
+    session.send("Performance.enable", {"timeDomain": "threadTicks"})
+
+    def spent() -> float:
+        found = {one["name"]: one["value"] for one in session.send("Performance.getMetrics")["metrics"]}
+        return 1000 * float(found["TaskDuration"])
+
+    return spent
+
+
+def test_it_opens_fast_and_is_small(new_page: Callable[..., Page], report: Path) -> None:
     assert report.stat().st_size < 22e6
-    taken, slow = [], max(1, slowness())
-    for _ in range(3):  # other work on the machine may slow one down
-        page.goto(report.as_uri())
+    taken, waited, slow = [], [], max(1, slowness())
+    for _ in range(3):
+        page = new_page()
+        spent = meter(page)
+        page.goto(report.as_uri(), wait_until="commit")
         page.wait_for_selector("html[data-ready]")
-        taken.append(int(page.get_attribute("html", "data-ready") or "99999"))
-    print(f"\nopened within {sorted(taken)} ms at {slow:.2f}")
+        taken.append(spent())
+        waited.append(int(page.get_attribute("html", "data-ready") or "99999"))
+    print(f"\nopened in {[round(one) for one in taken]} ms at {slow:.2f}, after {waited} ms by the clock")
     assert min(taken) / slow < 2000
 
 
 def test_its_tables_answer_at_once(page: Page, report: Path) -> None:
     page.goto(report.as_uri())
-    page.wait_for_selector("html[data-ready]")
+    page.wait_for_selector("html[data-whole]")
     assert page.inner_text("#filter .count") == "50,175 of 50,175"
     assert page.locator("#tasks .rows tr.row").count() < 60
+    spent = meter(page)
     search = """(wanted) => {
-        const began = performance.now();
         const search = document.querySelector("#filter input[type=search]");
         search.value = wanted;
         search.dispatchEvent(new Event("input"));
-        return performance.now() - began;
     }"""
+
+    def milliseconds(wanted: str) -> float:
+        before = spent()
+        page.evaluate(search, wanted)
+        return spent() - before
+
     slow, taken = max(1, slowness()), []
     for section in ("map", "topics", "novelty", "shape", "tasks"):  # with the charts that are in sight there
         page.evaluate("name => document.getElementById(name).scrollIntoView({behavior: 'instant'})", section)
         page.wait_for_timeout(1000)
         for wanted in ("a", "poem about"):  # nearly all rows, and few of them
-            tries = [page.evaluate(search, wanted) for _ in range(3)]
-            taken += [min(tries)]  # other work on the machine may slow one down
+            taken += [min(milliseconds(wanted) for _ in range(3))]
     print(f"\nfiltered within {[round(one) for one in taken]} ms at {slow:.2f}")
     assert max(taken) / slow < 200
     texts = page.locator("#tasks .open").all_inner_texts()

@@ -45,12 +45,12 @@ function attention(tasks, rejections) {
     ["scored 3 of 5 or fewer by the judge", (row) => isUsual(row) && worst(row) <= 3],
   ];
   put("attention", forEach((pool, name, side) => {
-    const all = tasks.rows[side].filter(isUsual), alike = tally(all.map(begins))[0];
+    const accepted = tasks.rows[side].filter((row) => row.state !== "seed" && row.state !== "removed"), all = accepted.filter(isUsual), alike = tally(all.map(begins))[0];
     const found = alike && alike[1] >= 5 ? [...doubts, [`begin with “${alike[0]}”`, (row) => isUsual(row) && begins(row) === alike[0]]] : doubts;
     const show = (filter, what, test, id) => () => { filter.pick(what, test); go(id, side); };
     const item = (button, what) => el("li", {}, button, ` ${what}`);
     const items = found.map(([what, test]) => [tasks.rows[side].filter(test).length, what, test]).filter(([count]) => count).map(([count, what, test]) =>
-      item(el("button", { type: "button", class: "link", click: show(tasks, what, test, "tasks") }, `${plural(count, "task")} (${share(count, all.length, 1)})`), what));
+      item(el("button", { type: "button", class: "link", click: show(tasks, what, test, "tasks") }, `${plural(count, "task")} (${share(count, accepted.length, 1)})`), what));
     const reason = pool.reasons[0];
     if (reason) items.push(item(el("button", { type: "button", class: "link", click: show(rejections, inWords(reason.reason), (row) => row.reason === reason.reason && row.kind === reason.kind, "rejections") },
       plural(reason.count, "rejection")), `for the most frequent reason, ${inWords(reason.reason)}: ${reason.meaning}`));
@@ -171,9 +171,16 @@ function topics(tasks) {
     go("tasks");
   };
   const counted = () => {
-    const verbs = tally(tasks.counted.flat().map((row) => row.verb).filter(Boolean)).slice(0, VERBS).map(([verb]) => verb);
+    const nounsOf = tasks.counted.map((rows) => {
+      const found = new Map();
+      for (const { verb, noun } of rows) if (verb) { if (!found.has(verb)) found.set(verb, []); found.get(verb).push(noun); }
+      return found;
+    });
+    const all = new Map();
+    for (const found of nounsOf) for (const [verb, nouns] of found) all.set(verb, (all.get(verb) || 0) + nouns.length);
+    const verbs = [...all].sort((one, other) => other[1] - one[1]).slice(0, VERBS).map(([verb]) => verb);
     return tasks.counted.flatMap((rows, side) => verbs.flatMap((verb) => {
-      const nouns = tally(rows.filter((row) => row.verb === verb).map((row) => row.noun));
+      const nouns = tally(nounsOf[side].get(verb) || []);
       const named = nouns.filter(([noun]) => noun).slice(0, NOUNS), rest = sum(nouns.map((one) => one[1])) - sum(named.map((one) => one[1]));
       return values(side, [...named, ["", rest]].filter(([, count]) => count).map(([noun, count], order) => ({ label: verb, name: `${verb} ${noun || "(other objects, or none)"}`, noun, count, order: noun ? order : NOUNS })), rows.length);
     }));
@@ -272,20 +279,21 @@ const withInput = (row) => {
 };
 
 function shape(tasks) {
-  const counts = (of) => tasks.counted.map((rows) => {
-    const found = [];
-    for (const row of rows) for (const words of of(row)) found[words] = (found[words] || 0) + 1;
+  const counts = (each) => tasks.counted.map((rows) => {
+    const found = [], add = (words) => { found[words] = (found[words] || 0) + 1; };
+    for (const row of rows) each(row, add);
     return found;
   });
-  const lengths = (title, note, of) => figure({
-    title, note, values: () => lengthBins(counts(of)).flatMap((bins, side) => values(side, bins, sum(bins.map((one) => one.count)))),
+  let last;
+  const lengths = (title, note, each) => figure({
+    title, note, values: () => lengthBins(last = counts(each)).flatMap((bins, side) => values(side, bins, sum(bins.map((one) => one.count)))),
     spec: histogram("words", compares() ? "share" : "number"), columns: columnsOf("words"), rows: (found) => numbers(found),
-    alt: () => `Half of them have at most ${counts(of).map((one) => number(below(one, 0.5))).join(" and ")} words.`,
+    alt: () => `Half of them have at most ${last.map((one) => number(below(one, 0.5))).join(" and ")} words.`,
   });
   put("shape", el("div", { class: "grid three" },
-    lengths("Length of instructions", "Words of generated instructions.", (row) => [row.words]),
-    lengths("Length of inputs", "Words of inputs that are not empty.", (row) => row.instances.map((one) => one[0]).filter(Boolean)),
-    lengths("Length of outputs", "Words of outputs; a label is one or two.", (row) => row.instances.map((one) => one[1])),
+    lengths("Length of instructions", "Words of generated instructions.", (row, add) => add(row.words)),
+    lengths("Length of inputs", "Words of inputs that are not empty.", (row, add) => { for (const one of row.instances) if (one[0]) add(one[0]); }),
+    lengths("Length of outputs", "Words of outputs; a label is one or two.", (row, add) => { for (const one of row.instances) add(one[1]); }),
     kinds(tasks, "Kind", (row) => (row.classification === 1 ? "classification" : "generation")),
     kinds(tasks, "Input", withInput),
     kinds(tasks, "Rows a task", (row) => plural(row.instances.length, "row"), "", true)),
