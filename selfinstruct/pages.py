@@ -8,9 +8,7 @@ whose length and time are limited. By its policy a page runs and uses nothing bu
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
-import hashlib
 import os
 import secrets
 import socket
@@ -27,6 +25,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from selfinstruct.errors import PoolError
+from selfinstruct.page_policy import policy
 
 LONGEST_BODY = 1024 * 1024
 """The most bytes of a decision, or of texts that a person wrote."""
@@ -41,16 +40,6 @@ _HEADERS = {
 }
 _SERVED = "; connect-src 'self'; img-src data:; frame-ancestors 'none'"
 """What the policy of a served page has besides: it may ask its server for data."""
-
-
-def policy(style: str, *scripts: str) -> str:
-    """The policy by which a page uses nothing but this style and these scripts."""
-    run = " ".join(f"'{_hash(one)}'" for one in scripts)
-    return f"default-src 'none'; script-src {run}; style-src '{_hash(style)}'; base-uri 'none'; form-action 'none'"
-
-
-def _hash(text: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
 
 
 def guarded(app: ASGIApp, html: str, script: str, style: str, token: str, port: int) -> ASGIApp:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from selfinstruct.errors import ConfigError
-from selfinstruct.pool.merging import origin_of
 from selfinstruct.pool.opening import read_meta
 from selfinstruct.pool.passage_sets import read_passage
 from selfinstruct.pool.reader import Reader, snapshot
 from selfinstruct.pool.records import Event, StoredInstance, StoredRejection, StoredTask
+from selfinstruct.pool.sites import origin_of
 from selfinstruct.pool.yields import SAMPLED
 from selfinstruct.similarity.common import mark_common
 from selfinstruct.types import APART, BEST, PASSAGE, JudgeVerdict

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import groupby
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from selfinstruct.errors import PoolError
 from selfinstruct.pool.contents import OF_ROUND, asked_of, constraints_from
 from selfinstruct.pool.exclusions import read_exclusion
 from selfinstruct.pool.opening import Writer
 from selfinstruct.pool.recorded import PoolRecording, renamed, sources_in
-from selfinstruct.pool.statements import CANDIDATE_COLUMNS, REJECTION_COLUMNS, VERDICT_COLUMNS, Statement, turns_from
+from selfinstruct.pool.sites import Origin, origins
+from selfinstruct.pool.statements import CANDIDATE_COLUMNS, REJECTION_COLUMNS, VERDICT_COLUMNS, turns_from
 from selfinstruct.settings import Settings
 from selfinstruct.types import (
     Candidate,
@@ -29,40 +29,10 @@ from selfinstruct.types import (
     Request,
     Sample,
     Task,
-    canonical_json,
     task_id,
 )
 
-SITES = "sites"
-"""The key under which a pool's own facts name the pools that it was merged from."""
 Stored = TypeVar("Stored", Sample, Rejection, JudgeVerdict)
-
-
-class Origin(NamedTuple):
-    """A source of another pool, and the number that it has here."""
-
-    number: int
-    pool: str
-    """The id of that pool's first request, which follows from its seed and all that was asked first."""
-    source: int
-    name: str
-    """The name of that pool's folder when it was first merged."""
-
-
-def origins(meta: Mapping[str, str]) -> list[Origin]:
-    """Where the tasks of a pool come from, by its own facts; empty where nothing was merged into it."""
-    return [Origin(*one) for one in json.loads(meta.get(SITES, "[]"))]
-
-
-def keep_origins(known: Sequence[Origin]) -> Statement:
-    """Keep them with the pool."""
-    return "INSERT OR REPLACE INTO meta VALUES (?, ?)", (SITES, canonical_json(known))
-
-
-def origin_of(meta: Mapping[str, str], source: int, request_id: str, position: int) -> tuple[str, str] | None:
-    """The name of the pool that a candidate was merged from, and the id of its task there; None: it is no such one."""
-    found = next((one for one in origins(meta) if one.number == source), None)
-    return (found.name, task_id(found.source, request_id, position)) if found else None
 
 
 def merged_from(pool: Writer) -> Counter[str]:

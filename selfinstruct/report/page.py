@@ -18,7 +18,7 @@ from typing import IO, Any
 import orjson
 
 from selfinstruct.errors import PoolError
-from selfinstruct.pages import policy
+from selfinstruct.page_policy import policy
 from selfinstruct.pool.reader import Reader, snapshot
 from selfinstruct.pool.records import Position
 from selfinstruct.pool.whole_files import whole_file

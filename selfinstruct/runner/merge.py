@@ -19,11 +19,12 @@ from selfinstruct.pool import statements
 from selfinstruct.pool.contents import Contents, load_seeds
 from selfinstruct.pool.exclusions import excluded_by, keep_exclusions
 from selfinstruct.pool.journal import now
-from selfinstruct.pool.merging import Coming, Site, keep_origins, origins
+from selfinstruct.pool.merging import Coming, Site
 from selfinstruct.pool.opening import Writer, open_for_reading, read_meta
 from selfinstruct.pool.reader import Reader
 from selfinstruct.pool.records import StoredGoal
 from selfinstruct.pool.saved_index import save_index
+from selfinstruct.pool.sites import keep_origins, origins
 from selfinstruct.pool.statements import Statement
 from selfinstruct.runner.replay import kept, tell_of_edits
 from selfinstruct.runner.rounds import Generated, Round, Rounds
