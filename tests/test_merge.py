@@ -13,6 +13,7 @@ import pytest
 from selfinstruct.cli import commands as cli
 from selfinstruct.exports.writing import export
 from selfinstruct.models.offline.server import OfflineServer
+from selfinstruct.pool import opening
 from selfinstruct.pool.reader import status
 from selfinstruct.similarity.tokens import tokenize
 from tests.builders import assert_it_adds_up, exported, grow, jsonl, rows, seed_row
@@ -63,6 +64,15 @@ def rouge_l(one: Sequence[str], other: Sequence[str]) -> float:
             line.append(before[place] + 1 if word == theirs else max(before[place + 1], line[place]))
         before = line
     return 2 * before[-1] / (len(one) + len(other))
+
+
+def test_a_large_pool_is_made_durable_in_parts_with_the_same_bytes(
+    sites: Sequence[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert merge(tmp_path / "once", *sites) == 0
+    monkeypatch.setattr(opening, "AT_ONCE", 1)
+    assert merge(tmp_path / "parts", *sites) == 0
+    assert exported(tmp_path / "parts") == exported(tmp_path / "once")
 
 
 def test_each_task_is_screened_in_order_against_all_that_are_there(sites: Sequence[Path], tmp_path: Path) -> None:

@@ -22,7 +22,9 @@ def change_tasks(
 ) -> None:
     """Remove tasks, put them back or take back their corrections, and say which."""
     done = change(pool, kind, selection, reason, now(), descendants=descendants, dry_run=dry_run)
-    verb = {"remove": "removed", "restore": "restored", "revert": "put back as first written"}[kind]
+    verb = {"remove": "removed", "restore": "restored", "revert": "put back as first written and without preferences"}[
+        kind
+    ]
     if done.seeds:
         fits = f"--where takes generated tasks alone, and fits none of these but {counted(done.seeds, 'seed')}"
         OUT.print(Text(f"nothing to be removed: {fits}; name seeds by their ids"))

@@ -280,7 +280,7 @@ class Writer:
             connection.execute("PRAGMA cache_size = -262144")  # a quarter of a GB, for indexes that are met at random
             waiting = 0
             for group in groups:
-                if not waiting:
+                if group and not waiting:
                     connection.execute("BEGIN IMMEDIATE")
                 for sql, values in group:
                     connection.execute(sql, values)

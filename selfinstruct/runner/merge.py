@@ -82,7 +82,7 @@ def merge_into(
         save_index(pool.folder, rounds.screening.index)
     merged = Merged(len(generated) - before, rounds.rejected)
     lost = "".join(f", {reason} {count:,}" for reason, count in rounds.rejected.most_common())
-    tell(f"merged {merged.taken:,} new tasks of {len(sites):,} pools; rejected {rounds.rejected.total():,}{lost}")
+    tell(f"merged: {merged.taken:,} new, {rounds.rejected.total():,} rejected{lost}")
     return merged
 
 
@@ -115,8 +115,8 @@ def _take_in(
     """What stores the new tasks, round after round."""
     if contents.rounds:
         raise PoolError(
-            f"{pool.folder} has rounds that `generate` left open, and no task can come between; merge it with the "
-            "others into a new pool"
+            f"{pool.folder} has rounds that `generate` left open, and no task can come between; merge it alone into a "
+            "new pool, then the others into that one"
         )
     run, number = pool.start_run(now(), goal, job), contents.next_round
     yield [keep_origins(sites[-1].known)]
