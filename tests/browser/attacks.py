@@ -1,4 +1,4 @@
-"""Forty texts that mean harm to a page that shows them."""
+"""Forty texts and more that mean harm to a page that shows them."""
 
 from __future__ import annotations
 
@@ -31,4 +31,4 @@ FORTY = (
     "javascript:window.attacked=26",
     "‹b› {{constructor.constructor('window.attacked=27')()}} \u202e reversed",
 )
-assert len(FORTY) == 40
+assert len(FORTY) >= 40
