@@ -50,7 +50,7 @@ function map(tasks, rejections, places) {
     tools: el("div", { class: "tools" }, el("div", {}, el("label", { for: "map-colour" }, "Colours say"), by), Object.keys(KINDS).map(toggle)),
     pick: (point) => { const { row, side, kind } = points[point.order]; if (kind === "rejection") openRejection(side, row); else openTask(side, row); },
     columns: ["cluster", ...Object.values(KINDS)],
-    rows: () => places.clusters.map((cluster) => [el("button", { type: "button", class: "link", click: () => choose(cluster) }, cluster), ...Object.keys(KINDS).map((kind) => points.filter((point) => point.cluster === cluster && point.kind === kind).length)]),
+    rows: (found) => places.clusters.map((cluster) => [el("button", { type: "button", class: "link", click: () => choose(cluster) }, cluster), ...Object.keys(KINDS).map((kind) => found.filter((point) => point.cluster === cluster && point.kind === kind).length)]),
   }));
   const one = charts.at(-1);
 }
