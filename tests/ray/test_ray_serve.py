@@ -22,7 +22,7 @@ pytestmark = [
     pytest.mark.timeout(600),
 ]
 
-TARGET = 120
+TARGET = 300
 IN_FLIGHT = 16
 REPLICA = "ray::ServeReplica:default:Book"
 
