@@ -153,7 +153,8 @@ def _screening(connection: sqlite3.Connection) -> int:
     return int(connection.execute(f"SELECT COALESCE({half}, {settled}, 0)").fetchone()[0])
 
 
-def _flag(value: int | None) -> bool | None:
+def flag_from(value: int | None) -> bool | None:
+    """A yes or no as it was stored; None where nothing was said."""
     return None if value is None else bool(value)
 
 
@@ -189,7 +190,7 @@ def load_tasks(connection: sqlite3.Connection, ids: Iterable[str]) -> dict[str, 
         f"SELECT id, instruction, is_classification FROM tasks WHERE id IN ({marks})",
         wanted,
     )
-    return {row["id"]: Task(row["id"], row["instruction"], _flag(row["is_classification"])) for row in rows}
+    return {row["id"]: Task(row["id"], row["instruction"], flag_from(row["is_classification"])) for row in rows}
 
 
 def load_seeds(connection: sqlite3.Connection) -> tuple[Task, ...]:
@@ -226,7 +227,7 @@ def _open_rounds(connection: sqlite3.Connection, of_round: dict[int, Settings]) 
                 request_id=item["request_id"],
                 position=item["request_position"],
                 instruction=item["text"],
-                is_classification=_flag(item["is_classification"]),
+                is_classification=flag_from(item["is_classification"]),
                 source=item["source"],
                 answer=item["answer"],
             )
@@ -244,7 +245,7 @@ def _open_tasks(connection: sqlite3.Connection, of_round: dict[int, Settings]) -
         task = Task(
             row["id"],
             row["instruction"],
-            _flag(row["is_classification"]),
+            flag_from(row["is_classification"]),
             answer=row["answer"],
             constraints=constraints_from(row["constraints"]),
             drawn=_drawn(row["drawn"]),

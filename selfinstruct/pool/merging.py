@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from selfinstruct.errors import PoolError
-from selfinstruct.pool.contents import OF_ROUND, asked_of, constraints_from
+from selfinstruct.pool.contents import OF_ROUND, asked_of, constraints_from, flag_from
 from selfinstruct.pool.exclusions import read_exclusion
 from selfinstruct.pool.opening import Writer
 from selfinstruct.pool.recorded import PoolRecording, renamed, sources_in
@@ -185,16 +185,15 @@ class Site(PoolRecording):
 
 
 def _candidate(row: sqlite3.Row, source: int) -> Candidate:
-    proposed = row["as_proposed"]
     return Candidate(
-        row["request_id"], row["request_position"], row["instruction"], None if proposed is None else bool(proposed),
-        source, row["answer"],
+        row["request_id"], row["request_position"], row["instruction"], flag_from(row["as_proposed"]), source,
+        row["answer"],
     )  # fmt: skip
 
 
 def _task(row: sqlite3.Row) -> Task:
-    is_classification = None if row["is_classification"] is None else bool(row["is_classification"])
-    return Task(row["id"], row["instruction"], is_classification, constraints=constraints_from(row["constraints"]))
+    constraints = constraints_from(row["constraints"])
+    return Task(row["id"], row["instruction"], flag_from(row["is_classification"]), constraints=constraints)
 
 
 def _stored(kind: type[Stored], row: sqlite3.Row, columns: Mapping[str, str], at: Mapping[str, Any]) -> Stored:

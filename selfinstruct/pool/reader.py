@@ -22,7 +22,7 @@ from selfinstruct.diversity.figures import evenly
 from selfinstruct.diversity.monitor import Window
 from selfinstruct.errors import ConfigError, PoolError
 from selfinstruct.pool import origins, yields
-from selfinstruct.pool.contents import Past, last_goal, load_past, load_seeds
+from selfinstruct.pool.contents import Past, flag_from, last_goal, load_past, load_seeds
 from selfinstruct.pool.opening import open_for_reading, read_meta
 from selfinstruct.pool.passage_sets import coverage
 from selfinstruct.pool.records import (
@@ -595,16 +595,12 @@ def _others(one: StoredInstance, model: str | None, samples: Sequence[Sequence[A
     found = []
     for _, source, request, position, given, _, output, step, is_right, score, by, number, is_better in samples:
         if (source, request, position) == (one.source, one.request_id, one.request_position):
-            found.append(StoredSample(output, step, _flag(is_right), score, by, number, _flag(is_better)))
+            found.append(StoredSample(output, step, flag_from(is_right), score, by, number, flag_from(is_better)))
         elif given == one.input:
             best = one.verdict.output if one.verdict else None
             margin = None if best is None or score is None else float(best - score)
             found.append(StoredSample(output, step, None, margin, by))
     return tuple(found)
-
-
-def _flag(value: int | None) -> bool | None:
-    return None if value is None else bool(value)
 
 
 def _corrected(task: StoredTask, corrections: Sequence[Correction]) -> StoredTask:

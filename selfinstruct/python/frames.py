@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from selfinstruct.pool.contents import flag_from
 from selfinstruct.pool.reader import Reader
 from selfinstruct.pool.records import Row
 from selfinstruct.types import Origin
@@ -56,7 +57,7 @@ def tasks(pool: Reader) -> pd.DataFrame:
     gone, sources = pool.removed(), pool.source_names()
     return _frame(TASKS, (
         (
-            one.id, one.position, one.origin, one.state, one.instruction, _flag(one.is_classification), one.round,
+            one.id, one.position, one.origin, one.state, one.instruction, flag_from(one.is_classification), one.round,
             sources.get(one.id), json.loads(one.parents), one.nearest_score, one.nearest_task, one.mean_score,
             len(one.instances), one.id in gone, one.system, json.loads(one.drawn or "{}"),
         )
@@ -121,10 +122,6 @@ def _frame(columns: Columns, records: Iterable[Iterable[Any]]) -> pd.DataFrame:
 def _series(kind: str, values: Iterable[Any]) -> pd.Series[Any]:
     found: pd.Series[Any] = pd.Series([*values], dtype=kind)
     return found
-
-
-def _flag(value: int | None) -> bool | None:
-    return None if value is None else bool(value)
 
 
 def _row(row: Row) -> tuple[Any, ...]:
