@@ -19,9 +19,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfinstruct.diversity.figures import Diversity, diversity, evenly
+from selfinstruct.diversity.figures import MOST_COMPARED, Diversity, Instructions, Least, diversity
 from selfinstruct.diversity.vendi import VENDI_SAMPLE, vendi_sample, vendi_score
-from selfinstruct.pool.reader import scored_instructions, snapshot
+from selfinstruct.pool.reader import instructions, snapshot
 from selfinstruct.report.page import write_report
 from selfinstruct.versions.gate import measure
 from tests.builders import ROOT, grow, rows
@@ -158,10 +158,11 @@ def test_where_scores_end_with_the_first_tasks_those_of_the_sample_count_through
     sampled = [score for identity, score in stored if identity.startswith("t0")]
     assert 25 < len(known) < len(stored)
     assert None not in sampled
-    assert [score for _, score in scored_instructions(tmp_path / "pool") if score is not None] == sampled
+    pairs = instructions(tmp_path / "pool").pairs()
+    assert [score for _, score in pairs if score is not None] == sampled
     mean = "SELECT ROUND(AVG(nearest_score), 4) FROM tasks WHERE state = 'done' AND id LIKE 't0%'"
     ((of_finished,),) = rows(tmp_path / "pool", mean)
-    assert diversity(scored_instructions(tmp_path / "pool")).mean_nearest_rouge_l == of_finished
+    assert diversity(pairs).mean_nearest_rouge_l == of_finished
     with snapshot(tmp_path / "pool") as connection:
         assert measure(connection)[0]["mean_nearest_rouge_l"] == of_finished
     write_report([tmp_path / "pool"], tmp_path / "r.html")
@@ -179,4 +180,24 @@ def test_where_scores_end_with_the_first_tasks_those_of_the_sample_count_through
     ids=["all have one", "the first has none to have", "later ones have none"],
 )
 def test_scores_count_evenly(rows: list[tuple[str, float | None]], counted: list[float | None]) -> None:
-    assert [score for _, score in evenly((identity, "", score) for identity, score in rows)] == counted
+    found = Instructions()
+    for identity, score in rows:
+        found.add(identity, "", score)
+    assert [score for _, score in found.pairs()] == counted
+    assert (found.tasks, found.unscored) == (len(rows), sum(score is None for _, score in rows))
+
+
+@given(st.lists(st.text("abc", max_size=3), unique=True), st.integers(1, 6))
+def test_the_items_with_the_least_keys_are_kept_in_their_order(keys: list[str], most: int) -> None:
+    found = Least[int](most)
+    for place, key in enumerate(keys):
+        found.add(key, place)
+    assert found.items() == [place for place, key in enumerate(keys) if key in sorted(keys)[:most]]
+
+
+def test_of_very_many_instructions_the_figures_are_of_a_sample() -> None:
+    found = Instructions()
+    for number in range(2 * MOST_COMPARED + 5):
+        found.add(f"t{number:05}"[::-1], f"Name river {number}.", 0.5)
+    assert found.tasks == 2 * MOST_COMPARED + 5
+    assert diversity(found.pairs()).instructions == MOST_COMPARED

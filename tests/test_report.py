@@ -27,7 +27,7 @@ from selfinstruct.diversity.reasons import MEANINGS
 from selfinstruct.errors import PoolError
 from selfinstruct.models.offline.protocol import Model, answer_chat
 from selfinstruct.pool.edits import Selection, change
-from selfinstruct.pool.reader import scored_instructions, status
+from selfinstruct.pool.reader import instructions, status
 from selfinstruct.report.page import harmless_json, write_packed, write_report
 from selfinstruct.report.verdict import verdict
 from selfinstruct.types import Instance
@@ -174,7 +174,7 @@ def test_the_tables_hold_every_task_and_rejection(small: Report) -> None:
 def test_diversity_is_that_of_the_status(tmp_path: Path) -> None:
     pool = small_pool(tmp_path / "small")
     (figures,) = report_of(pool).pools
-    assert figures["diversity"] == diversity(scored_instructions(pool)).to_json()
+    assert figures["diversity"] == diversity(instructions(pool).pairs()).to_json()
     told = {**status(pool), "pool": "small"}
     assert figures["status"] == {key: told[key] for key in figures["status"]}
 

@@ -55,7 +55,9 @@ def word_count(text: str) -> Fraction:
 
 def _words(text: str) -> int:
     words = text.split()
-    return sum(-(-len(word) // LONGEST_WORD) for word in words if word[0].isalnum() or _HAS_CONTENT.search(word))
+    odd = [word for word in words if len(word) > LONGEST_WORD or not word[0].isalnum()]
+    counted = [-(-len(word) // LONGEST_WORD) for word in odd if word[0].isalnum() or _HAS_CONTENT.search(word)]
+    return len(words) - len(odd) + sum(counted)
 
 
 def plain(text: str) -> str:

@@ -33,7 +33,7 @@ def show_status(pool: Path, *, as_json: bool) -> None:
 
 def all_figures(pool: Path, status: dict[str, Any]) -> dict[str, Any]:
     """A pool's status with the figures of diversity, which plain `status` does without."""
-    return {**status, "diversity": diversity(reader.scored_instructions(pool)).to_json()}
+    return {**status, "diversity": diversity(reader.instructions(pool).pairs()).to_json()}
 
 
 def show_table(status: dict[str, Any]) -> None:

@@ -8,14 +8,18 @@ from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain, pairwise
-from typing import Any
+from operator import itemgetter
+from typing import Any, Generic, TypeVar
 
 from selfinstruct.diversity.verbs import read
 from selfinstruct.similarity.tokens import tokenize
 
+_Item = TypeVar("_Item")
 FULL = 20_000
 """Scores to the nearest earlier instruction are computed for this many seeds and tasks of a pool at first; for a sample
 of the later ones. The recipe `original` computes all."""
+MOST_COMPARED = 10_000
+"""Instructions that the figures of a pool are computed from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,20 +113,65 @@ def _entropy(counts: Counter[Any]) -> float | None:
     return math.fsum(-n / total * math.log2(n / total) for n in sorted(counts.values())) + 0.0 if total else None
 
 
+class Least(Generic[_Item]):
+    """The items of a stream whose keys are least, at most so many.
+
+    With ids as keys it is a random sample, and most of it stays when more of the same stream follows.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most, self._end, self._seen = most, "", 0
+        self._kept: list[tuple[str, int, _Item]] = []
+
+    def wants(self, key: str) -> bool:
+        """May an item with this key be among them? So that what would not be kept need not be made."""
+        return key < self._end or not self._end
+
+    def add(self, key: str, item: _Item) -> None:
+        """Take the next item of the stream, or skip it."""
+        if self.wants(key):
+            self._seen += 1
+            self._kept.append((key, self._seen, item))
+            if len(self._kept) == 2 * self._most:
+                self._kept = sorted(self._kept)[: self._most]
+                self._end = self._kept[-1][0]
+
+    def items(self) -> list[_Item]:
+        """The items in the order of the stream."""
+        return [item for _, _, item in sorted(sorted(self._kept)[: self._most], key=itemgetter(1))]
+
+
 def is_sampled(task_id: str) -> bool:
     """Is this task of the sixteenth whose scores are computed in a pool of any size?"""
     return task_id[1:2] == "0"
 
 
-def evenly(rows: Iterable[tuple[str, str, float | None]]) -> list[tuple[str, float | None]]:
-    """Instructions of tasks in the order of the pool, as (id, instruction, score), each with its score if that counts.
+class Instructions:
+    """The instructions of finished tasks from which figures are computed, added in the order of the pool.
 
-    Where scores end with the first tasks, those of the sample alone count, else figures would be of these first tasks.
-    A task before any with a score has none to have: it is the first of a pool without seeds, or a seed.
+    Of more than `MOST_COMPARED` they are those of the tasks whose ids are least. Where scores to the nearest earlier
+    instruction end with the first tasks, those of the sample alone count, else figures would be of these first tasks. A
+    task before any with a score has none to have: it is the first of a pool without seeds, or a seed.
     """
-    found = list(rows)
-    scored = ends = False
-    for identity, _, score in found:
-        ends = ends or (scored and score is None and not is_sampled(identity))
-        scored = scored or score is not None
-    return [(text, score if not ends or is_sampled(identity) else None) for identity, text, score in found]
+
+    def __init__(self) -> None:
+        self.tasks = 0
+        self.unscored = 0
+        self.has_ended = False
+        """Some tasks that come after one with a score have none."""
+        self._kept = Least[tuple[str, str, float | None]](MOST_COMPARED)
+
+    def add(self, task_id: str, instruction: str, score: float | None) -> None:
+        """Take the next one."""
+        if score is None:
+            self.has_ended = self.has_ended or (self.tasks > self.unscored and not is_sampled(task_id))
+            self.unscored += 1
+        self.tasks += 1
+        self._kept.add(task_id, (task_id, instruction, score))
+
+    def pairs(self) -> list[tuple[str, float | None]]:
+        """The instructions in order, each with its score if that counts."""
+        return [
+            (text, score if not self.has_ended or is_sampled(identity) else None)
+            for identity, text, score in self._kept.items()
+        ]

@@ -9,44 +9,19 @@ from collections.abc import Sequence
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import selfinstruct
 from selfinstruct.checks.instruction_language import SAMPLE, likely_language
 from selfinstruct.checks.output_language import plain_language
-from selfinstruct.diversity.figures import diversity, evenly
+from selfinstruct.diversity.figures import Instructions, Least, diversity
 from selfinstruct.errors import ConfigError
 from selfinstruct.pool.records import Row
-
-_Item = TypeVar("_Item")
-MOST_COMPARED = 10_000
-"""Instructions that the diversity is computed from; of more, evenly spaced ones are taken."""
-
 
 LEAST_SHARE = 0.1
 """The share of the rows whose language is told from which on a language is named."""
 _BEGINNING = 1000
 """Characters of a row that its language is told by."""
-
-
-class Spaced(Generic[_Item]):
-    """Evenly spaced items of a stream: all of a short one, else between half of `most` and `most`."""
-
-    def __init__(self, most: int) -> None:
-        self.items: list[_Item] = []
-        self._most = most
-        self._step = 1
-        self._seen = 0
-
-    def add(self, item: _Item) -> None:
-        """Take the next item of the stream, or skip it."""
-        if self._seen % self._step == 0:
-            if len(self.items) == self._most:
-                del self.items[1::2]
-                self._step *= 2
-            if self._seen % self._step == 0:
-                self.items.append(item)
-        self._seen += 1
 
 
 class Figures:
@@ -66,8 +41,8 @@ class Figures:
         self._of_instructions = self._of_inputs = self._of_outputs = 0
         """Characters."""
         self._last_task = ""
-        self._instructions: Spaced[tuple[str, str, float | None]] = Spaced(MOST_COMPARED)
-        self._sample: Spaced[Row] = Spaced(SAMPLE)
+        self._instructions = Instructions()
+        self._sample: Least[Row] = Least(SAMPLE)
 
     def count(self, row: Row, split: str | None) -> None:
         """Count a row; the rows of a task follow each other."""
@@ -75,7 +50,7 @@ class Figures:
         if row.task_id != self._last_task:
             self._last_task = row.task_id
             self.tasks += 1
-            self._instructions.add((row.task_id, row.instruction, row.nearest_score))
+            self._instructions.add(row.task_id, row.instruction, row.nearest_score)
             self.origins[row.origin] += 1
             if row.model is not None:
                 self.instruction_models[row.model] += 1
@@ -86,7 +61,7 @@ class Figures:
         self.with_system += bool(row.system)
         self.with_turns += bool(row.turns)
         self.edited += row.is_edited
-        self._sample.add(row)
+        self._sample.add(row.id, row)
         self._of_instructions += len(row.instruction)
         self._of_inputs += given
         self._of_outputs += len(row.instance.output)
@@ -108,12 +83,12 @@ class Figures:
             "rows_with_turns": self.with_turns,
             "rows_edited": self.edited,
             "languages": languages_of_rows(
-                [f"{row.instruction}\n{row.input}\n{row.output}"[:_BEGINNING] for row in self._sample.items]
+                [f"{row.instruction}\n{row.input}\n{row.output}"[:_BEGINNING] for row in self._sample.items()]
             ),
             "mean_characters": dict(zip(("instruction", "input", "output"), means, strict=True)),
             "tasks_by_instruction_model": dict(sorted(self.instruction_models.items())),
             "rows_by_output_model": dict(sorted(self.output_models.items())),
-            "diversity": diversity(evenly(self._instructions.items)).to_json(),
+            "diversity": diversity(self._instructions.pairs()).to_json(),
         }
 
 

@@ -18,7 +18,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, Literal
 
-from selfinstruct.diversity.figures import evenly
+from selfinstruct.diversity.figures import Instructions
 from selfinstruct.diversity.monitor import Window
 from selfinstruct.errors import ConfigError, PoolError
 from selfinstruct.pool import origins, yields
@@ -677,19 +677,14 @@ def status(folder: Path) -> dict[str, Any]:
         return pool.status(str(folder))
 
 
-def scored_instructions(folder: Path) -> list[tuple[str, float | None]]:
-    """The instructions that an export has, in order, each with its score to the nearest earlier one where that counts.
-
-    They are those of generated tasks that have a row and are not removed.
-    """
+def instructions(folder: Path) -> Instructions:
+    """Those that an export has: of generated tasks that have a row and are not removed."""
     with snapshot(folder) as pool:
-        gone, rows = pool.removed(), pool.removed_rows()
-        tasks = (
-            one
-            for one in pool.tasks("t.origin = 'generated' AND t.state = 'done'")
-            if one.id not in gone and any((one.id, row.number) not in rows for row in one.instances)
-        )
-        return evenly((one.id, one.instruction, one.nearest_score) for one in tasks)
+        found, gone, rows = Instructions(), pool.removed(), pool.removed_rows()
+        for one in pool.tasks("t.origin = 'generated' AND t.state = 'done'"):
+            if one.id not in gone and any((one.id, row.number) not in rows for row in one.instances):
+                found.add(one.id, one.instruction, one.nearest_score)
+    return found
 
 
 def history(folder: Path) -> PoolHistory:

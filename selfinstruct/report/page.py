@@ -24,7 +24,7 @@ from selfinstruct.pool.records import Position
 from selfinstruct.pool.whole_files import whole_file
 from selfinstruct.report.instruction_map import POINTS, Embed, Place, chosen, instruction_map, local_embed
 from selfinstruct.report.page_figures import figures
-from selfinstruct.report.tables import SAMPLES, TaskSummary, rejection_rows, task_rows
+from selfinstruct.report.tables import TaskSummary, rejection_rows, task_rows
 
 SCRIPTS = (
     "elements.js", "charts.js", "filters.js", "tables.js", "sections.js", "map.js", "more_sections.js", "growth.js",
@@ -80,7 +80,7 @@ def _write(file: IO[str], pools: Mapping[str, tuple[Reader, Mapping[str, Any] | 
         with _element(file, f"tasks-{number}"):
             write_packed(file, task_rows(pool, found))
         with _element(file, f"samples-{number}"):
-            write_packed(file, (detail for _, detail in sorted(found.samples)[:SAMPLES]))
+            write_packed(file, (detail for _, detail in sorted(found.samples.items())))
         with _element(file, f"rejections-{number}"):
             write_packed(file, rejection_rows(pool, found))
         all_figures.append(figures(pool, name, found, embed, people))

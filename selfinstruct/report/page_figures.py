@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any
 
 from selfinstruct.checks.instruction_language import languages_of
-from selfinstruct.diversity.figures import diversity, evenly, mean, opening, top_share
+from selfinstruct.diversity.figures import diversity, mean, opening, top_share
 from selfinstruct.diversity.reasons import MEANINGS
 from selfinstruct.diversity.vendi import vendi_of_embeddings, vendi_sample
 from selfinstruct.errors import ConfigError
@@ -46,21 +46,20 @@ def figures(
 
     With `embed` there is also the Vendi score by embeddings; `people` says how far they agree with the judge.
     """
-    scored = evenly(tasks.scored)
+    seen = tasks.instructions
+    scored = seen.pairs()
     instructions = [instruction for instruction, _ in scored]
     status, rounds = pool.status(name), pool.rounds()
     width = max(1, -(-status["rounds"] // WINDOWS))
     varied = diversity(scored).to_json()
     if embed is not None:
         varied["vendi_score_embeddings"] = vendi_of_embeddings(embed(vendi_sample(instructions)))
-    rows = tasks.output_words.total()
-    known = sum(score is not None for *_, score in tasks.scored)
     found = {
         "name": name,
         "status": {key: status[key] for key in TOLD},
-        "tasks": len(tasks.scored),
-        "rows": rows,
-        "short_outputs": sum(tasks.output_words[words] for words in range(3)) / rows if rows else None,
+        "tasks": seen.tasks,
+        "rows": tasks.rows,
+        "short_outputs": tasks.short / tasks.rows if tasks.rows else None,
         "runs": status["runs"],
         "last_run": last["ended_at"] or last["started_at"] if (last := status["last_run"]) else None,
         "is_running": pool.is_running(),
@@ -72,8 +71,8 @@ def figures(
         "pairs": _pairs(pool),
         "preference": _preference(pool, status),
         "people": people,
-        "unscored": len(tasks.scored) - known,
-        "is_sampled": sum(score is not None for _, score in scored) < known,
+        "unscored": seen.unscored,
+        "is_sampled": seen.has_ended,
         "diversity": varied,
     }
     return {**found, "verdict": verdict(found, _of_seeds(pool))}

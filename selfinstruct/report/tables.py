@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import json
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
+import orjson
+
 from selfinstruct.checks.wording import word_count
+from selfinstruct.diversity.figures import Instructions, Least
 from selfinstruct.diversity.verbs import read
 from selfinstruct.pool.reader import Reader
 from selfinstruct.pool.records import StoredInstance, StoredTask
 from selfinstruct.report.instruction_map import POINTS, Place
 from selfinstruct.similarity.index import Index
 
-TASKS, REJECTIONS = 100_000, 60_000
+TASKS, REJECTIONS = 60_000, 60_000
 """The most rows of each table; of a larger pool the newest ones."""
 DETAILED = 2000
 """The tasks and rejections, each, whose whole texts are in the page in any case: the closest, and the newest."""
@@ -43,10 +45,10 @@ class TaskSummary:
     These have a row and are not removed.
     """
 
-    scored: list[tuple[str, str, float | None]] = field(default_factory=list)
-    """Their (id, instruction, score to the nearest earlier instruction) in order."""
-    output_words: Counter[int] = field(default_factory=Counter)
-    """Their outputs by the number of words, one for each row."""
+    instructions: Instructions = field(default_factory=Instructions)
+    rows: int = 0
+    short: int = 0
+    """Rows with an output of two words or fewer."""
     positions: dict[str, int] = field(default_factory=dict)
     """The position of each task in the pool by its id, of seeds and removed tasks too."""
     details: list[Any] = field(default_factory=list)
@@ -54,8 +56,8 @@ class TaskSummary:
     texts in the page, of other tasks too, in no order."""
     places: list[Place] = field(default_factory=list)
     """Instructions for the map: those of tasks and seeds, and of the newest rejections once these were read."""
-    samples: list[tuple[str, Any]] = field(default_factory=list)
-    """The details of some, of any time, by their ids; more of them than `SAMPLES`."""
+    samples: Least[tuple[str, Any]] = field(default_factory=lambda: Least(SAMPLES))
+    """The id and details of some."""
 
 
 def task_rows(pool: Reader, found: TaskSummary) -> Iterator[list[Any]]:
@@ -72,29 +74,30 @@ def task_rows(pool: Reader, found: TaskSummary) -> Iterator[list[Any]]:
     for seed in pool.tasks("t.origin = 'seed'"):
         index.add(seed.id, seed.instruction)
     size, sources = pool.size(), pool.source_names()
-    every = 1 + size * len(index) // COMPARISONS
+    first = size - TASKS
+    every = 1 + min(size, TASKS) * len(index) // COMPARISONS
     detailed = pool.newest_and_closest("tasks", DETAILED)
     more, length = deque[tuple[int, Any]](), 0
     removed, removed_rows = pool.removed(), pool.removed_rows()
     generations: dict[int, int] = {}
     for task in pool.tasks():
         place, instruction = task.position, task.instruction
-        is_removed = task.id in removed
-        instances = [one for one in task.instances if is_removed or (task.id, one.number) not in removed_rows]
-        parents = [found.positions[one] for one in json.loads(task.parents) if one in found.positions]
-        generations[place] = 1 + max((generations[parent] for parent in parents), default=-1)
         found.positions[task.id] = place
-        is_compared = task.origin == "generated" and place % every == 0
-        near = index.nearest(instruction) if is_compared else None
+        is_removed = task.id in removed
+        instances = task.instances
+        if removed_rows and not is_removed:
+            instances = tuple(one for one in instances if (task.id, one.number) not in removed_rows)
+        parents = [found.positions[one] for one in orjson.loads(task.parents) if one in found.positions]
+        generations[place] = 1 + max([generations[parent] for parent in parents], default=-1)
         state = "removed" if is_removed else "seed" if task.origin == "seed" else task.state
-        figures, texts = [_figures(one) for one in instances], [_texts(one) for one in instances]
+        if is_counted := state == "done" and bool(instances):
+            found.instructions.add(task.id, instruction, task.nearest_score)
+            found.rows += len(instances)
+            found.short += sum([_is_short(one.output) for one in instances])
+        if place < first and place not in detailed:
+            continue
+        texts = [_texts(one) for one in instances]
         detail = [place, texts, parents]
-        if state == "done" and texts:
-            found.scored.append((task.id, instruction, task.nearest_score))
-            found.output_words.update(one[1] for one in figures)
-            found.samples.append((task.id, detail))
-            if len(found.samples) > 20 * SAMPLES:
-                found.samples = sorted(found.samples)[:SAMPLES]
         if place in detailed:
             found.details.append(detail)
         else:
@@ -102,22 +105,35 @@ def task_rows(pool: Reader, found: TaskSummary) -> Iterator[list[Any]]:
             length += more[-1][0]
             while length > WHOLE:
                 length -= more.popleft()[0]
-        if place >= size - TASKS:
+        if place >= first:
+            if is_counted:
+                found.samples.add(task.id, (task.id, detail))
             if state != "removed":
                 found.places.append(Place("seed" if state == "seed" else "task", place, instruction))
+            is_compared = task.origin == "generated" and place % every == 0
+            near = index.nearest(instruction) if is_compared else None
             yield [
                 place, task.id, state, shortened(instruction), task.is_classification, task.round,
                 _rounded(task.nearest_score), found.positions.get(task.nearest_task or ""),
-                _rounded(near.score if near else None), *read(instruction), round(word_count(instruction)),
+                _rounded(near.score if near else None), *read(instruction), _words(instruction),
                 generations[place], sources.get(task.id), _drawn(task),
-                parents[0] if len(parents) == 1 else None, figures,
+                parents[0] if len(parents) == 1 else None, [_figures(one) for one in instances],
                 instances[0].output[:_OUTPUT] if instances else "",
             ]  # fmt: skip
     found.details += [detail for _, detail in more]
 
 
+def _is_short(output: str) -> bool:
+    # A text has no fewer words than its beginning, which is counted sooner.
+    return _words(output[:_OUTPUT]) <= 2 and _words(output) <= 2
+
+
+def _words(text: str) -> int:
+    return round(word_count(text))
+
+
 def _figures(one: StoredInstance) -> list[int]:
-    words = [round(word_count(one.input)) if one.input else 0, round(word_count(one.output))]
+    words = [_words(one.input), _words(one.output)]
     said = one.verdict
     scores = (said.valid, said.input, said.output) if said else ()
     return [*words, len(one.turns), *(score or 0 for score in scores)]
@@ -130,7 +146,7 @@ def _texts(one: StoredInstance) -> list[str]:
 
 def _drawn(task: StoredTask) -> dict[str, str] | None:
     """What the request of a task was made of, as far as it says something to people."""
-    found = json.loads(task.drawn) if task.drawn else {}
+    found = orjson.loads(task.drawn) if task.drawn else {}
     return {name: shortened(str(found[name]), _OUTPUT) for name in found if name not in _INNER} or None
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from selfinstruct.config.sections import PublishSection
-from selfinstruct.diversity.figures import diversity, evenly
+from selfinstruct.diversity.figures import Instructions, diversity
 from selfinstruct.pool.reader import Reader
 from selfinstruct.pool.records import RoundFigures, Row
 from selfinstruct.similarity.tokens import tokenize
@@ -53,7 +53,13 @@ def measure(pool: Reader) -> tuple[dict[str, float | None], list[str]]:
     """(figures by name, ids of the tasks in order) of the rows that would be exported now."""
     counts = _Counts()
     screened = [one for one in pool.rounds() if one.state != "planned"]
-    varied = diversity(evenly(_instructions(pool, counts))).to_json()
+    instructions = Instructions()
+    for row in pool.rows():
+        _count(row, counts)
+        if not counts.tasks or counts.tasks[-1] != row.task_id:
+            counts.tasks.append(row.task_id)
+            instructions.add(row.task_id, row.instruction, row.nearest_score)
+    varied = diversity(instructions.pairs()).to_json()
     del varied["instructions"]  # the number of tasks
     return {
         "tasks": len(counts.tasks),
@@ -71,15 +77,6 @@ def _acceptance(rounds: Sequence[RoundFigures]) -> float | None:
     """Accepted of screened instructions; None before there is one."""
     accepted = sum(one.accepted for one in rounds)
     return _share(accepted, accepted + sum(sum(one.rejected["instruction"].values()) for one in rounds))
-
-
-def _instructions(pool: Reader, counts: _Counts) -> Iterator[tuple[str, str, float | None]]:
-    """The id, instruction and nearest score of each task; its rows are counted meanwhile."""
-    for row in pool.rows():
-        _count(row, counts)
-        if not counts.tasks or counts.tasks[-1] != row.task_id:
-            counts.tasks.append(row.task_id)
-            yield row.task_id, row.instruction, row.nearest_score
 
 
 def _count(row: Row, counts: _Counts) -> None:
