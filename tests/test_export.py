@@ -16,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
@@ -37,7 +38,7 @@ from selfinstruct.exports.writing import Exported, Options, export
 from selfinstruct.models.offline.options import parse_quirks
 from selfinstruct.models.offline.protocol import Model, answer_chat
 from selfinstruct.pool.records import Row, StoredSample, Used
-from selfinstruct.types import Exclusion, Instance, JudgeVerdict, Task
+from selfinstruct.types import Exclusion, Instance, JudgeVerdict, Task, Turn
 from tests.builders import ROOT, grow, made_pool
 from tests.builders import rows as pool_rows
 from tests.servers import ScriptedServer
@@ -236,6 +237,26 @@ def test_self_instruct_carries_a_text_unchanged_or_says_why_not(tmp_path: Path, 
         assert taken if mixed else frames[0] in taken
         gap = " " if found["prompt"].endswith(":") else ""
         assert found["completion"] == gap + row.instance.output + END
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@given(rows=ANY_ROWS, data=st.data(), system=TEXT)
+def test_a_line_written_by_a_template_is_the_object_of_its_form(
+    tmp_path: Path, rows: list[Row], data: st.DataObject, system: str
+) -> None:
+    turns = st.lists(st.builds(Turn, TEXT, TEXT), max_size=2).map(tuple)
+    rows = [
+        row._replace(instance=Instance(row.input, row.output, data.draw(turns)), system=data.draw(st.just("") | TEXT))
+        for row in rows
+    ]
+    for name in FORMATS:
+        path, unfit = written(tmp_path, name, rows, Wording(system=system))
+        made = [FORMATS[name](Wording(system=system))(row) for row in rows]
+        assert unfit == [one for one in made if isinstance(one, Unfit)]
+        wanted = [orjson.dumps(one) for one in made if not isinstance(one, Unfit)]
+        for character in "\x85\u2028\u2029":
+            wanted = [one.replace(character.encode(), f"\\u{ord(character):04x}".encode()) for one in wanted]
+        assert path.read_bytes() == b"".join(one + b"\n" for one in wanted)
 
 
 def _unframed(frame: Frame, row: Row) -> str:

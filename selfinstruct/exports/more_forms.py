@@ -51,9 +51,11 @@ Form = Callable[[Row], Sequence[dict[str, Any]] | Unfit]
 
 def right(row: Row, most: int) -> list[Row]:
     """The row, and as rows the other right answers to its question, of different texts; at most so many in all."""
+    if most == 1:
+        return [row]
     found = {row.output.strip(): row}
     task = Task(row.task_id, row.instruction, row.is_classification)
-    for one in row.samples if most > 1 else ():
+    for one in row.samples:
         if is_definite(task, row.output) and is_definite(task, one.output) and not is_same(one.output, row.output):
             continue
         if one.is_right and one.step in {"agreement", "strong"} and one.output.strip():

@@ -12,8 +12,9 @@ from typing import Any
 import orjson
 
 from selfinstruct.errors import ConfigError
-from selfinstruct.exports.formats import FORMATS, Unfit, Wording, form_named, title
+from selfinstruct.exports.formats import FORMATS, Form, Unfit, Wording, form_named, title
 from selfinstruct.exports.more_forms import MORE_FORMS, Answers
+from selfinstruct.exports.templates import Quoter, Shape, on_one_line, template_of
 from selfinstruct.own import in_words
 from selfinstruct.pool.records import Row
 from selfinstruct.types import Turn
@@ -43,10 +44,9 @@ KNOWN = (*NAMES, *MORE_FORMS)
 _BATCH = 10_000
 _BATCH_CHARS = 32_000_000
 """The most rows of a Parquet row group, and the characters after which it ends; more are not held in memory."""
+_BUFFER = 1 << 20
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """The beginnings of a formula in a spreadsheet: signs, their full-width forms, and white space before them."""
-_LINE_ENDS = {character.encode(): b"\\u%04x" % ord(character) for character in "\x85\u2028\u2029"}
-"""Line ends for some readers, though not in JSON; escaped they are the same text."""
 
 
 def file_name(name: str, split: str | None) -> str:
@@ -60,13 +60,36 @@ def file_name(name: str, split: str | None) -> str:
     return f"{stem}-{split}.{ending}" if split else f"{stem}.{ending}"
 
 
-def opened(name: str, path: Path, wording: Wording, answers: Answers | None = None) -> AbstractContextManager[Write]:
-    """The file of a format, opened for writing rows."""
+def opened(
+    name: str, path: Path, wording: Wording, answers: Answers | None = None, quoter: Quoter | None = None
+) -> AbstractContextManager[Write]:
+    """The file of a format, opened for writing rows. Those that share a quoter quote each row once."""
     if name == "csv":
         return _csv(path, wording)
     if name == "parquet":
         return _parquet(path)
+    if name in FORMATS and not wording.mixed_prompts:  # whose prompts depend on the row's id too
+        return _templated(path, FORMATS[name](wording), quoter or Quoter())
     return _lines(path, name, wording, answers or Answers())
+
+
+@contextmanager
+def _templated(path: Path, form: Form, quoter: Quoter) -> Iterator[Write]:
+    templates: dict[Shape, bytes | Unfit] = {}
+    with path.open("wb", _BUFFER) as file:
+
+        def write(row: Row) -> Unfit | Sequence[str]:
+            if quoter.row is not row:
+                quoter.see(row)
+            template = templates.get(quoter.shape)
+            if template is None:
+                template = templates[quoter.shape] = template_of(form, quoter.shape)
+            if isinstance(template, Unfit):
+                return template
+            file.write(template % quoter.texts)
+            return ONE_LINE
+
+        yield write
 
 
 @contextmanager
@@ -88,15 +111,12 @@ def _lines(path: Path, name: str, wording: Wording, answers: Answers) -> Iterato
 
         def put(row: Row, found: dict[str, Any]) -> None:
             try:
-                line = orjson.dumps(found)
+                line = on_one_line(orjson.dumps(found))
                 if b"null" in line:  # which is also what becomes of NaN
                     json.dumps(found, allow_nan=False, default=str)
             except (TypeError, ValueError) as error:
                 said = f"row {row.id} gave {in_words(found)[:60]}, which JSON cannot hold ({error})"
                 raise ConfigError(f"--format {name}: {said}; wanted texts as keys, and values of JSON") from error
-            if b"\xc2\x85" in line or b"\xe2\x80" in line:
-                for character, escape in _LINE_ENDS.items():
-                    line = line.replace(character, escape)
             file.write(line + b"\n")
 
         yield write

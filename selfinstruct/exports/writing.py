@@ -24,8 +24,9 @@ from selfinstruct.exports.folder import MANIFEST, whole_folder
 from selfinstruct.exports.formats import FORMATS, ReasoningIn, Unfit, Wording, title
 from selfinstruct.exports.manifest import Figures, describe, software
 from selfinstruct.exports.more_forms import KTO, NOTHING, Answers, right
-from selfinstruct.exports.row_files import KNOWN, NAMES, Write, file_name, opened
+from selfinstruct.exports.row_files import KNOWN, NAMES, ONE_LINE, Write, file_name, opened
 from selfinstruct.exports.splits import BRIDGES, Sides, Split, split_of, walk
+from selfinstruct.exports.templates import Quoter
 from selfinstruct.own import in_words, named
 from selfinstruct.pool.reader import Reader, snapshot
 from selfinstruct.pool.records import Row, StoredTask
@@ -338,11 +339,12 @@ class _Files:
         self._taken: set[int] | None = None if options.choice.limit is None else set()
         """Where only so many rows are wanted: the positions of their tasks."""
         self._files: dict[str | None, list[tuple[str, str, Write]]] = {}
+        quoter = Quoter()
         for split in sides.names if sides else (None,):
             for name in names:
                 file = file_name(name, split)
                 self.written.counts[file] = 0
-                write = stack.enter_context(opened(name, folder / file, options.wording, options.answers))
+                write = stack.enter_context(opened(name, folder / file, options.wording, options.answers, quoter))
                 self._files.setdefault(split, []).append((name, file, write))
 
     def put(self, row: Row, reason: str) -> None:
@@ -381,6 +383,9 @@ class _Files:
 
     def _written(self, row: Row, name: str, file: str, write: Write) -> Unfit | None:
         found = write(row)
+        if found is ONE_LINE:
+            self.written.counts[file] += 1
+            return None
         if isinstance(found, Unfit):
             return found
         self.written.counts[file] += len(found)

@@ -68,11 +68,10 @@ _OF_VERDICT = _OF_INSTANCE + len(StoredInstance._fields) - 4
 _END = _OF_VERDICT + len(fields(JudgeVerdict))
 _MODELS = f""",
   (SELECT q.model FROM requests q WHERE q.source = t.source AND q.id = t.request_id),
-  COALESCE(
-    (SELECT q.model FROM requests q WHERE q.task_id = t.id AND q.stage = 'respond'
-       AND q.position = i.request_position % {APART} AND q.state = 'answered'
-       AND 'inputs' = (SELECT o.stage FROM requests o WHERE o.source = i.source AND o.id = i.request_id)),
-    (SELECT q.model FROM requests q WHERE q.source = i.source AND q.id = i.request_id))
+  (SELECT CASE o.stage WHEN 'inputs' THEN COALESCE(
+     (SELECT q.model FROM requests q WHERE q.task_id = t.id AND q.stage = 'respond'
+        AND q.position = i.request_position % {APART} AND q.state = 'answered'), o.model) ELSE o.model END
+   FROM requests o WHERE o.source = i.source AND o.id = i.request_id)
 """
 """`respond` requests carry the position of the input that they answer; other candidates bring their own output."""
 
