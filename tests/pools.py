@@ -114,15 +114,20 @@ def _request(
     return Request(identity, stage, number, task or None, place, "chat", model, {}, message, None, shown)
 
 
+_ATTEMPT = """
+INSERT INTO attempts (run, request, stage, model, reserved_tokens, reserved_usd_e12, tokens, usd_e12)
+VALUES (?, (SELECT number FROM requests WHERE (source, id) = (0, ?)), ?, ?, ?, ?, ?, ?)
+"""
+
+
 def _answered(request: Request, run: int, candidates: int) -> Iterator[Statement]:
     answer = Completion(
         request.id, "answer", "An answer.", "stop", prompt_tokens=100, completion_tokens=20, body=b"{}" * 100
     )
     if request.stage != "propose":
         yield statements.add_request(request)
-    attempt = {"request_id": request.id, "stage": request.stage, "model": request.model}
-    cost = {"reserved_tokens": 500, "reserved_usd_e12": 500_000_000, "tokens": 120, "usd_e12": 120_000_000}
-    yield statements.insert("attempts", {**attempt, **cost, "run": run})
+    values = (run, request.id, request.stage, request.model, 500, 500_000_000, 120, 120_000_000)
+    yield _ATTEMPT, values
     yield from statements.journal(answer, run, NOW)
     yield "UPDATE requests SET candidates = ? WHERE source = 0 AND id = ?", (candidates, request.id)
 

@@ -124,9 +124,10 @@ def test_killed_at_any_moment_nothing_is_handed_in_twice_that_was_taken(tmp_path
     assert exported(tmp_path / "p") == wanted
     assert_it_adds_up(tmp_path / "p")
     # a kill may come between an answer and its price, which is then its reserve
-    known = "request_id NOT IN (SELECT request_id FROM attempts WHERE usd_e12 IS NULL)"
+    known = "request NOT IN (SELECT request FROM attempts WHERE usd_e12 IS NULL)"
     ((spent,),) = rows(tmp_path / "p", f"SELECT SUM(usd_e12) FROM attempts WHERE {known}")
-    ((paid,),) = rows(tmp_path / "p", f"SELECT SUM(prompt_tokens + completion_tokens) FROM completions WHERE {known}")
+    paid_for = "(SELECT number AS request, id FROM requests) JOIN completions ON request_id = id"
+    ((paid,),) = rows(tmp_path / "p", f"SELECT SUM(prompt_tokens + completion_tokens) FROM {paid_for} WHERE {known}")
     assert spent == paid * 500 * 10**6, "each answer is paid for once, at half the price"
 
 

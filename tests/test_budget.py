@@ -145,7 +145,7 @@ def test_each_run_sends_as_many_requests_as_it_may(tmp_path: Path) -> None:
 
 ON_LATER_ROUNDS = """
 SELECT COUNT(*), COALESCE(SUM(a.reserved_usd_e12), 0), (SELECT MAX(reserved_usd_e12) FROM attempts)
-FROM attempts a JOIN requests r ON r.id = a.request_id
+FROM attempts a JOIN requests r ON r.number = a.request
 WHERE a.stage = 'propose' AND r.round > (SELECT MIN(round) FROM tasks WHERE state = 'pending')
 """
 """Propose requests sent for rounds after that of the first task left open, and the most they could cost."""

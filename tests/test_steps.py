@@ -161,7 +161,7 @@ def test_a_bound_ends_a_run_within_a_step_and_the_next_one_goes_on(tmp_path: Pat
         assert_it_adds_up(tmp_path / "p")
     assert (ends[-1], len(ends) > 3) == (0, True)
     assert rows(tmp_path / "p", "SELECT MAX(n) FROM (SELECT COUNT(*) AS n FROM attempts GROUP BY run)") == [(9,)]
-    assert rows(tmp_path / "p", "SELECT COUNT(*) - COUNT(DISTINCT request_id) FROM attempts") == [(0,)]
+    assert rows(tmp_path / "p", "SELECT COUNT(*) - COUNT(DISTINCT request) FROM attempts") == [(0,)]
     grow(tmp_path / "q", target=10, config=chosen)
     assert exported(tmp_path / "p") == exported(tmp_path / "q")
 
@@ -206,7 +206,7 @@ def test_a_replay_with_the_step_changed_asks_nothing_and_the_next_run_only_what_
         assert max(server.seen.values()) == 1
         asked = rows(
             tmp_path / "other",
-            "SELECT r.stage, COUNT(*) FROM requests r JOIN attempts a ON a.request_id = r.id GROUP BY 1",
+            "SELECT r.stage, COUNT(*) FROM requests r JOIN attempts a ON a.request = r.number GROUP BY 1",
         )
         assert dict(asked).keys() == {"shorter"}
 

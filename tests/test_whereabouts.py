@@ -166,7 +166,10 @@ def test_servers_join_leave_and_are_killed_and_the_rows_are_those_of_one_server(
         assert not first.seen.keys() & last.seen.keys(), "what one has answered no other is asked"
     assert exported(pool) == reference
     assert asked_once(pool)
-    again = "SELECT request_id FROM attempts JOIN completions USING (request_id) WHERE endpoint = ? GROUP BY 1"
+    again = (
+        "SELECT request FROM attempts JOIN requests r ON r.number = request JOIN completions ON request_id = r.id "
+        "WHERE endpoint = ? GROUP BY 1"
+    )
     assert not rows(pool, again.replace("?", f"'{url}'") + " HAVING COUNT(*) > 1"), "nor what a dead one has answered"
     kept = dict(rows(pool, "SELECT endpoint, COUNT(*) FROM completions GROUP BY endpoint"))
     assert kept.keys() == {first.base_url, url, last.base_url}

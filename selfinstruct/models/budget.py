@@ -42,6 +42,7 @@ class Attempt:
     """One time that a request is sent, and the most it can cost."""
 
     id: int
+    source: int
     request_id: str
     stage: str
     model: str
@@ -128,7 +129,9 @@ class Budget:
                 raise BudgetError(self._in_words(bound, most))
             self._changed.clear()
             await self._changed.wait()
-        taken = Attempt(self._next_id, request.id, request.stage, request.model, most[1], most[2], replaces)
+        taken = Attempt(
+            self._next_id, request.source, request.id, request.stage, request.model, most[1], most[2], replaces
+        )
         self._next_id += 1
         self._open[request.id] = taken
         self._use(*most)

@@ -64,13 +64,7 @@ class Journal:
 
     async def reserve(self, attempt: Attempt) -> None:
         """Keep that a request is about to be sent, and the most it can cost."""
-        row = {
-            "id": attempt.id, "run": self.run, "request_id": attempt.request_id, "stage": attempt.stage,
-            "model": attempt.model, "reserved_tokens": attempt.tokens, "reserved_usd_e12": attempt.picodollars,
-        }  # fmt: skip
-        earlier = "UPDATE attempts SET tokens = 0, usd_e12 = 0 WHERE request_id = ? AND usd_e12 IS NULL"
-        replaced: list[Statement] = [(earlier, (attempt.request_id,))] if attempt.replaces else []
-        await self.write([*replaced, statements.insert("attempts", row)])
+        await self.write(statements.reserve(attempt, self.run))
 
     def settle_attempt(self, attempt: Attempt, tokens: int, picodollars: int) -> None:
         """Note what an attempt really used; a kill before that is durable charges its reserve."""

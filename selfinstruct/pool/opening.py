@@ -340,9 +340,8 @@ class Writer:
         """
         sql = "SELECT COALESCE(MAX(id), 0), COALESCE(SUM(COALESCE(usd_e12, reserved_usd_e12)), 0) FROM attempts"
         out = (
-            "SELECT request_id, SUM(reserved_usd_e12) FROM attempts WHERE usd_e12 IS NULL "
-            "AND request_id IN (SELECT id FROM requests WHERE state = 'open') "
-            "AND run IN (SELECT id FROM runs WHERE by_batches) GROUP BY 1"
+            "SELECT r.id, SUM(reserved_usd_e12) FROM attempts JOIN requests r ON r.number = request "
+            "WHERE usd_e12 IS NULL AND r.state = 'open' AND run IN (SELECT id FROM runs WHERE by_batches) GROUP BY 1"
         )
         with self.connect() as connection:
             highest, picodollars = connection.execute(sql).fetchone()

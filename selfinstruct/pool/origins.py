@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 _BY_SOURCE = """
 WITH asked AS (
-  SELECT source, id, source_name AS name, candidates FROM requests
+  SELECT number, source, id, source_name AS name, candidates FROM requests
   WHERE source_name IS NOT NULL AND state != 'superseded'
 ), of_task AS (
   SELECT t.id, t.state, t.nearest_score, a.name FROM tasks t JOIN asked a ON a.source = t.source AND a.id = t.request_id
@@ -18,12 +18,12 @@ WITH asked AS (
   SELECT t.name, v.output_score FROM of_task t JOIN instances i ON i.task_id = t.id LEFT JOIN verdicts v
     ON (v.source, v.request_id, v.request_position) = (i.source, i.request_id, i.request_position)
 ), used AS (
-  SELECT id, name FROM asked UNION ALL
-  SELECT q.id, t.name FROM requests q JOIN of_task t ON q.task_id = t.id
+  SELECT number, name FROM asked UNION ALL
+  SELECT q.number, t.name FROM requests q JOIN of_task t ON q.task_id = t.id
 ), spent AS (
   SELECT u.name, SUM(COALESCE(x.tokens, x.reserved_tokens)) AS tokens,
     SUM(COALESCE(x.usd_e12, x.reserved_usd_e12)) AS usd_e12
-  FROM used u JOIN attempts x ON x.request_id = u.id GROUP BY u.name
+  FROM used u JOIN attempts x ON x.request = u.number GROUP BY u.name
 )
 SELECT name, COUNT(*) AS requests, COALESCE(SUM(candidates), 0) AS candidates,
   (SELECT COUNT(*) FROM of_task t WHERE t.name = a.name) AS accepted,

@@ -131,7 +131,7 @@ _VIEWS = {
         "SELECT c.* FROM main.completions c WHERE EXISTS "
         "(SELECT 1 FROM temp.requests r WHERE r.source = c.source AND r.id = c.request_id)"
     ),
-    "attempts": "SELECT * FROM main.attempts WHERE request_id IN (SELECT id FROM temp.requests)",
+    "attempts": "SELECT * FROM main.attempts WHERE request IN (SELECT number FROM temp.requests)",
     "rejections": (
         "SELECT * FROM main.rejections WHERE round <= {round} "
         "AND (task_id IS NULL OR task_id IN (SELECT id FROM temp.tasks))"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-SCHEMA_VERSION = 18
+SCHEMA_VERSION = 19
 """A pool of another one is refused."""
 _LAST = """
   SELECT x.task_id, i.position, MAX(x.event) AS event, e.kind
@@ -208,7 +208,7 @@ CREATE INDEX waiting_of_round ON waiting (round, place);
 CREATE TABLE attempts (
   id               INTEGER PRIMARY KEY,
   run              INTEGER NOT NULL REFERENCES runs (id),
-  request_id       TEXT NOT NULL,
+  request          INTEGER NOT NULL REFERENCES requests (number),
   stage            TEXT NOT NULL,
   model            TEXT NOT NULL,
   reserved_tokens  INTEGER NOT NULL,

@@ -33,6 +33,7 @@ from selfinstruct.types import (
 
 if TYPE_CHECKING:  # status has no use for the algorithm, whose rules take long to load
     from selfinstruct.algorithm import Accepted
+    from selfinstruct.models.budget import Attempt
 
 
 Statement = tuple[str, Sequence[Any]]
@@ -150,6 +151,19 @@ def add_request(request: Request) -> Statement:
     }  # fmt: skip
     sql, values = insert("requests", row)
     return f"{sql} ON CONFLICT (source, id) DO UPDATE SET state = 'open' WHERE state = 'superseded'", values
+
+
+def reserve(attempt: Attempt, run: int) -> list[Statement]:
+    """An attempt before it is sent."""
+    request = "(SELECT number FROM requests WHERE (source, id) = (?, ?))"
+    earlier = f"UPDATE attempts SET tokens = 0, usd_e12 = 0 WHERE request = {request} AND usd_e12 IS NULL"
+    sent = (
+        "INSERT INTO attempts (id, run, request, stage, model, reserved_tokens, reserved_usd_e12) "
+        f"VALUES (?, ?, {request}, ?, ?, ?, ?)"
+    )
+    named = (attempt.source, attempt.request_id)
+    values = (attempt.id, run, *named, attempt.stage, attempt.model, attempt.tokens, attempt.picodollars)
+    return [*([(earlier, named)] if attempt.replaces else []), (sent, values)]
 
 
 def _conversation(request: Request) -> str:
