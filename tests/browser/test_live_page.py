@@ -19,7 +19,7 @@ from selfinstruct.diversity.reasons import meaning
 from selfinstruct.models.offline.server import OfflineServer
 from selfinstruct.pool.reader import status
 from selfinstruct.runner.pump import Outcome
-from tests.browser.attacks import FORTY
+from tests.browser.attacks import ATTACKS
 from tests.browser.conftest import PHONE, expect, until
 from tests.browser.test_report import hostile_pool
 from tests.builders import rows
@@ -122,27 +122,26 @@ def test_texts_that_mean_harm_are_shown_as_they_are_and_do_nothing(
     keep_screenshot: Callable[[Page, str], Path],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("tests.browser.test_report.ATTACKS", FORTY)
     pool = hostile_pool(tmp_path / "<b onclick=alert(1)>{script}'&amp;")
-    monkeypatch.setattr("selfinstruct.cli.live_page.SHOWN", 2 * len(FORTY))
+    monkeypatch.setattr("selfinstruct.cli.live_page.SHOWN", 2 * len(ATTACKS))
     with page_of(pool, served) as (address, live):
-        reasons = tuple((text, place) for place, text in enumerate(FORTY))
-        live._see(replace(NOW, reasons=reasons, unit=FORTY[0]), SINCE, FIRST)
+        reasons = tuple((text, place) for place, text in enumerate(ATTACKS))
+        live._see(replace(NOW, reasons=reasons, unit=ATTACKS[0]), SINCE, FIRST)
         page.goto(address)
-        expect(page.locator("#rows li")).to_have_count(len(FORTY))
+        expect(page.locator("#rows li")).to_have_count(len(ATTACKS))
         texts = page.locator("#rows .text").all_text_contents()
-        assert sorted(texts) == sorted(text for text in FORTY for _ in range(3))
-        assert page.locator("#reasons td:first-child").all_text_contents() == list(FORTY)
+        assert sorted(texts) == sorted(text for text in ATTACKS for _ in range(3))
+        assert page.locator("#reasons td:first-child").all_text_contents() == list(ATTACKS)
         shown = page.text_content("#rejections") or ""
-        assert all(text in shown for text in FORTY)
+        assert all(text in shown for text in ATTACKS)
         assert page.text_content("#pool") == str(pool)
         page.wait_for_timeout(1500)  # it is asked again
         assert page.evaluate("window.attacked") is None
         assert page.locator("script").count() == page.locator("style").count() == 1
         assert page.locator("main :is(img, iframe, object, embed, base, a)").count() == 0
         keep_screenshot(page, "live_hostile")
-        live.ended(Outcome(1, FORTY[0]))
-        expect(page.locator("#state")).to_contain_text(FORTY[0])
+        live.ended(Outcome(1, ATTACKS[0]))
+        expect(page.locator("#state")).to_contain_text(ATTACKS[0])
         assert "bad" in (page.get_attribute("#state", "class") or "")
 
 

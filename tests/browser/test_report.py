@@ -23,6 +23,7 @@ from selfinstruct.pool.reader import status
 from selfinstruct.pool.statements import add_window
 from selfinstruct.report.page import write_report
 from selfinstruct.types import Instance, Task
+from tests.browser.attacks import ATTACKS
 from tests.browser.conftest import PHONE, expect, until
 from tests.builders import rows
 from tests.pools import NOW, SMALL_SEEDS, Asked, Proposed, small_pool, task_of, write_pool
@@ -33,50 +34,6 @@ if TYPE_CHECKING:
 NewPage = Callable[..., "Page"]
 KeepScreenshot = Callable[["Page", str], Path]
 SeriousFaults = Callable[["Page"], list[str]]
-
-ATTACKS = (
-    "<script>window.attacked = 1</script>",
-    "</script><script>window.attacked = 2</script>",
-    "<img src=x onerror='window.attacked = 3'>",
-    "<svg/onload=window.attacked=4>",
-    "--><script>window.attacked=5</script>",
-    "{{7*7}} ${7*7} <%= 7*7 %> {title} {style}",
-    "<iframe src='https://example.com/'></iframe>",
-    "<a href='javascript:window.attacked=6'>here</a>",
-    "'\"><b onmouseover=alert(1)>bold</b>",
-    "]]> \\u003cb\\u003e &lt;b&gt;",
-    "__proto__ constructor toString",
-    "line\u2028separator \u202eright to left",
-    "=HYPERLINK('https://example.com/')",
-    "<style>body{display:none}</style>",
-    "<base href='https://example.com/'>",
-    "<meta http-equiv=refresh content='0;url=https://example.com/'>",
-    "<body onload=window.attacked=8>",
-    "<details open ontoggle=window.attacked=9>x</details>",
-    "<input autofocus onfocus=window.attacked=10>",
-    "<video><source onerror=window.attacked=11></video>",
-    "<math><mi xlink:href='javascript:window.attacked=12'>x</mi></math>",
-    "<object data='javascript:window.attacked=13'></object>",
-    "<embed src='javascript:window.attacked=14'>",
-    "<form action='javascript:window.attacked=15'><button>b</button></form>",
-    "<link rel=stylesheet href='https://example.com/a.css'>",
-    "<template><script>window.attacked=16</script></template>",
-    "<noscript><p title='</noscript><img src=x onerror=window.attacked=17>'>",
-    "javascript:window.attacked=18",
-    "data:text/html,<script>window.attacked=19</script>",
-    "&#x3c;script&#x3e;window.attacked=20&#x3c;/script&#x3e;",
-    "\\x3cscript\\x3ewindow.attacked=21\\x3c/script\\x3e",
-    "%3Cscript%3Ewindow.attacked=22%3C/script%3E",
-    "`${window.attacked = 23}`",
-    "datum.constructor.constructor('window.attacked=24')()",
-    '{"signal": "event.view.window.attacked=25"}',
-    '{"expr": "window.attacked=26"}',
-    "event.view.eval('window.attacked=27')",
-    "';window.attacked=28;//",
-    '"};window.attacked=29;//',
-    "*/window.attacked=30/*",
-    "\\u003cimg src=x onerror=window.attacked=31\\u003e",
-)
 
 
 def opened(page: Page, *pools: Path) -> Page:

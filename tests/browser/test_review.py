@@ -18,7 +18,7 @@ import pytest
 
 from selfinstruct.models.offline.server import OfflineServer
 from selfinstruct.pool.edits import correct
-from tests.browser.attacks import FORTY
+from tests.browser.attacks import ATTACKS
 from tests.browser.conftest import PHONE, expect
 from tests.builders import ROOT, rows
 from tests.pools import NOW
@@ -345,7 +345,7 @@ def test_texts_that_mean_harm_are_shown_as_they_are_and_do_nothing(
 ) -> None:
     pool = Path(shutil.copytree(made, tmp_path / "hostile"))
     with closing(sqlite3.connect(pool / "pool.db")) as connection:
-        hostile = "\n".join(FORTY)
+        hostile = "\n".join(ATTACKS)
         connection.execute("UPDATE tasks SET instruction = instruction || ?", [hostile])
         turns = json.dumps([{"user": hostile, "assistant": hostile, "kind": "", "score": None}])
         connection.execute(
@@ -391,7 +391,7 @@ def test_texts_that_mean_harm_are_shown_as_they_are_and_do_nothing(
         at(page, 2)
         page.keyboard.press("p")
         at(page, 1)
-        assert FORTY[0] in (page.text_content("#state") or "")
+        assert ATTACKS[0] in (page.text_content("#state") or "")
         assert page.evaluate("window.attacked") is None
         keep_screenshot(page, "review_hostile")
 
