@@ -10,6 +10,7 @@ from random import Random
 
 import pytest
 
+from selfinstruct.cli import commands as cli
 from selfinstruct.config.loading import load
 from selfinstruct.constraints import IN_IFEVAL, KINDS, LANGUAGES, _wordings, draw, missed
 from selfinstruct.errors import ConfigError
@@ -116,6 +117,21 @@ def test_rows_of_a_pool_keep_to_what_their_instruction_says(tmp_path: Path) -> N
     assert reasons
     labelled = "SELECT COUNT(*) FROM tasks WHERE is_classification AND origin = 'generated' AND constraints != ''"
     assert rows(tmp_path / "p", labelled) == [(0,)]
+
+
+def test_a_replay_of_two_pools_has_the_constraints_that_their_answers_were_asked_with(tmp_path: Path) -> None:
+    chosen = config(tmp_path, "share = 1")
+    recorded = dict[str, str]()
+    drawn = "SELECT instruction, constraints FROM tasks WHERE constraints != ''"
+    for seed in (1, 2):
+        grow(tmp_path / f"{seed}", config=chosen, target=20, seed=seed)
+        recorded |= dict(rows(tmp_path / f"{seed}", drawn))
+    replay = ["replay", tmp_path / "1", tmp_path / "2", "--pool", tmp_path / "both", "--config", chosen]
+    assert cli.run([str(word) for word in replay]) == 0
+    found = dict(rows(tmp_path / "both", drawn + " AND source = 1"))
+    both = found.keys() & recorded.keys()
+    assert len(both) > 5
+    assert {text: found[text] for text in both} == {text: recorded[text] for text in both}
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from selfinstruct.errors import PoolError
-from selfinstruct.pool.contents import OF_ROUND, asked_of, constraints_from, flag_from
+from selfinstruct.pool.contents import OF_ROUND, asked_of, flag_from
 from selfinstruct.pool.exclusions import read_exclusion
 from selfinstruct.pool.opening import Writer
 from selfinstruct.pool.recorded import PoolRecording, renamed, sources_in
@@ -192,8 +192,7 @@ def _candidate(row: sqlite3.Row, source: int) -> Candidate:
 
 
 def _task(row: sqlite3.Row) -> Task:
-    constraints = constraints_from(row["constraints"])
-    return Task(row["id"], row["instruction"], flag_from(row["is_classification"]), constraints=constraints)
+    return Task(row["id"], row["instruction"], flag_from(row["is_classification"]))
 
 
 def _stored(kind: type[Stored], row: sqlite3.Row, columns: Mapping[str, str], at: Mapping[str, Any]) -> Stored:

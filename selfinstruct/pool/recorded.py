@@ -10,17 +10,21 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from selfinstruct.errors import ConfigError
 from selfinstruct.own import OWN
-from selfinstruct.pool.contents import OF_ROUND, OF_TASK, asked_of
+from selfinstruct.pool.contents import OF_ROUND, OF_TASK, asked_of, constraints_from
 from selfinstruct.pool.originals import instruction_key, read_originals
 from selfinstruct.pool.passage_sets import with_passage
 from selfinstruct.pool.statements import Statement, insert
 from selfinstruct.recipes import ORIGINAL, recipe_of
 from selfinstruct.settings import Settings
 from selfinstruct.sources.evolve import PARENT
-from selfinstruct.types import Candidate, Completion, Request, Task, task_id
+from selfinstruct.types import Candidate, Completion, Rejection, Request, Task, task_id
+
+if TYPE_CHECKING:
+    from selfinstruct.algorithm import Decision
 
 Exchange = tuple[Request, Completion]
 OF_ORIGINALS = ("paper", ORIGINAL)
@@ -65,6 +69,10 @@ class OriginalSource:
         """None: the original wrote about no documents."""
         return []
 
+    def as_asked(self, decision: Decision) -> Decision:
+        """The decision as it is: the original demanded nothing of its answers."""
+        return decision
+
     def with_passage(self, task: Task) -> Task:
         """The task as it is."""
         return task
@@ -96,6 +104,16 @@ class PoolRecording:
         tables = ("passages", "passage_sets")
         rows = ((table, dict(row)) for table in tables for row in self._connection.execute(f"SELECT * FROM {table}"))
         return [insert(table, row, once=True) for table, row in rows]
+
+    def as_asked(self, decision: Decision) -> Decision:
+        """The decision, with the constraints under which its task was answered if the pool has it."""
+        if isinstance(decision, Rejection):
+            return decision
+        inner = self._inner_id(decision.candidate)
+        found = self._connection.execute("SELECT constraints FROM tasks WHERE id = ?", (inner,)).fetchone()
+        if found is None:
+            return decision
+        return replace(decision, task=replace(decision.task, constraints=constraints_from(found[0])))
 
     def with_passage(self, task: Task) -> Task:
         """The task, with the passage that it was written about."""

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from selfinstruct.algorithm import Accepted, Decision
+from selfinstruct.algorithm import Accepted
 from selfinstruct.errors import ConfigError, PoolError, SelfInstructError
 from selfinstruct.pool import statements
 from selfinstruct.pool.contents import Contents, load_seeds
@@ -29,7 +29,6 @@ from selfinstruct.pool.statements import Statement
 from selfinstruct.runner.replay import kept, tell_of_edits
 from selfinstruct.runner.rounds import Generated, Round, Rounds
 from selfinstruct.runner.watch import Tell, Watch
-from selfinstruct.types import Task
 
 _NO_GOAL = StoredGoal()
 
@@ -137,8 +136,7 @@ def _take(site: Site, coming: Coming, rounds: Rounds, number: int, run: int) -> 
         yield from statements.journal(replace(completion, source=coming.source), run, now())
     yield from statements.read_round(number, round_.waiting, [], requests)
     yield from (statements.stands_for_one(one) for one in requests if one.id in coming.unanswered)
-    screened = zip(rounds.screen(round_, coming.shown, is_past_rules=True), coming.tasks, strict=True)
-    decisions = [_as_there(decision, task) for decision, (_, task) in screened]
+    decisions = [site.as_asked(one) for one in rounds.screen(round_, coming.shown, is_past_rules=True)]
     decided, _ = rounds.record(round_, decisions)
     yield from decided
     yield from rounds.settle(round_)
@@ -150,10 +148,3 @@ def _take(site: Site, coming: Coming, rounds: Rounds, number: int, run: int) -> 
                 yield statements.add_request(request)
                 yield from statements.journal(completion, run, now())
             yield from statements.finish_task(site.finished(candidate, task), number, [one for one, _ in followed])
-
-
-def _as_there(decision: Decision, there: Task) -> Decision:
-    """The decision, with the constraints under which the task was answered."""
-    if not isinstance(decision, Accepted):
-        return decision
-    return replace(decision, task=replace(decision.task, constraints=there.constraints))

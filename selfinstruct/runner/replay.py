@@ -172,6 +172,7 @@ def _decide_round(
         decisions.append(
             rounds.screening.contaminated(candidate, settings) or rounds.screening.take(candidate, settings)
         )
+    decisions = [source.as_asked(decision) for decision in decisions]
     decided, _ = rounds.record(round_, decisions)
     yield from decided
     yield from rounds.settle(round_)
