@@ -34,7 +34,7 @@ from selfinstruct.types import Instance, Task
 TASKS_A_ROUND = 40
 TASKS_A_REQUEST = 5
 ANSWERS = "small"
-"""Two models, so that each row's have to be looked up."""
+"""The model that writes outputs, which is another than the one that writes instructions."""
 LEAST_ROWS_A_SECOND, MOST_MB = 20_000, 500
 
 
@@ -74,11 +74,12 @@ REQUEST = (
 )
 TASK = (
     "INSERT INTO tasks (id, position, origin, state, name, instruction, is_classification, round, source, request_id, "
-    "request_position, parents, nearest_score, nearest_task) VALUES (?,?,'generated','done','',?,0,?,0,?,?,?,?,'s0')"
+    "request_position, model, parents, nearest_score, nearest_task) "
+    "VALUES (?,?,'generated','done','',?,0,?,0,?,?,'large',?,?,'s0')"
 )
 INSTANCE = (
-    "INSERT INTO instances (task_id, position, input, output, source, request_id, request_position) "
-    "VALUES (?,?,?,?,0,?,?)"
+    "INSERT INTO instances (task_id, position, input, output, source, request_id, request_position, model) "
+    f"VALUES (?,?,?,?,0,?,?,'{ANSWERS}')"
 )
 
 

@@ -44,7 +44,7 @@ from selfinstruct.pool.records import (
 from selfinstruct.pool.schema import CORRECTED, PREFERRED, REMOVED, REMOVED_ROWS
 from selfinstruct.pool.statements import MERGED, REPLAYED, turns_from
 from selfinstruct.settings import Settings
-from selfinstruct.types import APART, Instance, JudgeVerdict, Origin, Rejection, Task
+from selfinstruct.types import Instance, JudgeVerdict, Origin, Rejection, Task
 
 SHORTEST_BEGINNING = 6
 """Characters of an id by which a task may be named."""
@@ -54,26 +54,16 @@ _VERDICT = (
 )
 _TASKS = f"""
 SELECT t.position, t.id, t.origin, t.state, t.instruction || t.demands, t.is_classification, t.round, t.source,
-  t.request_id, t.request_position, t.parents, t.nearest_score, t.nearest_task, t.mean_score, t.constraints, t.system,
-  t.drawn,
-  i.position, i.input, i.output, i.source, i.request_id, i.request_position, i.reasoning,
-  i.turns, i.ended,
+  t.request_id, t.request_position, t.model, t.parents, t.nearest_score, t.nearest_task, t.mean_score, t.constraints,
+  t.system, t.drawn,
+  i.position, i.input, i.output, i.source, i.request_id, i.request_position, i.model, i.reasoning, i.turns, i.ended,
   {", ".join(f"v.{column}" for column in _VERDICT.split(", "))}
-  {{more}}
 FROM tasks t LEFT JOIN instances i ON i.task_id = t.id LEFT JOIN verdicts v
   ON (v.source, v.request_id, v.request_position) = (i.source, i.request_id, i.request_position)
 """
 _OF_INSTANCE = len(StoredTask._fields) - 1
 _OF_VERDICT = _OF_INSTANCE + len(StoredInstance._fields) - 4
 _END = _OF_VERDICT + len(fields(JudgeVerdict))
-_MODELS = f""",
-  (SELECT q.model FROM requests q WHERE q.source = t.source AND q.id = t.request_id),
-  (SELECT CASE o.stage WHEN 'inputs' THEN COALESCE(
-     (SELECT q.model FROM requests q WHERE q.task_id = t.id AND q.stage = 'respond'
-        AND q.position = i.request_position % {APART} AND q.state = 'answered'), o.model) ELSE o.model END
-   FROM requests o WHERE o.source = i.source AND o.id = i.request_id)
-"""
-"""`respond` requests carry the position of the input that they answer; other candidates bring their own output."""
 
 
 _SAMPLES = """
@@ -161,21 +151,15 @@ class Reader:
 
         `where` is a condition in SQL on the tasks `t`, as they were accepted, for modules of this folder.
         """
-        return (task for task, _ in self._tasks(where, values, as_accepted=as_accepted))
-
-    def _tasks(
-        self, where: str = "TRUE", values: Sequence[Any] = (), more: str = "", *, as_accepted: bool = False
-    ) -> Iterator[tuple[StoredTask, list[Any]]]:
-        """The tasks, each with what `more` columns give for each of its instances."""
         corrections = {} if as_accepted else self.corrections
-        sql = f"{_TASKS.format(more=more)} WHERE {where} ORDER BY t.position, i.position"
+        sql = f"{_TASKS} WHERE {where} ORDER BY t.position, i.position"
         found = self.connection.execute(sql, values)
         found.row_factory = None
         for _, own in groupby(found, key=itemgetter(0)):
             rows = list(own)
             instances = () if rows[0][_OF_INSTANCE] is None else tuple([_instance(row) for row in rows])
             task = StoredTask._make((*rows[0][:_OF_INSTANCE], instances))
-            yield _corrected(task, corrections.get(task.id, ())), [row[_END:] for row in rows]
+            yield _corrected(task, corrections.get(task.id, ()))
 
     def task(self, wanted: str | int) -> StoredTask | None:
         """The task with this id, or at this position, as it was accepted."""
@@ -303,32 +287,29 @@ class Reader:
         place, samples = -1, list[Sequence[Any]]()
         settings = self._settings_of_rounds()
         gone = {} if with_removed else self.removed_rows()
-        models = [row[0] for row in self.connection.execute("SELECT DISTINCT model FROM requests LIMIT 2")]
         of_task = "" if task_id is None else "AND (source, id) = (SELECT source, request_id FROM tasks WHERE id = ?)"
         asked = self.connection.execute(
             f"SELECT source, id, topic, source_name FROM requests WHERE source_name IS NOT NULL {of_task}", values
         )
         asked_by = {(source, request_id): (topic, name) for source, request_id, topic, name in asked}
-        for task, models_of in self._tasks(where, values, _MODELS if len(models) > 1 else ""):
+        for task in self.tasks(where, values):
             if task.origin not in origins:
                 continue
             recipe = None if task.round is None else settings[task.round]["recipe"]["name"]
-            only = models[0] if task.request_id else None
             while place < task.position:
                 place, found = next(others, (sys.maxsize, ()))
                 samples = list(found)
             topic, source_name = asked_by.get((task.source, task.request_id), (None, None))
             is_classification = bool(task.is_classification)
-            for one, of_each in zip(task.instances, models_of, strict=False):
+            for one in task.instances:
                 if (task.id, one.number) in gone:
                     continue
-                model, output_model = of_each or (only, only)
                 yield Row(
                     task.id, task.instruction, Instance(one.input, one.output, one.turns), task.position, one.number,
-                    task.origin, task.round, task.parents, task.nearest_score, model,
-                    None if one.is_rewritten else output_model, recipe, is_classification,
+                    task.origin, task.round, task.parents, task.nearest_score, task.model,
+                    None if one.is_rewritten else one.model, recipe, is_classification,
                     one.verdict, one.is_edited, topic, source_name, one.reasoning,
-                    _others(one, output_model, samples if place == task.position else ()),
+                    _others(one, samples if place == task.position else ()),
                     task.constraints, task.system, task.drawn, one.ended,
                 )  # fmt: skip
 
@@ -587,10 +568,10 @@ def _instance(row: Sequence[Any]) -> StoredInstance:
     return StoredInstance._make((*own, turns_from(turns), ended, said, False, None, False))
 
 
-def _others(one: StoredInstance, model: str | None, samples: Sequence[Sequence[Any]]) -> tuple[StoredSample, ...]:
+def _others(one: StoredInstance, samples: Sequence[Sequence[Any]]) -> tuple[StoredSample, ...]:
     """The other answers to the question of an instance; after a correction only what the person replaced."""
     if one.is_edited:
-        return () if one.replaced is None else (StoredSample(one.replaced, "correction", False, None, model),)
+        return () if one.replaced is None else (StoredSample(one.replaced, "correction", False, None, one.model),)
     found = []
     for _, source, request, position, given, _, output, step, is_right, score, by, number, is_better in samples:
         if (source, request, position) == (one.source, one.request_id, one.request_position):

@@ -39,6 +39,8 @@ class StoredInstance(NamedTuple):
     request_id: str | None
     """This and the position name the candidate that it was; None for seeds."""
     request_position: int | None
+    model: str | None
+    """What wrote the output; None for seeds."""
     reasoning: str
     """What was thought before the output, where that is kept apart; empty where people replaced the output."""
     turns: tuple[Turn, ...]
@@ -71,6 +73,8 @@ class StoredTask(NamedTuple):
     source: int | None
     request_id: str | None
     request_position: int | None
+    model: str | None
+    """What wrote the instruction."""
     parents: str
     """JSON list of the ids of the tasks that were shown when this one was proposed."""
     nearest_score: float | None

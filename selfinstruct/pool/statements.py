@@ -14,6 +14,7 @@ from selfinstruct.diversity.verbs import Reading
 from selfinstruct.pool.packed import BODY
 from selfinstruct.settings import Settings
 from selfinstruct.types import (
+    APART,
     Candidate,
     Completion,
     Finished,
@@ -49,6 +50,21 @@ CANDIDATE_COLUMNS = {"position": "request_position"}
 _REQUEST = {"index": "position"}
 REJECTION_COLUMNS = {**CANDIDATE_COLUMNS, "nearest": "nearest_task"}
 VERDICT_COLUMNS = {**CANDIDATE_COLUMNS, "valid": "valid_score", "input": "input_score", "output": "output_score"}
+
+
+_MODEL_OF_TASK = """
+UPDATE tasks SET model = (SELECT q.model FROM requests q WHERE (q.source, q.id) = (tasks.source, tasks.request_id))
+WHERE id = ?
+"""
+_MODELS_OF_INSTANCES = f"""
+UPDATE instances AS i SET model = (
+  SELECT CASE o.stage WHEN 'inputs' THEN COALESCE(
+    (SELECT q.model FROM requests q WHERE q.task_id = i.task_id AND q.stage = 'respond'
+       AND q.position = i.request_position % {APART} AND q.state = 'answered'), o.model) ELSE o.model END
+  FROM requests o WHERE (o.source, o.id) = (i.source, i.request_id))
+WHERE task_id = ?
+"""
+"""`respond` requests carry the position of the input that they answer; other candidates bring their own output."""
 
 
 def insert(table: str, row: Mapping[str, Any], *, once: bool = False) -> Statement:
@@ -247,7 +263,7 @@ def accept(position: int, round_number: int, accepted: Accepted, parents: Sequen
         "drawn": canonical_json(task.drawn) if task.drawn else "",
         "mean_score": similarity.mean, "most_similar": canonical_json(top) if top else None,
     }  # fmt: skip
-    return [insert("tasks", row), no_longer_waiting(candidate)]
+    return [insert("tasks", row), (_MODEL_OF_TASK, (task.id,)), no_longer_waiting(candidate)]
 
 
 def finish_task(end: Finished, round_number: int, requests: Sequence[Request]) -> list[Statement]:
@@ -267,7 +283,7 @@ def finish_task(end: Finished, round_number: int, requests: Sequence[Request]) -
     statements += [add_rejection(rejection, round_number) for rejection in end.rejections]
     state = "done" if end.instances else "without_instances"
     sql = "UPDATE tasks SET state = ?, is_classification = ? WHERE id = ?"
-    return [*statements, (sql, (state, task.is_classification, task.id))]
+    return [*statements, (_MODELS_OF_INSTANCES, (task.id,)), (sql, (state, task.is_classification, task.id))]
 
 
 def _count_candidates(
