@@ -189,6 +189,40 @@ def test_a_merged_pool_can_be_merged_on_grown_and_replayed(sites: Sequence[Path]
     assert assert_it_adds_up(region)["tasks"] == before + 20
 
 
+def test_what_was_merged_into_a_pool_is_known_where_that_is_merged(growing: Sequence[Path], tmp_path: Path) -> None:
+    region, world = tmp_path / "region", tmp_path / "world"
+    assert merge(region, *growing) == 0
+    grow(growing[0], target=80, seed=0)
+    assert merge(region, growing[0]) == 0  # some requests have tasks of both merges
+    assert merge(world, region) == 0
+    assert assert_it_adds_up(world)["tasks"] == status(region)["tasks"]
+    lineage = "SELECT instruction, json_array_length(parents) FROM tasks ORDER BY position"
+    assert rows(world, lineage) == rows(region, lineage)
+    rejected = "SELECT reason, COUNT(*) FROM rejections WHERE kind = 'instruction' GROUP BY 1"
+    before = rows(world, ACCEPTED), rows(region, rejected)
+    assert merge(world, growing[1], growing[0]) == 0
+    assert (rows(world, ACCEPTED), rows(world, rejected)) == before, "what region has refused is refused, no more"
+    assert_it_adds_up(world)
+
+
+def test_what_a_person_removed_is_named_and_found_by_its_id(
+    growing: Sequence[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there = rows(growing[1], "SELECT id, instruction FROM tasks WHERE state = 'done' AND origin = 'generated'")
+    assert merge(tmp_path / "all", *growing) == 0
+    taken = {text for (text,) in rows(tmp_path / "all", "SELECT instruction FROM tasks WHERE source = 2")}
+    kept = next(identity for identity, text in there if text in taken)
+    assert cli.run(["remove", str(growing[1]), kept, "--reason", "bad"]) == 0
+    capsys.readouterr()
+    assert merge(tmp_path / "again", *growing) == 0
+    assert f"remove them in the new pool again: {kept}" in capsys.readouterr().err
+    assert cli.run(["explain", str(tmp_path / "again"), kept]) == 0
+    assert f"task {kept} there" in " ".join(capsys.readouterr().out.split())
+    before = status(tmp_path / "again")["removed"]
+    assert cli.run(["remove", str(tmp_path / "again"), kept, "--reason", "bad"]) == 0
+    assert status(tmp_path / "again")["removed"] == before + 1
+
+
 @pytest.mark.timeout(600)
 def test_killed_on_the_way_and_merged_again_the_bytes_are_the_same(tmp_path: Path) -> None:
     pools = [large_pool(tmp_path / f"site{number}", 1000, number) for number in (1, 2, 3)]

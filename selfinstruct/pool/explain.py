@@ -61,7 +61,7 @@ def _tasks(pool: Reader, wanted: str) -> list[StoredTask]:
         some = f"t.id IN (SELECT id FROM tasks WHERE {condition} ORDER BY position LIMIT 20)"
         if found := list(pool.tasks(some, (wanted,), as_accepted=True)):
             return found
-    return []
+    return [task for identity in pool.merged_as(wanted)[:20] for task in pool.tasks("t.id = ?", (identity,))]
 
 
 def _rejections(pool: Reader, wanted: str) -> list[StoredRejection]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +14,7 @@ from typing import Any, TypeVar
 from selfinstruct.errors import PoolError
 from selfinstruct.pool.contents import OF_ROUND, asked_of, flag_from
 from selfinstruct.pool.exclusions import read_exclusion
-from selfinstruct.pool.opening import Writer
+from selfinstruct.pool.opening import Writer, read_meta
 from selfinstruct.pool.recorded import PoolRecording, renamed, sources_in
 from selfinstruct.pool.sites import Origin, origins
 from selfinstruct.pool.statements import CANDIDATE_COLUMNS, REJECTION_COLUMNS, VERDICT_COLUMNS, turns_from
@@ -73,18 +74,22 @@ class Site(PoolRecording):
     def __init__(
         self, folder: Path, connection: sqlite3.Connection, here: sqlite3.Connection, known: Sequence[Origin]
     ) -> None:
-        first = connection.execute("SELECT id FROM requests ORDER BY number LIMIT 1").fetchone()
-        self.id = first[0] if first else str(folder)
-        """What tells it from others; its folder where nothing was asked yet."""
-        numbers = {one.source: one.number for one in known if one.pool == self.id}
-        new = [source for source in sources_in(connection) if source not in numbers]
-        numbers |= {source: len(known) + place for place, source in enumerate(new, 1)}
+        found = {(one.pool, one.source): one for one in known}
+        self._origins = [_origin(folder, connection, source) for source in sources_in(connection)]
+        for one in self._origins:
+            found.setdefault((one.pool, one.source), one._replace(number=len(found) + 1))
+        numbers = {one.number: found[one.pool, one.source].number for one in self._origins}
         super().__init__(folder, connection, numbers)
-        name = folder.resolve().name
-        self.known = [*known, *(Origin(numbers[source], self.id, source, name) for source in new)]
+        self.known = [*found.values()]
         """Those, and its own."""
         self._here = here
+        self._given: set[tuple[int, str]] = set()
+        """Requests whose answers are on their way there, so that `here` may not see them yet."""
         self._settings: dict[str, Settings] = {}
+
+    def shares(self, other: Site) -> bool:
+        """Whether some tasks of both may be the same."""
+        return not {one[1:3] for one in self._origins}.isdisjoint(one[1:3] for one in other._origins)
 
     def exclusions(self) -> Iterator[Exclusion]:
         """The texts that were kept out of it."""
@@ -101,9 +106,9 @@ class Site(PoolRecording):
             "SELECT t.*, r.configuration FROM tasks t JOIN rounds r ON r.number = t.round "
             "WHERE t.origin = 'generated' AND t.state = 'done' ORDER BY t.position"
         )
-        for number, group in groupby(rows, lambda row: row["round"]):
+        for _, group in groupby(rows, lambda row: row["round"]):
             if tasks := [row for row in group if not self._is_here(row)]:
-                yield self._coming(number, tasks)
+                yield self._coming(tasks)
 
     def finished(self, candidate: Candidate, task: Task) -> Finished:
         """What became of this candidate there, as of its task here: rows, and all that was found on the way."""
@@ -145,24 +150,37 @@ class Site(PoolRecording):
             )
         return found is not None
 
-    def _coming(self, number: int, tasks: Sequence[sqlite3.Row]) -> Coming:
+    def _coming(self, tasks: Sequence[sqlite3.Row]) -> Coming:
         source = self._number_of[tasks[0]["source"]]
         wanted = {row["request_id"] for row in tasks}
-        asked, answers = asked_of(self._connection, OF_ROUND, number)
-        asked = tuple(one for one in asked if one.id in wanted)
+        # In a pool that was merged itself, a request may stand in an earlier round than a task that it proposed.
+        rounds = self._connection.execute(
+            "SELECT DISTINCT round FROM requests WHERE source = ? AND id IN (SELECT value FROM json_each(?))"
+            " ORDER BY 1",
+            (tasks[0]["source"], json.dumps(sorted(wanted))),
+        ).fetchall()
+        asked, answers = [], dict[str, Completion]()
+        for (number,) in rounds:
+            requests_there, answers_there = asked_of(self._connection, OF_ROUND, number)
+            asked += [one for one in requests_there if one.id in wanted]
+            answers |= answers_there
         known = self._shown({identity for one in asked for identity in one.demonstrations})
         requests = tuple(renamed(one, known) for one in asked)
+        new = [one for name, one in answers.items() if name in wanted and not self._is_answered(source, name)]
+        self._given |= {(source, one.request_id) for one in new}
         return Coming(
             source,
             self._settings_of(tasks[0]["configuration"]),
             requests,
-            tuple(one for name, one in answers.items() if name in wanted and not self._is_answered(source, name)),
+            tuple(new),
             frozenset(wanted - answers.keys()),
             tuple((_candidate(row, source), _task(row)) for row in tasks),
             dict(known.values()),
         )
 
     def _is_answered(self, source: int, request: str) -> bool:
+        if (source, request) in self._given:
+            return True
         sql = "SELECT 1 FROM completions WHERE (source, request_id) = (?, ?)"
         return self._here.execute(sql, (source, request)).fetchone() is not None
 
@@ -182,6 +200,13 @@ class Site(PoolRecording):
             "ORDER BY j.number",
             (inner, candidate.request_id, self._inner_of[candidate.source]),
         ).fetchall()
+
+
+def _origin(folder: Path, connection: sqlite3.Connection, source: int) -> Origin:
+    """Where the tasks of a pool's source come from, under its number there; from another pool if they were merged."""
+    merged = next((one for one in origins(read_meta(connection)) if one.number == source), None)
+    first = connection.execute("SELECT id FROM requests WHERE source = ? ORDER BY number LIMIT 1", (source,)).fetchone()
+    return merged or Origin(source, first[0] if first else str(folder), source, folder.resolve().name)
 
 
 def _candidate(row: sqlite3.Row, source: int) -> Candidate:

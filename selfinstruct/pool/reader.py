@@ -42,9 +42,10 @@ from selfinstruct.pool.records import (
     Used,
 )
 from selfinstruct.pool.schema import CORRECTED, PREFERRED, REMOVED, REMOVED_ROWS
+from selfinstruct.pool.sites import origins as origins_in
 from selfinstruct.pool.statements import MERGED, REPLAYED, turns_from
 from selfinstruct.settings import Settings
-from selfinstruct.types import Instance, JudgeVerdict, Origin, Rejection, Task
+from selfinstruct.types import Instance, JudgeVerdict, Origin, Rejection, Task, task_id
 
 SHORTEST_BEGINNING = 6
 """Characters of an id by which a task may be named."""
@@ -177,6 +178,7 @@ class Reader:
             "ORDER BY id != ?1, position LIMIT 2"
         )
         found = [row[0] for row in self.connection.execute(sql, (beginning, SHORTEST_BEGINNING))]
+        found = found or self.merged_as(beginning)
         if found[:1] == [beginning] or len(found) == 1:
             return str(found[0])
         what = "several tasks begin so" if found else "no such task"
@@ -184,6 +186,18 @@ class Reader:
             f"{beginning}: {what}; give a whole id, or a beginning of {SHORTEST_BEGINNING} characters and more that "
             "fits one (`explain` shows ids)"
         )
+
+    def merged_as(self, beginning: str) -> list[str]:
+        """The tasks that have such an id in a pool from which they were merged."""
+        if len(beginning) < SHORTEST_BEGINNING:
+            return []
+        sql = "SELECT id, request_id, request_position FROM tasks WHERE source = ? ORDER BY position"
+        return [
+            identity
+            for one in origins_in(read_meta(self.connection))
+            for identity, *candidate in self.connection.execute(sql, (one.number,))
+            if task_id(one.source, *candidate).startswith(beginning)
+        ]
 
     def source_names(self, where: str = "TRUE", values: Sequence[Any] = ()) -> dict[str, str]:
         """What gave the words by which generated tasks were asked for, by task; `where` is a condition on tasks `t`."""
@@ -337,9 +351,9 @@ class Reader:
             "(SELECT 1 FROM instances i WHERE (i.task_id, i.input, i.output) = (t.id, j.input, j.text)) "
             f"{changed} GROUP BY t.id, j.input, j.text ORDER BY t.position, MIN(j.number)"
         )
-        for task_id, instruction, given, position, number, is_classification, text, _ in found:
+        for identity, instruction, given, position, number, is_classification, text, _ in found:
             yield Row(
-                task_id, instruction, Instance(given, ""), position, round=number,
+                identity, instruction, Instance(given, ""), position, round=number,
                 is_classification=bool(is_classification),
                 samples=(StoredSample(text, "judged_output", is_right=False, margin=None, model=None),),
             )  # fmt: skip

@@ -18,7 +18,7 @@ class Origin(NamedTuple):
 
     number: int
     pool: str
-    """The id of that pool's first request, which follows from its seed and all that was asked first."""
+    """The id of the first request of that source, which follows from its pool's seed and all that was asked first."""
     source: int
     name: str
     """The name of that pool's folder when it was first merged."""

@@ -101,8 +101,12 @@ def _open(folders: Sequence[Path], pool: Writer, tell: Tell, stack: contextlib.E
             if meta[key] != pool.meta[key]:
                 raise PoolError(f"{folder} {what} than {pool.folder} or the first of the pools; merge it elsewhere")
         sites.append(Site(folder, connection, here, known))
-        if sites[-1].id in {one.id for one in sites[:-1]}:
-            raise PoolError(f"{folder} asked the same questions as another of these pools; grow it with another --seed")
+        for other, there in zip(folders, sites[:-1], strict=False):
+            if sites[-1].shares(there):
+                raise PoolError(
+                    f"{folder} asked the same questions as {other}, or one was merged into the other; "
+                    "grow each with a --seed of its own, or merge one after the other"
+                )
         tell_of_edits(folder, Reader(connection), tell)
         keep_exclusions(pool, sites[-1].exclusions())
     return sites

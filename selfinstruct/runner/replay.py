@@ -20,7 +20,7 @@ from selfinstruct.config.sections import Config
 from selfinstruct.config.shaping import pool_settings
 from selfinstruct.errors import ConfigError, PoolError
 from selfinstruct.pool import statements
-from selfinstruct.pool.contents import Removed, load_seeds, read_removed
+from selfinstruct.pool.contents import load_seeds
 from selfinstruct.pool.exclusions import add_exclusions
 from selfinstruct.pool.journal import now
 from selfinstruct.pool.opening import Writer, is_pool, open_for_reading, read_meta, seeds_digest
@@ -38,6 +38,8 @@ from selfinstruct.seeds.benchmarks import read_exclusions
 from selfinstruct.settings import Settings
 from selfinstruct.types import Request, Task
 
+_NAMED = 5
+"""Tasks that a line names."""
 RUN = 1
 """A replayed pool is made by its first run."""
 Source = OriginalSource | PoolSource
@@ -120,10 +122,13 @@ def _open(
 
 def tell_of_edits(folder: Path, reader: Reader, tell: Tell) -> None:
     """Say that what people removed or corrected in a source is not so in the new pool."""
-    if removed := len(read_removed(reader.connection, Removed()).positions):
-        tell(f"{folder}: {removed:,} removed tasks are decided on like all others; remove them in the new pool again")
-    if corrected := len(reader.corrections):
-        tell(f"{folder}: {corrected:,} corrected tasks have their first texts; correct them there again")
+    for tasks, what in (
+        (reader.removed(), "removed here are decided on like all others; remove them in the new pool again"),
+        (reader.corrections, "corrected here have their first texts; correct them in the new pool again"),
+    ):
+        if tasks:
+            more = f" and {len(tasks) - _NAMED:,} others" if len(tasks) > _NAMED else ""
+            tell(f"{folder}: tasks {what}: {', '.join(sorted(tasks)[:_NAMED])}{more}")
 
 
 def _as_original(config: Config, settings: Settings) -> Settings:
