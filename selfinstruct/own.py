@@ -160,12 +160,12 @@ def defined(source: str, name: str, file: str) -> Any:
 
 
 def in_words(value: object) -> str:
-    """The text of a value whose own `__str__` may fail; without halves of surrogate pairs."""
+    """The text of a value whose own `__str__` may fail, on one line; without halves of surrogate pairs."""
     try:
         text = str(value) if isinstance(value, BaseException) else repr(value)
     except Exception:  # noqa: BLE001 - the value is of the user's making
         text = f"a {type(value).__name__}"
-    return text.encode("utf-8", "replace").decode()
+    return " ".join(text.encode("utf-8", "replace").decode().split())
 
 
 def raised(error: BaseException) -> str:

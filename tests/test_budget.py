@@ -237,6 +237,10 @@ def test_a_dry_run_says_what_would_be_sent_and_sends_nothing(
         assert not server.seen
         out = capsys.readouterr().out
         assert all(wanted in out for wanted in ("assumed, as the pool has no history", "respond", " USD, "))
+        assert cli.run([*arguments, "--dry-run", "--max-usd", "0.001", "--max-requests", "9999"]) == 0
+        bounded = capsys.readouterr().out
+        assert "  --max-usd 0.001 would end it before that\n" in bounded
+        assert "--max-requests" not in bounded
         assert cli.run([*arguments, "--dry-run", "--show-prompts"]) == 0
         figures, *prompts = capsys.readouterr().out.split("\n--- propose request ")
         assert (figures, len(prompts)) == (out, 8)

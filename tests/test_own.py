@@ -294,6 +294,7 @@ def refused(arguments: Sequence[object], capsys: pytest.CaptureFixture[str]) -> 
         (("{own}:mine", "{other}:mine"), "mine.jsonl is also the file of {own}:mine"),
         (("{own}:left_out",), "left_out.jsonl is also the file of the list of rows left out"),
         (("{own}:number",), "is no function"),
+        (("{own}:waits",), "is `async def`"),
     ],
 )
 def test_no_two_forms_of_export_share_a_file(
@@ -302,7 +303,9 @@ def test_no_two_forms_of_export_share_a_file(
     own, other = tmp_path / "own.py", tmp_path / "other.py"
     for path in (own, other):
         path.write_text(
-            "def alpaca(row):\n    return {}\n\nAlpaca = mine = left_out = alpaca\nnumber = 3\n", encoding="utf-8"
+            "def alpaca(row):\n    return {}\n\nAlpaca = mine = left_out = alpaca\nnumber = 3\n"
+            "async def waits(row):\n    return {}\n",
+            encoding="utf-8",
         )
     grow(tmp_path / "p", target=3)
     formats = [part for name in names for part in ("--format", name.format(own=own, other=other))]

@@ -131,7 +131,8 @@ def test_demonstrations_and_pairs_are_those_computed_by_hand(small: Report) -> N
     ("tasks", "without", "accepted", "likeness", "openings", "short", "marks", "said"),
     [
         (200, 2, 0.6, 0.24, 0.06, 0.2, "good good good good good",
-         "200 tasks with 200 rows: unlike each other, varied in their wording and answered at length."),
+         ("200 tasks with 200 rows: unlike each other, varied in their wording and seldom answered in a "
+          "word or two.")),
         (1000, 300, 0.03, 0.7, 0.4, 0.8, "bad look bad bad look",
          ("1,000 tasks with 1,000 rows: instructions are like each other (0.70); 40% of the instructions begin in one "
           "of ten ways; 80% of the outputs have two words or fewer; only 3% of the instructions were accepted; 23% of "

@@ -224,6 +224,7 @@ def test_an_unreadable_judge_may_leave_it_as_it_is(tmp_path: Path) -> None:
     [
         ("[turns]\nmost = 3\n", "add 'turns' to recipe.steps"),
         ('[recipe]\nsteps = ["turns", "sample"]\n', "list it after sample"),
+        ('[recipe]\nsteps = ["turns", "turns"]\n', "turns is listed twice"),
         ('[recipe]\nsteps = ["turns", "default"]\n', "list it after default"),
         (STEP + '[turns]\nkinds = ["folow_up"]\n', "follow_up"),
         (STEP + "[turns]\nkinds = []\n", "names none; wanted is one at least"),

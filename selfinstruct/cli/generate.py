@@ -143,6 +143,15 @@ def show_forecast(config: Config, *, as_json: bool, quiet: bool, show_prompts: b
     if found.batches:
         pace = f"about {found.batches} batches one after the other, each within a day"
     OUT.print(Text(f"  in all: {total}, {pace}"))
+    bounds = config.budget
+    for name, most, expected in (
+        ("--max-usd", bounds.max_usd, found.usd),
+        ("--max-tokens", bounds.max_tokens, sum(one.prompt_tokens + one.completion_tokens for one in found.stages)),
+        ("--max-requests", bounds.max_requests, sum(one.requests for one in found.stages)),
+        ("--max-minutes", bounds.max_minutes, None if found.batches else found.seconds / 60),
+    ):
+        if most is not None and expected is not None and expected > most:
+            OUT.print(Text(f"  {name} {most} would end it before that"))
     for request in prompts:
         OUT.print(harmless(f"\n--- propose request {request.index + 1} of {len(prompts)} to {request.model}"))
         for message in request.messages:

@@ -69,7 +69,8 @@ def _option_meant(option: str, command: str, own: Collection[str], options: Mapp
         )
     usual = next((one.flag for one in OPTIONS.values() if one.place == place), None)
     name, value = VALUES.get(plain_form(word), (None, ""))
-    meant = f"{OPTIONS[name].flag} {value}" if name else nearest(word, own) or (usual if usual in own else None)
+    options_of = [one for one in own if one.startswith("-")]
+    meant = f"{OPTIONS[name].flag} {value}" if name else nearest(word, options_of) or (usual if usual in own else None)
     if meant:
         return f"did you mean {meant}?"
     others = [name for name, theirs in options.items() if option in theirs]

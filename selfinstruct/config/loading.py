@@ -267,7 +267,9 @@ def _faults_of_steps(config: Config) -> Iterator[tuple[bool, str]]:
         does_nothing = step in config.model_fields_set and step not in listed
         yield does_nothing, f"[{step}] does nothing, since the step is not listed; add {step!r} to recipe.steps"
     names = [step for step in listed if step in {DEFAULT, *STEPS}]
-    if turns.TURNS in names[:-1]:
+    if twice := next((step for step in listed if listed.count(step) > 1), None):
+        yield True, f"recipe.steps: {twice} is listed twice; list each once"
+    elif turns.TURNS in names[:-1]:
         yield True, f"recipe.steps: {turns.TURNS} goes on from what the others leave; list it after {names[-1]}"
     for stage in config.sample.stages:
         is_taken = stage in (*recipe.stages, *OF_JUDGE, *attempts.STAGES, *turns.STAGES)

@@ -45,6 +45,9 @@ _FILES = """\
 `manifest.json` has checksums, the full configuration and what was left out. `dataset_info.json` tells LLaMA-Factory how
 to read the files, `axolotl.yaml`, where there is one, axolotl.
 """
+_FEWER = """\
+A file with fewer rows than the figures below leaves out what its form cannot carry, or has nothing for.
+"""
 _SPLITS = """\
 No row on one side of the split has a ROUGE-L above 0.5, on instruction plus input, to a row on another. All rows of a
 task are on one side. A later export of the same pool, grown, puts each row on the same side as this one.
@@ -190,9 +193,9 @@ def _body(
         )  # fmt: skip
         shown = (json.dumps(text, ensure_ascii=False, indent=2) for text in texts)
         lines += ["## Examples", "", "```json", *shown, "```", ""]
-    lines += ["## Files", "", "| file | rows |", "|---|---|"]
-    lines += [f"| `{file}` | {rows[file]:,} |" for name in names for file in (file_name(name, one) for one in splits)]
-    lines += ["", _FILES]
+    lines += _files(
+        {name: {file_name(name, one): rows[file_name(name, one)] for one in splits} for name in names}, figures
+    )
     if any(name in TABLES for name in names):
         lines += [f"Columns of the tables: {', '.join(f'`{name}`' for name in COLUMNS)}.", ""]
     if beside := [name for name in names if name not in _configured(names)]:
@@ -227,6 +230,14 @@ def _body(
         lines += [_LIMITS, *([_JUDGED] if any(one["judge"]["enabled"] for one in manifest["configuration"]) else [])]
     lines += about_seeds
     return [*lines, *([_OFFLINE] if "offline" in models else []), _CITATION]
+
+
+def _files(rows: Mapping[str, Mapping[str, int]], figures: Mapping[str, Any]) -> list[str]:
+    """The files of each form with their rows."""
+    lines = ["## Files", "", "| file | rows |", "|---|---|"]
+    lines += [f"| `{file}` | {count:,} |" for files in rows.values() for file, count in files.items()]
+    fewer = any(sum(files.values()) < figures["rows"] for files in rows.values())
+    return [*lines, "", *([_FEWER] if fewer else []), _FILES]
 
 
 def _asked(stage: Mapping[str, Any]) -> str:
@@ -277,9 +288,12 @@ def _figures(figures: Mapping[str, Any]) -> list[str]:
         f"| mean characters of an input, where there is one | {means['input']:,.1f} |",
         f"| mean characters of an output | {means['output']:,.1f} |",
     ]
+    compared = varied["instructions"]
     for key, name in _DIVERSITY.items():
         if varied[key] is not None:
-            lines.append(f"| {name} | {varied[key]:,} |")
+            of = varied["vendi_sample"] if key == "vendi_score" else compared
+            sample = f", of {of:,} of the instructions" if of < figures["tasks"] else ""
+            lines.append(f"| {name}{sample} | {varied[key]:,} |")
     return lines
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import inspect
 import json
 import math
 import re
@@ -72,6 +73,8 @@ class Options:
             raise ConfigError(f"--tokenizer: {in_words(self.tokenizer)} given, wanted a folder or a name")
         if self.choice.max_tokens is not None and self.tokenizer is None:
             raise ConfigError("--max-tokens needs --tokenizer, which says what a token is")
+        if self.wording.system.isspace():
+            raise ConfigError("--system: white space alone given, wanted a text")
         if _UNSTORABLE.search(self.wording.system):
             raise ConfigError("--system: the text is not valid UTF-8")
 
@@ -205,6 +208,10 @@ def formats_wanted(names: Sequence[str], setting: str = "--format") -> tuple[str
             raise ConfigError(f"{setting} {name}: unknown format; {unknown(name, (*KNOWN, ALL), known)}")
         if not callable(function):
             raise ConfigError(f"{setting} {name} is no function; wanted one of a row that gives a dict, or None")
+        if inspect.iscoroutinefunction(function):
+            raise ConfigError(
+                f"{setting} {name} is `async def`; wanted a plain `def` of a row that gives a dict, or None"
+            )
     own = dict.fromkeys(name for name in names if name not in (*KNOWN, ALL))
     every = NAMES if ALL in names else ()
     wanted = (*(name for name in KNOWN if name in names or name in every), *own)

@@ -68,7 +68,7 @@ _FIGURES = (
     ),
     _Figure(
         "Short answers", lambda found: found["short_outputs"], 0.35, 0.6,
-        "answered at length", "{} of the outputs have two words or fewer",
+        "seldom answered in a word or two", "{} of the outputs have two words or fewer",
         "Share of outputs of two words or fewer, labels included.", "shape",
     ),
     _Figure(

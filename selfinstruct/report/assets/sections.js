@@ -165,7 +165,9 @@ function topics(tasks) {
     const raw = pools.map((pool) => pool.diversity[key]);
     return { name: compares() ? `${name} (${note})` : name, note, values: raw.map((value) => (known(value) ? (digits ? decimal(value, digits) : number(value)) : "none yet")), raw, digits, words };
   });
-  put("topics", compared(items, "Diversity of the generated instructions"));
+  const samples = pools.filter((pool) => pool.diversity.instructions < pool.tasks).map((pool) => el("p", { class: "note" },
+    `${compares() ? `${pool.name}: these` : "These"} figures are of ${number(pool.diversity.instructions)} of the ${plural(pool.tasks, "task")}, the Vendi score of ${number(pool.diversity.vendi_sample)}.`));
+  put("topics", el("div", {}, compared(items, "Diversity of the generated instructions"), ...samples));
   const choose = (verb, noun) => {
     tasks.pick(`with the verb ${verb}${noun ? ` and the object ${noun}` : ""}`, (row) => isUsual(row) && row.verb === verb && (!noun || row.noun === noun));
     go("tasks");
