@@ -123,13 +123,9 @@ class Least(Generic[_Item]):
         self._most, self._end, self._seen = most, "", 0
         self._kept: list[tuple[str, int, _Item]] = []
 
-    def wants(self, key: str) -> bool:
-        """May an item with this key be among them? So that what would not be kept need not be made."""
-        return key < self._end or not self._end
-
     def add(self, key: str, item: _Item) -> None:
         """Take the next item of the stream, or skip it."""
-        if self.wants(key):
+        if key < self._end or not self._end:
             self._seen += 1
             self._kept.append((key, self._seen, item))
             if len(self._kept) == 2 * self._most:
