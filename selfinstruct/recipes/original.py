@@ -10,16 +10,13 @@ from __future__ import annotations
 import random
 import re
 import string
-from collections.abc import Hashable, Sequence
-
-from rapidfuzz.distance import LCSseq
+from collections.abc import Sequence
 
 from selfinstruct.ask import Ask
 from selfinstruct.checks.faults import Fault
 from selfinstruct.checks.screening import InstructionRules
 from selfinstruct.recipes.templates import fill
 from selfinstruct.settings import Settings
-from selfinstruct.similarity.scores import f1_in_floats
 from selfinstruct.similarity.tokens import tokenize_as_rouge_score
 from selfinstruct.types import (
     Candidate,
@@ -55,13 +52,6 @@ _INPUT_FIRST_SHOWN, _OUTPUT_FIRST_SHOWN = 12, 17
 def tokens(text: str) -> tuple[str, ...]:
     """The tokens of `rouge_score` without stemming: lower case, runs of a-z and 0-9."""
     return tokenize_as_rouge_score(text)
-
-
-def rouge_l_f1(a_tokens: Sequence[Hashable], b_tokens: Sequence[Hashable]) -> float:
-    """ROUGE-L F1 of two token lists, bit for bit as `rouge_score` 0.1.2 computes it; symmetric."""
-    numbers: dict[Hashable, int] = {}
-    a, b = ([numbers.setdefault(token, len(numbers)) for token in side] for side in (a_tokens, b_tokens))
-    return f1_in_floats(LCSseq.similarity(a, b), len(a), len(b))
 
 
 def read_proposals(request: Request, completion: Completion, settings: Settings) -> list[Candidate | Rejection]:
