@@ -135,9 +135,15 @@ async def grow(config: GrowConfig) -> State[Any]:
             growth.halt(Outcome(130, "interrupted"))
 
     try:
-        before = status(config.pool) if is_pool(config.pool) else {}
+        before = _status(config.pool)
         async with keys(config.secrets), artifacts.progress(config.pool) as follow:
-            seen = [growths.append, lambda growth: first_rounds.append(growth.screening), follow]
+            # Another run may have had the pool until this one has it.
+            seen = [
+                growths.append,
+                lambda _: before.update(_status(config.pool)),
+                lambda growth: first_rounds.append(growth.screening),
+                follow,
+            ]
             outcome = await until_terminated(_grow(config, seen), stop, GRACE_S)
     except Terminated:
         return await terminated_state()
@@ -154,6 +160,10 @@ async def grow(config: GrowConfig) -> State[Any]:
         raise failed or SelfInstructError(outcome.reason)
     done = {"pool": str(config.pool), "exit_code": outcome.exit_code, "reason": outcome.reason}
     return Completed(message=outcome.reason, data=done, name="Stopped" if outcome.exit_code else "Completed")
+
+
+def _status(pool: Path) -> dict[str, Any]:
+    return status(pool) if is_pool(pool) else {}
 
 
 async def _grow(config: GrowConfig, seen: Sequence[Started]) -> Outcome:
