@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from selfinstruct.exports.folder import _exchange, whole_folder
 from selfinstruct.exports.formats import END, FORMATS, WITH_INPUT, WITHOUT_INPUT, Frame, Unfit, Wording, asked
 from selfinstruct.exports.more_forms import NOTHING
 from selfinstruct.exports.row_files import _BATCH_CHARS, COLUMNS, KNOWN, NAMES, file_name, opened
+from selfinstruct.exports.templates import Quoter
 from selfinstruct.exports.writing import Exported, Options, export
 from selfinstruct.models.offline.options import parse_quirks
 from selfinstruct.models.offline.protocol import Model, answer_chat
@@ -176,7 +178,7 @@ MARKS = [
     "<|im_start|>", "<|im_end|>", "### Response:", "### Instruction:\n", "</s>", "[INST]", "<|endoftext|>", "Input:",
     "Output:", "\t", '"', "'", "\\", "\\n", "\n", "\r", "\r\n", "\n\n", ",", ";", "\x85", "\u2028", "\u2029", "\ufeff",
     "\x1c", "\x7f", "NA", "null", "None", "nan", "#N/A", "1", "01", "1e5", "-", "=1+1", "é", "e\u0301", "日本",
-    "\u200d", "\U0001f469", "\U0010ffff", "{", "}", "{{x}}", "%s", "$x", " ", "\u00a0", "\u200b", "true",
+    "\u200d", "\U0001f469", "\U0010ffff", "{", "}", "{{x}}", "%s", "%(output)b", '",', '","', '",\n  "', "$x", " ", "\u00a0", "\u200b", "true",
 ]  # fmt: skip
 TEXT = st.one_of(
     st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")),
@@ -239,7 +241,15 @@ def test_self_instruct_carries_a_text_unchanged_or_says_why_not(tmp_path: Path, 
         assert found["completion"] == gap + row.instance.output + END
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+def test_no_end_of_a_text_is_seen_within_one() -> None:
+    quoter = Quoter()
+    for length in range(1, 6):
+        for text in map("".join, product('",\\\n ', repeat=length)):
+            quoter.see(Row("t1", text, Instance(text, text, (Turn(text, text),)), system=text))
+            assert {*quoter.texts.values()} == {orjson.dumps(text)[1:-1]}
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=150)
 @given(rows=ANY_ROWS, data=st.data(), system=TEXT)
 def test_a_line_written_by_a_template_is_the_object_of_its_form(
     tmp_path: Path, rows: list[Row], data: st.DataObject, system: str

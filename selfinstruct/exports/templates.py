@@ -46,9 +46,10 @@ class Quoter:
         """Quote the texts of a row."""
         one = row.instance
         turns = [text for turn in one.turns for text in (turn.user, turn.assistant)]
-        json = on_one_line(orjson.dumps([row.instruction, one.input, one.output, row.system, *turns]))
-        # Within a text no quote comes without a backslash before it.
-        self.texts = dict(zip(_names(len(turns)), json[2:-2].split(b'","'), strict=True))
+        texts = [row.instruction, one.input, one.output, row.system, *turns]
+        json = on_one_line(orjson.dumps(texts, option=orjson.OPT_INDENT_2))
+        # Within a text a line break is escaped, so that none but those between the texts are found.
+        self.texts = dict(zip(_names(len(turns)), json[5:-3].split(b'",\n  "'), strict=True))
         has_end = _END in json and any(END in text for text in (row.instruction, one.input, one.output))
         self.shape = bool(one.input), bool(row.system), has_end, len(one.turns)
         self.row = row
