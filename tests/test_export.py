@@ -178,7 +178,8 @@ MARKS = [
     "<|im_start|>", "<|im_end|>", "### Response:", "### Instruction:\n", "</s>", "[INST]", "<|endoftext|>", "Input:",
     "Output:", "\t", '"', "'", "\\", "\\n", "\n", "\r", "\r\n", "\n\n", ",", ";", "\x85", "\u2028", "\u2029", "\ufeff",
     "\x1c", "\x7f", "NA", "null", "None", "nan", "#N/A", "1", "01", "1e5", "-", "=1+1", "é", "e\u0301", "日本",
-    "\u200d", "\U0001f469", "\U0010ffff", "{", "}", "{{x}}", "%s", "%(output)b", '",', '","', '",\n  "', "$x", " ", "\u00a0", "\u200b", "true",
+    "\u200d", "\U0001f469", "\U0010ffff", "{", "}", "{{x}}", "%s", "%(output)b",
+    '",', '","', '",\n  "', "$x", " ", "\u00a0", "\u200b", "true",
 ]  # fmt: skip
 TEXT = st.one_of(
     st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")),
