@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -14,6 +15,8 @@ from selfinstruct.checks.wording import comparable, quoted
 from selfinstruct.types import Task
 
 _WORD = regex.compile(r"[\p{L}\p{N}]+")
+_ASCII_WORD = re.compile(r"[a-z0-9]+")
+"""The same in ASCII text, several times as fast."""
 _ECHOED, _COPIED = 8, 5
 """Words in a row of a prompt; words of an instance."""
 
@@ -68,4 +71,5 @@ def _instances(key: _ById) -> frozenset[str]:
 
 
 def _words(text: str) -> list[str]:
-    return _WORD.findall(text.lower())
+    text = text.lower()
+    return (_ASCII_WORD if text.isascii() else _WORD).findall(text)
