@@ -24,7 +24,7 @@ from prefect.artifacts import (
 from selfinstruct.diversity.reasons import meaning
 from selfinstruct.errors import SelfInstructError
 from selfinstruct.pool.opening import is_pool
-from selfinstruct.pool.reader import snapshot
+from selfinstruct.pool.reader import snapshot, status
 from selfinstruct.pool.records import RoundFigures, Row
 from selfinstruct.runner.pump import Growth, Outcome
 from selfinstruct.versions.publishing import plain
@@ -136,6 +136,11 @@ async def show_rounds(pool: Path, rounds: Sequence[RoundFigures]) -> None:
     note = f"{pool}: the rounds of this run" + (f", the last {MOST_ROUNDS}" if len(rounds) > MOST_ROUNDS else "")
     with _harmless("rounds"):
         await acreate_table_artifact(table, key(pool, "rounds"), note)
+
+
+def status_of(pool: Path) -> dict[str, Any]:
+    """The status that a summary begins from; empty where there is no pool yet."""
+    return status(pool) if is_pool(pool) else {}
 
 
 async def show_summary(pool: Path, outcome: Outcome, models: str, before: Mapping[str, Any]) -> None:

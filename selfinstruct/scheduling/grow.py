@@ -18,7 +18,7 @@ from selfinstruct.config.loading import load
 from selfinstruct.config.sections import AMOUNTS, OPTIONS, Config
 from selfinstruct.errors import ConfigError, PoolInUse, SelfInstructError
 from selfinstruct.pool.opening import is_pool
-from selfinstruct.pool.reader import snapshot, status
+from selfinstruct.pool.reader import snapshot
 from selfinstruct.runner.pump import Growth, Outcome
 from selfinstruct.runner.run import Started, run
 from selfinstruct.scheduling import artifacts
@@ -135,12 +135,12 @@ async def grow(config: GrowConfig) -> State[Any]:
             growth.halt(Outcome(130, "interrupted"))
 
     try:
-        before = _status(config.pool)
+        before = artifacts.status_of(config.pool)
         async with keys(config.secrets), artifacts.progress(config.pool) as follow:
             # Another run may have had the pool until this one has it.
             seen = [
                 growths.append,
-                lambda _: before.update(_status(config.pool)),
+                lambda _: before.update(artifacts.status_of(config.pool)),
                 lambda growth: first_rounds.append(growth.screening),
                 follow,
             ]
@@ -160,10 +160,6 @@ async def grow(config: GrowConfig) -> State[Any]:
         raise failed or SelfInstructError(outcome.reason)
     done = {"pool": str(config.pool), "exit_code": outcome.exit_code, "reason": outcome.reason}
     return Completed(message=outcome.reason, data=done, name="Stopped" if outcome.exit_code else "Completed")
-
-
-def _status(pool: Path) -> dict[str, Any]:
-    return status(pool) if is_pool(pool) else {}
 
 
 async def _grow(config: GrowConfig, seen: Sequence[Started]) -> Outcome:

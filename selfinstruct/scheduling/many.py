@@ -24,7 +24,6 @@ from selfinstruct.errors import ConfigError, PoolError, PoolInUse, SelfInstructE
 from selfinstruct.pool.journal import now
 from selfinstruct.pool.merging import merged_from
 from selfinstruct.pool.opening import SITES_FOLDER, Writer, is_held, is_pool
-from selfinstruct.pool.reader import status
 from selfinstruct.runner.goals import Goal, goal_of
 from selfinstruct.runner.merge import Merged, merge_into
 from selfinstruct.runner.pump import Outcome
@@ -69,7 +68,7 @@ async def grow_many(config: GrowManyConfig) -> State[Any]:
     if loaded.target_rows is not None:
         raise ConfigError("target_rows: sites share out tasks, not rows; give more or target")
     part_of(loaded, Share(number=1, of=len(config.sites), job=""))  # a bound that cannot be divided is told now
-    before = status(config.pool) if is_pool(config.pool) else {}
+    before = artifacts.status_of(config.pool)
     try:
         pool = Writer.open(config.pool)
     except PoolInUse as error:
