@@ -81,7 +81,8 @@ def test_what_does_not_fit_waits_for_answers_on_their_way_and_then_is_refused() 
         await asyncio.sleep(0.01)
         assert not third.done()
         budget.spent(request(1), used(1, 10, 4))
-        await asyncio.wait_for(third, 1)
+        async with asyncio.timeout(1):
+            await third
         budget.spent(request(2), None)
         budget.spent(request(3), None)
         with pytest.raises(BudgetError, match="--max-tokens"):

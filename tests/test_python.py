@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -33,6 +34,9 @@ from selfinstruct.python.keywords import KEYWORDS, TABLES, read
 from selfinstruct.report.tables import TaskSummary, task_rows
 from selfinstruct.review.labels import Labels
 from selfinstruct.review.session import Decision, Session, places
+from selfinstruct.runner.pump import Growth
+from selfinstruct.runner.run import run
+from selfinstruct.runner.stopping import INTERRUPTED, Stopping
 from selfinstruct.types import Instance
 from tests.builders import ROOT, exported, grow, rows
 from tests.pools import SMALL_SEEDS, Asked, Proposed, small_pool, task_of, write_pool
@@ -230,6 +234,32 @@ def test_a_second_interruption_stops_at_once(tmp_path: Path) -> None:
             process.send_signal(signal.SIGINT)
             said, _ = process.communicate(timeout=30)
         assert said.startswith("interrupted")
+
+
+@pytest.mark.parametrize("turns", range(1, 16))
+def test_a_second_interruption_right_after_the_first_is_not_lost(tmp_path: Path, turns: int) -> None:
+    """So many turns of the loop later, among them the one in which the first has woken the run."""
+
+    def interrupt_after(left: int) -> None:
+        if left:
+            asyncio.get_running_loop().call_soon(interrupt_after, left - 1)
+        else:
+            stopping.interrupt()
+
+    def tell(line: str) -> None:
+        if line.startswith("stopping"):
+            interrupt_after(turns)
+
+    def watch(_: Growth) -> None:
+        asyncio.get_running_loop().call_later(0.3, stopping.interrupt)
+
+    stopping = Stopping(tell, watch)
+    with OfflineServer(latency="fixed:90") as server:
+        given = {"pool": tmp_path / "p", "base_url": [server.base_url], "model": "offline", "concurrency": 4}
+        config = load(None, given)
+        begun = time.monotonic()
+        assert stopping.run(lambda started: run(config, tell, started=started)) == INTERRUPTED
+        assert time.monotonic() - begun < 10
 
 
 HANGS = """

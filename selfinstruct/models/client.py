@@ -388,7 +388,8 @@ class Client:
         if seconds <= 0:
             return
         try:
-            await asyncio.wait_for(self._halted.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._halted.wait()
         except TimeoutError:
             return
         raise Halted

@@ -352,7 +352,8 @@ class Router:
                     manner = "going on with the others" if alive else "waiting"
                     self._tell(f"{endpoint.url} does not answer ({breaker.why}); {manner}, next try in {pause:.0f} s")
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._woken.wait(), pause)
+                    async with asyncio.timeout(pause):
+                        await self._woken.wait()
                 reply = await endpoint.models()
                 if isinstance(reply, Trouble):
                     breaker.probe_failed(reply.why)

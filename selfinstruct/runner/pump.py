@@ -227,7 +227,8 @@ class Growth:
                 self._start_tasks(await self._settle(self.rounds[self.screening]))
                 continue
             try:
-                await asyncio.wait_for(self._changed.wait(), self._grace_s() if self._halted else None)
+                async with asyncio.timeout(self._grace_s() if self._halted else None):
+                    await self._changed.wait()
             except TimeoutError:
                 await self._cancel_children()
 

@@ -112,7 +112,8 @@ async def _follow(pool: Path, growth: Growth, over: asyncio.Event) -> None:
         if is_last:
             return
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(over.wait(), UPDATE_S)
+            async with asyncio.timeout(UPDATE_S):
+                await over.wait()
 
 
 async def show_rounds(pool: Path, rounds: Sequence[RoundFigures]) -> None:
