@@ -42,14 +42,22 @@ _ENDING = regex.compile(r"(?:ing|ed|es|s|e)$")
 _MOSTLY = 0.8
 
 _THINGS = rf"(?:\w+\s+){{0,3}}?{_THING}"
-_REFERS = regex.compile(
-    rf"\b(?:the|this|these|those|each|following|of)\s+{any_of('points')}\s+{_THINGS}|\bthe\s+{_THINGS}\s+(?:given\s+)?(?:below|above|provided|attached)\b"
-    rf"|\bgiven\s+the\s+{_THINGS}|\b(?:in|from|of|to|for|about|with)\s+(?:this|these)\s+{_THING}"
-    rf"|^\W*{any_of('works_on')}\s+\K(?:the|these|this)\s+{_THINGS}(?!\s+(?:of|about|for|that|which|called|named|between|from|\d|[\"“'‘(\[]))"
-    rf"|^\W*\w+\s+(?:whether\s+|if\s+)?\K(?:this|these)\s+{_THING}|\bthe\s+following\b(?=\s*[:.]?\s*$)"
-    r"|\bbelow\s*[:.]?\s*$|(?:以下|下面|下列|上述)(?:的|这)?\S{0,6}(?:文|段|句|列表|表|代码|数据|内容)",
-    regex.IGNORECASE,
-)
+_REFERS = [
+    regex.compile(pattern, regex.IGNORECASE)
+    for pattern in (
+        rf"^\W*{any_of('works_on')}\s+\K(?:the|these|this)\s+{_THINGS}"
+        r"(?!\s+(?:of|about|for|that|which|called|named|between|from|\d|[\"“'‘(\[]))",
+        rf"^\W*\w+\s+(?:whether\s+|if\s+)?\K(?:this|these)\s+{_THING}",
+        rf"\b(?:the|this|these|those|each|following|of)\s+{any_of('points')}\s+{_THINGS}",
+        rf"\bthe\s+{_THINGS}\s+(?:given\s+)?(?:below|above|provided|attached)\b",
+        rf"\bgiven\s+the\s+{_THINGS}",
+        rf"\b(?:in|from|of|to|for|about|with)\s+(?:this|these)\s+{_THING}",
+        r"\bthe\s+following\b(?=\s*[:.]?\s*$)",
+        r"\bbelow\s*[:.]?\s*$",
+        r"(?:以下|下面|下列|上述)(?:的|这)?\S{0,6}(?:文|段|句|列表|表|代码|数据|内容)",
+    )
+]
+"""One pattern a phrase: `regex` looks for each by its rarest letters, and takes eight times as long for all in one."""
 _WRITES_CODE = regex.compile(
     rf"\b(?:write|create|implement|develop|design|build|define|construct|formulate|generate|show)\b.{{0,60}}{any_of('code')}",
     regex.IGNORECASE | regex.DOTALL,
@@ -74,7 +82,8 @@ def spoken_of(instruction: str) -> str:
 
     "Write a function that, given the following list, ..." is about no list in particular.
     """
-    found = _REFERS.search(instruction)
+    phrases = (found for pattern in _REFERS if (found := pattern.search(instruction)))
+    found = min(phrases, key=lambda phrase: phrase.start(), default=None)
     if not found or _HELD.search(instruction[found.start() :]):
         return ""
     return "" if _WRITES_CODE.search(instruction[: found.start() + 1]) else found[0]
