@@ -48,8 +48,12 @@ def beyond_text(text: str) -> Fault | None:
 
     An act counts where it begins the instruction. What code may draw or words may stand for does not count.
     """
-    found = None if words("drawn_in_words").search(text) else _ACTS.search(text)
-    found = None if words("drawn_in_code").search(text) else found or _SEES.search(text)
+    found = _ACTS.search(text)
+    if found and words("drawn_in_words").search(text):
+        found = None
+    found = found or _SEES.search(text)
+    if found and words("drawn_in_code").search(text):
+        found = None
     found = found or _LIVES.search(text)
     if found is None and not _WRITES.search(text):
         found = _ATTACHED.search(text)

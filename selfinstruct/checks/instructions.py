@@ -108,10 +108,11 @@ def placeholder(text: str) -> Fault | None:
 
     Holes are fine where the text is about templates, and a blank where something is to be filled in or completed.
     """
-    found = None if speaks_of_holes(text) else hole_to_fill(text)
-    if found is None and not words("about_blanks").search(text) and (blank := _BLANK.search(text)):
-        found = blank[0]
-    return reject("placeholder", quoted(found)) if found else None
+    if (hole := hole_to_fill(text)) and not speaks_of_holes(text):
+        return reject("placeholder", quoted(hole))
+    if (blank := _BLANK.search(text)) and not words("about_blanks").search(text):
+        return reject("placeholder", quoted(blank[0]))
+    return None
 
 
 def copy_of_demonstration(text: str, demonstrations: Iterable[str]) -> Fault | None:

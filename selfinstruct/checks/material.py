@@ -42,11 +42,11 @@ _ENDING = regex.compile(r"(?:ing|ed|es|s|e)$")
 _MOSTLY = 0.8
 
 _THINGS = rf"(?:\w+\s+){{0,3}}?{_THING}"
+_NOT_NAMED = r"(?!\s+(?:of|about|for|that|which|called|named|between|from|\d|[\"“'‘(\[]))"
 _REFERS = [
     regex.compile(pattern, regex.IGNORECASE)
     for pattern in (
-        rf"^\W*{any_of('works_on')}\s+\K(?:the|these|this)\s+{_THINGS}"
-        r"(?!\s+(?:of|about|for|that|which|called|named|between|from|\d|[\"“'‘(\[]))",
+        rf"^\W*{any_of('works_on')}\s+\K(?:the|these|this)\s+{_THINGS}{_NOT_NAMED}",
         rf"^\W*\w+\s+(?:whether\s+|if\s+)?\K(?:this|these)\s+{_THING}",
         rf"\b(?:the|this|these|those|each|following|of)\s+{any_of('points')}\s+{_THINGS}",
         rf"\bthe\s+{_THINGS}\s+(?:given\s+)?(?:below|above|provided|attached)\b",

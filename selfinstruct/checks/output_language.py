@@ -70,8 +70,7 @@ def plain_language(text: str) -> str | None:
     By a script that fills half of its letters, else by small words: three different ones, and twice as many as of any
     other language.
     """
-    letters = len(_LETTERS.findall(text))
-    if len(_LATIN.findall(text)) * 2 < letters:
+    if not text.isascii() and len(_LATIN.findall(text)) * 2 < (letters := len(_LETTERS.findall(text))):
         if len(_KANA.findall(text)) * 5 > letters:
             return "ja"
         return next((code for code, script in _ALONE.items() if len(script.findall(text)) * 2 > letters), None)

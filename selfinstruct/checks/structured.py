@@ -12,7 +12,7 @@ import regex
 
 from selfinstruct.checks.faults import Fault, reject
 from selfinstruct.checks.word_lists import words
-from selfinstruct.checks.wording import excerpt, quoted
+from selfinstruct.checks.wording import excerpt, may_hold, quoted
 from selfinstruct.types import Instance, Task
 
 LONGEST = 50_000
@@ -194,7 +194,8 @@ def _is_prose(paragraph: str) -> bool:
 
 
 def _asks_python(instruction: str) -> bool:
-    return bool(_ASKS_PYTHON.search(instruction)) and not words("about_python").search(instruction)
+    is_asked = may_hold(instruction, "python") and _ASKS_PYTHON.search(instruction)
+    return bool(is_asked) and not words("about_python").search(instruction)
 
 
 def python_fault(text: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import time
 from contextlib import AbstractContextManager, nullcontext
@@ -69,6 +70,7 @@ def _grown(config: Config, *, quiet: bool, page_port: int | None = None) -> Outc
     with LiveView(ERR) if can_redraw(ERR) and not quiet else Log() as view, _page(config, page_port, view.tell) as page:
 
         def watch(growth: Growth) -> None:
+            gc.freeze()  # what is imported stays; no collection need look through it
             if not quiet:
                 view.watch(growth)
             if page is not None:

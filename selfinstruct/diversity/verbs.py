@@ -51,10 +51,13 @@ def read(instruction: str) -> Reading:
     text = instruction[:_READ].replace("’", "'")
     if not is_english(text):
         return _first_words(text)
-    plain = _QUOTED.sub(" _ ", text) if _MAY_BE_QUOTED.search(text) else text
-    plain = _CODE.sub("_", plain) if _MAY_BE_CODE.search(plain) else plain
-    tokens = _TOKEN.findall(plain)
-    return _request(tokens) or _first_words(text)
+    return _request(_tokens(text)) or _first_words(text)
+
+
+def _tokens(text: str) -> list[str]:
+    """Words and punctuation, each quotation and each piece of code as one sign."""
+    text = _QUOTED.sub(" _ ", text) if _MAY_BE_QUOTED.search(text) else text
+    return _TOKEN.findall(_CODE.sub("_", text) if _MAY_BE_CODE.search(text) else text)
 
 
 def is_english(text: str) -> bool:
@@ -346,4 +349,4 @@ def asks(instruction: str) -> bool:
         text = f"{text[:_ASKED]}\n{text[-_ASKED:]}"
     if not is_english(text):
         return True
-    return bool(_WISH.search(text)) or _request(_TOKEN.findall(_CODE.sub("_", _QUOTED.sub(" _ ", text)))) is not None
+    return bool(_WISH.search(text)) or _request(_tokens(text)) is not None
