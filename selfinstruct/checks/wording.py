@@ -35,7 +35,7 @@ _ASCII_PUNCTUATION = {ord(c): None for c in string.punctuation if unicodedata.ca
 
 
 @lru_cache(maxsize=8)
-def word_count(text: str) -> Fraction:
+def word_count(text: str) -> Fraction | int:
     """How many words a text has, exactly, for texts in any mix of scripts.
 
     Words between white space count one each, punctuation that stands alone counts nothing. Where white space does not
@@ -44,7 +44,7 @@ def word_count(text: str) -> Fraction:
     more than 40 characters counts one word for each 40 begun, so that no text is short by having no spaces.
     """
     if text.isascii():
-        return Fraction(_words(text))
+        return _words(text)
     graphemes = sum(len(_GRAPHEME.findall(run)) for run in _SOUTH_EAST_ASIAN.findall(text))
     unspaced = (
         Fraction(2, 3) * len(_HAN_AND_KANA.findall(text))

@@ -125,7 +125,7 @@ def task_rows(pool: Reader, found: TaskSummary) -> Iterator[list[Any]]:
 
 def _is_short(output: str) -> bool:
     # A text has no fewer words than its beginning, which is counted sooner.
-    return _words(output[:_OUTPUT]) <= 2 and _words(output) <= 2
+    return _words(output[:24]) <= 2 and _words(output) <= 2
 
 
 def _words(text: str) -> int:
