@@ -488,6 +488,24 @@ def test_options_of_the_wrong_kind_are_refused(options: dict[str, Any], said: st
         options_of(**options)
 
 
+@pytest.mark.parametrize(
+    ("options", "form", "said"),
+    [
+        ({"mixed_prompts": True}, "self-instruct", "--mixed-prompts: it changes nothing in alpaca, kto; leave it out"),
+        ({"csv_safe": True}, "csv", "--csv-safe: it changes nothing in alpaca, kto"),
+        ({"reasoning": "think"}, "reasoning", "or add --format reasoning"),
+        ({"pairs_per_row": 2}, "preference", "or add --format preference or --format preference-plain"),
+    ],
+)
+def test_an_option_that_changes_nothing_is_refused(
+    pool: Path, tmp_path: Path, options: dict[str, Any], form: str, said: str
+) -> None:
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        export(pool, ["alpaca", "kto"], tmp_path / "x", options_of(**options))
+    assert not (tmp_path / "x").exists()
+    export(pool, ["alpaca", form], tmp_path / "x", options_of(**options))
+
+
 def test_a_system_text_stands_in_every_conversation(pool: Path, tmp_path: Path) -> None:
     export(pool, ALL_FORMS, tmp_path / "x", Options(wording=Wording(system="Be kind.")))
     for name in ("preference", "kto", "grpo", "reasoning"):

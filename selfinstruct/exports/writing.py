@@ -114,6 +114,28 @@ def options_of(*, split: object = None, tokenizer: object = None, exclude: objec
     return options
 
 
+_ONLY_FOR = {
+    "mixed_prompts": ("self-instruct",),
+    "csv_safe": ("csv",),
+    "reasoning": ("reasoning",),
+    "pairs_per_row": ("preference", "preference-plain"),
+    "min_margin": ("preference", "preference-plain", *KTO),
+    "rejected_at": ("preference", "preference-plain", *KTO),
+}
+"""Options that no other form looks at."""
+
+
+def _check_use(formats: Sequence[str], options: Options) -> None:
+    """Raises: ConfigError, for an option that would change nothing."""
+    given = {**asdict(options.wording), **asdict(options.answers)}
+    for name, forms in _ONLY_FOR.items():
+        if given[name] != DEFAULTS[name] and not {*forms} & {*formats}:
+            raise ConfigError(
+                f"{option_name(name)}: it changes nothing in {', '.join(formats)}; leave it out, "
+                f"or add {' or '.join(f'--format {form}' for form in forms)}"
+            )
+
+
 def _wanted(value: object, default: object) -> str:
     """What is wanted instead of the value of an option with this default; empty where it can be used."""
     words = next((get_args(one) for one in (Origin, ReasoningIn) if default in get_args(one)), ())
@@ -184,6 +206,7 @@ def export_from(pool: Reader, names: Sequence[str], out: Path, options: Options 
     """`export` of the pool as this reader sees it."""
     wanted, options = formats_wanted(names), options or Options()
     options.check()
+    _check_use(wanted, options)
     try:
         with whole_folder(out) as temporary:
             return _export(pool, wanted, out, options, temporary)
