@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 REPEATS = "the model repeats itself"
 VARY = "try --diversify auto, other seeds, topics or guidance, a higher temperature, or another model"
-_MEANINGS: tuple[tuple[tuple[str, ...], str], ...] = (
+_ADVICE: tuple[tuple[tuple[str, ...], str], ...] = (
     (
         ("near_duplicate", "copy_of_demonstration", "duplicate", "repetition", "restated_question"),
         f"{REPEATS}: {VARY}",
@@ -56,8 +56,8 @@ _MEANINGS: tuple[tuple[tuple[str, ...], str], ...] = (
         "the judge or other answers say that it is wrong: try a stronger model, or lower scores under [judge]",
     ),
 )
-"""Reasons of one kind, and what they mean."""
-_MEANING_OF = {reason: meaning for reasons, meaning in _MEANINGS for reason in reasons}
+"""Reasons of one kind, and what helps."""
+_ADVICE_FOR = {reason: advice for reasons, advice in _ADVICE for reason in reasons}
 
 
 def diagnosis(reasons: Mapping[str, int]) -> str:
@@ -65,7 +65,7 @@ def diagnosis(reasons: Mapping[str, int]) -> str:
     kinds: Counter[str] = Counter()
     for reason, count in reasons.items():
         other = f"texts break the rule {reason}: try other guidance, prompts or filters, or another model"
-        kinds[_MEANING_OF.get(reason, other)] += count
+        kinds[_ADVICE_FOR.get(reason, other)] += count
     return kinds.most_common(1)[0][0] if kinds else ""
 
 
