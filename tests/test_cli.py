@@ -768,6 +768,35 @@ def test_a_model_that_brings_nothing_new_ends_with_4(tmp_path: Path, capsys: pyt
     assert "too_short" in out
 
 
+IN_A_FUNCTION_OF_SQLITE = """
+import os, signal, sys
+from selfinstruct.cli import commands, interruption
+from selfinstruct.pool.packed import Packing
+
+unpack = Packing.unpack
+
+def interrupted(self, *values):
+    os.kill(os.getpid(), signal.SIGINT)
+    return unpack(self, *values)
+
+interruption.hear()
+Packing.unpack = interrupted
+sys.exit(commands.run(sys.argv[1:]))
+"""
+
+
+def test_a_command_that_is_interrupted_within_the_database_says_so_and_the_same_command_goes_on(
+    demo: Path, tmp_path: Path
+) -> None:
+    command = ["merge", str(demo), "--pool", str(tmp_path / "p")]
+    found = subprocess.run(
+        [sys.executable, "-c", IN_A_FUNCTION_OF_SQLITE, *command], cwd=ROOT, check=False, capture_output=True, text=True
+    )
+    assert (found.stderr.splitlines()[-1], found.returncode) == ("interrupted; the same command does the rest", 130)
+    assert run(*command) == 0
+    assert status(tmp_path / "p")["instances"] == status(demo)["instances"]
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_run_that_is_interrupted_before_it_has_a_model_ends_with_130(tmp_path: Path, number: signal.Signals) -> None:
     with socket.socket() as listening:

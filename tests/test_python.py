@@ -462,6 +462,11 @@ def test_a_row_is_corrected_and_the_correction_taken_back(tmp_path: Path) -> Non
     assert pool.rows().equals(before)
     assert pool.edit(tale, output="Again.") == f"{tale}/0"
     assert pool.rows().output.tolist() == ["Again.", "good", "bad"]
+    assert pool.restore(f"{tale}/0", edits=True) == [tale]
+    one, other = (pool.edit(f"{labels}/{number}", output="x") for number in (0, 1))
+    with pytest.raises(si.errors.ConfigError, match=f"{other} would lose its corrections too; give {labels}"):
+        pool.restore(one, edits=True)
+    assert pool.restore(labels, edits=True) == [labels]
 
 
 def test_a_corrected_pool_grows_on_as_if_it_were_not(tmp_path: Path) -> None:
@@ -537,7 +542,7 @@ _FIVE: Any = 5
         (lambda pool: pool.remove(["s0"], reason=" "), "say why by reason; "),
         (lambda pool: pool.remove(["s0"], reason=5), "reason: 5 given, wanted a text"),
         (lambda pool: pool.remove(5, reason="x"), "ids: 5 given, wanted ids of tasks"),
-        (lambda pool: pool.remove(reason="x"), "name the tasks to remove: by ID..., or by where EXPR"),
+        (lambda pool: pool.remove(reason="x"), "name the tasks to remove in one way: by ID... or where EXPR"),
         (lambda pool: pool.restore(), "where EXPR, event N, or everything"),
         (lambda pool: pool.restore("s0", everything=True), "where EXPR, event N, or everything"),
         (lambda pool: pool.remove("nothing", reason="x"), "nothing: no such task"),

@@ -317,6 +317,7 @@ def test_what_stands_around_a_prompt_of_self_instruct_is_taken_off(frame: Any) -
     assert output == ANSWER
     assert " ".join(f"{instruction} {read}".split()) == f"{ASKED} {given}".strip()
     assert unframed(prompt, ANSWER) == (prompt, "", ANSWER)
+    assert unframed(ASKED, f"{ANSWER}<|endoftext|>") == (ASKED, "", f"{ANSWER}<|endoftext|>")
 
 
 def test_shipped_seeds_go_by_their_names_and_a_file_of_that_name_wins(

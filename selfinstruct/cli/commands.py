@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 import typer
 import typer.core
 
+from selfinstruct.cli.interruption import HEARD
 from selfinstruct.cli.options import (
     WITH_SETTINGS,
     Given,
@@ -87,22 +88,30 @@ def run(arguments: Sequence[str], program: str = PROGRAM) -> int:
             declare()
     try:
         code = app([*arguments], prog_name=program, standalone_mode=False)
-    except SelfInstructError as error:
-        say(f"error: {error}")
-        return error.exit_code
-    except _UsageError as error:
-        return _wrong_use(error, program)
-    except OSError as error:
-        if error.filename is None:
-            raise
-        path = short(os.fsdecode(error.filename))
-        say(f"error: {path}: this path cannot be used ({error.strerror}); name another one")
-        return 2
-    except SystemExit as stop:
-        return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
-    except (KeyboardInterrupt, typer.Abort):
-        return 130
+    except (Exception, KeyboardInterrupt, SystemExit) as error:  # noqa: BLE001 - `_ended` raises what it does not know
+        code = 130 if HEARD.is_set() else _ended(error, program)
+    if code == 130 and HEARD.is_set():
+        say("interrupted; the same command does the rest")
     return code if isinstance(code, int) else 0
+
+
+def _ended(error: BaseException, program: str) -> int:
+    """The exit code of a command that ended so, which is said in a line; what was not to be expected is raised."""
+    match error:
+        case SelfInstructError():
+            say(f"error: {error}")
+            return error.exit_code
+        case _UsageError():
+            return _wrong_use(error, program)
+        case OSError() if error.filename is not None:
+            path = short(os.fsdecode(error.filename))
+            say(f"error: {path}: this path cannot be used ({error.strerror}); name another one")
+            return 2
+        case SystemExit():
+            return error.code if isinstance(error.code, int) else int(error.code is not None)
+        case KeyboardInterrupt() | typer.Abort():
+            return 130
+    raise error
 
 
 def commands() -> dict[str, Any]:

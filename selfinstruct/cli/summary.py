@@ -53,7 +53,8 @@ def verdict(outcome: Outcome, seconds: float, status: dict[str, Any], program: s
     """Whether a run went well, and what to do next."""
     said, pool = f"{outcome.reason} ({duration(seconds)})", status["pool"]
     if outcome.exit_code == 3:
-        return f"The run went as far as its bounds allow: {said}. Next: the same command goes on."
+        then = "" if (status["last_run"] or {}).get("tokens_per_second") else "raise that bound, then "
+        return f"The run went as far as its bounds allow: {said}. Next: {then}the same command goes on."
     if outcome.exit_code == 130:
         return f"The run was {said}, and nothing is lost. Next: the same command goes on."
     if outcome.exit_code != 0:

@@ -171,6 +171,18 @@ def _check(config: Config) -> None:
             bool(config.batch.model_fields_set) and "enabled" not in config.batch.model_fields_set,
             "[batch] does nothing unless batches are switched on; add --batch",
         ),
+        (
+            bool(config.judge.model_fields_set) and "enabled" not in config.judge.model_fields_set,
+            "[judge] does nothing unless the judge is switched on; set judge.enabled = true",
+        ),
+        (
+            "agreement" in config.model_fields_set and "answers" not in config.agreement.model_fields_set,
+            "[agreement] does nothing with one answer; set agreement.answers, such as 5",
+        ),
+        (
+            config.is_offline and model.backend is not None and model.names_servers,
+            "model.backend is offline, the built-in model, and there is a base_url; leave out one of them",
+        ),
         (vllm and not model.name, "the backend vllm needs to be told the model, such as --model Qwen/Qwen3-8B"),
         *(
             (

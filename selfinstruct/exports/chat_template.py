@@ -192,12 +192,16 @@ def _loaded(name: str) -> tuple[Any, tuple[type[Exception], ...]]:
     """
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # such as that there is no PyTorch
     try:
-        import jinja2  # noqa: PLC0415 - seconds of import, for those who name a tokenizer
+        import huggingface_hub  # noqa: PLC0415 - seconds of import, for those who name a tokenizer
+        import jinja2  # noqa: PLC0415
         import transformers  # noqa: PLC0415
     except ImportError as error:
         raise ConfigError(
             f"--tokenizer needs the package {error.name}: pip install 'selfinstruct[tokenizer]'"
         ) from error
+    if name.startswith(("/", ".", "~")) and not Path(name).exists():
+        raise ConfigError(f"--tokenizer {name}: there is no such folder")
+    huggingface_hub.utils.logging.set_verbosity_error()  # or it tells of each of many tries without a network
     transformers.utils.logging.set_verbosity_error()
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(

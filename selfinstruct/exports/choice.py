@@ -62,8 +62,10 @@ class Choice:
         """Check the bounds, whose kinds are right.
 
         Raises:
-            ConfigError: they let nothing through.
+            ConfigError: they let nothing through, or one says the opposite of another.
         """
+        if self.include_seeds and self.origin == "seed":
+            raise ConfigError("--include-seeds: --origin seed takes seeds alone; leave out one of the two")
         if self.min_chars is not None and self.max_chars is not None and self.min_chars > self.max_chars:
             raise ConfigError(f"--min-chars {self.min_chars} is more than --max-chars {self.max_chars}: no row is left")
 

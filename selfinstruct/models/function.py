@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any
 
 from selfinstruct.checks.wording import excerpt
+from selfinstruct.errors import ConfigError
 from selfinstruct.models.endpoint import Endpoint, EndpointConfig
 from selfinstruct.models.limits import Clock
 from selfinstruct.models.wire import Reply, Trouble
@@ -39,6 +40,12 @@ class FunctionEndpoint(Endpoint):
         self._function = config.function
         self._timeout_s = config.timeout_s
         self._takes_options = _positions(config.function) > 1
+        try:
+            inspect.signature(config.function).bind(*(None, None)[: 1 + self._takes_options])
+        except TypeError as error:
+            raise ConfigError(
+                f"{self.url}: {error}; wanted is a function of the messages, or of messages and options"
+            ) from error
         self._calls_lost = 0
         """How often it lost its connection."""
 

@@ -63,10 +63,9 @@ def selected(
         ConfigError: tasks are named in no way or in several, or a removal has no reason.
     """
     ways = [bool(ids), where is not None, event is not None, everything].count(True)
-    if kind == "remove" and ways != 1:
-        raise ConfigError("name the tasks to remove: by ID..., or by --where EXPR")
-    if kind != "remove" and ways != 1:
-        raise ConfigError(f"name the tasks to {kind}: by ID..., --where EXPR, --event N, or --all")
+    if ways != 1:
+        known = "by ID... or --where EXPR" if kind == "remove" else "by ID..., --where EXPR, --event N, or --all"
+        raise ConfigError(f"name the tasks to {kind} in one way: {known}")
     if kind == "remove" and not reason.strip():
         raise ConfigError("say why by --reason; whoever looks at the pool later will want to know")
     return Selection(tuple(ids), where, event, everything)
@@ -274,11 +273,17 @@ def _selected(reader: sqlite3.Connection, selection: Selection, kind: Kind, fold
 
 
 def _place(pool: Reader, identity: str, kind: Kind) -> Place:
-    """The task, or the row, that is named."""
-    if "/" not in identity or kind == "revert" or pool.task(identity) is not None:  # an id of a seed may have a slash
+    """The task, or the row, that is named. Corrections are taken back by task, whose one corrected row may be named."""
+    if "/" not in identity or pool.task(identity) is not None:  # an id of a seed may have a slash
         return pool.task_id(identity), None
     task, row = _row(pool, identity)
-    return task.id, row.number
+    if kind != "revert":
+        return task.id, row.number
+    sql = "SELECT position FROM corrected WHERE task_id = ? AND position != ? ORDER BY position"
+    if others := pool.connection.execute(sql, (task.id, row.number)).fetchall():
+        rows = ", ".join(f"{task.id}/{one[0]}" for one in others)
+        raise ConfigError(f"{identity}: {rows} would lose its corrections too; give {task.id} to take back all of them")
+    return task.id, None
 
 
 def _with_descendants(reader: sqlite3.Connection, named: Iterable[Place]) -> set[Place]:

@@ -95,6 +95,27 @@ def _reader(path: Path) -> sqlite3.Connection:
         raise PoolError(f"{path}: the database cannot be read ({error})") from error
 
 
+def trouble(path: Path, error: sqlite3.DatabaseError) -> PoolError:
+    """What is wrong with a database that was opened, in a line."""
+    if getattr(error, "sqlite_errorcode", 0) & 0xFF in _NO_DAMAGE:
+        return PoolError(f"{path}: the database cannot be used ({error}); nothing of it is lost")
+    found = []
+    with contextlib.closing(_reader(path)) as connection:
+        for table in ("tasks", "instances", "completions", "requests", "rejections"):
+            count = 0
+            with contextlib.suppress(sqlite3.DatabaseError):
+                for _ in connection.execute(f"SELECT * FROM {table}"):
+                    count += 1
+            found.append(f"{count:,} {table}")
+    return PoolError(f"{path}: the database is damaged ({error}); still readable: {', '.join(found)}")
+
+
+_NO_DAMAGE = {
+    sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_PERM
+}  # fmt: skip
+"""Codes of errors that say nothing of what is in a database."""
+
+
 def _opened(address: str) -> sqlite3.Connection:
     connection = with_packing(sqlite3.connect(address, uri=True, isolation_level=None, timeout=30))
     connection.row_factory = sqlite3.Row
@@ -398,7 +419,7 @@ class Writer:
                 connection.row_factory = sqlite3.Row
                 yield connection
         except sqlite3.DatabaseError as error:
-            raise PoolError(f"{self.path}: {error}; `status {self.folder}` says what can still be read") from error
+            raise trouble(self.path, error) from error
 
 
 def is_held(folder: Path) -> bool:

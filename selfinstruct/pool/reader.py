@@ -23,7 +23,7 @@ from selfinstruct.diversity.monitor import Window
 from selfinstruct.errors import ConfigError, PoolError
 from selfinstruct.pool import origins, yields
 from selfinstruct.pool.contents import Past, flag_from, last_goal, load_past, load_seeds
-from selfinstruct.pool.opening import open_for_reading, read_meta
+from selfinstruct.pool.opening import open_for_reading, read_meta, trouble
 from selfinstruct.pool.passage_sets import coverage
 from selfinstruct.pool.records import (
     Correction,
@@ -635,9 +635,7 @@ def snapshot(folder: Path, at: Position | None = None) -> Iterator[Reader]:
                 _show_as_of(connection, at)
             yield Reader(connection)
         except sqlite3.DatabaseError as error:
-            raise PoolError(
-                f"{folder / 'pool.db'}: the database is damaged ({error}); still readable: {_readable(connection)}"
-            ) from error
+            raise trouble(folder / "pool.db", error) from error
 
 
 def _show_as_of(connection: sqlite3.Connection, at: Position) -> None:
@@ -651,18 +649,6 @@ def _show_as_of(connection: sqlite3.Connection, at: Position) -> None:
     }  # fmt: skip
     for name, query in _VIEWS.items():
         connection.execute(f"CREATE TEMP VIEW {name} AS {query.format(**then)}")
-
-
-def _readable(connection: sqlite3.Connection) -> str:
-    """How many rows of each table can still be read, in words."""
-    found = []
-    for table in ("tasks", "instances", "completions", "requests", "rejections"):
-        count = 0
-        with contextlib.suppress(sqlite3.DatabaseError):
-            for _ in connection.execute(f"SELECT * FROM {table}"):
-                count += 1
-        found.append(f"{count:,} {table}")
-    return ", ".join(found)
 
 
 def status(folder: Path) -> dict[str, Any]:

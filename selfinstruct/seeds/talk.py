@@ -27,7 +27,7 @@ _SPEAKER = re.compile(
 )
 """The beginning of a turn in a conversation that is one text."""
 END = "<|endoftext|>"
-"""The end of a completion in files of the form self-instruct. Other prompts and completions do not have it."""
+"""The end of a completion in files of the form self-instruct; elsewhere it is part of the text."""
 _BEFORE = ("Task: ", "Instruction: ", "What to do: ", "Do the following. ")
 _BETWEEN = ("\nInput: ", "\nGiven: ", "\n\nWith this: ", "\n\nThis is given:\n", "\n\n---\n")
 _AFTER = ("Output:", "Answer:", "Result:", "What is the answer?", "---")
@@ -123,10 +123,11 @@ def role_of(name: str) -> str:
 
 def unframed(prompt: str, completion: str) -> tuple[str, str, str]:
     """Instruction, input and output of a prompt and its completion. Only the form self-instruct is split."""
-    if not completion.endswith(END):
-        return prompt, "", completion
     asked = prompt.rstrip()
-    asked = next((asked.removesuffix(mark) for mark in _AFTER if asked.endswith(mark)), asked).rstrip()
+    after = next((mark for mark in _AFTER if asked.endswith(mark)), "")
+    if not completion.endswith(END) or not (after or prompt.endswith("\n\n")):
+        return prompt, "", completion
+    asked = asked.removesuffix(after).rstrip()
     asked = next((asked.removeprefix(mark) for mark in _BEFORE if asked.startswith(mark)), asked)
     mark = next((mark for mark in _BETWEEN if mark in asked), None)
     instruction, _, given = asked.partition(mark) if mark else (asked, "", "")
