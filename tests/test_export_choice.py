@@ -48,7 +48,6 @@ LONG = "x" * 20
         (Choice(), ["3", "60", "Yes.", LONG, "y"]),
         (Choice(include_seeds=True), ["North Sea.", "Yellow Sea.", "3", "60", "Yes.", LONG, "y"]),
         (Choice(origin="seed"), ["North Sea.", "Yellow Sea."]),
-        (Choice(origin="seed", include_seeds=True), ["North Sea.", "Yellow Sea."]),
         (Choice(one_instance=True), ["3", "Yes.", LONG]),
         (Choice(one_instance=True, max_chars=100), ["3", "Yes.", "y"]),
         (Choice(min_chars=len("Add them.10, 20, 3060")), ["60", LONG]),
@@ -64,6 +63,7 @@ def test_rows_are_chosen_as_asked_in_the_order_of_the_pool(pool: Path, choice: C
 @pytest.mark.parametrize(
     ("choice", "line"),
     [
+        (Choice(origin="seed", include_seeds=True), "--include-seeds: --origin seed takes seeds alone"),
         (Choice(limit=0), "--limit: 0 given, wanted a whole number, 1 or more"),
         (Choice(min_chars=-3), "--min-chars: -3 given, wanted a whole number, 1 or more"),
         (Choice(min_chars=9, max_chars=8), "--min-chars 9 is more than --max-chars 8: no row is left"),

@@ -465,8 +465,8 @@ def test_a_condition_that_wants_more_than_it_may_is_one_clear_line(made: Path, c
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["remove", "POOL", "--reason", "x"], "by ID..., or by --where"),
-        (["remove", "POOL", "t0123456", "--where", "1", "--reason", "x"], "by ID..., or by --where"),
+        (["remove", "POOL", "--reason", "x"], "in one way: by ID... or --where"),
+        (["remove", "POOL", "t0123456", "--where", "1", "--reason", "x"], "in one way: by ID... or --where"),
         (["remove", "POOL", "--where", "1"], "--reason"),
         (["remove", "POOL", "--where", "1", "--reason", " "], "--reason"),
         (["remove", "POOL", "t0123456", "--reason", "x"], "t0123456: no such task"),

@@ -56,7 +56,7 @@ class Choice:
     @property
     def origins(self) -> tuple[Origin, ...]:
         """The origins of the tasks."""
-        return ("generated", "seed") if self.include_seeds and self.origin == "generated" else (self.origin,)
+        return ("generated", "seed") if self.include_seeds else (self.origin,)
 
     def check(self) -> None:
         """Check the bounds, whose kinds are right.
