@@ -768,6 +768,12 @@ def test_a_model_that_brings_nothing_new_ends_with_4(tmp_path: Path, capsys: pyt
     assert "too_short" in out
 
 
+def test_a_bound_below_one_question_is_to_be_raised(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for bound, advice in ((100, "Next: raise that bound, then the same"), (12_000, "Next: the same")):
+        assert run("generate", "--pool", tmp_path / "p", "--target", 50, "--max-tokens", bound) == 3
+        assert advice in " ".join(capsys.readouterr().err.split())
+
+
 IN_A_FUNCTION_OF_SQLITE = """
 import os, signal, sys
 from selfinstruct.cli import commands, interruption

@@ -241,7 +241,9 @@ def _broken_template(folder: Path) -> Path:
     return tokenizer_in(folder, "{% for x in %}")
 
 
-@pytest.mark.parametrize("make", [Path, _broken, lambda folder: tokenizer_in(folder, None), _broken_template])
+@pytest.mark.parametrize(
+    "make", [Path, _broken, lambda folder: tokenizer_in(folder, None), _broken_template, lambda folder: folder / "no"]
+)
 def test_what_is_no_tokenizer_with_a_template_is_one_clear_line(
     pool: Path, tmp_path: Path, make: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -53,6 +53,11 @@ async def waits(messages: Any) -> str:
     return str(messages)
 
 
+async def wants_three(messages: Any, options: Any, more: Any) -> str:
+    """A model that cannot be asked."""
+    return f"{messages}{options}{more}"
+
+
 # --- what is imported -----------------------------------------------------------------------------------------------
 
 
@@ -125,6 +130,10 @@ def test_the_default_checks_are_those_of_the_configuration() -> None:
         ({"guidance": "\ud800"}, "guidance: this is no text in UTF-8"),
         ({"target": 3, "more": 3}, "target and more: give one of them"),
         ({"model": len}, "model: len is no async function of messages"),
+        (
+            {"model": wants_three},
+            "wants_three: missing a required argument: 'more'; wanted is a function of the messages",
+        ),
         ({"model": waits, "base_url": "http://localhost:1/v1"}, "model: waits answers itself; leave out base_url"),
         ({"judge": True}, "judge: wants a table of keys"),
     ],
