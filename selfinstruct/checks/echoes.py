@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -11,12 +10,10 @@ from itertools import pairwise
 import regex
 
 from selfinstruct.checks.faults import Fault, reject
-from selfinstruct.checks.wording import comparable, quoted
+from selfinstruct.checks.wording import ASCII_WORD, comparable, quoted
 from selfinstruct.types import Task
 
 _WORD = regex.compile(r"[\p{L}\p{N}]+")
-_ASCII_WORD = re.compile(r"[a-z0-9]+")
-"""The same in ASCII text, several times as fast."""
 _ECHOED, _COPIED = 8, 5
 """Words in a row of a prompt; words of an instance."""
 
@@ -72,4 +69,4 @@ def _instances(key: _ById) -> frozenset[str]:
 
 def _words(text: str) -> list[str]:
     text = text.lower()
-    return (_ASCII_WORD if text.isascii() else _WORD).findall(text)
+    return (ASCII_WORD if text.isascii() else _WORD).findall(text)

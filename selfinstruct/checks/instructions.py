@@ -10,11 +10,10 @@ import regex
 from selfinstruct.checks.faults import Fault, reject
 from selfinstruct.checks.holes import hole_to_fill, speaks_of_holes
 from selfinstruct.checks.word_lists import words
-from selfinstruct.checks.wording import LONGEST_WORD, UNSPACED, comparable, quoted, word_count
+from selfinstruct.checks.wording import ASCII_WORD, LONGEST_WORD, UNSPACED, comparable, quoted, word_count
 from selfinstruct.diversity.verbs import asks
 from selfinstruct.similarity.tokens import visible
 
-_ASCII_WORD = regex.compile(r"[a-z0-9]+")
 InstructionCheck = Callable[[str], Fault | None]
 """A check of an instruction's text that has bound its settings."""
 
@@ -85,12 +84,12 @@ def blocked_words(blocked: Iterable[str]) -> InstructionCheck:
         return lambda text: None
     pattern = regex.compile("|".join(_whole(entry) for entry in entries), regex.IGNORECASE)
 
-    first_words = {word for entry in entries for word in _ASCII_WORD.findall(entry.lower())[:1]}
-    if any(entry.isascii() and not _ASCII_WORD.match(entry.lower()) for entry in entries):
+    first_words = {word for entry in entries for word in ASCII_WORD.findall(entry.lower())[:1]}
+    if any(entry.isascii() and not ASCII_WORD.match(entry.lower()) for entry in entries):
         first_words = set()  # an entry that begins with a symbol cannot be looked up as a word
 
     def check(text: str) -> Fault | None:
-        if first_words and text.isascii() and first_words.isdisjoint(_ASCII_WORD.findall(text.lower())):
+        if first_words and text.isascii() and first_words.isdisjoint(ASCII_WORD.findall(text.lower())):
             return None  # most texts, quickly
         found = pattern.search(unicodedata.normalize("NFKC", visible(text)))
         return reject("blocked_words", quoted(found[0])) if found else None

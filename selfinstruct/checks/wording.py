@@ -23,6 +23,8 @@ _GRAPHEME = regex.compile(r"\X")
 _UNSPACED = regex.compile(f"[{UNSPACED}]")
 _HAS_CONTENT = regex.compile(r"[\p{L}\p{N}\p{S}]")
 LONGEST_WORD = 40
+ASCII_WORD = re.compile(r"[a-z0-9]+")
+"""A word of ASCII text in lower case, found several times as fast as by `regex` and its classes."""
 
 _CONTROL = regex.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f]|\r(?!\n)|[\ud800-\udfff]")
 _SPACE = r"(?:\r\n|[^\S\r\x0b\x0c\x1c-\x1f])"
